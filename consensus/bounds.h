@@ -1,0 +1,25 @@
+/* Every limit of consensus/, in one place. */
+#pragma once
+
+enum {
+    INTENT_SERVICE_NAME_BYTES_MAX = 127, /* stack + "_" + service */
+    INTENT_ACTOR_BYTES_MAX = 63,
+    INTENT_KIND_BYTES_MAX = 15,
+    INTENT_REASON_BYTES_MAX = 1023,
+    INTENT_TOKEN_ID_BYTES = 16,
+    INTENT_TOKEN_PSK_BYTES = 32,
+    INTENT_VOTERS_MAX = 15, /* old and new set together, while they change */
+    INTENT_REVISIONS_MAX = 10,
+    INTENT_HISTORY_MAX = 512,
+    INTENT_PEERS_MAX = 20000,
+    INTENT_TOKENS_MAX = 256,
+    INTENT_SERVICES_MAX = 4096,
+    INTENT_REPLICAS_MAX = 65536,
+    INTENT_BLOBS_MAX = 4096,
+    INTENT_BLOB_BYTES_MAX = 512 * 1024,
+    COMMAND_VERSION = 1,
+    COMMAND_BYTES_MAX = 4 * 1024 * 1024,
+    COMMAND_PLACE_CHANGES_MAX = 1024,
+    SPEC_LIST_ITEMS_MAX = 1024,
+    SPEC_TEXT_BYTES_MAX = 32 * 1024,
+};

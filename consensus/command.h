@@ -1,0 +1,123 @@
+/* Commands: what is proposed to Raft and applied by the intent.
+ *
+ * Every command carries who asked, when (the proposer's wall clock, for people), and a (client,
+ * sequence) pair by which the intent applies a command that was proposed twice only once. Encoders
+ * append to a buffer; the decoder is bounded and knows every version up to COMMAND_VERSION.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/id.h"
+#include "consensus/intent.h"
+
+enum command_type {
+    COMMAND_ADMIT,          /* a peer or operator, optionally using up a token */
+    COMMAND_PEER_STATE,     /* draining, active again, left, revoked */
+    COMMAND_TOKEN_CREATE,
+    COMMAND_TOKEN_REVOKE,
+    COMMAND_DEPLOY,         /* a stack: services and blobs; services it no longer has are removed */
+    COMMAND_SCALE,
+    COMMAND_UPDATE,         /* one service's spec replaced: a new revision */
+    COMMAND_ROLLBACK,
+    COMMAND_REMOVE,         /* a service or a whole stack */
+    COMMAND_PLACE,          /* the leader's: replicas to add, to stop, to delete */
+    COMMAND_ROLLOUT,        /* the leader's: a rollout's state, and the revision to return to */
+};
+
+struct command_head {
+    uint8_t type; /* enum command_type */
+    int64_t wall_ms;
+    char actor[INTENT_ACTOR_BYTES_MAX + 1];
+    uint64_t client, sequence; /* 0, 0: not deduplicated */
+};
+
+struct command_admit {
+    struct id id;
+    char name[BASE_NAME_BYTES_MAX + 1];
+    uint8_t role;
+    bool has_token;
+    uint8_t token_id[INTENT_TOKEN_ID_BYTES];
+};
+
+struct command_peer_state {
+    struct id id;
+    uint8_t state; /* enum intent_peer_state */
+};
+
+struct command_deploy {
+    char stack[BASE_NAME_BYTES_MAX + 1];
+    struct service_spec *services;
+    size_t service_count;
+    struct intent_blob *blobs;
+    size_t blob_count;
+};
+
+struct command_scale {
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    uint32_t replicas;
+};
+
+struct command_update {
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    struct service_spec spec;
+};
+
+struct command_rollback {
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    uint32_t revision; /* 0: the one before the present one */
+};
+
+struct command_remove {
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    bool is_stack;
+};
+
+enum command_place_action { COMMAND_PLACE_ADD, COMMAND_PLACE_STOP, COMMAND_PLACE_DELETE };
+
+struct command_place_change {
+    uint8_t action; /* enum command_place_action */
+    /* add: */
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    uint32_t slot, revision;
+    struct id peer;
+    /* stop, delete: */
+    uint64_t generation;
+    char reason[INTENT_REASON_BYTES_MAX + 1];
+};
+
+/* A batch is applied whole or, when one change no longer fits the state, not at all. */
+struct command_place {
+    struct command_place_change *changes;
+    size_t change_count;
+};
+
+struct command_rollout {
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    uint8_t state;     /* enum intent_rollout_state */
+    uint32_t revision; /* the service's wanted revision from now on */
+    char reason[INTENT_REASON_BYTES_MAX + 1];
+};
+
+struct command {
+    struct command_head head;
+    union {
+        struct command_admit admit;
+        struct command_peer_state peer_state;
+        struct intent_token token;                         /* create */
+        uint8_t token_id[INTENT_TOKEN_ID_BYTES];           /* revoke */
+        struct command_deploy deploy;
+        struct command_scale scale;
+        struct command_update update;
+        struct command_rollback rollback;
+        struct command_remove remove;
+        struct command_place place;
+        struct command_rollout rollout;
+    };
+};
+
+/* Appends the command's bytes. -ENOMEM, or -E2BIG past COMMAND_BYTES_MAX. */
+int command_encode(const struct command *command, struct buffer *ret);
+
+/* -EBADMSG, or -EPROTONOSUPPORT for a newer version. On success the caller calls command_done(). */
+int command_decode(struct bytes bytes, struct command *ret);
+void command_done(struct command *command);

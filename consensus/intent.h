@@ -1,0 +1,173 @@
+/* The replicated state machine of intent: what must be, as agreed through Raft.
+ *
+ * Each committed entry is one command (consensus/command.h). intent_apply() is deterministic: the
+ * same commands from the same start give the same state, and intent_write() gives the same bytes on
+ * every peer; the feed compares their hash. A command that cannot be carried out changes nothing but
+ * the applied index, and its result says why. Time in here is the wall clock as the proposer wrote it
+ * into the command, for people to read; nothing is decided by it but a token's expiry.
+ *
+ * All lists iterate in key order. What is found is borrowed until the next apply.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "base/table.h"
+#include "consensus/bounds.h"
+#include "consensus/spec.h"
+
+enum intent_role { INTENT_PEER, INTENT_VIEWER, INTENT_DEPLOYER, INTENT_ADMIN };
+enum intent_peer_state { INTENT_ACTIVE, INTENT_DRAINING, INTENT_LEFT, INTENT_REVOKED };
+
+/* One admitted key: a peer of the fleet, or an operator. */
+struct intent_peer {
+    struct id id;
+    char name[BASE_NAME_BYTES_MAX + 1];
+    uint8_t role;  /* enum intent_role */
+    uint8_t state; /* enum intent_peer_state */
+    uint64_t serial;
+    uint64_t admitted_index;
+    int64_t admitted_wall_ms;
+};
+
+struct intent_token {
+    uint8_t id[INTENT_TOKEN_ID_BYTES];
+    uint8_t psk[INTENT_TOKEN_PSK_BYTES];
+    uint8_t role;
+    uint32_t uses_left;
+    int64_t created_wall_ms, expires_wall_ms; /* expires 0: never */
+    char actor[INTENT_ACTOR_BYTES_MAX + 1];
+};
+
+struct intent_revision {
+    uint32_t number; /* 1, 2, … within the service */
+    int64_t wall_ms;
+    char actor[INTENT_ACTOR_BYTES_MAX + 1];
+    struct service_spec spec;
+};
+
+enum intent_rollout_state {
+    INTENT_ROLLOUT_NONE, /* nothing was rolled out since the first deploy settled */
+    INTENT_ROLLOUT_RUNNING,
+    INTENT_ROLLOUT_PAUSED,       /* failure_action: pause */
+    INTENT_ROLLOUT_DONE,
+    INTENT_ROLLOUT_ROLLING_BACK, /* on its own, after a failure */
+    INTENT_ROLLOUT_ROLLED_BACK,
+    INTENT_ROLLOUT_FAILED,       /* the first revision failed, or rolling back did */
+};
+
+struct intent_rollout {
+    uint8_t state;               /* enum intent_rollout_state */
+    uint32_t from, to;           /* revision numbers; from 0: first deploy */
+    int64_t started_wall_ms, ended_wall_ms;
+    char reason[INTENT_REASON_BYTES_MAX + 1]; /* which replica failed, with its last log lines */
+};
+
+struct intent_service {
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1]; /* "stack_web": unique in the cluster */
+    char stack[BASE_NAME_BYTES_MAX + 1];
+    uint16_t virtual_ip; /* host part in the cluster's virtual range; unique; never 0 */
+    uint32_t replicas;   /* wanted now, by the last deploy or scale; ignored in global mode */
+    uint32_t revision;   /* the wanted one */
+    bool removing;       /* gone once its last replica is */
+    struct table revisions; /* of struct intent_revision, by number; the last INTENT_REVISIONS_MAX */
+    struct intent_rollout rollout;
+};
+
+enum intent_want { INTENT_RUN, INTENT_STOP };
+
+/* One replica on one peer. A new placement is a new generation; nothing is ever moved. */
+struct intent_replica {
+    uint64_t generation; /* unique in the cluster: never reused */
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    uint32_t slot; /* 1..replicas; in global mode a number per peer */
+    uint32_t revision;
+    struct id peer;
+    uint8_t want; /* enum intent_want; a stopped one is deleted once it is seen gone */
+    int64_t since_wall_ms;
+    char reason[INTENT_REASON_BYTES_MAX + 1]; /* why here: for `why` */
+};
+
+/* What happened, for `events`, `why` and `rollback`: the last INTENT_HISTORY_MAX. */
+struct intent_event {
+    uint64_t index; /* of the log */
+    int64_t wall_ms;
+    char actor[INTENT_ACTOR_BYTES_MAX + 1]; /* operator's or peer's name; "consort" for the leader */
+    char kind[INTENT_KIND_BYTES_MAX + 1];   /* "deploy", "place", "rollout", "peer", "token", … */
+    char subject[INTENT_SERVICE_NAME_BYTES_MAX + 24]; /* "hello_web", "hello_web.1", peer's name */
+    char text[INTENT_REASON_BYTES_MAX + 1];
+};
+
+/* The contents of a config or secret. */
+struct intent_blob {
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1]; /* "stack_name" */
+    uint8_t kind;                                 /* enum spec_file_kind */
+    struct buffer content;
+};
+
+struct intent {
+    uint64_t applied_index, applied_term;
+    uint64_t epoch; /* grows only by `consort recover` */
+    uint64_t next_serial, next_generation;
+    struct id cluster; /* the root public key */
+    struct table peers;    /* of struct intent_peer, by id */
+    struct table tokens;   /* of struct intent_token, by id */
+    struct table services; /* of struct intent_service, by name */
+    struct table replicas; /* of struct intent_replica, by generation */
+    struct table blobs;    /* of struct intent_blob, by name */
+    struct id voters[INTENT_VOTERS_MAX];
+    size_t voter_count;
+    struct intent_event *history; /* ring of INTENT_HISTORY_MAX */
+    size_t history_count, history_next;
+};
+
+/* What a command came to. */
+struct intent_result {
+    int code;           /* 0, or a negative errno: the command changed nothing */
+    struct error error; /* in words, when code is not 0 */
+    uint64_t serial;    /* of the admitted peer or operator */
+    uint32_t revision;  /* the service's revision after a deploy of one service, update, rollback */
+    bool unchanged;     /* deploy: every service was as the file says already */
+};
+
+struct intent *intent_new(const struct id *cluster);
+void intent_free(struct intent *intent);
+
+/* Applies the committed entry (index, term) with `command`'s bytes. Returns 0 also for a command that
+ * was refused or malformed (see ret_result->code); -ENOMEM only when the state cannot be told any
+ * more: the caller must stop. */
+int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct bytes command,
+                 struct intent_result *ret_result);
+
+/* A configuration entry was applied: these vote now. */
+int intent_apply_voters(struct intent *intent, uint64_t index, uint64_t term,
+                        const struct id *voters, size_t voter_count);
+
+/* An entry without a command (a new leader's first) was applied. */
+void intent_apply_nothing(struct intent *intent, uint64_t index, uint64_t term);
+
+/* The whole state as bytes: the snapshot, and what the feed's hash is taken of. */
+int intent_write(const struct intent *intent, struct buffer *ret);
+
+/* Makes a new state from such bytes. -EBADMSG when they are malformed. */
+int intent_read(struct bytes bytes, struct intent **ret);
+
+struct intent_peer *intent_peer_find(const struct intent *intent, const struct id *id);
+struct intent_peer *intent_peer_by_name(const struct intent *intent, const char *name);
+struct intent_token *intent_token_find(const struct intent *intent, const uint8_t *id);
+struct intent_service *intent_service_find(const struct intent *intent, const char *name);
+struct intent_replica *intent_replica_find(const struct intent *intent, uint64_t generation);
+const struct intent_revision *intent_revision_find(const struct intent_service *service,
+                                                   uint32_t number);
+const struct service_spec *intent_spec_of(const struct intent *intent,
+                                          const struct intent_replica *replica);
+const struct intent_blob *intent_blob_find(const struct intent *intent, const char *name);
+
+/* The i-th remembered event, oldest first; NULL past the end. */
+const struct intent_event *intent_event_at(const struct intent *intent, size_t i);
+
+bool intent_is_voter(const struct intent *intent, const struct id *id);

@@ -1,0 +1,129 @@
+/* What a service is: the Compose Specification's words, as data.
+ *
+ * A `struct service_spec` is made by node/compose/ from a Compose file, travels inside a deploy
+ * command, and is kept as a revision of its service in the intent. It owns everything it points to;
+ * service_spec_done() frees it. The encoding is deterministic: equal specs give equal bytes, which is
+ * how "nothing changed" is recognised.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bounds.h"
+#include "base/reader.h"
+#include "base/writer.h"
+
+struct text_list {
+    char **items; /* owned, each owned */
+    size_t count;
+};
+
+enum spec_mode { SPEC_REPLICATED, SPEC_GLOBAL };
+enum spec_protocol { SPEC_TCP, SPEC_UDP };
+enum spec_mount_type { SPEC_MOUNT_VOLUME, SPEC_MOUNT_BIND, SPEC_MOUNT_TMPFS };
+enum spec_file_kind { SPEC_FILE_CONFIG, SPEC_FILE_SECRET };
+enum spec_restart_condition { SPEC_RESTART_NONE, SPEC_RESTART_ON_FAILURE, SPEC_RESTART_ANY };
+enum spec_failure_action { SPEC_ON_FAILURE_PAUSE, SPEC_ON_FAILURE_CONTINUE, SPEC_ON_FAILURE_ROLLBACK };
+enum spec_update_order { SPEC_STOP_FIRST, SPEC_START_FIRST };
+enum spec_on_minority { SPEC_MINORITY_HOLD, SPEC_MINORITY_DUPLICATE };
+
+struct spec_port {
+    uint16_t published; /* on every peer; 0: reachable inside the cluster only */
+    uint16_t target;    /* inside the container */
+    uint8_t protocol;   /* enum spec_protocol */
+};
+
+struct spec_mount {
+    uint8_t type; /* enum spec_mount_type */
+    char *source; /* volume name or host path; NULL for tmpfs and anonymous volumes */
+    char *target;
+    bool read_only;
+    uint64_t size_bytes; /* tmpfs only; 0: no limit */
+};
+
+/* A config or secret shown to the container as a file. */
+struct spec_file {
+    uint8_t kind; /* enum spec_file_kind */
+    char *source; /* its name in the intent's blobs */
+    char *target; /* absolute path in the container */
+    uint32_t uid, gid, mode;
+};
+
+struct spec_health {
+    bool is_set;         /* false: the image's own health check, if it has one, counts */
+    bool disabled;       /* no check, also not the image's */
+    struct text_list test; /* argv; a shell form stands as "/bin/sh", "-c", text */
+    uint32_t interval_ms, timeout_ms, start_period_ms, start_interval_ms, retries;
+};
+
+struct spec_resources {
+    uint32_t cpu_limit_millis, cpu_reserved_millis; /* thousandths of a core; 0: none */
+    uint64_t memory_limit_bytes, memory_reserved_bytes;
+    uint32_t pids_limit;
+};
+
+struct spec_restart {
+    uint8_t condition; /* enum spec_restart_condition */
+    uint32_t delay_ms, window_ms;
+    uint32_t max_attempts; /* 0: no limit */
+};
+
+/* How replicas are replaced by a new revision; also used for rolling back. */
+struct spec_update {
+    uint32_t parallelism; /* 0: all at once */
+    uint32_t delay_ms;    /* between batches */
+    uint32_t monitor_ms;  /* how long a new replica must stay well */
+    uint32_t max_failure_permille;
+    uint8_t failure_action; /* enum spec_failure_action */
+    uint8_t order;          /* enum spec_update_order */
+};
+
+struct service_spec {
+    char name[BASE_NAME_BYTES_MAX + 1];  /* the service's name within its stack: "web" */
+    char *image;                         /* as the operator wrote it */
+    char *image_digest;                  /* "sha256:…" of the manifest, resolved at deploy */
+    struct text_list command, entrypoint; /* count 0: the image's */
+    struct text_list environment;        /* "KEY=VALUE" */
+    char *working_dir, *user, *hostname; /* NULL: the image's */
+    struct text_list cap_add, cap_drop, extra_hosts;
+    bool read_only, init;
+    char *stop_signal; /* NULL: the image's or SIGTERM */
+    uint32_t stop_grace_ms;
+    struct spec_port *ports;
+    size_t port_count;
+    struct spec_mount *mounts;
+    size_t mount_count;
+    struct spec_file *files;
+    size_t file_count;
+    struct spec_health health;
+    struct spec_resources resources;
+    struct spec_restart restart;
+    struct spec_update update, rollback;
+    uint8_t mode;      /* enum spec_mode */
+    uint32_t replicas; /* wanted at deploy; `consort scale` changes the service's own count */
+    struct text_list constraints; /* "node.labels.zone==a", "node.name!=b" */
+    struct text_list spread;      /* "node.labels.zone" */
+    uint32_t max_replicas_per_node; /* 0: no limit */
+    struct text_list labels;      /* "KEY=VALUE" */
+    struct text_list depends_on;  /* names within the stack */
+    uint32_t failover_after_ms;   /* x-consort: how long a dead peer's replicas wait; default 0 */
+    uint8_t on_minority;          /* x-consort: enum spec_on_minority */
+    bool exclusive;               /* x-consort: at most one runs, at any time */
+};
+
+/* Fills in the Compose Specification's and Consort's defaults. */
+void service_spec_init(struct service_spec *spec);
+void service_spec_done(struct service_spec *spec);
+
+/* -ENOMEM leaves `*ret` untouched. */
+int service_spec_copy(const struct service_spec *spec, struct service_spec *ret);
+
+void service_spec_write(struct writer *writer, const struct service_spec *spec);
+
+/* -EBADMSG for anything malformed or over the bounds of consensus/bounds.h; `*ret` untouched then. */
+int service_spec_read(struct reader *reader, struct service_spec *ret);
+
+int text_list_add(struct text_list *list, const char *text);
+void text_list_done(struct text_list *list);

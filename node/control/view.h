@@ -1,0 +1,81 @@
+/* What is observed of the fleet, put together from gossip: the input of every decision.
+ *
+ * The records that peers publish about themselves are encoded and decoded here too (capacity,
+ * replica status), so that the gossip layer carries opaque bytes and everybody reads them alike.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/id.h"
+#include "base/table.h"
+#include "node/control/bounds.h"
+
+enum view_liveness { VIEW_ALIVE, VIEW_SUSPECT, VIEW_DEAD, VIEW_LEFT };
+
+enum view_replica_state {
+    VIEW_REPLICA_UNKNOWN, /* nothing heard of it yet */
+    VIEW_REPLICA_PENDING, /* the peer knows of it; fetching its image or waiting */
+    VIEW_REPLICA_STARTING,
+    VIEW_REPLICA_RUNNING, /* up; health decides whether it serves */
+    VIEW_REPLICA_STOPPING,
+    VIEW_REPLICA_BACKOFF, /* exited; will be started again */
+    VIEW_REPLICA_EXITED,  /* and not to be started again */
+    VIEW_REPLICA_FAILED,  /* can't be: no such image, mount refused, … */
+};
+
+enum view_health { VIEW_HEALTH_NONE, VIEW_HEALTH_STARTING, VIEW_HEALTH_GOOD, VIEW_HEALTH_BAD };
+
+/* A peer's record about itself. */
+struct view_capacity {
+    uint32_t cpu_millis;
+    uint64_t memory_bytes;
+    char version[VIEW_VERSION_BYTES_MAX + 1];
+    char labels[VIEW_LABELS_BYTES_MAX + 1]; /* "disk=ssd,zone=a", sorted by key */
+};
+
+/* A peer's record about one replica that it holds; its key is the generation. */
+struct view_replica {
+    uint64_t generation;
+    struct id peer;
+    uint8_t state;  /* enum view_replica_state */
+    uint8_t health; /* enum view_health */
+    uint32_t restarts;
+    int32_t exit_code;
+    char detail[VIEW_DETAIL_BYTES_MAX + 1]; /* why it is not well: last log lines, error */
+};
+
+struct view_peer {
+    struct id id;
+    uint8_t liveness; /* enum view_liveness */
+    int64_t since_ms; /* of that liveness, on the viewer's monotonic clock */
+    bool has_capacity;
+    struct view_capacity capacity;
+};
+
+struct view {
+    struct table peers;    /* of struct view_peer, by id */
+    struct table replicas; /* of struct view_replica, by generation, which lives on one peer */
+};
+
+void view_init(struct view *view);
+void view_done(struct view *view);
+
+/* Finds or adds; NULL when out of memory. */
+struct view_peer *view_peer_get(struct view *view, const struct id *id);
+struct view_replica *view_replica_get(struct view *view, uint64_t generation);
+
+struct view_peer *view_peer_find(const struct view *view, const struct id *id);
+struct view_replica *view_replica_find(const struct view *view, uint64_t generation);
+void view_replica_remove(struct view *view, uint64_t generation);
+void view_peer_remove(struct view *view, const struct id *id);
+
+/* Is up, and healthy unless it has no health check: may be sent requests. */
+bool view_replica_serves(const struct view_replica *replica);
+
+int view_capacity_encode(const struct view_capacity *capacity, struct buffer *ret);
+int view_capacity_decode(struct bytes bytes, struct view_capacity *ret);
+int view_replica_encode(const struct view_replica *replica, struct buffer *ret);
+int view_replica_decode(struct bytes bytes, struct view_replica *ret);
