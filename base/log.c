@@ -56,6 +56,9 @@ static void make_printable(char *text)
 }
 
 static void log_arguments(enum log_level level, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static void log_arguments(enum log_level level, const char *format, va_list arguments)
 {
     char line[BASE_LOG_LINE_BYTES_MAX];
     size_t head = write_head(line, sizeof(line), level);
