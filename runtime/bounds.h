@@ -1,0 +1,50 @@
+/* What the runtime accepts at most, and the defaults that operators do not see.
+ */
+#pragma once
+
+#include <stdint.h>
+
+enum {
+    /* Containers (container_spec.h, container.c). */
+    RUNTIME_ID_BYTES_MAX = 64,
+    RUNTIME_LIST_MAX = 1024,              /* arguments, variables, labels, hosts */
+    RUNTIME_TEXT_BYTES_MAX = 128 * 1024,  /* one of them: what execve() takes (MAX_ARG_STRLEN) */
+    RUNTIME_MOUNTS_MAX = 128,             /* of one container */
+    RUNTIME_FILE_BYTES_MAX = 1024 * 1024, /* one secret or config */
+    RUNTIME_SPEC_BYTES_MAX = 16 * 1024 * 1024,       /* a whole spec as kept on disk */
+    RUNTIME_DURATION_MS_MAX = 24 * 24 * 3600 * 1000, /* any interval in a spec: 24 days */
+    RUNTIME_MODE_MAX = 07777,
+    RUNTIME_SIGNAL_MAX = 64,
+    RUNTIME_JOBS_MAX = 3,        /* blocking steps at once, of libuv's four workers */
+    RUNTIME_PIDS_DEFAULT = 2048, /* as Podman's default */
+    RUNTIME_LOG_BYTES_DEFAULT = 16 * 1024 * 1024,
+    RUNTIME_NOFILE_MAX = 1048576,          /* open files, hard limit in a container */
+    RUNTIME_LAUNCH_TIMEOUT_MS = 60 * 1000, /* for one step of conmon or the OCI runtime */
+    RUNTIME_STOP_GRACE_MS_DEFAULT = 10 * 1000,
+    RUNTIME_EXIT_FILE_WAIT_MS = 2000, /* conmon writes the exit code soon after the end, or never */
+    RUNTIME_ERROR_LOG_LINES = 5,      /* last lines shown with an exit code */
+
+    /* Restarts (restart.c). */
+    RUNTIME_RESTART_DELAY_MS_DEFAULT = 500,
+    RUNTIME_BACKOFF_MS_MAX = 60 * 1000,
+    RUNTIME_RESTART_WINDOW_MS_DEFAULT = 10 * 60 * 1000, /* as Kubernetes resets its backoff */
+
+    /* Health checks (health.c): Docker's defaults. */
+    RUNTIME_HEALTH_INTERVAL_MS_DEFAULT = 30 * 1000,
+    RUNTIME_HEALTH_TIMEOUT_MS_DEFAULT = 30 * 1000,
+    RUNTIME_HEALTH_START_INTERVAL_MS_DEFAULT = 5 * 1000,
+    RUNTIME_HEALTH_RETRIES_DEFAULT = 3,
+    RUNTIME_HEALTH_OUTPUT_BYTES_MAX = 512, /* kept of a failing check, for the error text */
+
+    /* Network (network.c, netlink.c). */
+    RUNTIME_BRIDGE_NAME_MAX = 10,   /* leaves room for "-ffff" in the kernel's 15 */
+    RUNTIME_SUBNET_PREFIX_MIN = 16, /* at most 65,534 addresses: one bit each in memory */
+    RUNTIME_SUBNET_PREFIX_MAX = 29,
+    RUNTIME_NETWORK_CHECK_MS = 30 * 1000, /* a firewall's reload may have dropped our rules */
+
+    /* Logs and exec (logs.c, exec.c). */
+    RUNTIME_LOG_LINE_BYTES_MAX = 64 * 1024, /* longer ones are passed on in pieces */
+    RUNTIME_LOG_CHUNK_BYTES = 128 * 1024,
+    RUNTIME_LOG_POLL_MS = 200,
+    RUNTIME_EXEC_INPUT_BYTES_MAX = 1024 * 1024,
+};

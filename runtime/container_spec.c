@@ -1,0 +1,180 @@
+#include "runtime/container_spec.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int text_list_add(struct text_list *list, const char *text)
+{
+    if (list->count >= RUNTIME_LIST_MAX)
+        return -E2BIG;
+    char **items = realloc(list->items, (list->count + 2) * sizeof(*items));
+    if (!items)
+        return -ENOMEM;
+    list->items = items;
+    char *copy = strdup(text);
+    items[list->count] = copy;
+    if (!copy)
+        return -ENOMEM;
+    items[++list->count] = NULL;
+    return 0;
+}
+
+int text_list_copy(struct text_list *list, const struct text_list *from)
+{
+    struct text_list copy = {0};
+    for (size_t i = 0; i < from->count; i++) {
+        int result = text_list_add(&copy, from->items[i]);
+        if (result < 0) {
+            text_list_done(&copy);
+            return result;
+        }
+    }
+    *list = copy;
+    return 0;
+}
+
+void text_list_done(struct text_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+    *list = (struct text_list){0};
+}
+
+void container_spec_init(struct container_spec *spec)
+{
+    *spec = (struct container_spec){0};
+}
+
+static void mount_done(struct container_mount *mount)
+{
+    free(mount->source);
+    free(mount->target);
+    buffer_done(&mount->content);
+}
+
+void container_spec_done(struct container_spec *spec)
+{
+    if (!spec)
+        return;
+    free(spec->id);
+    free(spec->name);
+    free(spec->image);
+    free(spec->image_name);
+    text_list_done(&spec->entrypoint);
+    text_list_done(&spec->command);
+    text_list_done(&spec->environment);
+    free(spec->working_dir);
+    free(spec->user);
+    free(spec->hostname);
+    text_list_done(&spec->extra_hosts);
+    free(spec->dns_server);
+    text_list_done(&spec->labels);
+    for (size_t i = 0; i < spec->mount_count; i++)
+        mount_done(&spec->mounts[i]);
+    free(spec->mounts);
+    text_list_done(&spec->capability_add);
+    text_list_done(&spec->capability_drop);
+    text_list_done(&spec->health.command);
+    *spec = (struct container_spec){0};
+}
+
+struct container_mount *container_spec_add_mount(struct container_spec *spec)
+{
+    if (spec->mount_count >= RUNTIME_MOUNTS_MAX)
+        return NULL;
+    struct container_mount *mounts =
+        realloc(spec->mounts, (spec->mount_count + 1) * sizeof(*mounts));
+    if (!mounts)
+        return NULL;
+    spec->mounts = mounts;
+    struct container_mount *mount = &mounts[spec->mount_count++];
+    *mount = (struct container_mount){0};
+    buffer_init(&mount->content);
+    return mount;
+}
+
+/* The codec knows every field already, so a copy is a journey through it. */
+int container_spec_copy(struct container_spec *spec, const struct container_spec *from)
+{
+    cleanup_buffer struct buffer packed;
+    buffer_init(&packed);
+    struct writer writer;
+    writer_init(&writer, &packed);
+    container_spec_write(&writer, from);
+    int result = writer_check(&writer);
+    if (result < 0)
+        return result;
+    struct reader reader;
+    reader_init(&reader, packed.bytes, packed.size);
+    return container_spec_read(&reader, spec);
+}
+
+bool container_id_valid(const char *id)
+{
+    size_t length = strlen(id);
+    if (length == 0 || length > RUNTIME_ID_BYTES_MAX || id[0] == '.')
+        return false;
+    return strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+           length;
+}
+
+static bool path_is_safe(const char *path)
+{
+    if (path[0] != '/')
+        return false;
+    for (const char *at = path; (at = strstr(at, "/..")) != NULL; at += 3)
+        if (at[3] == '/' || at[3] == '\0')
+            return false;
+    return true;
+}
+
+static int mount_check(const struct container_mount *mount, struct error *error)
+{
+    if (!mount->target || !path_is_safe(mount->target) || strcmp(mount->target, "/") == 0)
+        return error_set(error, -EINVAL, "mount target \"%s\" is not an absolute path below /",
+                         mount->target ? mount->target : "");
+    if (mount->type == MOUNT_BIND && (!mount->source || !path_is_safe(mount->source)))
+        return error_set(error, -EINVAL, "mount on %s: source \"%s\" is not an absolute path",
+                         mount->target, mount->source ? mount->source : "");
+    if (mount->type == MOUNT_VOLUME && (!mount->source || !container_id_valid(mount->source)))
+        return error_set(error, -EINVAL, "mount on %s: \"%s\" cannot be a volume's name",
+                         mount->target, mount->source ? mount->source : "");
+    if (mount->content.size > RUNTIME_FILE_BYTES_MAX)
+        return error_set(error, -EINVAL, "file %s has %zu bytes; at most %d are possible",
+                         mount->target, mount->content.size, RUNTIME_FILE_BYTES_MAX);
+    return 0;
+}
+
+static int environment_check(const struct text_list *list, struct error *error)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strchr(list->items[i], '=') == NULL || list->items[i][0] == '=')
+            return error_set(error, -EINVAL, "\"%s\" is not NAME=value", list->items[i]);
+    return 0;
+}
+
+int container_spec_check(const struct container_spec *spec, struct error *error)
+{
+    if (!spec->id || !container_id_valid(spec->id))
+        return error_set(error, -EINVAL, "\"%s\" cannot be a container's id",
+                         spec->id ? spec->id : "");
+    if (!spec->image)
+        return error_set(error, -EINVAL, "container %s: no image is given", spec->id);
+    for (size_t i = 0; i < spec->mount_count; i++) {
+        int result = mount_check(&spec->mounts[i], error);
+        if (result < 0)
+            return error_prefix(error, "container %s", spec->id);
+    }
+    if (environment_check(&spec->environment, error) < 0 ||
+        environment_check(&spec->extra_hosts, error) < 0)
+        return error_prefix(error, "container %s", spec->id);
+    if (spec->working_dir && spec->working_dir[0] != '/')
+        return error_set(error, -EINVAL, "container %s: working directory \"%s\" is not absolute",
+                         spec->id, spec->working_dir);
+    if (spec->hostname && (strlen(spec->hostname) > BASE_NAME_BYTES_MAX || !*spec->hostname))
+        return error_set(error, -EINVAL, "container %s: \"%s\" cannot be a host name", spec->id,
+                         spec->hostname);
+    return 0;
+}

@@ -1,0 +1,262 @@
+/* A container_spec as MessagePack, for the copy that is kept on disk.
+ *
+ * Each struct is an array whose fields stand in the order of the declaration. A newer daemon
+ * appends fields; an older one passes over what it does not know.
+ */
+#include "runtime/container_spec.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+enum {
+    SPEC_FIELDS = 28,
+    MOUNT_FIELDS = 9,
+    RESTART_FIELDS = 4,
+    HEALTH_FIELDS = 7,
+};
+
+static void list_write(struct writer *writer, const struct text_list *list)
+{
+    writer_array(writer, list->count);
+    for (size_t i = 0; i < list->count; i++)
+        writer_text(writer, list->items[i]);
+}
+
+static void mounts_write(struct writer *writer, const struct container_spec *spec)
+{
+    writer_array(writer, spec->mount_count);
+    for (size_t i = 0; i < spec->mount_count; i++) {
+        const struct container_mount *mount = &spec->mounts[i];
+        writer_array(writer, MOUNT_FIELDS);
+        writer_u64(writer, mount->type);
+        writer_text(writer, mount->source);
+        writer_text(writer, mount->target);
+        writer_bool(writer, mount->read_only);
+        writer_u64(writer, mount->size_bytes);
+        writer_binary(writer, mount->content.bytes, mount->content.size);
+        writer_u64(writer, mount->mode);
+        writer_u64(writer, mount->uid);
+        writer_u64(writer, mount->gid);
+    }
+}
+
+static void restart_write(struct writer *writer, const struct container_restart *restart)
+{
+    writer_array(writer, RESTART_FIELDS);
+    writer_u64(writer, restart->policy);
+    writer_i64(writer, restart->delay_ms);
+    writer_u64(writer, restart->attempts_max);
+    writer_i64(writer, restart->window_ms);
+}
+
+static void health_write(struct writer *writer, const struct container_health *health)
+{
+    writer_array(writer, HEALTH_FIELDS);
+    writer_bool(writer, health->disabled);
+    list_write(writer, &health->command);
+    writer_i64(writer, health->interval_ms);
+    writer_i64(writer, health->timeout_ms);
+    writer_i64(writer, health->start_period_ms);
+    writer_i64(writer, health->start_interval_ms);
+    writer_u64(writer, health->retries);
+}
+
+void container_spec_write(struct writer *writer, const struct container_spec *spec)
+{
+    writer_array(writer, SPEC_FIELDS);
+    writer_text(writer, spec->id);
+    writer_text(writer, spec->name);
+    writer_text(writer, spec->image);
+    writer_text(writer, spec->image_name);
+    list_write(writer, &spec->entrypoint);
+    writer_bool(writer, spec->entrypoint_clear);
+    list_write(writer, &spec->command);
+    list_write(writer, &spec->environment);
+    writer_text(writer, spec->working_dir);
+    writer_text(writer, spec->user);
+    writer_text(writer, spec->hostname);
+    list_write(writer, &spec->extra_hosts);
+    writer_text(writer, spec->dns_server);
+    list_write(writer, &spec->labels);
+    mounts_write(writer, spec);
+    writer_u64(writer, spec->cpu_millicores);
+    writer_u64(writer, spec->memory_bytes);
+    writer_u64(writer, spec->pids_max);
+    list_write(writer, &spec->capability_add);
+    list_write(writer, &spec->capability_drop);
+    writer_bool(writer, spec->read_only);
+    writer_bool(writer, spec->privileged_escalation);
+    writer_bool(writer, spec->init);
+    restart_write(writer, &spec->restart);
+    health_write(writer, &spec->health);
+    writer_i64(writer, spec->stop_signal);
+    writer_i64(writer, spec->stop_grace_ms);
+    writer_u64(writer, spec->log_bytes_max);
+}
+
+/* Enters an array of at least `fields` values; `*ret_extra` are the ones a newer daemon added. */
+static void struct_begin(struct reader *reader, uint32_t fields, uint32_t *ret_extra)
+{
+    uint32_t count = 0;
+    if (reader_array(reader, &count) == 0 && count < fields)
+        reader_refuse(reader);
+    *ret_extra = count < fields ? 0 : count - fields;
+}
+
+static void struct_end(struct reader *reader, uint32_t extra)
+{
+    for (uint32_t i = 0; i < extra && reader_check(reader) == 0; i++)
+        reader_skip(reader);
+}
+
+static void text_read(struct reader *reader, char **ret)
+{
+    if (reader_peek(reader) == READER_NIL)
+        reader_nil(reader);
+    else
+        reader_dup_text(reader, ret, RUNTIME_TEXT_BYTES_MAX);
+}
+
+static void list_read(struct reader *reader, struct text_list *ret)
+{
+    uint32_t count = 0;
+    if (reader_array(reader, &count) < 0)
+        return;
+    for (uint32_t i = 0; i < count && reader_check(reader) == 0; i++) {
+        char *text = NULL;
+        if (reader_dup_text(reader, &text, RUNTIME_TEXT_BYTES_MAX) < 0)
+            return;
+        if (text_list_add(ret, text) < 0)
+            reader_refuse(reader);
+        free(text);
+    }
+}
+
+/* An enum or a number that must not be above `max`. */
+static uint32_t number_read(struct reader *reader, uint32_t max)
+{
+    uint32_t value = 0;
+    if (reader_u32(reader, &value) == 0 && value > max) {
+        reader_refuse(reader);
+        return 0;
+    }
+    return value;
+}
+
+static void duration_read(struct reader *reader, int64_t *ret)
+{
+    int64_t value;
+    if (reader_i64(reader, &value) < 0)
+        return;
+    if (value < 0 || value > RUNTIME_DURATION_MS_MAX)
+        reader_refuse(reader);
+    else
+        *ret = value;
+}
+
+static void mount_read(struct reader *reader, struct container_mount *mount)
+{
+    uint32_t extra;
+    struct_begin(reader, MOUNT_FIELDS, &extra);
+    mount->type = (enum mount_type)number_read(reader, MOUNT_FILE);
+    text_read(reader, &mount->source);
+    text_read(reader, &mount->target);
+    reader_bool(reader, &mount->read_only);
+    reader_u64(reader, &mount->size_bytes);
+    struct bytes content = {0};
+    if (reader_binary(reader, &content) == 0 &&
+        (content.size > RUNTIME_FILE_BYTES_MAX ||
+         buffer_append(&mount->content, content.data, content.size) < 0))
+        reader_refuse(reader);
+    mount->mode = number_read(reader, RUNTIME_MODE_MAX);
+    mount->uid = number_read(reader, UINT32_MAX);
+    mount->gid = number_read(reader, UINT32_MAX);
+    struct_end(reader, extra);
+}
+
+static void mounts_read(struct reader *reader, struct container_spec *spec)
+{
+    uint32_t count = 0;
+    reader_array(reader, &count);
+    for (uint32_t i = 0; i < count && reader_check(reader) == 0; i++) {
+        struct container_mount *mount = container_spec_add_mount(spec);
+        if (mount)
+            mount_read(reader, mount);
+        else
+            reader_refuse(reader);
+    }
+}
+
+static void restart_read(struct reader *reader, struct container_restart *restart)
+{
+    uint32_t extra;
+    struct_begin(reader, RESTART_FIELDS, &extra);
+    restart->policy = (enum restart_policy)number_read(reader, RESTART_ANY);
+    duration_read(reader, &restart->delay_ms);
+    reader_u32(reader, &restart->attempts_max);
+    duration_read(reader, &restart->window_ms);
+    struct_end(reader, extra);
+}
+
+static void health_read(struct reader *reader, struct container_health *health)
+{
+    uint32_t extra;
+    struct_begin(reader, HEALTH_FIELDS, &extra);
+    reader_bool(reader, &health->disabled);
+    list_read(reader, &health->command);
+    duration_read(reader, &health->interval_ms);
+    duration_read(reader, &health->timeout_ms);
+    duration_read(reader, &health->start_period_ms);
+    duration_read(reader, &health->start_interval_ms);
+    reader_u32(reader, &health->retries);
+    struct_end(reader, extra);
+}
+
+static void identity_read(struct reader *reader, struct container_spec *spec)
+{
+    text_read(reader, &spec->id);
+    text_read(reader, &spec->name);
+    text_read(reader, &spec->image);
+    text_read(reader, &spec->image_name);
+    list_read(reader, &spec->entrypoint);
+    reader_bool(reader, &spec->entrypoint_clear);
+    list_read(reader, &spec->command);
+    list_read(reader, &spec->environment);
+    text_read(reader, &spec->working_dir);
+    text_read(reader, &spec->user);
+    text_read(reader, &spec->hostname);
+    list_read(reader, &spec->extra_hosts);
+    text_read(reader, &spec->dns_server);
+    list_read(reader, &spec->labels);
+}
+
+int container_spec_read(struct reader *reader, struct container_spec *ret)
+{
+    struct container_spec spec;
+    container_spec_init(&spec);
+    uint32_t extra;
+    struct_begin(reader, SPEC_FIELDS, &extra);
+    identity_read(reader, &spec);
+    mounts_read(reader, &spec);
+    reader_u32(reader, &spec.cpu_millicores);
+    reader_u64(reader, &spec.memory_bytes);
+    reader_u32(reader, &spec.pids_max);
+    list_read(reader, &spec.capability_add);
+    list_read(reader, &spec.capability_drop);
+    reader_bool(reader, &spec.read_only);
+    reader_bool(reader, &spec.privileged_escalation);
+    reader_bool(reader, &spec.init);
+    restart_read(reader, &spec.restart);
+    health_read(reader, &spec.health);
+    spec.stop_signal = (int)number_read(reader, RUNTIME_SIGNAL_MAX);
+    duration_read(reader, &spec.stop_grace_ms);
+    reader_u64(reader, &spec.log_bytes_max);
+    struct_end(reader, extra);
+    if (reader_check(reader) < 0) {
+        container_spec_done(&spec);
+        return -EBADMSG;
+    }
+    *ret = spec;
+    return 0;
+}

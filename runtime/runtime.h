@@ -1,0 +1,205 @@
+/* Containers on this machine: started, watched, restarted, stopped, and found again.
+ *
+ * A runtime belongs to one libuv loop; every function here is called on the loop's thread, returns
+ * at once, and calls back on that thread. What blocks (mounts, netlink, the OCI runtime) runs on
+ * libuv's workers. Containers run under conmon, so they outlive the daemon: runtime_new() takes
+ * back what is on disk, and runtime_close() leaves everything running.
+ *
+ *     runtime_new(loop, &config, &runtime, &error);   … config.on_ready(context, NULL)
+ *     runtime_start(runtime, &spec, &error);          … config.on_change(context, &status) many
+ * times runtime_stop(runtime, "web-1-k3x9", 0); runtime_remove(runtime, "web-1-k3x9");          …
+ * on_change with CONTAINER_REMOVED, once
+ *
+ * The daemon must run as root. If systemd starts it, the unit needs KillMode=process, for conmon
+ * and the containers are its children until they detach.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "base/address.h"
+#include "base/buffer.h"
+#include "base/error.h"
+#include "runtime/container_spec.h"
+
+struct runtime;
+struct image_store;
+
+enum container_state {
+    CONTAINER_CREATING, /* root file system, network and configuration are being made */
+    CONTAINER_STARTING, /* the OCI runtime is starting it */
+    CONTAINER_RUNNING,
+    CONTAINER_STOPPING, /* the stop signal was sent */
+    CONTAINER_EXITED,   /* it ended and will not be restarted (or was stopped) */
+    CONTAINER_BACKOFF,  /* it ended or could not start, and waits to be started again */
+    CONTAINER_FAILED,   /* it ended too often or could not start, and nothing more will be tried */
+    CONTAINER_REMOVED,  /* nothing is left of it; reported once */
+};
+
+enum health_state {
+    HEALTH_NONE, /* there is no check */
+    HEALTH_STARTING,
+    HEALTH_HEALTHY,
+    HEALTH_UNHEALTHY,
+};
+
+/* Borrowed: valid during the callback, or until the next call into libuv. */
+struct container_status {
+    const char *id;
+    const struct container_spec *spec;
+    enum container_state state;
+    enum health_state health;
+    struct address address; /* on the bridge, port 0; none before the network was made */
+    pid_t pid;              /* 0 while no process runs */
+    int exit_code;          /* of the last run: 0-255, 128 + signal, -1 while unknown */
+    bool oom_killed;        /* in the last run */
+    uint32_t restarts;      /* since runtime_start() */
+    int64_t started_wall_ms;
+    int64_t finished_wall_ms;
+    const char *error; /* "exit code 1; last log lines: …"; "" while all is well */
+};
+
+struct runtime_config {
+    const char *data_dir; /* "/var/lib/consort": specs, logs, volumes, root file systems */
+    const char *run_dir;  /* "/run/consort": what a reboot shall forget; short, for UNIX sockets */
+    const char *instance; /* tells peers on one machine apart, in cgroups: "consort-1f2e3d4c5b6a" */
+    const char *bridge;   /* NULL: "consort0" */
+    const char *subnet;   /* NULL: "10.88.0.0/16"; the first address is the gateway */
+    const char *virtual_subnet; /* NULL: "10.97.0.0/16"; TCP to it is redirected to mesh_port */
+    uint16_t mesh_port;         /* on the gateway; 0 redirects nothing */
+    const char *oci_runtime;    /* NULL: "crun", looked up in PATH */
+    const char *conmon;         /* NULL: "conmon" */
+    struct image_store *images; /* borrowed for the runtime's life */
+
+    void *context; /* passed to the callbacks */
+
+    /* The network stands and what was on disk is taken back; commands are accepted from now on. On
+     * failure `error` says why, and the runtime can only be closed. */
+    void (*on_ready)(void *context, const struct error *error);
+    void (*on_change)(void *context, const struct container_status *status);
+};
+
+/* Checks the configuration (-EINVAL), then sets up in the background. Strings are copied. */
+int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct runtime **ret,
+                struct error *error);
+
+/* Stops watching and leaves the containers running. Work under way is finished first; then all
+ * memory is freed and `on_closed` (may be NULL) is called. Open logs and execs end without a call.
+ */
+void runtime_close(struct runtime *runtime, void (*on_closed)(void *context), void *context);
+
+/* The gateway's address on the bridge, where the daemon's DNS and mesh shall listen. */
+struct address runtime_gateway(const struct runtime *runtime);
+
+/* Starts a container, or does nothing if one with that id is there and was not stopped (a stopped
+ * or failed one is started again, counting its restarts anew). Copies `spec`. -EAGAIN before
+ * on_ready; -EINVAL with the reason in `error`; -EBUSY while it is being removed. */
+int runtime_start(struct runtime *runtime, const struct container_spec *spec, struct error *error);
+
+/* Sends the stop signal, and SIGKILL after `grace_ms` (0: the spec's). A container that waits to be
+ * restarted is not. -ENOENT if there is none. */
+int runtime_stop(struct runtime *runtime, const char *id, int64_t grace_ms);
+
+/* Stops it if it runs, and deletes all but its volumes. -ENOENT if there is none. */
+int runtime_remove(struct runtime *runtime, const char *id);
+
+/* Changes limits while the container runs (0 lifts one) and reads them back. `callback` gets NULL,
+ * or the error: -ENOENT for no such container, -EBUSY for less memory than it uses now. The new
+ * limits are kept for later starts. Returns -ENOENT, -EAGAIN while another change of it is under
+ * way, or -ENOMEM, and then does not call back. */
+int runtime_update_limits(struct runtime *runtime, const char *id, uint32_t cpu_millicores,
+                          uint64_t memory_bytes,
+                          void (*callback)(void *context, const struct error *error),
+                          void *context);
+
+/* -ENOENT if there is none. */
+int runtime_status(const struct runtime *runtime, const char *id, struct container_status *ret);
+
+/* Calls `each` for every container in order of id. */
+void runtime_list(const struct runtime *runtime,
+                  void (*each)(void *context, const struct container_status *status),
+                  void *context);
+
+struct container_stats {
+    uint64_t memory_bytes;         /* in use, without the page cache that can be dropped */
+    uint64_t memory_limit_bytes;   /* 0: none */
+    uint64_t cpu_usec;             /* since the container started */
+    uint32_t cpu_limit_millicores; /* 0: none */
+    uint32_t pids;
+};
+
+/* Reads a running container's cgroup: -ENOENT, or -ESRCH if it does not run. */
+int runtime_stats(const struct runtime *runtime, const char *id, struct container_stats *ret);
+
+/* Writes a container's log stream; see runtime/logs.h. */
+struct runtime_logs;
+
+struct logs_options {
+    int64_t since_wall_ms; /* 0: from the beginning */
+    int64_t tail;          /* only the last so many lines; -1: all */
+    bool follow;           /* go on with what is written from now on */
+};
+
+struct logs_callbacks {
+    void *context;
+    /* One line without its newline. `is_error` tells standard error from standard output. */
+    void (*on_line)(void *context, int64_t wall_ns, bool is_error, struct bytes line);
+    /* All was read (never comes while following a container that exists), or reading failed. */
+    void (*on_end)(void *context, int status);
+};
+
+/* Opens the log of a container, running or not. -ENOENT if there is none. */
+int runtime_logs_open(struct runtime *runtime, const char *id, const struct logs_options *options,
+                      const struct logs_callbacks *callbacks, struct runtime_logs **ret);
+
+/* Holds lines back while the reader of the stream is slow. */
+void runtime_logs_pause(struct runtime_logs *logs, bool pause);
+
+/* Also after on_end. No callback comes afterwards; may be called within one. */
+void runtime_logs_close(struct runtime_logs *logs);
+
+/* A command run inside a container that runs. */
+struct runtime_exec;
+
+struct exec_options {
+    const char *const *argv; /* ends with NULL */
+    const char *const
+        *environment; /* "NAME=value", added to the container's; ends with NULL; may be NULL */
+    const char *user; /* "uid[:gid]"; NULL: the container's */
+    const char *working_dir; /* NULL: the container's */
+    bool tty;                /* standard output and error come as one */
+    uint16_t rows, columns;  /* of the tty; 0: 24 × 80 */
+};
+
+struct exec_callbacks {
+    void *context;
+    void (*on_output)(void *context, bool is_error, struct bytes output);
+    /* The last call. `exit_code` is the command's, 128 + signal, or 126/127 if it cannot be run. */
+    void (*on_exit)(void *context, int exit_code);
+};
+
+/* -ENOENT if there is no such container, -ESRCH if it does not run, or what starting failed with.
+ */
+int runtime_exec(struct runtime *runtime, const char *id, const struct exec_options *options,
+                 const struct exec_callbacks *callbacks, struct runtime_exec **ret);
+
+/* Queues a copy of `data` for the command's standard input: 0, -ENOMEM, -EPIPE after its end, or
+ * -ENOBUFS while RUNTIME_EXEC_INPUT_BYTES_MAX wait to be taken. */
+int runtime_exec_write(struct runtime_exec *exec, struct bytes data);
+
+/* Ends standard input after what was written (a tty gets end-of-file, Ctrl-D). */
+void runtime_exec_end_input(struct runtime_exec *exec);
+void runtime_exec_resize(struct runtime_exec *exec, uint16_t rows, uint16_t columns);
+void runtime_exec_pause(struct runtime_exec *exec, bool pause);
+
+/* Must be called once, after on_exit or before: then the command is killed. No callback comes
+ * afterwards. */
+void runtime_exec_close(struct runtime_exec *exec);
+
+/* "running", "healthy": for people and the wire. */
+const char *container_state_name(enum container_state state);
+const char *health_state_name(enum health_state state);
