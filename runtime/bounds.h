@@ -47,4 +47,31 @@ enum {
     RUNTIME_LOG_CHUNK_BYTES = 128 * 1024,
     RUNTIME_LOG_POLL_MS = 200,
     RUNTIME_EXEC_INPUT_BYTES_MAX = 1024 * 1024,
+
+    /* Images (image_reference.h, image.h, image_store.h). */
+    IMAGE_REFERENCE_BYTES_MAX = 384,       /* registry, name and tag with the NUL */
+    IMAGE_TAG_BYTES_MAX = 129,             /* 128 by the distribution specification, and the NUL */
+    IMAGE_PLATFORM_BYTES_MAX = 32,         /* "amd64" */
+    IMAGE_JSON_BYTES_MAX = 1024 * 1024,    /* one manifest, index or configuration */
+    IMAGE_STORE_INDEX_BYTES_MAX = 4 * 1024 * 1024, /* the store's own index.json */
+    IMAGE_INDEX_ENTRIES_MAX = 1024,        /* images in an archive, platforms in an index */
+    IMAGE_INDEX_DEPTH_MAX = 3,             /* indexes within indexes */
+    IMAGE_REFERENCES_MAX = 8192,           /* in one store */
+    IMAGE_LAYERS_MAX = 128,                /* Docker makes at most 127 */
+    IMAGE_PORTS_MAX = 128,
+
+    /* Archives to import (image_import.c). */
+    IMPORT_ENTRIES_MAX = 64 * 1024,
+    IMPORT_LINKS_MAX = 8, /* links followed to find a file in the archive */
+
+    /* Layers (layer.c). */
+    LAYER_ENTRIES_MAX = 1000 * 1000,
+    LAYER_PATH_BYTES_MAX = 3072, /* leaves room in PATH_MAX for the store's own directory */
+    LAYER_DEPTH_MAX = 256,
+    LAYER_XATTR_BYTES_MAX = 64 * 1024, /* XATTR_SIZE_MAX */
+    IMAGE_COPY_CHUNK_BYTES = 128 * 1024,
 };
+
+/* More than an enumerator holds. */
+#define BLOB_BYTES_MAX  (INT64_C(64) << 30) /* one blob, as stored */
+#define LAYER_BYTES_MAX (INT64_C(64) << 30) /* one layer's archive, and its files, uncompressed */

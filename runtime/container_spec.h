@@ -23,12 +23,7 @@
 #include "base/reader.h"
 #include "base/writer.h"
 #include "runtime/bounds.h"
-
-struct text_list {
-    char *
-        *items; /* the array has a NULL behind its last item once it holds any, as execve() wants */
-    size_t count;
-};
+#include "runtime/text_list.h"
 
 enum mount_type {
     MOUNT_BIND,   /* `source` is a path on this machine, which must exist */
@@ -106,11 +101,6 @@ struct container_spec {
     int64_t stop_grace_ms;  /* between the stop signal and SIGKILL; 0: default */
     uint64_t log_bytes_max; /* 0: default */
 };
-
-/* Appends a copy of `text`: 0, -ENOMEM, or -E2BIG past RUNTIME_LIST_MAX. */
-int text_list_add(struct text_list *list, const char *text);
-int text_list_copy(struct text_list *list, const struct text_list *from);
-void text_list_done(struct text_list *list);
 
 /* All empty: no limits, no restart, no health check of its own. */
 void container_spec_init(struct container_spec *spec);
