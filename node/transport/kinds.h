@@ -1,0 +1,15 @@
+/* What a stream is for: the first byte of its OPEN frame. Each kind's header and bytes are
+ * described where the kind is served. Numbers are part of the protocol: never reused.
+ */
+#pragma once
+
+enum stream_kind {
+    STREAM_MESSAGES = 0, /* links.c: one-way control messages between peers */
+    STREAM_JOIN = 1,     /* the only kind that a link by token may open */
+    STREAM_API = 2,      /* MessagePack-RPC, for operators and peers */
+    STREAM_MESH = 3,     /* one TCP connection to a replica on the other peer */
+    STREAM_FEED = 4,     /* entries or a snapshot of intent, pulled */
+    STREAM_BLOB = 5,     /* an image's blob, pulled */
+    STREAM_LOGS = 6,
+    STREAM_EXEC = 7,
+};

@@ -1,0 +1,118 @@
+/* One encrypted TCP link: a Noise handshake with certificates, then sealed frames that carry a mux.
+ *
+ * Between admitted keys the handshake is IK (the dialer knows whom it dials); with a join token it
+ * is XXpsk3. Each side shows its certificate chain, checks the other's, and says its verdict, so
+ * that both log one clear line. Nobody may open streams before that. On the wire (link_wire.h):
+ *
+ *     dialer: preamble; then frames: handshake …; hello (sealed verdict); sealed mux frames
+ *
+ * Streams opened with mux_open(link_mux(link), …) before the link is open wait for it; if it never
+ * opens, they close with the reason. A link frees itself after on_close.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/address.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "gossip/certificate.h"
+#include "gossip/identity.h"
+#include "gossip/token.h"
+#include "node/transport/fault.h"
+#include "node/transport/mux.h"
+
+struct link;
+
+/* Why a link was refused; sent to the other side. Numbers are part of the protocol. */
+enum link_refusal {
+    LINK_ACCEPTED = 0,
+    LINK_REFUSED_VERSION = 1,     /* another protocol version */
+    LINK_REFUSED_HANDSHAKE = 2,   /* not for this peer's key, or not Noise */
+    LINK_REFUSED_TOKEN = 3,       /* unknown, used up, expired or revoked */
+    LINK_REFUSED_FOREIGN = 4,     /* a certificate of another cluster */
+    LINK_REFUSED_CERTIFICATE = 5, /* a certificate that does not hold, or none */
+    LINK_REFUSED_KEY = 6,         /* a certificate for another key */
+    LINK_REFUSED_ROLE = 7,        /* an operator's key where a peer's is needed */
+    LINK_REFUSED_REVOKED = 8,
+    LINK_REFUSED_UNKNOWN = 9, /* never admitted, as far as this peer knows */
+    LINK_REFUSED_BUSY = 10,
+};
+
+/* In words that end a sentence: "link to db1 refused: …". */
+const char *link_refusal_words(enum link_refusal refusal);
+
+/* The errno that streams waiting for such a link close with: -EACCES, -EKEYREVOKED, … */
+int link_refusal_errno(enum link_refusal refusal);
+
+/* Who is at the other end, once the link is open. */
+struct link_remote {
+    struct id id;
+    struct address address;
+    bool by_token;                    /* a newcomer: no certificate, see token_id */
+    uint8_t token_id[TOKEN_ID_BYTES]; /* by_token */
+    struct certificate_chain chain;   /* not by_token: the leaf has the name, role and serial */
+};
+
+/* What links have in common; borrowed for their life. `chain` may be changed between calls. */
+struct link_config {
+    uv_loop_t *loop;
+    const struct identity *identity;
+    const struct certificate_chain *chain; /* own; count 0 while not admitted */
+    struct id cluster;                     /* chains must lead to this root key */
+    struct fault *fault;                   /* NULL: none */
+    void *context;
+    /* The chain is verified and `remote` owns the key; may it link now (known, not revoked)? NULL
+     * accepts. */
+    enum link_refusal (*admit)(void *context, const struct id *remote,
+                               const struct certificate_chain *chain);
+    /* Finds a token's pre-shared key: 0 or -ENOENT. NULL: no tokens are taken. */
+    int (*find_token)(void *context, const uint8_t token_id[TOKEN_ID_BYTES],
+                      uint8_t ret_psk[NOISE_PSK_BYTES]);
+};
+
+/* Any may be NULL. */
+struct link_handler {
+    /* Both sides have accepted; link_remote() is known. */
+    void (*on_open)(void *context, struct link *link);
+    /* As mux_config.on_open: stream_accept() or it is refused. */
+    void (*on_stream)(void *context, struct link *link, struct mux_stream *stream, uint8_t kind,
+                      struct bytes header);
+    /* The link is over, its streams are closed; the last callback, after which the link is freed.
+     * `why` has code 0 after link_close(link, 0) here or there; otherwise words for an operator. */
+    void (*on_close)(void *context, struct link *link, const struct error *why);
+};
+
+/* Dials the peer `remote`. 0 or a negative errno: -EINVAL for an id that is no key, -ENOMEM, or
+ * what connecting said at once; then no callback comes. `handler` and `config` are borrowed. */
+int link_dial(const struct link_config *config, const struct address *address,
+              const struct id *remote, const struct link_handler *handler, void *context,
+              struct link **ret);
+
+/* Dials any peer of the token's cluster at `address`, as a newcomer. */
+int link_dial_token(const struct link_config *config, const struct address *address,
+                    const uint8_t secret[TOKEN_SECRET_BYTES], const struct link_handler *handler,
+                    void *context, struct link **ret);
+
+/* Accepts the connection that waits on `server` (a listening uv_tcp_t). With `refusal` other than
+ * LINK_ACCEPTED the dialer is told so and nothing else is done. */
+int link_accept(const struct link_config *config, uv_stream_t *server, enum link_refusal refusal,
+                const struct link_handler *handler, void *context, struct link **ret);
+
+/* Ends the link: streams close with `reason` at once (-EPIPE for 0), and on_close comes later, from
+ * the loop. What was sealed already is still sent, within LINK_LINGER_MS. Calling it again does
+ * nothing. */
+void link_close(struct link *link, int reason);
+
+/* Borrowed for the link's life. */
+struct mux *link_mux(struct link *link);
+const struct link_remote *link_remote(const struct link *link);
+
+/* True between on_open and link_close. */
+bool link_is_open(const struct link *link);
+bool link_is_closing(const struct link *link);
+bool link_is_dialed(const struct link *link); /* by this side */
+
+void *link_context(const struct link *link);
