@@ -36,3 +36,48 @@ enum {
     SWIM_SYNC_BYTES_MAX = 131072,    /* facts in one sync message, in bytes */
     SWIM_STREAM_BYTES_MAX = 262144,  /* one sync message */
 };
+
+/* Identity, handshakes and packet sessions. Sizes are bytes on the wire, times monotonic. */
+enum {
+    /* Certificates (certificate.h). */
+    CERTIFICATE_CHAIN_COUNT_MAX = 4,
+    CERTIFICATE_CHAIN_BYTES_MAX = 776, /* encoded, four certificates with the longest names */
+
+    /* Noise (noise.h); the first is the framework's own limit. */
+    NOISE_MESSAGE_BYTES_MAX = 65535,
+    NOISE_TAG_BYTES = 16,
+
+    /* Join tokens (token.h). */
+    TOKEN_ADDRESS_COUNT_MAX = 4,
+    TOKEN_TEXT_BYTES_MAX = 256, /* with the NUL */
+
+    /* Packet sessions (session.h). Datagrams pass any IPv6 path (1,280 bytes) with room to spare.
+     */
+    SESSION_DATAGRAM_BYTES_MAX = 1200,
+    SESSION_DATA_OVERHEAD_BYTES = 32,
+    SESSION_PAYLOAD_BYTES_MAX = SESSION_DATAGRAM_BYTES_MAX - SESSION_DATA_OVERHEAD_BYTES,
+    SESSION_FIRST_OVERHEAD_BYTES = 156, /* of a first packet, without the certificate chain */
+    SESSION_FIRST_PAYLOAD_BYTES_MIN = /* what always fits a first packet, however long the chain */
+    SESSION_DATAGRAM_BYTES_MAX - SESSION_FIRST_OVERHEAD_BYTES - CERTIFICATE_CHAIN_BYTES_MAX,
+
+    SESSION_PEERS_MAX = 4096,         /* peers remembered, unless configured */
+    SESSION_KEYS_PER_PEER = 4,        /* previous, current, next, and one for simultaneous firsts */
+    SESSION_INITIATIONS_PER_PEER = 4, /* first packets whose answers are awaited */
+    SESSION_REPLAY_WINDOW_BITS = 2048,
+
+    /* Rekeying is hourly: in a large fleet two peers rarely talk more often than every few minutes,
+     * so WireGuard's two minutes would turn nearly every probe into a handshake. */
+    SESSION_REKEY_AFTER_MS = 60 * 60 * 1000,
+    SESSION_REKEY_RETRY_MS = 1000,
+    SESSION_HANDSHAKE_TIMEOUT_MS = 10 * 1000,
+    SESSION_SILENCE_MS = 2000, /* unanswered for so long: the peer may have lost the keys */
+    SESSION_SIMULTANEOUS_MS = 10 * 1000, /* keys this close together come from crossed firsts */
+
+    /* Load from strangers (session_cookie.h). */
+    SESSION_HANDSHAKES_PER_SECOND = 100, /* above it, first packets need a cookie */
+    SESSION_SOURCE_HANDSHAKES_PER_SECOND = 20,
+    SESSION_SOURCE_BUCKETS = 1024,
+    SESSION_COOKIE_LIFE_MS = 120 * 1000,
+};
+
+#define SESSION_REKEY_AFTER_MESSAGES (UINT64_C(1) << 32)
