@@ -11,4 +11,5 @@ enum {
     BASE_NAME_BYTES_MAX = 63,                  /* peer, service, stack, volume names: a DNS label */
     BASE_ERROR_BYTES_MAX = 1024,               /* one message for an operator */
     BASE_LOG_LINE_BYTES_MAX = 2048,
+    BASE_TEXT_LIST_ITEMS_MAX = 1024, /* arguments, variables, labels of one container */
 };

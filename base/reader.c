@@ -20,6 +20,13 @@ int reader_refuse(struct reader *reader)
     return -EBADMSG;
 }
 
+int reader_refuse_memory(struct reader *reader)
+{
+    reader->failed = true;
+    reader->no_memory = true;
+    return -ENOMEM;
+}
+
 static size_t bytes_left(const struct reader *reader)
 {
     return reader->size - reader->offset;
@@ -294,10 +301,8 @@ int reader_dup_text(struct reader *reader, char **ret, size_t max)
     if (take_c_text(reader, max, &run) < 0)
         return -EBADMSG;
     char *text = malloc(run.size + 1);
-    if (!text) {
-        reader_refuse(reader);
-        return -ENOMEM;
-    }
+    if (!text)
+        return reader_refuse_memory(reader);
     if (run.size > 0)
         memcpy(text, run.data, run.size);
     text[run.size] = '\0';
@@ -421,10 +426,14 @@ int reader_skip(struct reader *reader)
 
 int reader_check(const struct reader *reader)
 {
-    return reader->failed ? -EBADMSG : 0;
+    if (!reader->failed)
+        return 0;
+    return reader->no_memory ? -ENOMEM : -EBADMSG;
 }
 
 int reader_end(const struct reader *reader)
 {
-    return reader->failed || reader->offset != reader->size || reader->depth != 0 ? -EBADMSG : 0;
+    if (reader->failed)
+        return reader_check(reader);
+    return reader->offset != reader->size || reader->depth != 0 ? -EBADMSG : 0;
 }

@@ -2,7 +2,8 @@
  *
  * Each call reads one value. The first thing that does not fit (wrong type, count larger than the
  * bytes left, depth over BASE_READER_DEPTH_MAX) makes the reader fail for good: later calls return
- * -EBADMSG too, and results stay untouched, so that a decoder may read a whole record and check once:
+ * -EBADMSG too, and results stay untouched, so that a decoder may read a whole record and check
+ * once:
  *
  *     uint32_t count;
  *     reader_array_exact(&reader, 3);
@@ -40,6 +41,7 @@ struct reader {
     int depth;
     uint32_t left[9]; /* values still to come at each depth; [0] is unlimited */
     bool failed;
+    bool no_memory; /* what failed was an allocation, not the bytes */
 };
 
 void reader_init(struct reader *reader, const void *data, size_t size);
@@ -78,11 +80,15 @@ int reader_array_exact(struct reader *reader, uint32_t count);
 /* Passes over one value with all that is inside it. */
 int reader_skip(struct reader *reader);
 
-/* 0 if all went well so far, else -EBADMSG. */
+/* 0 if all went well so far, else -EBADMSG, or -ENOMEM when there was no memory for a text. */
 int reader_check(const struct reader *reader);
 
-/* 0 if all went well and nothing is left, else -EBADMSG. */
+/* As reader_check, and -EBADMSG if anything is left. */
 int reader_end(const struct reader *reader);
 
 /* Fails the reader on purpose: a value was well-formed but not acceptable. Returns -EBADMSG. */
 int reader_refuse(struct reader *reader);
+
+/* Fails the reader for want of memory: reader_check() then says so, and a decoder can tell "these
+ * bytes are bad" (the same on every peer) from "this machine is out of memory". Returns -ENOMEM. */
+int reader_refuse_memory(struct reader *reader);

@@ -11,17 +11,17 @@
 #include "consensus/intent.h"
 
 enum command_type {
-    COMMAND_ADMIT,          /* a peer or operator, optionally using up a token */
-    COMMAND_PEER_STATE,     /* draining, active again, left, revoked */
+    COMMAND_ADMIT,      /* a peer or operator, optionally using up a token */
+    COMMAND_PEER_STATE, /* draining, active again, left, revoked */
     COMMAND_TOKEN_CREATE,
     COMMAND_TOKEN_REVOKE,
-    COMMAND_DEPLOY,         /* a stack: services and blobs; services it no longer has are removed */
+    COMMAND_DEPLOY, /* a stack: services and blobs; services it no longer has are removed */
     COMMAND_SCALE,
-    COMMAND_UPDATE,         /* one service's spec replaced: a new revision */
+    COMMAND_UPDATE, /* one service's spec replaced: a new revision */
     COMMAND_ROLLBACK,
-    COMMAND_REMOVE,         /* a service or a whole stack */
-    COMMAND_PLACE,          /* the leader's: replicas to add, to stop, to delete */
-    COMMAND_ROLLOUT,        /* the leader's: a rollout's state, and the revision to return to */
+    COMMAND_REMOVE,  /* a service or a whole stack */
+    COMMAND_PLACE,   /* the leader's: replicas to add, to stop, to delete */
+    COMMAND_ROLLOUT, /* the leader's: a rollout's state, and the revision to return to */
 };
 
 struct command_head {
@@ -93,9 +93,10 @@ struct command_place {
 
 struct command_rollout {
     char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    uint64_t rollout;  /* the id of the rollout meant: refused when another has begun since */
     uint8_t state;     /* enum intent_rollout_state */
     uint32_t revision; /* the service's wanted revision from now on */
-    char reason[INTENT_REASON_BYTES_MAX + 1];
+    char reason[INTENT_REASON_BYTES_MAX + 1]; /* empty: as it was */
 };
 
 struct command {
@@ -103,8 +104,8 @@ struct command {
     union {
         struct command_admit admit;
         struct command_peer_state peer_state;
-        struct intent_token token;                         /* create */
-        uint8_t token_id[INTENT_TOKEN_ID_BYTES];           /* revoke */
+        struct intent_token token;               /* create */
+        uint8_t token_id[INTENT_TOKEN_ID_BYTES]; /* revoke */
         struct command_deploy deploy;
         struct command_scale scale;
         struct command_update update;

@@ -2,9 +2,9 @@
  *
  * Each committed entry is one command (consensus/command.h). intent_apply() is deterministic: the
  * same commands from the same start give the same state, and intent_write() gives the same bytes on
- * every peer; the feed compares their hash. A command that cannot be carried out changes nothing but
- * the applied index, and its result says why. Time in here is the wall clock as the proposer wrote it
- * into the command, for people to read; nothing is decided by it but a token's expiry.
+ * every peer; the feed compares their hash. A command that cannot be carried out changes nothing
+ * but the applied index, and its result says why. Time in here is the wall clock as the proposer
+ * wrote it into the command, for people to read; nothing is decided by it but a token's expiry.
  *
  * All lists iterate in key order. What is found is borrowed until the next apply.
  */
@@ -53,16 +53,17 @@ struct intent_revision {
 enum intent_rollout_state {
     INTENT_ROLLOUT_NONE, /* nothing was rolled out since the first deploy settled */
     INTENT_ROLLOUT_RUNNING,
-    INTENT_ROLLOUT_PAUSED,       /* failure_action: pause */
+    INTENT_ROLLOUT_PAUSED, /* failure_action: pause */
     INTENT_ROLLOUT_DONE,
     INTENT_ROLLOUT_ROLLING_BACK, /* on its own, after a failure */
     INTENT_ROLLOUT_ROLLED_BACK,
-    INTENT_ROLLOUT_FAILED,       /* the first revision failed, or rolling back did */
+    INTENT_ROLLOUT_FAILED, /* the first revision failed, or rolling back did */
 };
 
 struct intent_rollout {
-    uint8_t state;               /* enum intent_rollout_state */
-    uint32_t from, to;           /* revision numbers; from 0: first deploy */
+    uint64_t id;       /* the log index that began it */
+    uint8_t state;     /* enum intent_rollout_state */
+    uint32_t from, to; /* revision numbers; `from` is the last that settled, 0: first deploy */
     int64_t started_wall_ms, ended_wall_ms;
     char reason[INTENT_REASON_BYTES_MAX + 1]; /* which replica failed, with its last log lines */
 };
@@ -70,11 +71,11 @@ struct intent_rollout {
 struct intent_service {
     char name[INTENT_SERVICE_NAME_BYTES_MAX + 1]; /* "stack_web": unique in the cluster */
     char stack[BASE_NAME_BYTES_MAX + 1];
-    uint16_t virtual_ip; /* host part in the cluster's virtual range; unique; never 0 */
-    uint32_t replicas;   /* wanted now, by the last deploy or scale; ignored in global mode */
-    uint32_t revision;   /* the wanted one */
-    bool removing;       /* gone once its last replica is */
-    struct table revisions; /* of struct intent_revision, by number; the last INTENT_REVISIONS_MAX */
+    uint16_t virtual_ip;    /* host part in the cluster's virtual range; unique; never 0 */
+    uint32_t replicas;      /* wanted now, by the last deploy or scale; ignored in global mode */
+    uint32_t revision;      /* the wanted one */
+    bool removing;          /* gone once its last replica is */
+    struct table revisions; /* of struct intent_revision, by number: the last few */
     struct intent_rollout rollout;
 };
 
@@ -96,7 +97,7 @@ struct intent_replica {
 struct intent_event {
     uint64_t index; /* of the log */
     int64_t wall_ms;
-    char actor[INTENT_ACTOR_BYTES_MAX + 1]; /* operator's or peer's name; "consort" for the leader */
+    char actor[INTENT_ACTOR_BYTES_MAX + 1]; /* who asked; "consort" for the leader */
     char kind[INTENT_KIND_BYTES_MAX + 1];   /* "deploy", "place", "rollout", "peer", "token", … */
     char subject[INTENT_SERVICE_NAME_BYTES_MAX + 24]; /* "hello_web", "hello_web.1", peer's name */
     char text[INTENT_REASON_BYTES_MAX + 1];
@@ -109,16 +110,27 @@ struct intent_blob {
     struct buffer content;
 };
 
+/* What a client's last deduplicated command came to; the INTENT_CLIENTS_MAX latest clients. */
+struct intent_client {
+    uint64_t client, sequence;
+    uint64_t index; /* of the log: the client unheard of for longest is forgotten first */
+    int code;
+    uint64_t serial;
+    uint32_t revision;
+    bool unchanged;
+};
+
 struct intent {
     uint64_t applied_index, applied_term;
     uint64_t epoch; /* grows only by `consort recover` */
     uint64_t next_serial, next_generation;
-    struct id cluster; /* the root public key */
+    struct id cluster;     /* the root public key */
     struct table peers;    /* of struct intent_peer, by id */
     struct table tokens;   /* of struct intent_token, by id */
     struct table services; /* of struct intent_service, by name */
     struct table replicas; /* of struct intent_replica, by generation */
     struct table blobs;    /* of struct intent_blob, by name */
+    struct table clients;  /* of struct intent_client, by client */
     struct id voters[INTENT_VOTERS_MAX];
     size_t voter_count;
     struct intent_event *history; /* ring of INTENT_HISTORY_MAX */
@@ -137,9 +149,10 @@ struct intent_result {
 struct intent *intent_new(const struct id *cluster);
 void intent_free(struct intent *intent);
 
-/* Applies the committed entry (index, term) with `command`'s bytes. Returns 0 also for a command that
- * was refused or malformed (see ret_result->code); -ENOMEM only when the state cannot be told any
- * more: the caller must stop. */
+/* Applies the committed entry (index, term) with `command`'s bytes. Returns 0 also for a command
+ * that was refused or malformed (see ret_result->code). Any other return means that this peer can't
+ * tell the state any more, and the caller must stop applying: -ENOMEM, or -EPROTONOSUPPORT when the
+ * command is of a newer version than this peer knows. `index` is greater than the applied one. */
 int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct bytes command,
                  struct intent_result *ret_result);
 

@@ -2,8 +2,8 @@
  *
  * A `struct service_spec` is made by node/compose/ from a Compose file, travels inside a deploy
  * command, and is kept as a revision of its service in the intent. It owns everything it points to;
- * service_spec_done() frees it. The encoding is deterministic: equal specs give equal bytes, which is
- * how "nothing changed" is recognised.
+ * service_spec_done() frees it. The encoding is deterministic: equal specs give equal bytes, which
+ * is how "nothing changed" is recognised.
  */
 #pragma once
 
@@ -13,19 +13,19 @@
 
 #include "base/bounds.h"
 #include "base/reader.h"
+#include "base/text_list.h"
 #include "base/writer.h"
-
-struct text_list {
-    char **items; /* owned, each owned */
-    size_t count;
-};
 
 enum spec_mode { SPEC_REPLICATED, SPEC_GLOBAL };
 enum spec_protocol { SPEC_TCP, SPEC_UDP };
 enum spec_mount_type { SPEC_MOUNT_VOLUME, SPEC_MOUNT_BIND, SPEC_MOUNT_TMPFS };
 enum spec_file_kind { SPEC_FILE_CONFIG, SPEC_FILE_SECRET };
 enum spec_restart_condition { SPEC_RESTART_NONE, SPEC_RESTART_ON_FAILURE, SPEC_RESTART_ANY };
-enum spec_failure_action { SPEC_ON_FAILURE_PAUSE, SPEC_ON_FAILURE_CONTINUE, SPEC_ON_FAILURE_ROLLBACK };
+enum spec_failure_action {
+    SPEC_ON_FAILURE_PAUSE,
+    SPEC_ON_FAILURE_CONTINUE,
+    SPEC_ON_FAILURE_ROLLBACK
+};
 enum spec_update_order { SPEC_STOP_FIRST, SPEC_START_FIRST };
 enum spec_on_minority { SPEC_MINORITY_HOLD, SPEC_MINORITY_DUPLICATE };
 
@@ -52,8 +52,8 @@ struct spec_file {
 };
 
 struct spec_health {
-    bool is_set;         /* false: the image's own health check, if it has one, counts */
-    bool disabled;       /* no check, also not the image's */
+    bool is_set;           /* false: the image's own health check, if it has one, counts */
+    bool disabled;         /* no check, also not the image's */
     struct text_list test; /* argv; a shell form stands as "/bin/sh", "-c", text */
     uint32_t interval_ms, timeout_ms, start_period_ms, start_interval_ms, retries;
 };
@@ -81,12 +81,12 @@ struct spec_update {
 };
 
 struct service_spec {
-    char name[BASE_NAME_BYTES_MAX + 1];  /* the service's name within its stack: "web" */
-    char *image;                         /* as the operator wrote it */
-    char *image_digest;                  /* "sha256:…" of the manifest, resolved at deploy */
+    char name[BASE_NAME_BYTES_MAX + 1];   /* the service's name within its stack: "web" */
+    char *image;                          /* as the operator wrote it */
+    char *image_digest;                   /* "sha256:…" of the manifest, resolved at deploy */
     struct text_list command, entrypoint; /* count 0: the image's */
-    struct text_list environment;        /* "KEY=VALUE" */
-    char *working_dir, *user, *hostname; /* NULL: the image's */
+    struct text_list environment;         /* "KEY=VALUE" */
+    char *working_dir, *user, *hostname;  /* NULL: the image's */
     struct text_list cap_add, cap_drop, extra_hosts;
     bool read_only, init;
     char *stop_signal; /* NULL: the image's or SIGTERM */
@@ -103,14 +103,14 @@ struct service_spec {
     struct spec_update update, rollback;
     uint8_t mode;      /* enum spec_mode */
     uint32_t replicas; /* wanted at deploy; `consort scale` changes the service's own count */
-    struct text_list constraints; /* "node.labels.zone==a", "node.name!=b" */
-    struct text_list spread;      /* "node.labels.zone" */
+    struct text_list constraints;   /* "node.labels.zone==a", "node.name!=b" */
+    struct text_list spread;        /* "node.labels.zone" */
     uint32_t max_replicas_per_node; /* 0: no limit */
-    struct text_list labels;      /* "KEY=VALUE" */
-    struct text_list depends_on;  /* names within the stack */
-    uint32_t failover_after_ms;   /* x-consort: how long a dead peer's replicas wait; default 0 */
-    uint8_t on_minority;          /* x-consort: enum spec_on_minority */
-    bool exclusive;               /* x-consort: at most one runs, at any time */
+    struct text_list labels;        /* "KEY=VALUE" */
+    struct text_list depends_on;    /* names within the stack */
+    uint32_t failover_after_ms;     /* x-consort: how long a dead peer's replicas wait; default 0 */
+    uint8_t on_minority;            /* x-consort: enum spec_on_minority */
+    bool exclusive;                 /* x-consort: at most one runs, at any time */
 };
 
 /* Fills in the Compose Specification's and Consort's defaults. */
@@ -122,8 +122,6 @@ int service_spec_copy(const struct service_spec *spec, struct service_spec *ret)
 
 void service_spec_write(struct writer *writer, const struct service_spec *spec);
 
-/* -EBADMSG for anything malformed or over the bounds of consensus/bounds.h; `*ret` untouched then. */
+/* -EBADMSG for anything malformed or over the bounds of consensus/bounds.h, or -ENOMEM; `*ret` is
+ * untouched then. */
 int service_spec_read(struct reader *reader, struct service_spec *ret);
-
-int text_list_add(struct text_list *list, const char *text);
-void text_list_done(struct text_list *list);

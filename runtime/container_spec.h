@@ -21,9 +21,9 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/reader.h"
+#include "base/text_list.h"
 #include "base/writer.h"
 #include "runtime/bounds.h"
-#include "runtime/text_list.h"
 
 enum mount_type {
     MOUNT_BIND,   /* `source` is a path on this machine, which must exist */

@@ -15,9 +15,9 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/text_list.h"
 #include "runtime/bounds.h"
 #include "runtime/digest.h"
-#include "runtime/text_list.h"
 
 enum layer_compression {
     LAYER_TAR,

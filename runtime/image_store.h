@@ -27,7 +27,7 @@
 #include "runtime/digest.h"
 #include "runtime/image.h"
 #include "runtime/image_reference.h"
-#include "runtime/text_list.h"
+#include "base/text_list.h"
 
 struct image_store;
 

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "runtime/text_list.h"
+#include "base/text_list.h"
 
 /* Mounts the overlay of `layers` (paths, lowest first, at least one; see image_store_unpack) in
  * `container_dir`, an existing absolute path. Directories are made as needed. Is it mounted

@@ -1,14 +1,14 @@
-#include "runtime/text_list.h"
+#include "base/text_list.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/bounds.h"
+#include "base/bounds.h"
 
 int text_list_add(struct text_list *list, const char *text)
 {
-    if (list->count >= RUNTIME_LIST_MAX)
+    if (list->count >= BASE_TEXT_LIST_ITEMS_MAX)
         return -E2BIG;
     char **items = realloc(list->items, (list->count + 2) * sizeof(*items));
     if (!items)
@@ -32,6 +32,7 @@ int text_list_copy(struct text_list *list, const struct text_list *from)
             return result;
         }
     }
+    text_list_done(list);
     *list = copy;
     return 0;
 }
