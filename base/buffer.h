@@ -1,7 +1,8 @@
 /* A growable byte buffer: bytes are appended at the end and consumed at the front.
  *
  * The owner calls buffer_done(). All appends return 0 or -ENOMEM (also when the buffer would pass
- * BASE_BUFFER_BYTES_MAX) and leave the contents as they were on failure. `bytes` may move on append.
+ * BASE_BUFFER_BYTES_MAX) and leave the contents as they were on failure. `bytes` may move on
+ * append.
  */
 #pragma once
 

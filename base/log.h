@@ -26,8 +26,8 @@ struct log_limit {
     unsigned left_out;
 };
 
-/* Lines above `level` are dropped. With `systemd_prefix`, each line starts with "<N>" instead of the
- * time, as journald reads it. The default is LOG_INFO with the time. */
+/* Lines above `level` are dropped. With `systemd_prefix`, each line starts with "<N>" instead of
+ * the time, as journald reads it. The default is LOG_INFO with the time. */
 void log_setup(enum log_level level, int systemd_prefix);
 
 /* Parses "error", "warning", "notice", "info" or "debug"; -EINVAL otherwise. */

@@ -127,7 +127,7 @@ static int take_integer(struct reader *reader, uint64_t *ret, bool *ret_negative
     if (tag < 0xcc || tag > 0xd3)
         return reader_refuse(reader);
     bool is_signed = tag >= 0xd0;
-    size_t width = (size_t)1 << (tag - (is_signed ? 0xd0 : 0xcc));
+    size_t width = (size_t)1 << (tag & 3); /* of cc-cf and of d0-d3 alike */
     uint64_t value;
     if (take_length(reader, width, &value) < 0)
         return -EBADMSG;

@@ -4,6 +4,7 @@
  *
  * usage: replay DIRECTORY   (one that does not exist counts as empty)
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
@@ -23,14 +24,15 @@ enum {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* On the heap and of the exact size, so that the sanitizer sees a read past the end. */
+/* On the heap and ending where the allocation ends, so that the sanitizer sees a read past it. */
 static void replay(const uint8_t *data, size_t size)
 {
-    cleanup_free uint8_t *copy = malloc(size);
+    cleanup_free uint8_t *copy = calloc(1, size + 1);
 
+    assert(copy);
     if (size > 0)
-        memcpy(copy, data, size);
-    LLVMFuzzerTestOneInput(copy, size);
+        memcpy(copy + 1, data, size);
+    LLVMFuzzerTestOneInput(copy + 1, size);
 }
 
 static void replay_single_bytes(void)
