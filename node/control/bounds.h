@@ -6,4 +6,23 @@ enum {
     VIEW_DETAIL_BYTES_MAX = 511,
     VIEW_VERSION_BYTES_MAX = 31,
     CONTROL_SETTLE_MS_DEFAULT = 5000, /* how long a new replica must stay well by default */
+
+    AGENT_EVENT_TEXT_BYTES_MAX = 256,
+    AGENT_PENDING_MAX = 4096,             /* proposals under way */
+    AGENT_PROPOSE_TIMEOUT_MS = 10000,     /* then the proposer is told that the outcome is unknown */
+    AGENT_PROPOSE_HOPS_MAX = 3,           /* from one peer that does not lead to another */
+    AGENT_VOTERS_DEFAULT = 5,
+    AGENT_VOTER_REPLACE_MS_DEFAULT = 60000,
+    AGENT_VOTER_INTERVAL_MS = 500,        /* between looks at who should vote */
+    AGENT_VOTER_LAG_MAX = 64,             /* entries that a learner may lack when promoted */
+    AGENT_LEASE_MS_DEFAULT = 6000,
+    AGENT_LEASE_ASKS = 4,                 /* times that a lease is asked for within its length */
+    AGENT_COMPACT_ENTRIES_DEFAULT = 512,
+    AGENT_COMPACT_KEEP = 128,             /* entries kept behind a snapshot, for slow followers */
+    FEED_RECENT_ENTRIES_MAX = 1024,       /* kept in memory to serve peers that lag a little */
+    FEED_RECENT_BYTES_MAX = 1024 * 1024,
+    FEED_PUSH_BYTES_MAX = 16 * 1024 * 1024,
+    FEED_RETRY_MS = 500,                  /* before another peer is asked */
+    FEED_PULL_DELAY_MS = 50,              /* for Raft to bring it first, where it does */
+    FEED_HASH_BYTES = 32,
 };

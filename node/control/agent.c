@@ -1,0 +1,423 @@
+#include "node/control/agent.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/control/agent_private.h"
+
+static int compare_id(const void *item, const void *key)
+{
+    return id_compare(item, key);
+}
+
+static const void *id_key(const void *item)
+{
+    return item;
+}
+
+static void set_default(uint32_t *value, uint32_t otherwise)
+{
+    if (*value == 0)
+        *value = otherwise;
+}
+
+static bool swim_admits(void *context, const struct id *id)
+{
+    const struct agent *agent = context;
+    const struct intent_peer *peer = intent_peer_find(agent->intent, id);
+    return !peer || (peer->role == INTENT_PEER && peer->state != INTENT_REVOKED);
+}
+
+static int start_intent(struct agent *agent, const struct agent_stored *stored)
+{
+    struct intent *from_raft = NULL, *from_feed = NULL;
+    int rc = 0;
+    if (stored->raft.snapshot)
+        rc = intent_read(stored->raft.snapshot->data, &from_raft);
+    if (rc == 0 && stored->intent.size > 0)
+        rc = intent_read(stored->intent, &from_feed);
+    if (rc < 0) {
+        intent_free(from_raft);
+        return rc == -EBADMSG ? -EINVAL : rc;
+    }
+    bool feed_is_newer =
+        from_feed && (!from_raft || from_feed->applied_index > from_raft->applied_index);
+    agent->intent = feed_is_newer ? from_feed : from_raft;
+    intent_free(feed_is_newer ? from_raft : from_feed);
+    if (!agent->intent)
+        agent->intent = intent_new(&agent->config.cluster);
+    if (!agent->intent)
+        return -ENOMEM;
+    return id_equal(&agent->intent->cluster, &agent->config.cluster) ? 0 : -EINVAL;
+}
+
+static int start_raft(struct agent *agent, const struct raft_stored *stored, int64_t now_ms)
+{
+    struct raft_config config;
+    raft_config_init(&config, &agent->self, random_u64(&agent->random));
+    if (agent->config.election_timeout_ms > 0) {
+        config.election_timeout_ms = agent->config.election_timeout_ms;
+        config.election_timeout_max_ms = 2 * (int64_t)agent->config.election_timeout_ms;
+    }
+    if (agent->config.heartbeat_ms > 0)
+        config.heartbeat_ms = agent->config.heartbeat_ms;
+    int rc = raft_new(&config, stored, now_ms, &agent->raft);
+    if (rc == 0)
+        raft_status(agent->raft, &agent->raft_status);
+    return rc;
+}
+
+static int start_swim(struct agent *agent, int64_t now_ms)
+{
+    struct swim_config config = agent->config.swim;
+    config.self = agent->self;
+    config.identity = agent->config.identity;
+    config.generation = agent->config.generation;
+    config.seed = random_u64(&agent->random);
+    config.advertised = agent->config.advertised;
+    config.pool = agent->config.pool;
+    config.admits = swim_admits;
+    config.admits_context = agent;
+    int rc = swim_new(&config, now_ms, &agent->swim);
+    struct view_peer *self = rc == 0 ? view_peer_get(&agent->view, &agent->self) : NULL;
+    if (rc == 0 && !self)
+        return -ENOMEM;
+    if (self)
+        *self = (struct view_peer){.id = agent->self, .liveness = VIEW_ALIVE, .since_ms = now_ms};
+    return rc;
+}
+
+/* Whoever was revoked before this start stays shut out. */
+static int shut_out_known(struct agent *agent, int64_t now_ms)
+{
+    for (size_t i = 0; i < agent->intent->peers.count; i++) {
+        const struct intent_peer *peer = agent->intent->peers.items[i];
+        if (peer->state == INTENT_REVOKED && !id_equal(&peer->id, &agent->self)) {
+            int rc = swim_revoke(agent->swim, now_ms, &peer->id);
+            if (rc < 0)
+                return rc;
+        }
+    }
+    return 0;
+}
+
+int agent_new(const struct agent_config *config, const struct agent_stored *stored, int64_t now_ms,
+              struct agent **ret)
+{
+    struct agent *agent = calloc(1, sizeof(*agent));
+    if (!agent)
+        return -ENOMEM;
+    agent->config = *config;
+    agent->self = config->identity->id;
+    agent->chain = *config->chain;
+    agent->now_ms = now_ms;
+    agent->control_deadline_ms = agent->voters_deadline_ms = INT64_MAX;
+    agent->raft_progress_ms = now_ms - INT32_MAX;
+    set_default(&agent->config.lease_ms, AGENT_LEASE_MS_DEFAULT);
+    set_default(&agent->config.voter_replace_after_ms, AGENT_VOTER_REPLACE_MS_DEFAULT);
+    set_default(&agent->config.compact_after_entries, AGENT_COMPACT_ENTRIES_DEFAULT);
+    set_default(&agent->config.voters_max, AGENT_VOTERS_DEFAULT);
+    random_init(&agent->random, config->seed);
+    view_init(&agent->view);
+    feed_init(&agent->feed);
+    swim_output_init(&agent->swim_output);
+    table_init(&agent->shut_out, compare_id, id_key);
+
+    int rc = start_intent(agent, stored);
+    if (rc == 0)
+        rc = start_raft(agent, &stored->raft, now_ms);
+    if (rc == 0)
+        rc = start_swim(agent, now_ms);
+    if (rc == 0)
+        rc = shut_out_known(agent, now_ms);
+    if (rc < 0) {
+        agent_free(agent);
+        return rc;
+    }
+    *ret = agent;
+    return 0;
+}
+
+void agent_free(struct agent *agent)
+{
+    if (!agent)
+        return;
+    control_free(agent->control);
+    for (size_t i = 0; i < agent->pending_count; i++)
+        buffer_done(&agent->pending[i].command);
+    for (size_t i = 0; i < agent->shut_out.count; i++)
+        free(agent->shut_out.items[i]);
+    table_done(&agent->shut_out);
+    free(agent->pending);
+    free(agent->held);
+    feed_done(&agent->feed);
+    intent_free(agent->intent);
+    raft_free(agent->raft);
+    swim_output_done(&agent->swim_output);
+    swim_free(agent->swim);
+    view_done(&agent->view);
+    free(agent);
+}
+
+int agent_bootstrap(const struct id *cluster, const struct id *self, const char *name,
+                    int64_t wall_ms, struct buffer *ret_state, struct raft_snapshot *ret_snapshot)
+{
+    cleanup_buffer struct buffer bytes = {0};
+    struct intent *intent = intent_new(cluster);
+    struct intent_result result = {0};
+    struct command command = {.head = {.type = COMMAND_ADMIT, .wall_ms = wall_ms},
+                              .admit = {.id = *self, .role = INTENT_PEER}};
+    struct raft_changes changes = {
+        .members = {{RAFT_ADD_VOTER, *self}}, .count = 1, .transition = RAFT_TRANSITION_AUTO};
+    struct raft_snapshot snapshot = {.index = 1, .term = 1};
+
+    strncpy(command.head.actor, name, sizeof(command.head.actor) - 1);
+    strncpy(command.admit.name, name, sizeof(command.admit.name) - 1);
+    int rc = intent ? command_encode(&command, &bytes) : -ENOMEM;
+    if (rc == 0)
+        rc = intent_apply(intent, 1, 1, buffer_view(&bytes), &result);
+    if (rc == 0)
+        rc = result.code;
+    if (rc == 0)
+        rc = intent_apply_changes(intent, 1, 1, &changes);
+    if (rc == 0)
+        rc = intent_write(intent, ret_state);
+    if (rc == 0) {
+        snapshot.configuration = intent->configuration;
+        snapshot.data = buffer_view(ret_state);
+        *ret_snapshot = snapshot;
+    }
+    intent_free(intent);
+    return rc;
+}
+
+/* Tells the node once about each key that no longer belongs here, and again if it came back. */
+static void update_shut_out(struct agent *agent)
+{
+    for (size_t i = 0; i < agent->intent->peers.count; i++) {
+        const struct intent_peer *peer = agent->intent->peers.items[i];
+        bool is_out = peer->state == INTENT_REVOKED || peer->state == INTENT_LEFT;
+        struct id *known = table_find(&agent->shut_out, &peer->id);
+        if (is_out == (known != NULL))
+            continue;
+        if (!is_out) {
+            free(table_remove(&agent->shut_out, &peer->id));
+            continue;
+        }
+        struct id *copy = malloc(sizeof(*copy));
+        if (!copy)
+            return; /* told at the next change instead */
+        *copy = peer->id;
+        if (table_insert(&agent->shut_out, copy) < 0) {
+            free(copy);
+            return;
+        }
+        bool self = id_equal(&peer->id, &agent->self);
+        if (!self && peer->state == INTENT_REVOKED)
+            swim_revoke(agent->swim, agent->now_ms, &peer->id);
+        agent_add_event(agent, self ? AGENT_REMOVED : AGENT_SHUT_OUT, &peer->id);
+    }
+}
+
+void agent_intent_changed(struct agent *agent)
+{
+    update_shut_out(agent);
+    agent->control_due = true;
+    agent->output->wanted_changed = true;
+    agent->output->routes_changed = true;
+}
+
+static int take_message(struct agent *agent, const struct agent_input *input)
+{
+    struct swim_input sync = {.now_ms = input->now_ms,
+                              .type = SWIM_STREAM,
+                              .from = input->from,
+                              .bytes = input->bytes};
+    switch (input->kind) {
+    case AGENT_SYNC:
+        return agent_members_step(agent, &sync);
+    case AGENT_RAFT:
+        return agent_raft_message(agent, &input->from, input->bytes);
+    case AGENT_FEED_PULL:
+    case AGENT_FEED_PUSH:
+        return agent_feed_message(agent, input->kind, &input->from, input->bytes);
+    case AGENT_PROPOSE:
+        return agent_propose_message(agent, &input->from, input->bytes);
+    case AGENT_RESULT:
+        return agent_result_message(agent, &input->from, input->bytes);
+    case AGENT_LEASE_ASK:
+        return agent_lease_asked(agent, &input->from, input->bytes);
+    case AGENT_LEASE_GRANT:
+        return agent_lease_granted(agent, &input->from, input->bytes);
+    default:
+        return -EBADMSG;
+    }
+}
+
+static int take_unreached(struct agent *agent, const struct id *id)
+{
+    struct raft_input raft = {
+        .type = RAFT_UNREACHABLE, .now_ms = agent->now_ms, .peer = *id};
+    struct swim_input swim = {.now_ms = agent->now_ms, .type = SWIM_UNREACHED, .from = *id};
+    agent_raft_step(agent, &raft, NULL, NULL);
+    return agent_members_step(agent, &swim);
+}
+
+static int take_input(struct agent *agent, const struct agent_input *input)
+{
+    struct swim_input packet = {.now_ms = input->now_ms,
+                                .type = SWIM_PACKET,
+                                .from = input->from,
+                                .source = input->source,
+                                .bytes = input->bytes};
+    switch (input->type) {
+    case AGENT_TICK:
+        return 0;
+    case AGENT_PACKET:
+        return agent_members_step(agent, &packet);
+    case AGENT_MESSAGE:
+        return take_message(agent, input);
+    case AGENT_UNREACHED:
+        return take_unreached(agent, &input->from);
+    case AGENT_STORED:
+        agent_raft_stored(agent, input->sequence);
+        return 0;
+    case AGENT_PROPOSE_LOCAL:
+        agent_propose(agent, &ID_NONE, input->request, 0, input->bytes);
+        return 0;
+    }
+    return -EINVAL;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Everything that is due by the clock, and whatever the input made due. */
+static void do_what_is_due(struct agent *agent)
+{
+    struct swim_input swim_tick = {.now_ms = agent->now_ms, .type = SWIM_TICK};
+    struct raft_input raft_tick = {.type = RAFT_TICK, .now_ms = agent->now_ms};
+    agent_members_step(agent, &swim_tick);
+    int64_t swim_deadline = agent->swim_output.next_deadline_ms;
+    agent_lead_tick(agent);
+    agent_raft_step(agent, &raft_tick, NULL, NULL);
+    agent_feed_tick(agent);
+    agent_lease_tick(agent);
+    agent_pending_expire(agent);
+    if (agent_compact(agent) < 0)
+        agent->failed = true;
+
+    int64_t deadline = earlier(swim_deadline, agent->raft_deadline_ms);
+    deadline = earlier(deadline, agent->feed.pull_at_ms);
+    deadline = earlier(deadline, agent_pending_deadline(agent));
+    deadline = earlier(deadline, agent_lease_deadline(agent));
+    if (agent->control)
+        deadline = earlier(deadline,
+                           earlier(agent->control_deadline_ms, agent->voters_deadline_ms));
+    agent->output->next_deadline_ms = deadline;
+}
+
+int agent_step(struct agent *agent, const struct agent_input *input, struct agent_output *output)
+{
+    assert(input->now_ms >= agent->now_ms);
+    agent_output_reset(output);
+    agent->now_ms = input->now_ms;
+    agent->wall_ms = input->wall_ms;
+    agent->output = output;
+    int rc = take_input(agent, input);
+    do_what_is_due(agent);
+    agent->output = NULL;
+    return agent->failed ? -ENOMEM : rc;
+}
+
+bool agent_admits(const struct agent *agent, const struct id *id,
+                  const struct certificate_chain *chain, const char **ret_reason)
+{
+    const struct intent_peer *peer = intent_peer_find(agent->intent, id);
+    *ret_reason = NULL;
+    if (peer && peer->state == INTENT_REVOKED)
+        *ret_reason = "it was revoked";
+    else if (peer && peer->state == INTENT_LEFT)
+        *ret_reason = "it has left the cluster; it can join again with a new token";
+    else if (!peer && chain->count > 0 &&
+             chain->certificates[0].log_index <= agent->intent->applied_index)
+        *ret_reason = "it is not admitted";
+    for (uint32_t i = 1; i < chain->count && !*ret_reason; i++) {
+        const struct intent_peer *issuer =
+            intent_peer_find(agent->intent, &chain->certificates[i].subject);
+        if (!peer && issuer && issuer->state == INTENT_REVOKED)
+            *ret_reason = "its certificate was issued by a revoked peer";
+    }
+    return *ret_reason == NULL;
+}
+
+void agent_wanted(const struct agent *agent, int64_t now_ms,
+                  void (*each)(void *context, const struct agent_wanted *wanted), void *context)
+{
+    for (size_t i = 0; i < agent->intent->replicas.count; i++) {
+        const struct intent_replica *replica = agent->intent->replicas.items[i];
+        if (!id_equal(&replica->peer, &agent->self) || replica->want != INTENT_RUN)
+            continue;
+        struct agent_wanted wanted = {
+            .replica = replica,
+            .service = intent_service_find(agent->intent, replica->service),
+            .spec = intent_spec_of(agent->intent, replica),
+        };
+        if (wanted.service && wanted.spec &&
+            (!wanted.spec->exclusive || agent_lease_is_valid(agent, now_ms)))
+            each(context, &wanted);
+    }
+}
+
+void agent_status(const struct agent *agent, struct agent_status *ret)
+{
+    const struct view_peer *leader;
+    *ret = (struct agent_status){
+        .role = agent->raft_status.role,
+        .term = agent->raft_status.term,
+        .leader = agent_leader(agent),
+        .applied_index = agent->intent->applied_index,
+        .newest_index = agent->feed.announced.index,
+        .is_voter = intent_is_voter(agent->intent, &agent->self),
+        .member_count = swim_member_count(agent->swim),
+        .live_count = swim_live_count(agent->swim),
+    };
+    if (ret->newest_index < ret->applied_index)
+        ret->newest_index = ret->applied_index;
+    leader = view_peer_find(&agent->view, &ret->leader);
+    ret->leader_is_alive = leader && leader->liveness == VIEW_ALIVE;
+    for (size_t i = 0; i < agent->view.peers.count; i++) {
+        const struct view_peer *peer = agent->view.peers.items[i];
+        if (!intent_is_voter(agent->intent, &peer->id))
+            continue;
+        if (peer->liveness == VIEW_ALIVE)
+            ret->live_voter_count++;
+    }
+    const struct raft_configuration *configuration = &agent->intent->configuration;
+    for (uint32_t i = 0; i < configuration->count; i++)
+        ret->voter_count += raft_configuration_votes(configuration, &configuration->members[i].id);
+}
+
+const struct intent *agent_intent(const struct agent *agent)
+{
+    return agent->intent;
+}
+
+const struct view *agent_view(const struct agent *agent)
+{
+    return &agent->view;
+}
+
+const struct swim *agent_swim(const struct agent *agent)
+{
+    return agent->swim;
+}
+
+const struct certificate_chain *agent_chain(const struct agent *agent)
+{
+    return &agent->chain;
+}

@@ -1,0 +1,226 @@
+/* The peer's brain: gossip, consensus, intent and the leader's decisions, composed. Pure.
+ *
+ * One input at a time goes in with the time; what to send, store, run and answer comes out:
+ *
+ *     agent_step(agent, &(struct agent_input){.now_ms = …, .type = AGENT_TICK}, &output);
+ *     agent_output_done(&output) after everything in it was carried out
+ *
+ * node/peer/ drives it with sockets, LMDB and containers; tests/sim/ drives hundreds of them under a
+ * virtual clock. Which peers exist, who leads, what runs where and what a peer may do follow from
+ * here alone.
+ *
+ *     swim  ─ events ─► view ─┐
+ *     raft  ─ commits ► intent ┼─► control (on the leader) ─► proposals ─► raft
+ *     feed  ─ entries ►───────┘         and agent_wanted() for this peer's own containers
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/buffer.h"
+#include "base/id.h"
+#include "consensus/command.h"
+#include "consensus/intent.h"
+#include "consensus/raft.h"
+#include "gossip/certificate.h"
+#include "gossip/identity.h"
+#include "gossip/swim.h"
+#include "node/control/view.h"
+
+struct agent;
+
+/* What an ordered stream between two peers carries; on the wire. */
+enum agent_message_kind {
+    AGENT_SYNC = 1,  /* SWIM's anti-entropy */
+    AGENT_RAFT,      /* a raft_message */
+    AGENT_FEED_PULL, /* "I am at this index: what is newer?" */
+    AGENT_FEED_PUSH, /* entries, or the whole intent, under a head that a leader signed */
+    AGENT_PROPOSE,   /* a command, forwarded to the leader */
+    AGENT_RESULT,    /* what it came to */
+    AGENT_LEASE_ASK,
+    AGENT_LEASE_GRANT,
+};
+
+struct agent_config {
+    const struct identity *identity;       /* borrowed for the agent's life */
+    const struct certificate_chain *chain; /* this peer's own; copied */
+    struct id cluster;
+    char name[BASE_NAME_BYTES_MAX + 1];
+    struct address advertised;
+    uint32_t generation; /* grows with every start of this peer */
+    uint64_t seed;
+    struct swim_config swim; /* its timings; who we are is filled in from above */
+    struct fact_pool *pool;  /* see swim_config; NULL outside the simulator */
+    uint32_t election_timeout_ms; /* from here on, 0 means the default of bounds.h */
+    uint32_t heartbeat_ms;
+    uint32_t lease_ms;               /* of exclusive replicas */
+    uint32_t voter_replace_after_ms; /* a voter that is dead for so long is replaced */
+    uint32_t compact_after_entries;
+    uint32_t voters_max;             /* 1, 3, 5 or 7 */
+};
+
+/* What was stored before this start; borrowed for agent_new(). */
+struct agent_stored {
+    struct raft_stored raft;
+    struct bytes intent; /* the newest from the feed; empty: the raft snapshot's counts */
+};
+
+enum agent_input_type {
+    AGENT_TICK,
+    AGENT_PACKET,        /* from, source, bytes */
+    AGENT_MESSAGE,       /* from, kind, bytes */
+    AGENT_UNREACHED,     /* from: a stream to it broke or could not be opened */
+    AGENT_STORED,        /* sequence: that write and all before it are durable */
+    AGENT_PROPOSE_LOCAL, /* request, bytes: an encoded command from this peer's API */
+};
+
+struct agent_input {
+    int64_t now_ms;
+    int64_t wall_ms;
+    enum agent_input_type type;
+    struct id from;
+    struct address source;
+    uint8_t kind; /* enum agent_message_kind, unchecked */
+    struct bytes bytes;
+    uint64_t sequence;
+    uint64_t request;
+};
+
+struct agent_send {
+    struct id to;           /* ID_NONE: whoever answers at the address */
+    struct address address; /* where it is thought to be; none if that is not known */
+    uint8_t kind;           /* enum agent_message_kind; 0: a packet */
+    struct buffer bytes;
+};
+
+/* One write for the disk, to be made durable as a whole and in order. */
+struct agent_write {
+    uint64_t sequence; /* for AGENT_STORED; 0: nobody waits for it */
+    bool hard_state_changed;
+    struct raft_hard_state hard_state;
+    bool has_snapshot;                  /* replaces the log up to its index, see `keeps_log` */
+    bool keeps_log;                     /* it only compacts: entries from first_index on stay */
+    struct raft_snapshot snapshot;      /* its data lies in `arena` */
+    uint64_t first_index;               /* with keeps_log: entries before it are deleted */
+    uint64_t truncate_from;             /* 0: nothing to delete */
+    struct raft_entry *entries;         /* their data lies in `arena` */
+    size_t entry_count;
+    struct buffer intent;               /* not empty: replaces the stored intent */
+    struct buffer arena;
+};
+
+/* The answer to AGENT_PROPOSE_LOCAL. -EAGAIN: nobody leads at the moment, ask again. */
+struct agent_result {
+    uint64_t request;
+    struct intent_result result;
+    struct certificate_chain chain; /* of the key that was admitted, else empty */
+};
+
+enum agent_event_type {
+    AGENT_MEMBER,   /* id, liveness: a peer was seen to change */
+    AGENT_LEADER,   /* id: who leads now; ID_NONE: nobody is known to */
+    AGENT_SHUT_OUT, /* id was revoked or left: drop its sessions and links */
+    AGENT_REMOVED,  /* this peer itself was revoked or has left */
+    AGENT_FEED_BAD, /* id: what it sent does not fit the head that a leader signed */
+    AGENT_OUTRUN,   /* others know a later generation of this peer: text says which */
+};
+
+struct agent_event {
+    enum agent_event_type type;
+    struct id id;
+    enum view_liveness liveness;
+    char text[AGENT_EVENT_TEXT_BYTES_MAX];
+};
+
+/* Reusable: each step empties it first. */
+struct agent_output {
+    struct agent_send *sends;
+    size_t send_count, send_capacity;
+    struct agent_write *writes;
+    size_t write_count, write_capacity;
+    struct agent_result *results;
+    size_t result_count, result_capacity;
+    struct agent_event *events;
+    size_t event_count, event_capacity;
+    bool wanted_changed; /* ask agent_wanted() again */
+    bool routes_changed; /* who serves what may have changed */
+    int64_t next_deadline_ms;
+};
+
+void agent_output_init(struct agent_output *output);
+void agent_output_done(struct agent_output *output);
+
+/* Starts a peer from what it has stored. -EINVAL for a configuration or store that contradicts
+ * itself (a bad intent, another cluster's); -ENOMEM. Free with agent_free(). */
+int agent_new(const struct agent_config *config, const struct agent_stored *stored, int64_t now_ms,
+              struct agent **ret);
+void agent_free(struct agent *agent);
+
+/* Makes the bytes of the first intent of a new cluster, in which `self` is the only peer and voter,
+ * and the raft snapshot that goes with it, whose data borrows from `ret_state`. */
+int agent_bootstrap(const struct id *cluster, const struct id *self, const char *name,
+                    int64_t wall_ms, struct buffer *ret_state, struct raft_snapshot *ret_snapshot);
+
+/* Takes one input. -EBADMSG: the bytes made no sense (from whom, the caller knows); -ENOMEM: the
+ * state may lack something and the caller should stop; the output is valid in every case. */
+int agent_step(struct agent *agent, const struct agent_input *input, struct agent_output *output);
+
+/* Says what this peer is and can. The word spreads with the next steps; so for all publishing. */
+int agent_publish_capacity(struct agent *agent, int64_t now_ms,
+                           const struct view_capacity *capacity);
+
+/* Says how a replica on this peer is. Once it is gone, agent_withdraw_replica(). */
+int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view_replica *replica);
+int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generation);
+
+/* Says that others may fetch an image here, or no longer. The digest is the manifest's. */
+int agent_publish_image(struct agent *agent, int64_t now_ms, const char *digest);
+int agent_withdraw_image(struct agent *agent, int64_t now_ms, const char *digest);
+
+/* Calls `each` for every live peer, other than this one, that says it has the image. */
+void agent_image_holders(const struct agent *agent, const char *digest,
+                         void (*each)(void *context, const struct swim_member *member),
+                         void *context);
+
+int agent_add_seed(struct agent *agent, const struct id *id, const struct address *address);
+
+/* Tells the others goodbye; step on for a second so that the word spreads. */
+int agent_leave(struct agent *agent, int64_t now_ms);
+
+/* Whether that key may talk to this peer. Its chain has been verified up to the root key. */
+bool agent_admits(const struct agent *agent, const struct id *id,
+                  const struct certificate_chain *chain, const char **ret_reason);
+
+/* A replica that shall run on this peer now. */
+struct agent_wanted {
+    const struct intent_replica *replica;
+    const struct intent_service *service;
+    const struct service_spec *spec;
+};
+
+/* Calls `each` for all that shall run here, in order of generation. What is borrowed lives until the
+ * next step. */
+void agent_wanted(const struct agent *agent, int64_t now_ms,
+                  void (*each)(void *context, const struct agent_wanted *wanted), void *context);
+
+struct agent_status {
+    enum raft_role role;
+    uint64_t term;
+    struct id leader; /* ID_NONE: nobody is known to lead */
+    bool leader_is_alive;
+    uint64_t applied_index;
+    uint64_t newest_index; /* that is known to exist */
+    size_t voter_count, live_voter_count;
+    bool is_voter;
+    size_t member_count, live_count;
+};
+
+void agent_status(const struct agent *agent, struct agent_status *ret);
+
+/* Borrowed until the next step. */
+const struct intent *agent_intent(const struct agent *agent);
+const struct view *agent_view(const struct agent *agent);
+const struct swim *agent_swim(const struct agent *agent);
+const struct certificate_chain *agent_chain(const struct agent *agent);

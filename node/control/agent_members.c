@@ -1,0 +1,263 @@
+/* Gossip's events become the view: who lives, what each peer says of itself and its replicas. */
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#include "node/control/agent_private.h"
+
+static const char capacity_key[] = "capacity";
+
+static struct bytes generation_key(uint64_t generation, uint64_t *storage)
+{
+    *storage = htobe64(generation);
+    return (struct bytes){(const uint8_t *)storage, sizeof(*storage)};
+}
+
+static enum view_liveness liveness_of(enum swim_state state)
+{
+    switch (state) {
+    case SWIM_ALIVE:
+        return VIEW_ALIVE;
+    case SWIM_SUSPECT:
+        return VIEW_SUSPECT;
+    case SWIM_DEAD:
+        return VIEW_DEAD;
+    case SWIM_LEFT:
+        break;
+    }
+    return VIEW_LEFT;
+}
+
+static void member_changed(struct agent *agent, const struct id *id)
+{
+    const struct swim_member *member = swim_member_find(agent->swim, id);
+    if (!member)
+        return;
+    struct view_peer *peer = view_peer_get(&agent->view, id);
+    if (!peer) {
+        agent->failed = true;
+        return;
+    }
+    enum view_liveness liveness = liveness_of(member->state);
+    bool is_news = peer->since_ms == 0 || peer->liveness != liveness;
+    peer->liveness = liveness;
+    peer->since_ms = member->since_ms;
+    agent->output->routes_changed = true;
+    agent->control_due = true;
+    struct agent_event *event = is_news ? agent_add_event(agent, AGENT_MEMBER, id) : NULL;
+    if (event)
+        event->liveness = liveness;
+}
+
+static void member_gone(struct agent *agent, const struct id *id)
+{
+    view_peer_remove(&agent->view, id);
+    for (size_t i = agent->view.replicas.count; i-- > 0;) {
+        struct view_replica *replica = agent->view.replicas.items[i];
+        if (id_equal(&replica->peer, id))
+            view_replica_remove(&agent->view, replica->generation);
+    }
+    agent->output->routes_changed = true;
+    agent->control_due = true;
+}
+
+static void capacity_changed(struct agent *agent, const struct swim_record *record)
+{
+    struct view_capacity capacity;
+    if (view_capacity_decode(record->value, &capacity) < 0)
+        return; /* a newer peer's words: what it can is unknown to us */
+    struct view_peer *peer = view_peer_get(&agent->view, &record->owner);
+    if (!peer) {
+        agent->failed = true;
+        return;
+    }
+    peer->capacity = capacity;
+    peer->has_capacity = true;
+    agent->control_due = true;
+}
+
+static void replica_changed(struct agent *agent, const struct swim_record *record)
+{
+    struct view_replica heard;
+    if (view_replica_decode(record->value, &heard) < 0)
+        return;
+    struct view_replica *replica = view_replica_get(&agent->view, heard.generation);
+    if (!replica) {
+        agent->failed = true;
+        return;
+    }
+    *replica = heard;
+    replica->peer = record->owner; /* a peer speaks for itself only */
+    agent->output->routes_changed = true;
+    agent->control_due = true;
+}
+
+static void record_changed(struct agent *agent, const struct swim_event *event)
+{
+    struct swim_record record;
+    struct bytes key = {event->key, event->key_size};
+    if (swim_record_find(agent->swim, &event->id, event->table, key, &record) < 0)
+        return; /* replaced or withdrawn since, within the same step */
+    if (event->table == SWIM_TABLE_CAPACITY)
+        capacity_changed(agent, &record);
+    else if (event->table == SWIM_TABLE_REPLICA)
+        replica_changed(agent, &record);
+    else if (event->table == SWIM_TABLE_FEED)
+        agent_feed_head_seen(agent, &record.owner, record.value);
+}
+
+static void record_withdrawn(struct agent *agent, const struct swim_event *event)
+{
+    uint64_t generation;
+    if (event->table != SWIM_TABLE_REPLICA || event->key_size != sizeof(generation))
+        return;
+    memcpy(&generation, event->key, sizeof(generation));
+    generation = be64toh(generation);
+    const struct view_replica *replica = view_replica_find(&agent->view, generation);
+    if (!replica || !id_equal(&replica->peer, &event->id))
+        return;
+    view_replica_remove(&agent->view, generation);
+    agent->output->routes_changed = true;
+    agent->control_due = true;
+}
+
+static void outrun(struct agent *agent, const struct swim_event *event)
+{
+    struct agent_event *told = agent_add_event(agent, AGENT_OUTRUN, &event->id);
+    if (told)
+        hex_encode((const uint8_t *)&(uint32_t){htobe32((uint32_t)(event->version >> 32))},
+                   sizeof(uint32_t), told->text);
+}
+
+static void carry_out(struct agent *agent, const struct swim_event *event)
+{
+    switch (event->type) {
+    case SWIM_MEMBER_JOINED:
+    case SWIM_MEMBER_ALIVE:
+    case SWIM_MEMBER_SUSPECT:
+    case SWIM_MEMBER_DEAD:
+    case SWIM_MEMBER_LEFT:
+    case SWIM_MEMBER_CHANGED:
+        member_changed(agent, &event->id);
+        break;
+    case SWIM_MEMBER_REVOKED:
+    case SWIM_MEMBER_FORGOTTEN:
+        member_gone(agent, &event->id);
+        break;
+    case SWIM_RECORD_CHANGED:
+        record_changed(agent, event);
+        break;
+    case SWIM_RECORD_WITHDRAWN:
+        record_withdrawn(agent, event);
+        break;
+    case SWIM_SELF_OUTRUN:
+        outrun(agent, event);
+        break;
+    case SWIM_SELF_REFUTED:
+        break;
+    }
+}
+
+int agent_members_step(struct agent *agent, const struct swim_input *input)
+{
+    struct swim_output *output = &agent->swim_output;
+    int rc = swim_step(agent->swim, input, output);
+    for (size_t i = 0; i < output->message_count; i++) {
+        const struct swim_message *message = &output->messages[i];
+        uint8_t kind = message->channel == SWIM_CHANNEL_STREAM ? AGENT_SYNC : 0;
+        struct buffer *bytes = agent_add_send(agent, &message->to, &message->address, kind);
+        if (bytes && buffer_append(bytes, message->bytes.data, message->bytes.size) < 0)
+            agent->output->send_count--; /* as if the network had lost it */
+    }
+    for (size_t i = 0; i < output->event_count; i++)
+        carry_out(agent, &output->events[i]);
+    return rc;
+}
+
+int agent_publish_capacity(struct agent *agent, int64_t now_ms,
+                           const struct view_capacity *capacity)
+{
+    cleanup_buffer struct buffer value = {0};
+    int rc = view_capacity_encode(capacity, &value);
+    if (rc < 0)
+        return rc;
+    struct view_peer *self = view_peer_get(&agent->view, &agent->self);
+    if (!self)
+        return -ENOMEM;
+    self->capacity = *capacity;
+    self->has_capacity = true;
+    return swim_publish(agent->swim, now_ms, SWIM_TABLE_CAPACITY, bytes_of_text(capacity_key),
+                        buffer_view(&value));
+}
+
+int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view_replica *replica)
+{
+    cleanup_buffer struct buffer value = {0};
+    uint64_t storage;
+    struct bytes key = generation_key(replica->generation, &storage);
+    int rc = view_replica_encode(replica, &value);
+    if (rc == 0)
+        rc = swim_publish(agent->swim, now_ms, SWIM_TABLE_REPLICA, key, buffer_view(&value));
+    if (rc < 0)
+        return rc;
+    struct view_replica *own = view_replica_get(&agent->view, replica->generation);
+    if (!own)
+        return -ENOMEM;
+    *own = *replica;
+    own->peer = agent->self;
+    agent->control_due = true;
+    return 0;
+}
+
+int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generation)
+{
+    uint64_t storage;
+    const struct view_replica *own = view_replica_find(&agent->view, generation);
+    if (own && id_equal(&own->peer, &agent->self))
+        view_replica_remove(&agent->view, generation);
+    agent->control_due = true;
+    return swim_withdraw(agent->swim, now_ms, SWIM_TABLE_REPLICA,
+                         generation_key(generation, &storage));
+}
+
+/* An image's key is its digest's text without the algorithm: it fits SWIM_KEY_BYTES_MAX exactly. */
+static struct bytes image_key(const char *digest)
+{
+    const char *colon = strchr(digest, ':');
+    return bytes_of_text(colon ? colon + 1 : digest);
+}
+
+int agent_publish_image(struct agent *agent, int64_t now_ms, const char *digest)
+{
+    return swim_publish(agent->swim, now_ms, SWIM_TABLE_IMAGE, image_key(digest),
+                        bytes_of_text("1"));
+}
+
+int agent_withdraw_image(struct agent *agent, int64_t now_ms, const char *digest)
+{
+    return swim_withdraw(agent->swim, now_ms, SWIM_TABLE_IMAGE, image_key(digest));
+}
+
+void agent_image_holders(const struct agent *agent, const char *digest,
+                         void (*each)(void *context, const struct swim_member *member),
+                         void *context)
+{
+    for (size_t i = 0; i < swim_member_count(agent->swim); i++) {
+        const struct swim_member *member = swim_member_at(agent->swim, i);
+        struct swim_record record;
+        if (member->state == SWIM_ALIVE && !id_equal(&member->id, &agent->self) &&
+            swim_record_find(agent->swim, &member->id, SWIM_TABLE_IMAGE, image_key(digest),
+                             &record) == 0)
+            each(context, member);
+    }
+}
+
+int agent_add_seed(struct agent *agent, const struct id *id, const struct address *address)
+{
+    return swim_add_seed(agent->swim, id, address);
+}
+
+int agent_leave(struct agent *agent, int64_t now_ms)
+{
+    return swim_leave(agent->swim, now_ms);
+}

@@ -1,0 +1,119 @@
+/* What the agent's files share; nobody else includes this. */
+#pragma once
+
+#include "base/random.h"
+#include "base/table.h"
+#include "node/control/agent.h"
+#include "node/control/control.h"
+#include "node/control/feed.h"
+
+/* A proposal whose outcome somebody waits for. */
+struct agent_pending {
+    uint64_t request;   /* the asker's number for it */
+    struct id from;     /* a peer that forwarded it; ID_NONE: this peer's own API */
+    bool is_control;    /* the leader's own decision: nobody waits */
+    bool is_forwarded;  /* sent on to the leader; else it is in our log at (index, term) */
+    uint64_t index, term;
+    int64_t expires_ms;
+    uint8_t hops;
+    struct buffer command; /* kept while forwarded, to be sent elsewhere on a redirect */
+};
+
+/* A message that may be sent only once the write `sequence` is durable. */
+struct agent_held {
+    uint64_t sequence;
+    struct raft_message message;
+};
+
+struct agent {
+    struct agent_config config; /* defaults filled in */
+    struct id self;
+    struct certificate_chain chain;
+    struct random random;
+
+    struct swim *swim;
+    struct swim_output swim_output;
+    struct view view;
+
+    struct raft *raft;
+    struct agent_held *held;
+    size_t held_count, held_capacity;
+    struct raft_status raft_status; /* as of the last step */
+    int64_t raft_deadline_ms;
+    struct id known_leader;
+    int64_t raft_progress_ms; /* when Raft last brought an entry or heartbeat to a follower */
+
+    struct intent *intent;
+    struct feed feed;
+
+    struct control *control; /* on the leader, else NULL */
+    size_t control_outstanding;
+    int64_t control_deadline_ms, voters_deadline_ms;
+    bool control_due;
+
+    int64_t lease_until_ms, lease_ask_ms; /* of this peer's exclusive replicas */
+
+    struct agent_pending *pending;
+    size_t pending_count, pending_capacity;
+    uint64_t next_request; /* of forwarded proposals */
+
+    struct table shut_out; /* of struct id: told to the node already */
+    int64_t now_ms, wall_ms; /* of the step under way */
+    struct agent_output *output; /* of the step under way, else NULL */
+    bool failed; /* ran out of memory where nothing may be left out */
+};
+
+/* agent_output.c: appending to what a step returns. -ENOMEM marks the agent as failed. */
+struct buffer *agent_add_send(struct agent *agent, const struct id *to,
+                              const struct address *address, uint8_t kind);
+struct agent_write *agent_add_write(struct agent *agent);
+struct agent_result *agent_add_result(struct agent *agent, uint64_t request);
+struct agent_event *agent_add_event(struct agent *agent, enum agent_event_type type,
+                                    const struct id *id);
+void agent_output_reset(struct agent_output *output);
+
+/* agent_members.c */
+int agent_members_step(struct agent *agent, const struct swim_input *input);
+
+/* agent_raft.c */
+int agent_raft_step(struct agent *agent, const struct raft_input *input,
+                    uint64_t *ret_index, uint64_t *ret_term);
+int agent_raft_message(struct agent *agent, const struct id *from, struct bytes bytes);
+void agent_raft_stored(struct agent *agent, uint64_t sequence);
+bool agent_leads(const struct agent *agent);
+int agent_compact(struct agent *agent);
+
+/* agent_propose.c */
+void agent_propose(struct agent *agent, const struct id *from, uint64_t request, uint8_t hops,
+                   struct bytes command);
+int agent_propose_control(struct agent *agent, const struct command *command);
+int agent_propose_message(struct agent *agent, const struct id *from, struct bytes bytes);
+int agent_result_message(struct agent *agent, const struct id *from, struct bytes bytes);
+void agent_pending_applied(struct agent *agent, uint64_t index, uint64_t term,
+                           const struct intent_result *result, const struct id *admitted);
+void agent_pending_expire(struct agent *agent);
+void agent_pending_lost(struct agent *agent);
+int64_t agent_pending_deadline(const struct agent *agent);
+struct id agent_leader(const struct agent *agent);
+
+/* agent_feed.c */
+void agent_feed_applied(struct agent *agent, const struct raft_entry *entry);
+void agent_feed_sign(struct agent *agent);
+void agent_feed_head_seen(struct agent *agent, const struct id *from, struct bytes value);
+int agent_feed_message(struct agent *agent, uint8_t kind, const struct id *from,
+                       struct bytes bytes);
+void agent_feed_tick(struct agent *agent);
+
+/* agent_lead.c and agent_voters.c */
+void agent_lead_tick(struct agent *agent);
+void agent_voters_tick(struct agent *agent);
+
+/* agent_lease.c */
+bool agent_lease_is_valid(const struct agent *agent, int64_t now_ms);
+void agent_lease_tick(struct agent *agent);
+int64_t agent_lease_deadline(const struct agent *agent);
+int agent_lease_asked(struct agent *agent, const struct id *from, struct bytes bytes);
+int agent_lease_granted(struct agent *agent, const struct id *from, struct bytes bytes);
+
+/* agent.c: after the intent was changed, by Raft or by the feed. */
+void agent_intent_changed(struct agent *agent);

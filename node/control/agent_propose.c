@@ -1,0 +1,325 @@
+/* Proposals: from this peer's API, from other peers, and the leader's own; and their outcomes. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "node/control/agent_private.h"
+
+/* Whom to send proposals to: who leads as far as we know, else who signed the newest head. */
+struct id agent_leader(const struct agent *agent)
+{
+    if (!id_is_none(&agent->raft_status.leader))
+        return agent->raft_status.leader;
+    const struct raft_configuration *configuration = raft_configuration(agent->raft);
+    if (raft_configuration_find(configuration, &agent->self))
+        return ID_NONE; /* a voter knows best that there is none */
+    const struct id *signer = &agent->feed.announced.signer;
+    const struct view_peer *peer = view_peer_find(&agent->view, signer);
+    return peer && peer->liveness == VIEW_ALIVE ? *signer : ID_NONE;
+}
+
+/* A peer outside of Raft that knows no leader asks any live voter, which passes it on. */
+static struct id forward_target(const struct agent *agent)
+{
+    struct id leader = agent_leader(agent);
+    if (!id_is_none(&leader) && !id_equal(&leader, &agent->self))
+        return leader;
+    for (size_t i = 0; i < agent->view.peers.count; i++) {
+        const struct view_peer *peer = agent->view.peers.items[i];
+        if (peer->liveness == VIEW_ALIVE && !id_equal(&peer->id, &agent->self) &&
+            intent_is_voter(agent->intent, &peer->id) &&
+            !intent_is_voter(agent->intent, &agent->self))
+            return peer->id;
+    }
+    return ID_NONE;
+}
+
+static struct agent_pending *add_pending(struct agent *agent)
+{
+    if (agent->pending_count == AGENT_PENDING_MAX)
+        return NULL;
+    if (agent->pending_count == agent->pending_capacity) {
+        size_t capacity = agent->pending_capacity ? 2 * agent->pending_capacity : 16;
+        struct agent_pending *pending = realloc(agent->pending, capacity * sizeof(*pending));
+        if (!pending)
+            return NULL;
+        agent->pending = pending;
+        agent->pending_capacity = capacity;
+    }
+    struct agent_pending *pending = &agent->pending[agent->pending_count++];
+    *pending = (struct agent_pending){.expires_ms = agent->now_ms + AGENT_PROPOSE_TIMEOUT_MS};
+    return pending;
+}
+
+static void drop_pending(struct agent *agent, size_t i)
+{
+    buffer_done(&agent->pending[i].command);
+    agent->pending[i] = agent->pending[--agent->pending_count];
+}
+
+static void write_result(struct writer *writer, uint64_t request,
+                         const struct intent_result *result, const struct id *leader,
+                         const struct certificate_chain *chain)
+{
+    writer_array(writer, 9);
+    writer_u64(writer, request);
+    writer_i64(writer, result->code);
+    writer_text(writer, result->error.message);
+    writer_text(writer, result->error.hint);
+    writer_u64(writer, result->serial);
+    writer_u64(writer, result->revision);
+    writer_bool(writer, result->unchanged);
+    writer_binary(writer, leader->bytes, ID_BYTES);
+    certificate_chain_write(writer, chain);
+}
+
+/* Tells whoever asked. `chain` may be NULL. */
+static void answer(struct agent *agent, const struct id *from, uint64_t request,
+                   const struct intent_result *result, const struct certificate_chain *chain)
+{
+    static const struct certificate_chain no_chain;
+    if (id_is_none(from)) {
+        struct agent_result *told = agent_add_result(agent, request);
+        if (told) {
+            told->result = *result;
+            told->chain = chain ? *chain : no_chain;
+        }
+        return;
+    }
+    struct buffer *bytes = agent_add_send(agent, from, NULL, AGENT_RESULT);
+    struct writer writer;
+    struct id leader = agent_leader(agent);
+    if (!bytes)
+        return;
+    writer_init(&writer, bytes);
+    write_result(&writer, request, result, &leader, chain ? chain : &no_chain);
+}
+
+static void answer_error(struct agent *agent, const struct id *from, uint64_t request, int code,
+                         const char *message)
+{
+    struct intent_result result = {.code = code};
+    error_set(&result.error, code, "%s", message);
+    if (code == -EAGAIN)
+        error_hint(&result.error, "what runs goes on; see who is there with: consort status");
+    answer(agent, from, request, &result, NULL);
+}
+
+static void send_proposal(struct agent *agent, const struct agent_pending *pending,
+                          const struct id *to)
+{
+    struct buffer *bytes = agent_add_send(agent, to, NULL, AGENT_PROPOSE);
+    struct writer writer;
+    if (!bytes)
+        return;
+    writer_init(&writer, bytes);
+    writer_array(&writer, 3);
+    writer_u64(&writer, pending->request);
+    writer_u64(&writer, pending->hops);
+    writer_binary(&writer, pending->command.bytes, pending->command.size);
+}
+
+/* Sends the command on to `to` and waits for its answer under a number of our own; `request` and
+ * `from` stay in the pending record, so numbers of different askers never meet. */
+static void forward(struct agent *agent, const struct id *from, uint64_t request, uint8_t hops,
+                    struct bytes command, const struct id *to)
+{
+    struct agent_pending *pending = add_pending(agent);
+    if (!pending || buffer_append(&pending->command, command.data, command.size) < 0) {
+        if (pending)
+            agent->pending_count--;
+        answer_error(agent, from, request, -EBUSY, "too many changes wait for the leader");
+        return;
+    }
+    pending->from = *from;
+    pending->request = request;
+    pending->is_forwarded = true;
+    pending->hops = (uint8_t)(hops + 1);
+    pending->index = ++agent->next_request; /* our own number, on the wire */
+    struct agent_pending sent = *pending;
+    sent.request = pending->index;
+    send_proposal(agent, &sent, to);
+}
+
+void agent_propose(struct agent *agent, const struct id *from, uint64_t request, uint8_t hops,
+                   struct bytes command)
+{
+    uint64_t index, term;
+    struct raft_input input = {.type = RAFT_PROPOSE, .now_ms = agent->now_ms, .data = command,
+                               .defer_apply = true};
+    int rc = agent_raft_step(agent, &input, &index, &term);
+    if (rc == 0) {
+        struct agent_pending *pending = add_pending(agent);
+        if (!pending) {
+            answer_error(agent, from, request, -EBUSY, "too many changes are under way");
+            return;
+        }
+        pending->from = *from;
+        pending->request = request;
+        pending->index = index;
+        pending->term = term;
+        return;
+    }
+    struct id target = rc == -EREMOTE ? forward_target(agent) : ID_NONE;
+    if (!id_is_none(&target) && !id_equal(&target, from) && hops < AGENT_PROPOSE_HOPS_MAX) {
+        forward(agent, from, request, hops, command, &target);
+        return;
+    }
+    if (rc == -E2BIG)
+        answer_error(agent, from, request, rc, "the change is too large to be agreed on");
+    else if (rc == -EBUSY)
+        answer_error(agent, from, request, rc, "the leader has too many changes under way");
+    else
+        answer_error(agent, from, request, -EAGAIN, "no peer leads at the moment");
+}
+
+int agent_propose_control(struct agent *agent, const struct command *command)
+{
+    cleanup_buffer struct buffer bytes = {0};
+    uint64_t index, term;
+    int rc = command_encode(command, &bytes);
+    if (rc < 0)
+        return rc;
+    struct raft_input input = {.type = RAFT_PROPOSE, .now_ms = agent->now_ms,
+                               .data = buffer_view(&bytes), .defer_apply = true};
+    rc = agent_raft_step(agent, &input, &index, &term);
+    if (rc < 0)
+        return rc;
+    struct agent_pending *pending = add_pending(agent);
+    if (!pending)
+        return -ENOMEM;
+    pending->is_control = true;
+    pending->index = index;
+    pending->term = term;
+    agent->control_outstanding++;
+    return 0;
+}
+
+int agent_propose_message(struct agent *agent, const struct id *from, struct bytes bytes)
+{
+    struct reader reader;
+    struct bytes command;
+    uint64_t request = 0;
+    uint8_t hops = 0;
+    reader_init(&reader, bytes.data, bytes.size);
+    reader_array_exact(&reader, 3);
+    reader_u64(&reader, &request);
+    reader_u8(&reader, &hops);
+    reader_binary(&reader, &command);
+    if (reader_end(&reader) < 0)
+        return -EBADMSG;
+    agent_propose(agent, from, request, hops, command);
+    return 0;
+}
+
+int agent_result_message(struct agent *agent, const struct id *from, struct bytes bytes)
+{
+    struct reader reader;
+    uint64_t number = 0;
+    int64_t code = 0;
+    struct intent_result result = {0};
+    struct id leader = ID_NONE;
+    struct certificate_chain chain = {0};
+
+    reader_init(&reader, bytes.data, bytes.size);
+    reader_array_exact(&reader, 9);
+    reader_u64(&reader, &number);
+    reader_i64(&reader, &code);
+    reader_copy_text(&reader, result.error.message, sizeof(result.error.message));
+    reader_copy_text(&reader, result.error.hint, sizeof(result.error.hint));
+    reader_u64(&reader, &result.serial);
+    reader_u32(&reader, &result.revision);
+    reader_bool(&reader, &result.unchanged);
+    reader_fixed(&reader, leader.bytes, ID_BYTES);
+    certificate_chain_read(&reader, &chain);
+    if (reader_end(&reader) < 0 || code > 0 || code < -4095)
+        return -EBADMSG;
+    result.code = result.error.code = (int)code;
+
+    for (size_t i = 0; i < agent->pending_count; i++) {
+        struct agent_pending *pending = &agent->pending[i];
+        if (!pending->is_forwarded || pending->index != number)
+            continue;
+        answer(agent, &pending->from, pending->request, &result, &chain);
+        drop_pending(agent, i);
+        return 0;
+    }
+    (void)from; /* the number is ours: an answer to something else finds nothing */
+    return 0;
+}
+
+/* The leader that committed an admission signs the newcomer's certificate. */
+static int sign_admission(struct agent *agent, const struct id *admitted,
+                          struct certificate_chain *ret)
+{
+    const struct intent_peer *peer = intent_peer_find(agent->intent, admitted);
+    if (!peer)
+        return -ENOENT;
+    struct certificate leaf = {
+        .cluster = agent->config.cluster,
+        .subject = *admitted,
+        .role = (enum role)(ROLE_PEER + peer->role),
+        .serial = peer->serial,
+        .log_index = peer->admitted_index,
+    };
+    __builtin_memcpy(leaf.name, peer->name, sizeof(leaf.name));
+    int rc = certificate_sign(&leaf, agent->config.identity);
+    return rc < 0 ? rc : certificate_chain_extend(&leaf, &agent->chain, ret);
+}
+
+void agent_pending_applied(struct agent *agent, uint64_t index, uint64_t term,
+                           const struct intent_result *result, const struct id *admitted)
+{
+    for (size_t i = 0; i < agent->pending_count; i++) {
+        struct agent_pending *pending = &agent->pending[i];
+        if (pending->is_forwarded || pending->index != index)
+            continue;
+        struct certificate_chain chain = {0};
+        if (pending->is_control) {
+            agent->control_outstanding--;
+        } else if (pending->term != term) {
+            answer_error(agent, &pending->from, pending->request, -EAGAIN,
+                         "another peer took the lead before the change was agreed on");
+        } else if (!id_is_none(admitted) && sign_admission(agent, admitted, &chain) < 0) {
+            answer_error(agent, &pending->from, pending->request, -ELOOP,
+                         "admitted, but this leader is too far from the root key to sign a "
+                         "certificate");
+        } else {
+            answer(agent, &pending->from, pending->request, result, &chain);
+        }
+        drop_pending(agent, i);
+        return;
+    }
+}
+
+void agent_pending_expire(struct agent *agent)
+{
+    for (size_t i = agent->pending_count; i-- > 0;) {
+        const struct agent_pending *pending = &agent->pending[i];
+        if (pending->expires_ms > agent->now_ms)
+            continue;
+        if (pending->is_control)
+            agent->control_outstanding--;
+        else
+            answer_error(agent, &pending->from, pending->request, -ETIMEDOUT,
+                         "no majority of the voters agreed in time; the change may still come "
+                         "into force");
+        drop_pending(agent, i);
+    }
+}
+
+void agent_pending_lost(struct agent *agent)
+{
+    for (size_t i = agent->pending_count; i-- > 0;)
+        if (agent->pending[i].is_control)
+            drop_pending(agent, i);
+    agent->control_outstanding = 0;
+}
+
+int64_t agent_pending_deadline(const struct agent *agent)
+{
+    int64_t deadline = INT64_MAX;
+    for (size_t i = 0; i < agent->pending_count; i++)
+        if (agent->pending[i].expires_ms < deadline)
+            deadline = agent->pending[i].expires_ms;
+    return deadline;
+}

@@ -1,0 +1,241 @@
+/* Drives Raft: its writes, its messages, and the entries that it commits into the intent. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/control/agent_private.h"
+
+bool agent_leads(const struct agent *agent)
+{
+    return agent->raft_status.role == RAFT_LEADER;
+}
+
+static void send_message(struct agent *agent, const struct raft_message *message)
+{
+    struct buffer *bytes = agent_add_send(agent, &message->to, NULL, AGENT_RAFT);
+    if (bytes && raft_message_encode(message, bytes) < 0) {
+        buffer_done(bytes); /* as if the network had lost it: Raft sends again */
+        agent->output->send_count--;
+    }
+}
+
+/* Keeps what must wait for the disk. A message that can't be kept is as good as lost. */
+static void hold_message(struct agent *agent, uint64_t sequence, const struct raft_message *message)
+{
+    if (agent->held_count == agent->held_capacity) {
+        size_t capacity = agent->held_capacity ? 2 * agent->held_capacity : 16;
+        struct agent_held *held = realloc(agent->held, capacity * sizeof(*held));
+        if (!held)
+            return;
+        agent->held = held;
+        agent->held_capacity = capacity;
+    }
+    agent->held[agent->held_count++] = (struct agent_held){sequence, *message};
+}
+
+static void release_held(struct agent *agent, uint64_t sequence)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < agent->held_count; i++) {
+        if (agent->held[i].sequence <= sequence)
+            send_message(agent, &agent->held[i].message);
+        else
+            agent->held[kept++] = agent->held[i];
+    }
+    agent->held_count = kept;
+}
+
+/* Copies entries and their data into the write, so that it outlives Raft's next step. */
+static int copy_entries(struct agent_write *write, const struct raft_entry *entries, size_t count)
+{
+    if (count == 0)
+        return 0;
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += entries[i].data.size;
+    write->entries = malloc(count * sizeof(*entries));
+    if (!write->entries || buffer_reserve(&write->arena, size + 1) < 0)
+        return -ENOMEM;
+    write->entry_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *copy = write->arena.bytes + write->arena.size;
+        buffer_append(&write->arena, entries[i].data.data, entries[i].data.size);
+        write->entries[i] = entries[i];
+        write->entries[i].data.data = copy;
+    }
+    return 0;
+}
+
+static int copy_snapshot(struct agent_write *write, const struct raft_snapshot *snapshot)
+{
+    write->has_snapshot = true;
+    write->snapshot = *snapshot;
+    if (buffer_append(&write->intent, snapshot->data.data, snapshot->data.size) < 0)
+        return -ENOMEM;
+    write->snapshot.data = buffer_view(&write->intent);
+    return 0;
+}
+
+static void add_write(struct agent *agent, const struct raft_output *output)
+{
+    if (output->sequence == 0 && !output->hard_state_changed)
+        return;
+    struct agent_write *write = agent_add_write(agent);
+    if (!write)
+        return;
+    write->sequence = output->sequence;
+    write->hard_state_changed = output->hard_state_changed;
+    write->hard_state = output->hard_state;
+    write->truncate_from = output->truncate_from;
+    if (copy_entries(write, output->entries, output->entry_count) < 0 ||
+        (output->snapshot && copy_snapshot(write, output->snapshot) < 0))
+        agent->failed = true; /* what is not stored must not be acknowledged: stop */
+}
+
+/* A snapshot from the leader replaces the intent, unless the feed was ahead of it. */
+static void load_snapshot(struct agent *agent, const struct raft_snapshot *snapshot)
+{
+    if (snapshot->index <= agent->intent->applied_index)
+        return;
+    struct intent *intent;
+    if (intent_read(snapshot->data, &intent) < 0) {
+        agent->failed = true; /* going on would apply entries to the wrong state */
+        return;
+    }
+    intent_free(agent->intent);
+    agent->intent = intent;
+    feed_forget(&agent->feed);
+    agent_intent_changed(agent);
+}
+
+static void apply_entry(struct agent *agent, const struct raft_entry *entry)
+{
+    if (entry->index <= agent->intent->applied_index)
+        return; /* the feed brought it before */
+    struct intent_result result = {0};
+    struct id admitted = ID_NONE;
+    if (feed_apply_entry(agent->intent, entry, &result, &admitted) < 0) {
+        agent->failed = true;
+        return;
+    }
+    agent_feed_applied(agent, entry);
+    agent_pending_applied(agent, entry->index, entry->term, &result, &admitted);
+}
+
+static void leader_changed(struct agent *agent)
+{
+    struct id leader = agent_leader(agent);
+    if (!id_equal(&leader, &agent->known_leader)) {
+        agent->known_leader = leader;
+        agent_add_event(agent, AGENT_LEADER, &leader);
+    }
+}
+
+static void role_changed(struct agent *agent)
+{
+    if (agent_leads(agent) && !agent->control) {
+        agent->control = control_new(
+            &(struct control_config){.exclusive_wait_ms = 2 * agent->config.lease_ms},
+            agent->now_ms);
+        agent->failed = agent->failed || !agent->control;
+        agent->control_due = true;
+        agent->control_deadline_ms = INT64_MAX;
+        agent->voters_deadline_ms = agent->now_ms;
+        agent->control_outstanding = 0;
+    } else if (!agent_leads(agent) && agent->control) {
+        control_free(agent->control);
+        agent->control = NULL;
+        agent_pending_lost(agent);
+    }
+}
+
+/* Carries out what one step of Raft asks for. */
+static void carry_out(struct agent *agent, const struct raft_output *output)
+{
+    add_write(agent, output);
+    for (size_t i = 0; i < output->message_count; i++)
+        send_message(agent, &output->messages[i]);
+    for (size_t i = 0; i < output->message_once_stored_count; i++)
+        hold_message(agent, output->once_stored, &output->messages_once_stored[i]);
+    if (output->snapshot)
+        load_snapshot(agent, output->snapshot);
+    uint64_t applied_before = agent->intent->applied_index;
+    for (size_t i = 0; i < output->committed_count && !agent->failed; i++)
+        apply_entry(agent, &output->committed[i]);
+
+    agent->raft_deadline_ms = output->next_deadline_ms;
+    raft_status(agent->raft, &agent->raft_status);
+    if (output->changed & RAFT_CHANGED_ROLE)
+        role_changed(agent);
+    if (output->changed & (RAFT_CHANGED_ROLE | RAFT_CHANGED_LEADER))
+        leader_changed(agent);
+    if (agent->intent->applied_index > applied_before) {
+        agent_feed_sign(agent);
+        agent_intent_changed(agent);
+    }
+}
+
+int agent_raft_step(struct agent *agent, const struct raft_input *input, uint64_t *ret_index,
+                    uint64_t *ret_term)
+{
+    struct raft_output output;
+    int rc = raft_step(agent->raft, input, &output);
+    if (rc < 0)
+        return rc;
+    carry_out(agent, &output);
+    if (ret_index)
+        *ret_index = output.proposed_index;
+    if (ret_term)
+        *ret_term = output.proposed_term;
+    return 0;
+}
+
+int agent_raft_message(struct agent *agent, const struct id *from, struct bytes bytes)
+{
+    struct raft_message message;
+    int rc = raft_message_decode(bytes, &message);
+    if (rc < 0)
+        return rc;
+    message.from = *from;
+    message.to = agent->self;
+    if (message.type == RAFT_APPEND || message.type == RAFT_HEARTBEAT)
+        agent->raft_progress_ms = agent->now_ms;
+    struct raft_input input = {
+        .type = RAFT_MESSAGE, .now_ms = agent->now_ms, .message = &message};
+    rc = agent_raft_step(agent, &input, NULL, NULL);
+    raft_message_done(&message);
+    return rc == -ENOMEM ? rc : 0; /* Raft refuses old and stray messages: nothing is wrong */
+}
+
+void agent_raft_stored(struct agent *agent, uint64_t sequence)
+{
+    struct raft_input input = {
+        .type = RAFT_STORED, .now_ms = agent->now_ms, .sequence = sequence};
+    agent_raft_step(agent, &input, NULL, NULL);
+    release_held(agent, sequence);
+}
+
+/* Once the log has grown enough, the intent itself becomes the snapshot and the log is cut. Only
+ * when both stand at the same index: the feed may have taken the intent past Raft's own. */
+int agent_compact(struct agent *agent)
+{
+    const struct raft_status *status = &agent->raft_status;
+    uint64_t log_entries = status->last_index + 1 - status->first_index;
+    if (log_entries < agent->config.compact_after_entries + AGENT_COMPACT_KEEP ||
+        agent->intent->applied_index != status->applied)
+        return 0;
+    cleanup_buffer struct buffer state = {0};
+    int rc = intent_write(agent->intent, &state);
+    if (rc == 0)
+        rc = raft_compact(agent->raft, status->applied, AGENT_COMPACT_KEEP, buffer_view(&state));
+    if (rc < 0)
+        return rc;
+    raft_status(agent->raft, &agent->raft_status);
+    struct agent_write *write = agent_add_write(agent);
+    if (!write || copy_snapshot(write, raft_snapshot(agent->raft)) < 0)
+        return -ENOMEM;
+    write->keeps_log = true;
+    write->first_index = status->first_index;
+    return 0;
+}
