@@ -3,8 +3,9 @@
  *
  * Values are opaque here. Each is stored with a checksum over its key and bytes, so that a damaged
  * one is found and named, not believed. Writes are batches: all of a batch or nothing of it, in the
- * order they were given. While one commit is under way on the thread pool, later batches wait and
- * then share the next one (group commit): one sync for many.
+ * order they were given. Commits run on a thread of the store's own (in libuv's pool a vote would
+ * wait behind the hashing of images). While one is under way, later batches wait and then share the
+ * next (group commit): one sync for many.
  *
  *     store_batch_put(&batch, STORE_KEY_HARD_STATE, bytes);
  *     store_batch_append(&batch, index, entry);
@@ -35,7 +36,7 @@ struct store;
 struct store_batch {
     struct buffer operations; /* store.c's own encoding */
     size_t count;
-    int failed; /* the first failure sticks, and store_write returns it */
+    int failed; /* the first failure (-ENOMEM, -E2BIG, -EINVAL) sticks; store_write returns it */
 };
 
 struct store_options {
@@ -49,8 +50,9 @@ struct store_options {
 int store_open(uv_loop_t *loop, const struct store_options *options, struct store **ret,
                struct error *error);
 
-/* Waits for the commit under way; batches not yet begun fail with -ECANCELED. Callbacks still come,
- * from inside this call. Frees the store; NULL is accepted. */
+/* Waits for the commit under way; batches not yet begun fail with -ECANCELED. Their callbacks come
+ * from inside this call, which must not come from one. The directory is free for the next store
+ * when this returns; the memory goes from the loop. NULL is accepted. */
 void store_close(struct store *store);
 
 /* How often this store was opened: 1 the first time. */
@@ -93,9 +95,9 @@ void store_batch_compact_to(struct store_batch *batch, uint64_t index);
 
 /* Writes the batch, whose contents pass to the store (the batch is empty afterwards, also on
  * failure). `callback` comes from the loop, in order: result 0 once it is durable, or a negative
- * errno with words, and nothing of the batch is stored. A failed batch takes all that were given
- * before its callback with it, since they may build on it; the store itself goes on.
- * -ENOMEM, -E2BIG, or the batch's own failure: then no callback comes. */
+ * errno with words, and nothing of the batch is stored. A failed commit fails all that shared it,
+ * and all that were given before its callbacks came, since they may build on it; then the store
+ * goes on. -ENOMEM, or the batch's own failure: then no callback comes. */
 int store_write(struct store *store, struct store_batch *batch,
                 void (*callback)(void *context, int result, const struct error *error),
                 void *context);
