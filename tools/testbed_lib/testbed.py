@@ -89,7 +89,7 @@ class Testbed:
                                    f"{JOIN_WAIT_S} s; its log ends:\n{peer.log_tail()}")
             time.sleep(0.1)
 
-    def client(self, *command):
+    def client_words(self, *command):
         """The words of a command that runs where a client of the cluster stands: at the switch."""
         return [*inside(self.network.switch), *map(str, command)]
 

@@ -1,0 +1,25 @@
+"""How a scenario says what it needs.
+
+    @scenario(peers=5)
+    def test_machine_dies(cluster):
+        """What would break without it."""
+        cluster.deploy(web(replicas=3))
+        …
+
+`cluster` is a testbed_lib.cluster.Cluster of that many peers; see there for what it can do.
+"""
+
+BOUND_S = 240
+
+
+class Skip(Exception):
+    """Raised by a scenario that can't be run here; its text says why."""
+
+
+def scenario(peers=3, bare=False, bound_s=BOUND_S):
+    """Marks a scenario: on how many peers it runs (`bare`: that know nothing of each other yet), and
+    after how many seconds it is given up."""
+    def mark(function):
+        function.scenario = {"up": {"count": peers, "bare": bare}, "bound_s": bound_s}
+        return function
+    return mark

@@ -1,0 +1,169 @@
+"""Every verb of the command line, on a cluster that is well."""
+
+import json
+import subprocess
+
+from scenario import scenario
+from testbed_lib.cluster import web
+
+VERBS = """node init join leave token peer status deploy ps service scale update rollback rm logs exec
+events why image version context""".split()
+
+
+@scenario(peers=1, bare=True)
+def test_help_and_version(cluster):
+    peer = cluster.peer(1)
+    overview = peer.consort("--help")
+    for verb in VERBS:
+        assert verb in overview, f"`consort --help` doesn't name {verb}"
+        text = peer.consort(verb, "--help")
+        assert f"consort {verb}" in text, text
+    assert peer.consort("version").split(), "no version"
+    assert peer.query("version")
+
+
+@scenario(peers=3)
+def test_peers_and_status(cluster):
+    peer = cluster.peer(2)
+    assert cluster.states(peer) == {f"peer-{i}": "alive" for i in (1, 2, 3)}
+    entry = peer.query("peer", "inspect", "peer-1")
+    assert entry["name"] == "peer-1" and entry["address"].startswith("10.77.0.1"), entry
+    assert peer.query("status")["quorum"] is True
+    assert "peer-3" in peer.consort("peer", "ls")
+
+
+@scenario(peers=2)
+def test_tokens(cluster):
+    peer = cluster.peer(1)
+    before = len(peer.query("token", "ls"))
+    token = cluster.token(peer, uses=3)
+    entries = peer.query("token", "ls")
+    assert len(entries) == before + 1
+    assert token not in json.dumps(entries), "`token ls` shows the secret"
+    peer.consort("token", "revoke", entries[-1]["id"])
+    cluster.wait(lambda: len(peer.query("token", "ls")) == before, "it is gone")
+
+
+@scenario(peers=3)
+def test_services(cluster):
+    """deploy, ps, service, scale, update, events, why and rm, each asked of another peer."""
+    one, two, three = cluster.peers()
+    cluster.deploy(web(replicas=2), ask=one)
+    assert "unchanged" in cluster.deploy(web(replicas=2), ask=two).lower()
+    cluster.wait_answers()
+    assert len(cluster.replicas("demo_web", three)) == 2
+    assert "demo_web.1" in two.consort("ps")
+
+    services = three.query("service", "ls")
+    assert [service["name"] for service in services] == ["demo_web"], services
+    inspected = two.query("service", "inspect", "demo_web")
+    assert inspected["name"] == "demo_web" and "hello:1" in json.dumps(inspected)
+
+    two.consort("scale", "demo_web=5")
+    cluster.wait_serving(5, ask=three)
+    three.consort("scale", "demo_web=1")
+    cluster.wait_serving(1, ask=one)
+
+    three.consort("update", "demo_web", "--env", "VERSION=9", "--wait")
+    cluster.wait(lambda: cluster.answers(one).endswith("version 9"), "the update serves")
+
+    events = two.query("events")
+    assert any(event["subject"] == "demo_web" for event in events), events
+    assert "demo_web" in one.consort("why", "demo_web")
+    assert "demo_web.1" in one.consort("why", "demo_web.1")
+
+    one.consort("rm", "demo_web")
+    cluster.wait(lambda: not cluster.replicas(ask=three), "all replicas are gone")
+    cluster.wait(lambda: not three.query("service", "ls"), "the service is gone")
+    cluster.wait(lambda: not any(cluster.answers(peer) for peer in cluster.peers()), "the port too")
+
+
+@scenario(peers=3)
+def test_logs_and_exec(cluster):
+    """Of a replica that runs on another peer than the one that is asked."""
+    cluster.deploy(web(replicas=1))
+    cluster.wait_serving(1)
+    (row,) = cluster.replicas("demo_web")
+    far = next(peer for peer in cluster.peers() if peer.name != row["peer"])
+    cluster.wait(lambda: "version 1 answers" in far.consort("logs", "demo_web"), "its log is read")
+    assert far.consort("exec", row["name"], "--", "echo", "from inside") == "from inside\n"
+    done = far.try_consort("exec", row["name"], "--", "sh", "-c", "echo no >&2; exit 7")
+    assert done.returncode == 7 and done.stderr == "no\n", done
+    piped = far.consort("exec", "-i", row["name"], "--", "cat", input="through\n")
+    assert piped == "through\n", piped
+
+    follow = subprocess.Popen(
+        far.words(far.binary, "--socket", far.socket, "logs", "-f", "demo_web"),
+        stdout=subprocess.PIPE, text=True)
+    far.consort("exec", row["name"], "--", "sh", "-c", "echo a new line >/proc/1/fd/1")
+    for line in follow.stdout:
+        if "a new line" in line:
+            break
+    else:
+        raise AssertionError("`logs -f` ended without the new line")
+    follow.kill()
+    follow.wait()
+
+
+@scenario(peers=2)
+def test_events_follow(cluster):
+    peer = cluster.peer(2)
+    follow = subprocess.Popen(peer.words(peer.binary, "--socket", peer.socket, "events", "-f"),
+                              stdout=subprocess.PIPE, text=True)
+    cluster.deploy(web(replicas=1), wait=False)
+    for line in follow.stdout:
+        if "demo_web" in line:
+            break
+    else:
+        raise AssertionError("`events -f` ended without the deploy")
+    follow.kill()
+    follow.wait()
+
+
+@scenario(peers=2)
+def test_images(cluster):
+    """Imported on one peer, an image serves on every other, and can be removed."""
+    peer = cluster.peer(1)
+    assert "hello:1" in json.dumps(peer.query("image", "ls"))
+    cluster.deploy(web(replicas=2))
+    cluster.wait_serving(2)
+    assert len(cluster.holders()) == 2, "both replicas are on one peer"
+    used = peer.try_consort("image", "rm", "hello:1")
+    assert used.returncode == 1 and "demo_web" in used.stderr, used.stderr
+    peer.consort("rm", "demo_web")
+    cluster.wait(lambda: not peer.conmons(), "its containers are gone")
+    peer.consort("image", "rm", "hello:1")
+    assert "hello:1" not in json.dumps(peer.query("image", "ls"))
+    damaged = cluster.directory / "damaged.tar"
+    damaged.write_bytes((cluster.directory / "hello.tar").read_bytes()[:20000])
+    done = peer.try_consort("image", "import", damaged)
+    assert done.returncode == 1 and "damaged.tar" in done.stderr, done.stderr
+
+
+@scenario(peers=3)
+def test_any_peer_answers_for_all(cluster):
+    """A published port on every peer spreads requests over every replica, wherever it runs."""
+    cluster.deploy(web(replicas=3))
+    cluster.wait_serving(3)
+    for peer in cluster.peers():
+        seen = set()
+        cluster.wait(lambda p=peer, s=seen: s.add(cluster.answers(p)) or len(s - {None}) == 3,
+                     f"{peer.name} passes requests to all three replicas")
+    cluster.any().consort("scale", "demo_web=1")
+    cluster.wait_serving(1)
+    cluster.wait_answers()
+
+
+@scenario(peers=3)
+def test_names_inside_containers(cluster):
+    """A container finds a service by its name, whichever peers the two run on."""
+    compose = web(replicas=2)
+    compose["services"]["ticker"] = {
+        "image": "hello:1", "command": ["/bin/ticker", "http://web/"], "deploy": {"replicas": 3}}
+    cluster.deploy(compose)
+    peer = cluster.peer(1)
+    for slot in (1, 2, 3):
+        cluster.wait(lambda s=slot: "version 1" in peer.consort("logs", f"demo_ticker.{s}"),
+                     f"ticker {slot} reaches web by name")
+    done = peer.try_consort("exec", "demo_ticker.1", "--", "nslookup", "no-such-service")
+    assert done.returncode != 0, "a name that isn't there was answered"

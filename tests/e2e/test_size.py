@@ -1,0 +1,22 @@
+"""Many containers on few peers."""
+
+from scenario import scenario
+from testbed_lib.cluster import web
+
+REPLICAS = 300
+
+
+@scenario(peers=3, bound_s=600)
+def test_three_hundred_containers(cluster):
+    """300 containers on three peers come up, and all answer."""
+    # No health check: 300 of them a second would measure the machine, not Consort.
+    cluster.deploy(web(replicas=REPLICAS, healthcheck={"disable": True},
+                       update={"parallelism": 0}), wait=False)
+    cluster.wait_serving(REPLICAS, bound_s=400)
+    names = set()
+
+    def all_seen():
+        names.update(body for peer in cluster.alive()
+                     for body in [cluster.answers(peer)] if body)
+        return len(names) == REPLICAS
+    cluster.wait(all_seen, f"all {REPLICAS} replicas answer", bound_s=120)
