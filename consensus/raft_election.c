@@ -1,0 +1,250 @@
+/* Elections: roles, timeouts, votes (§5.2, §5.4.1; pre-vote: thesis §9.6).
+ *
+ * A configuration takes effect when its entry is applied, so a peer may stand for election without
+ * knowing that configurations in its log are in force elsewhere. To be safe it must win under its
+ * own and under every later configuration in its log: whoever made one of them take effect put its
+ * entry on a majority, and so into the log of everyone that can still be elected.
+ */
+#include <assert.h>
+
+#include "consensus/raft_internal.h"
+
+static void reset(struct raft *raft, uint64_t term)
+{
+    if (raft->term != term) {
+        assert(term > raft->term);
+        raft->term = term;
+        raft->vote = ID_NONE;
+    }
+    raft->leader = ID_NONE;
+    raft->election_start_ms = raft->now_ms;
+    /* §5.2: drawn anew each time, so that split votes are rare and do not repeat. */
+    uint64_t spread =
+        (uint64_t)(raft->config.election_timeout_max_ms - raft->config.election_timeout_ms) + 1;
+    raft->election_timeout_ms =
+        raft->config.election_timeout_ms + (int64_t)random_below(&raft->random, spread);
+    raft->transfer_target = ID_NONE;
+    raft->lease_void = false;
+    raft->ballot.count = 0;
+    raft->pending_configuration = 0;
+    raft->uncommitted_bytes = 0;
+    raft_cancel_reads(raft);
+}
+
+void raft_become_follower(struct raft *raft, uint64_t term, const struct id *leader)
+{
+    reset(raft, term);
+    raft->role = RAFT_FOLLOWER;
+    raft->leader = *leader;
+}
+
+static void become_leader(struct raft *raft)
+{
+    reset(raft, raft->term);
+    raft->role = RAFT_LEADER;
+    raft->leader = raft->config.self;
+    raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
+    for (uint32_t i = 0; i < raft->configuration.count; i++)
+        raft_progress_init(&raft->progress[i], raft_log_last_index(&raft->log) + 1);
+    /* Whether a change of configuration is among the entries taken over is not looked for: until
+     * they are all applied there is no other. */
+    raft->pending_configuration = raft_log_last_index(&raft->log);
+    /* §8: an entry of the new term, without which the entries before it cannot be committed. */
+    raft_append_own(raft, RAFT_ENTRY_EMPTY, (struct bytes){0});
+    raft_own_log_was_stored(raft);
+    raft_send_appends(raft);
+}
+
+bool raft_is_promotable(const struct raft *raft)
+{
+    return raft_configuration_votes(&raft->configuration, &raft->config.self);
+}
+
+bool raft_may_campaign(const struct raft *raft)
+{
+    return raft_is_promotable(raft) &&
+           !raft_log_next_configuration(&raft->log, raft->applied, raft->commit);
+}
+
+bool raft_is_loyal(const struct raft *raft)
+{
+    if (!raft->config.check_quorum)
+        return false;
+    return raft->now_ms < raft->quiet_until_ms ||
+           (!id_is_none(&raft->leader) &&
+            raft->now_ms - raft->election_start_ms < raft->config.election_timeout_ms);
+}
+
+/* The vote of `id` in this campaign, or NULL. */
+static int8_t *find_vote(struct raft_ballot *ballot, const struct id *id)
+{
+    for (uint32_t i = 0; i < ballot->count; i++)
+        if (id_equal(&ballot->voters[i], id))
+            return &ballot->votes[i];
+    return NULL;
+}
+
+static void record_vote(struct raft_ballot *ballot, const struct id *id, int8_t vote)
+{
+    int8_t *known = find_vote(ballot, id);
+    if (known) {
+        if (*known == 0)
+            *known = vote;
+    } else if (ballot->count < 2 * RAFT_MEMBERS_MAX) {
+        ballot->voters[ballot->count] = *id;
+        ballot->votes[ballot->count++] = vote;
+    }
+}
+
+static enum raft_vote_result tally_one(struct raft *raft,
+                                       const struct raft_configuration *configuration)
+{
+    int8_t votes[RAFT_MEMBERS_MAX] = {0};
+    for (uint32_t i = 0; i < configuration->count; i++) {
+        const int8_t *vote = find_vote(&raft->ballot, &configuration->members[i].id);
+        votes[i] = vote ? *vote : 0;
+    }
+    return raft_configuration_vote(configuration, votes);
+}
+
+static enum raft_vote_result tally(struct raft *raft)
+{
+    struct raft_configuration configuration = raft->configuration;
+    uint64_t index = raft->applied;
+    bool is_won = true;
+    do {
+        enum raft_vote_result result = tally_one(raft, &configuration);
+        if (result == RAFT_VOTE_LOST)
+            return result;
+        is_won = is_won && result == RAFT_VOTE_WON;
+    } while (raft_next_configuration(raft, &index, &configuration));
+    /* Without its own vote on the disk a peer could lead, crash, forget, and lead again in the same
+     * term with another log. */
+    const int8_t *own = find_vote(&raft->ballot, &raft->config.self);
+    return is_won && own && *own > 0 ? RAFT_VOTE_WON : RAFT_VOTE_PENDING;
+}
+
+static void finish_campaign(struct raft *raft)
+{
+    switch (tally(raft)) {
+    case RAFT_VOTE_PENDING:
+        break;
+    case RAFT_VOTE_LOST:
+        raft_become_follower(raft, raft->term, &ID_NONE);
+        break;
+    case RAFT_VOTE_WON:
+        if (raft->role == RAFT_PRE_CANDIDATE)
+            raft_campaign(raft, RAFT_CAMPAIGN_VOTE);
+        else
+            become_leader(raft);
+        break;
+    }
+}
+
+/* Asks everyone whose vote may count, once; what was asked is in the ballot with 0. */
+static void ask_for_votes(struct raft *raft, enum raft_campaign campaign)
+{
+    bool is_pre_vote = campaign == RAFT_CAMPAIGN_PRE_VOTE;
+    struct raft_message request = {
+        .type = is_pre_vote ? RAFT_PRE_VOTE : RAFT_VOTE,
+        .transfer = campaign == RAFT_CAMPAIGN_TRANSFER,
+        .term = is_pre_vote ? raft->term + 1 : raft->term,
+        .index = raft_log_last_index(&raft->log),
+        .log_term = raft_log_last_term(&raft->log),
+    };
+    struct raft_configuration configuration = raft->configuration;
+    uint64_t index = raft->applied;
+    do {
+        for (uint32_t i = 0; i < configuration.count; i++) {
+            const struct raft_member *member = &configuration.members[i];
+            if (!(member->parts & (RAFT_VOTER | RAFT_OUTGOING)) ||
+                find_vote(&raft->ballot, &member->id))
+                continue;
+            record_vote(&raft->ballot, &member->id, 0);
+            request.to = member->id;
+            if (!id_equal(&member->id, &raft->config.self))
+                raft_send(raft, request);
+        }
+    } while (raft_next_configuration(raft, &index, &configuration));
+}
+
+void raft_campaign(struct raft *raft, enum raft_campaign campaign)
+{
+    if (campaign == RAFT_CAMPAIGN_PRE_VOTE) {
+        /* No term is begun before a majority would vote: a peer that was cut off disturbs nobody.
+         */
+        raft->role = RAFT_PRE_CANDIDATE;
+        raft->leader = ID_NONE;
+        raft->ballot.count = 0;
+        ask_for_votes(raft, campaign);
+        record_vote(&raft->ballot, &raft->config.self, 1);
+        finish_campaign(raft);
+    } else {
+        reset(raft, raft->term + 1);
+        raft->role = RAFT_CANDIDATE;
+        raft->vote = raft->config.self; /* counts in raft_vote_was_stored() */
+        ask_for_votes(raft, campaign);
+    }
+}
+
+void raft_vote_was_stored(struct raft *raft)
+{
+    if (raft->role != RAFT_CANDIDATE || raft->hard_state_sequence > raft->stored_sequence ||
+        raft->handed_out.term != raft->term)
+        return;
+    const int8_t *own = find_vote(&raft->ballot, &raft->config.self);
+    if (own && *own > 0)
+        return;
+    record_vote(&raft->ballot, &raft->config.self, 1);
+    finish_campaign(raft);
+}
+
+void raft_count_vote(struct raft *raft, const struct raft_message *message)
+{
+    enum raft_role asking =
+        message->type == RAFT_PRE_VOTE_REPLY ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE;
+    if (raft->role != asking)
+        return;
+    record_vote(&raft->ballot, &message->from, message->reject ? -1 : 1);
+    finish_campaign(raft);
+}
+
+bool raft_may_answer(const struct raft *raft, const struct id *id)
+{
+    struct raft_configuration configuration = raft->configuration;
+    uint64_t index = raft->applied;
+    do {
+        if (raft_configuration_find(&configuration, id))
+            return true;
+    } while (raft_next_configuration(raft, &index, &configuration));
+    return false;
+}
+
+/* §5.4.1: the candidate's log is at least as complete as this one. */
+static bool is_up_to_date(const struct raft *raft, const struct raft_message *message)
+{
+    uint64_t term = raft_log_last_term(&raft->log);
+    return message->log_term > term ||
+           (message->log_term == term && message->index >= raft_log_last_index(&raft->log));
+}
+
+/* Any peer answers, also a learner or one outside its own configuration: the candidate may know of
+ * a newer configuration in which this peer votes. */
+void raft_answer_vote(struct raft *raft, const struct raft_message *message)
+{
+    bool is_pre_vote = message->type == RAFT_PRE_VOTE;
+    bool may_vote = id_equal(&raft->vote, &message->from) ||
+                    (id_is_none(&raft->vote) && id_is_none(&raft->leader)) ||
+                    (is_pre_vote && message->term > raft->term);
+    bool grants = may_vote && is_up_to_date(raft, message);
+    raft_reply(raft, (struct raft_message){
+                         .type = is_pre_vote ? RAFT_PRE_VOTE_REPLY : RAFT_VOTE_REPLY,
+                         .to = message->from,
+                         .term = grants ? message->term : raft->term,
+                         .reject = !grants,
+                     });
+    if (grants && !is_pre_vote) {
+        raft->election_start_ms = raft->now_ms;
+        raft->vote = message->from;
+    }
+}

@@ -1,0 +1,162 @@
+/* The core's state, and what its files offer each other. Only consensus/raft_*.c includes this.
+ *
+ * raft.c           making, freeing, raft_step, questions
+ * raft_stage.c     everything of a step that can fail, before anything changes
+ * raft_message.c   who may say what, and terms
+ * raft_election.c  roles, timeouts, votes
+ * raft_append.c    replication: the leader's and the follower's side, commitment
+ * raft_snapshot.c  sending, restoring, compaction
+ * raft_membership.c changes of configuration, and applying
+ * raft_leader.c    the leader's other duties: heartbeats, quorum checks, reads, transfer, lease
+ * raft_output.c    collecting what a step wants done
+ */
+#pragma once
+
+#include "base/random.h"
+#include "consensus/raft.h"
+#include "consensus/raft_log.h"
+#include "consensus/raft_progress.h"
+
+enum {
+    RAFT_LOG_SPARE = 4, /* room for entries that the core appends by itself in one step */
+};
+
+/* Who said what in the present campaign. Under pending configurations more than
+ * RAFT_MEMBERS_MAX peers may be asked; what does not fit is not counted. */
+struct raft_ballot {
+    struct id voters[2 * RAFT_MEMBERS_MAX];
+    int8_t votes[2 * RAFT_MEMBERS_MAX];
+    uint32_t count;
+};
+
+struct raft_queue {
+    struct raft_message *messages;
+    size_t count;
+    size_t capacity;
+};
+
+struct raft_pending_read {
+    uint64_t context;
+    uint64_t index;
+    uint64_t round;
+};
+
+/* What a step needs, allocated before it begins. */
+struct raft_staged {
+    struct raft_entry *entries; /* each owns its data */
+    size_t entry_count;
+    uint8_t *snapshot_data;
+};
+
+struct raft {
+    struct raft_config config;
+    struct random random;
+    int64_t now_ms;
+
+    /* Figure 2 of the paper: persistent, then volatile state. */
+    uint64_t term;
+    struct id vote;
+    struct raft_log log;
+    uint64_t commit;
+    uint64_t applied;
+
+    enum raft_role role;
+    struct id leader;
+    struct raft_configuration configuration; /* as of `applied` */
+    struct raft_snapshot snapshot;           /* owns its data; index 0: none */
+
+    int64_t election_start_ms;
+    int64_t election_timeout_ms; /* drawn at random */
+    int64_t quiet_until_ms;
+    struct raft_ballot ballot;
+
+    /* Of the leader. */
+    struct raft_progress progress[RAFT_MEMBERS_MAX]; /* of configuration.members[] */
+    int64_t heartbeat_due_ms;
+    uint64_t pending_configuration; /* no other change before this index is applied */
+    size_t uncommitted_bytes;
+    struct id transfer_target;
+    bool lease_void;
+    uint64_t round; /* of reads; each heartbeat carries the latest */
+    struct raft_pending_read reads[RAFT_READS_MAX];
+    size_t read_count;
+
+    /* Writes that were asked for. */
+    uint64_t sequence;
+    uint64_t stored_sequence;
+    uint64_t hard_state_sequence; /* of the write with the present term and vote */
+    struct raft_hard_state handed_out;
+    bool snapshot_is_new;
+
+    /* Of the present step. */
+    struct raft_staged staged;
+    struct raft_queue now;
+    struct raft_queue once_stored;
+    struct raft_read outcomes[RAFT_READS_MAX];
+    size_t outcome_count;
+    bool configuration_changed;
+    uint64_t proposed_index;
+};
+
+/* raft_stage.c: checks the input and allocates for it; on failure nothing is kept. */
+int raft_stage(struct raft *raft, const struct raft_input *input);
+void raft_stage_done(struct raft_staged *staged);
+
+/* raft_message.c: acts on a staged message. */
+void raft_receive(struct raft *raft, const struct raft_message *message);
+
+/* raft_election.c */
+enum raft_campaign {
+    RAFT_CAMPAIGN_PRE_VOTE,
+    RAFT_CAMPAIGN_VOTE,
+    RAFT_CAMPAIGN_TRANSFER,
+};
+void raft_become_follower(struct raft *raft, uint64_t term, const struct id *leader);
+bool raft_may_campaign(const struct raft *raft);
+bool raft_is_promotable(const struct raft *raft);
+void raft_campaign(struct raft *raft, enum raft_campaign campaign);
+bool raft_is_loyal(const struct raft *raft);
+void raft_answer_vote(struct raft *raft, const struct raft_message *message);
+void raft_count_vote(struct raft *raft, const struct raft_message *message);
+void raft_vote_was_stored(struct raft *raft);
+bool raft_may_answer(const struct raft *raft, const struct id *id);
+
+/* raft_append.c */
+void raft_append_own(struct raft *raft, enum raft_entry_type type, struct bytes data);
+bool raft_send_append(struct raft *raft, uint32_t member, bool even_if_empty);
+void raft_send_appends(struct raft *raft);
+bool raft_advance_commit(struct raft *raft);
+void raft_take_append(struct raft *raft, const struct raft_message *message);
+void raft_take_append_reply(struct raft *raft, uint32_t member, const struct raft_message *message);
+void raft_own_log_was_stored(struct raft *raft);
+
+/* raft_snapshot.c */
+bool raft_send_snapshot(struct raft *raft, uint32_t member);
+void raft_take_snapshot(struct raft *raft, const struct raft_message *message);
+
+/* raft_membership.c */
+bool raft_next_configuration(const struct raft *raft, uint64_t *index,
+                             struct raft_configuration *configuration);
+void raft_apply(struct raft *raft);
+void raft_adopt_configuration(struct raft *raft, const struct raft_configuration *configuration);
+
+/* raft_leader.c */
+void raft_send_heartbeats(struct raft *raft);
+void raft_leader_tick(struct raft *raft);
+void raft_take_heartbeat_reply(struct raft *raft, uint32_t member,
+                               const struct raft_message *message);
+void raft_start_read(struct raft *raft, uint64_t context);
+void raft_cancel_reads(struct raft *raft);
+void raft_start_transfer(struct raft *raft, const struct id *target);
+void raft_send_timeout_now(struct raft *raft, const struct id *target);
+void raft_lost_contact(struct raft *raft, uint32_t member);
+
+/* raft_output.c */
+void raft_send(struct raft *raft, struct raft_message message);
+void raft_reply(struct raft *raft, struct raft_message message);
+void raft_output(struct raft *raft, struct raft_output *ret);
+void raft_output_begin(struct raft *raft);
+
+/* The member's place in the configuration and progress[], or -1. */
+int raft_member_of(const struct raft *raft, const struct id *id);
+bool raft_is_self(const struct raft *raft, uint32_t member);

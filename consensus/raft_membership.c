@@ -1,0 +1,104 @@
+/* Changing who takes part (§6; thesis §4), and applying committed entries. */
+#include <assert.h>
+
+#include "consensus/raft_internal.h"
+
+/* Steps from the configuration as of `*index` to the next one that an entry in the log makes of it.
+ * An entry that does not fit is one that every peer passes over. */
+bool raft_next_configuration(const struct raft *raft, uint64_t *index,
+                             struct raft_configuration *configuration)
+{
+    uint64_t last = raft_log_last_index(&raft->log);
+    const struct raft_entry *entry;
+    while ((entry = raft_log_next_configuration(&raft->log, *index, last))) {
+        struct raft_changes changes;
+        *index = entry->index;
+        if (raft_changes_decode(entry->data, &changes) == 0 &&
+            raft_configuration_change(configuration, &changes, configuration) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void rearrange_progress(struct raft *raft, const struct raft_configuration *configuration)
+{
+    struct raft_progress rearranged[RAFT_MEMBERS_MAX];
+    uint64_t last = raft_log_last_index(&raft->log);
+    for (uint32_t i = 0; i < configuration->count; i++) {
+        int member = raft_member_of(raft, &configuration->members[i].id);
+        if (member >= 0) {
+            rearranged[i] = raft->progress[member];
+            continue;
+        }
+        raft_progress_init(&rearranged[i], last > 0 ? last : 1);
+        rearranged[i].active = true; /* so that the next quorum check leaves it time to answer */
+    }
+    for (uint32_t i = 0; i < configuration->count; i++)
+        raft->progress[i] = rearranged[i];
+}
+
+/* Thesis §4.2.2: a leader that is no longer a voter resigns. It says what is committed, and hands
+ * over to whoever has everything, so that nobody need wait for a timeout. */
+static void resign(struct raft *raft)
+{
+    raft_send_appends(raft);
+    for (uint32_t i = 0; i < raft->configuration.count; i++) {
+        const struct raft_member *member = &raft->configuration.members[i];
+        if ((member->parts & RAFT_VOTER) &&
+            raft->progress[i].match == raft_log_last_index(&raft->log)) {
+            raft_send_timeout_now(raft, &member->id);
+            break;
+        }
+    }
+    raft_become_follower(raft, raft->term, &ID_NONE);
+}
+
+void raft_adopt_configuration(struct raft *raft, const struct raft_configuration *configuration)
+{
+    rearrange_progress(raft, configuration);
+    raft->configuration = *configuration;
+    raft->configuration_changed = true;
+    if (raft->role != RAFT_LEADER)
+        return;
+    if (!raft_is_promotable(raft) && !raft->config.lead_when_removed) {
+        resign(raft);
+        return;
+    }
+    if (raft_advance_commit(raft)) {
+        raft_send_appends(raft);
+    } else {
+        for (uint32_t i = 0; i < configuration->count; i++)
+            if (!raft_is_self(raft, i))
+                raft_send_append(raft, i, false);
+    }
+    if (!raft_configuration_votes(configuration, &raft->transfer_target))
+        raft->transfer_target = ID_NONE;
+}
+
+static void apply_one(struct raft *raft)
+{
+    const struct raft_entry *entry = raft_log_at(&raft->log, raft->applied + 1);
+    assert(entry);
+    raft->applied++;
+    raft->uncommitted_bytes -=
+        raft->uncommitted_bytes < entry->data.size ? raft->uncommitted_bytes : entry->data.size;
+    struct raft_changes changes;
+    struct raft_configuration configuration;
+    if (entry->type == RAFT_ENTRY_CONFIGURATION &&
+        raft_changes_decode(entry->data, &changes) == 0 &&
+        raft_configuration_change(&raft->configuration, &changes, &configuration) == 0)
+        raft_adopt_configuration(raft, &configuration);
+}
+
+/* Only what is on this disk is handed out, so that no applied state is ever ahead of its log. */
+void raft_apply(struct raft *raft)
+{
+    while (raft->applied < raft->commit && raft->applied < raft->log.stored)
+        apply_one(raft);
+    if (raft->role == RAFT_LEADER && raft->configuration.auto_leave &&
+        raft->applied >= raft->pending_configuration && id_is_none(&raft->transfer_target)) {
+        raft_append_own(raft, RAFT_ENTRY_CONFIGURATION, (struct bytes){0});
+        raft->pending_configuration = raft_log_last_index(&raft->log);
+        raft_send_appends(raft);
+    }
+}

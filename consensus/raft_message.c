@@ -1,0 +1,112 @@
+/* Acting on what a peer says: terms first (§5.1), then by type. */
+#include "consensus/raft_internal.h"
+
+static bool is_from_leader(enum raft_message_type type)
+{
+    return type == RAFT_APPEND || type == RAFT_HEARTBEAT || type == RAFT_SNAPSHOT;
+}
+
+/* Tells a leader or candidate of an older term that it is out of date; others need no answer. */
+static void answer_older_term(struct raft *raft, const struct raft_message *message)
+{
+    struct raft_message reply = {.to = message->from, .term = raft->term};
+    if (is_from_leader(message->type))
+        reply.type = RAFT_APPEND_REPLY;
+    else if (message->type == RAFT_PRE_VOTE)
+        reply.type = RAFT_PRE_VOTE_REPLY, reply.reject = true;
+    else
+        return;
+    raft_reply(raft, reply);
+}
+
+static void adopt_term(struct raft *raft, const struct raft_message *message)
+{
+    /* A pre-vote is about a term that nobody began yet. */
+    if (message->type == RAFT_PRE_VOTE ||
+        (message->type == RAFT_PRE_VOTE_REPLY && !message->reject))
+        return;
+    raft_become_follower(raft, message->term,
+                         is_from_leader(message->type) ? &message->from : &ID_NONE);
+}
+
+static void take_heartbeat(struct raft *raft, const struct raft_message *message)
+{
+    /* The leader says no more than it knows this peer to hold. */
+    if (message->commit > raft->commit && message->commit <= raft_log_last_index(&raft->log))
+        raft->commit = message->commit;
+    raft_reply(raft, (struct raft_message){
+                         .type = RAFT_HEARTBEAT_REPLY,
+                         .to = message->from,
+                         .term = raft->term,
+                         .round = message->round,
+                         .sent_ms = message->sent_ms,
+                     });
+}
+
+static void follow(struct raft *raft, const struct raft_message *message)
+{
+    if (raft->role == RAFT_LEADER)
+        return;
+    if (raft->role != RAFT_FOLLOWER)
+        raft_become_follower(raft, raft->term, &message->from);
+    raft->election_start_ms = raft->now_ms;
+    raft->leader = message->from;
+    if (message->type == RAFT_APPEND)
+        raft_take_append(raft, message);
+    else if (message->type == RAFT_SNAPSHOT)
+        raft_take_snapshot(raft, message);
+    else
+        take_heartbeat(raft, message);
+}
+
+static void lead(struct raft *raft, const struct raft_message *message)
+{
+    int member = raft_member_of(raft, &message->from);
+    if (raft->role != RAFT_LEADER || member < 0)
+        return;
+    raft->progress[member].active = true;
+    if (message->type == RAFT_APPEND_REPLY)
+        raft_take_append_reply(raft, (uint32_t)member, message);
+    else
+        raft_take_heartbeat_reply(raft, (uint32_t)member, message);
+}
+
+void raft_receive(struct raft *raft, const struct raft_message *message)
+{
+    if (message->term > raft->term) {
+        /* Thesis §4.2.3: who hears from a leader does not help to depose it. */
+        bool asks_for_vote = message->type == RAFT_VOTE || message->type == RAFT_PRE_VOTE;
+        if (asks_for_vote && !message->transfer && raft_is_loyal(raft))
+            return;
+        adopt_term(raft, message);
+    } else if (message->term < raft->term) {
+        answer_older_term(raft, message);
+        return;
+    }
+    switch (message->type) {
+    case RAFT_PRE_VOTE:
+    case RAFT_VOTE:
+        raft_answer_vote(raft, message);
+        break;
+    case RAFT_PRE_VOTE_REPLY:
+    case RAFT_VOTE_REPLY:
+        raft_count_vote(raft, message);
+        break;
+    case RAFT_APPEND:
+    case RAFT_HEARTBEAT:
+    case RAFT_SNAPSHOT:
+        follow(raft, message);
+        break;
+    case RAFT_APPEND_REPLY:
+    case RAFT_HEARTBEAT_REPLY:
+        lead(raft, message);
+        break;
+    case RAFT_TIMEOUT_NOW:
+        if (raft->role == RAFT_FOLLOWER && id_equal(&raft->leader, &message->from) &&
+            raft_may_campaign(raft))
+            raft_campaign(raft, RAFT_CAMPAIGN_TRANSFER);
+        break;
+    case RAFT_MESSAGE_TYPES:
+        break;
+    }
+}
