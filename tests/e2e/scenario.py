@@ -2,7 +2,7 @@
 
     @scenario(peers=5)
     def test_machine_dies(cluster):
-        """What would break without it."""
+        # what would break without it
         cluster.deploy(web(replicas=3))
         …
 

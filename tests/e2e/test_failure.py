@@ -115,7 +115,7 @@ def test_replica_killed(cluster):
     cluster.deploy(web(replicas=3))
     cluster.wait_serving(3)
     victim = cluster.replicas("demo_web")[0]
-    cluster.any().consort("exec", victim["name"], "--", "sh", "-c", "kill -9 -1")
+    cluster.kill_replica(victim)
     cluster.wait(lambda: any(row["name"] == victim["name"] and row["restarts"] >= 1
                              for row in cluster.replicas("demo_web")), "it was restarted")
     cluster.wait_serving(3)

@@ -173,6 +173,11 @@ class Cluster(Testbed):
         """Requests to each of those peers for as long as the `with` lasts."""
         return Load(self.client, [peer.address for peer in peers or self.alive()], port, **options)
 
+    def kill_replica(self, row):
+        """Kills the processes of that replica (a row of `ps`), as a crash would. Its first process is
+        shielded from signals sent inside; the example's ends with the server that it watches."""
+        self.any().try_consort("exec", row["name"], "--", "sh", "-c", "kill -9 -1")
+
     def holders(self, service=f"{STACK}_web"):
         """The peers that run replicas of the service."""
         return [self.named(name) for name in {row["peer"] for row in self.replicas(service)}]

@@ -1,6 +1,7 @@
 """A testbed: a switch and N peers of one cluster."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -22,6 +23,17 @@ def find_binary():
     found = [path for build in BUILDS for path in (TOP / build / "node/consort", TOP / build / "consort")
              if path.is_file()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def build_release():
+    """Builds a release of this tree into build-release/ and returns its binary."""
+    build = TOP / "build-release"
+    if not (build / "build.ninja").exists():
+        run("meson", "setup", "--buildtype=release", build, TOP)
+    done = subprocess.run(["ninja", "-C", build], stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"the build failed:\n{done.stdout[-4000:]}")
+    return next(path for path in (build / "node/consort", build / "consort") if path.is_file())
 
 
 class Testbed:
