@@ -80,8 +80,9 @@ class Network:
         """Gives the peer a fresh namespace, with a cable to the switch."""
         namespace, port = self.namespace(index), f"p{index}"
         run("ip", "netns", "add", namespace)
+        # A machine keeps its hardware address when it is switched on again, and neighbours rely on it.
         self._in_switch("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0",
-                        "netns", namespace)
+                        "address", f"02:00:0a:4d:00:{index:02x}", "netns", namespace)
         self._in_switch("ip", "link", "set", port, "master", "switch", "up")
         peer = inside(namespace)
         run(*peer, "ip", "link", "set", "lo", "up")
