@@ -51,11 +51,11 @@ struct raft_config {
 /* Consort's defaults: 300–600 ms, 75 ms, pre-vote and quorum checks on, bounds from bounds.h. */
 void raft_config_init(struct raft_config *config, const struct id *self, uint64_t seed);
 
-/* The state that must outlive a crash (§5, figure 2). `commit` may be stored lazily. */
+/* The state that must outlive a crash (§5, figure 2). */
 struct raft_hard_state {
     uint64_t term;
-    struct id vote; /* ID_NONE: none in this term */
-    uint64_t commit;
+    struct id vote;  /* ID_NONE: none in this term */
+    uint64_t commit; /* of what is stored; it may be stored late, so that a restart begins nearer */
 };
 
 /* What was on the disk. The log's entries follow each other from log_index + 1 and may begin before

@@ -85,6 +85,7 @@ struct raft {
     uint64_t sequence;
     uint64_t stored_sequence;
     uint64_t hard_state_sequence; /* of the write with the present term and vote */
+    uint64_t snapshot_sequence;   /* of the write with the last snapshot that was received */
     struct raft_hard_state handed_out;
     bool snapshot_is_new;
 

@@ -46,9 +46,18 @@ void raft_output_begin(struct raft *raft)
     raft->proposed_index = 0;
 }
 
+/* As much of the commit index as may be stored at any time: were it stored before the entries, a
+ * crash could leave it beside others in their place. */
+static uint64_t storable_commit(const struct raft *raft)
+{
+    if (raft->snapshot_is_new || raft->snapshot_sequence > raft->stored_sequence)
+        return raft->handed_out.commit;
+    return raft->commit < raft->log.stored ? raft->commit : raft->log.stored;
+}
+
 static void hand_out_writes(struct raft *raft, struct raft_output *ret)
 {
-    struct raft_hard_state state = {raft->term, raft->vote, raft->commit};
+    struct raft_hard_state state = {raft->term, raft->vote, storable_commit(raft)};
     bool term_or_vote_changed =
         state.term != raft->handed_out.term || !id_equal(&state.vote, &raft->handed_out.vote);
     uint64_t first = raft->log.handed_out + 1;
@@ -59,7 +68,10 @@ static void hand_out_writes(struct raft *raft, struct raft_output *ret)
         ret->sequence = ++raft->sequence;
         ret->entry_count = raft_log_hand_out(&raft->log, ret->sequence);
         ret->entries = ret->entry_count > 0 ? raft_log_at(&raft->log, first) : NULL;
-        ret->snapshot = raft->snapshot_is_new ? &raft->snapshot : NULL;
+    }
+    if (raft->snapshot_is_new) {
+        ret->snapshot = &raft->snapshot;
+        raft->snapshot_sequence = ret->sequence;
         raft->snapshot_is_new = false;
     }
     if (term_or_vote_changed)
