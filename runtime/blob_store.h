@@ -9,7 +9,7 @@
  * its digest and size are what was asked for. So whatever has a name is whole, after any crash.
  *
  * Everything blocks on the disk: node calls it on the thread pool (uv_queue_work). Thread-safe: the
- * store has no state that changes after opening, and files appear and disappear atomically. One
+ * store changes only the disk after opening, and files appear and disappear atomically. One
  * writer belongs to one thread at a time.
  */
 #pragma once
@@ -35,6 +35,9 @@ int blob_store_fd(const struct blob_store *store);
 
 bool blob_store_has(const struct blob_store *store, const struct digest *digest);
 
+/* A blob's size, or -ENOENT. */
+int64_t blob_store_size(const struct blob_store *store, const struct digest *digest);
+
 /* Opens a blob for reading; the caller closes `*ret_fd`. `ret_size_bytes` may be NULL. -ENOENT if
  * the store has no such blob. */
 int blob_store_open_blob(const struct blob_store *store, const struct digest *digest, int *ret_fd,
@@ -47,7 +50,7 @@ int blob_store_read(const struct blob_store *store, const struct digest *digest,
                     struct buffer *ret, struct error *error);
 
 /* Stores a small blob that is in memory. `ret` (may be NULL) is its digest. */
-int blob_store_put(const struct blob_store *store, const void *data, size_t size_bytes,
+int blob_store_put(struct blob_store *store, const void *data, size_t size_bytes,
                    struct digest *ret, struct error *error);
 
 /* 0 also when it is not there. Readers that have it open can go on reading. */
@@ -59,7 +62,7 @@ int blob_store_list(const struct blob_store *store, struct digest_set *ret, stru
 
 /* Starts a blob. `expected` may be NULL (any digest will do) and `expected_size_bytes` negative
  * (any size up to BLOB_BYTES_MAX). The caller frees `*ret`, which drops what was not committed. */
-int blob_writer_new(const struct blob_store *store, const struct digest *expected,
+int blob_writer_new(struct blob_store *store, const struct digest *expected,
                     int64_t expected_size_bytes, struct blob_writer **ret, struct error *error);
 void blob_writer_free(struct blob_writer *writer);
 

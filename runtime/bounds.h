@@ -53,10 +53,8 @@ enum {
     IMAGE_TAG_BYTES_MAX = 129,             /* 128 by the distribution specification, and the NUL */
     IMAGE_PLATFORM_BYTES_MAX = 32,         /* "amd64" */
     IMAGE_JSON_BYTES_MAX = 1024 * 1024,    /* one manifest, index or configuration */
-    IMAGE_STORE_INDEX_BYTES_MAX = 4 * 1024 * 1024, /* the store's own index.json */
-    IMAGE_INDEX_ENTRIES_MAX = 1024,        /* images in an archive, platforms in an index */
+    IMAGE_INDEX_ENTRIES_MAX = 1024,        /* images in an archive or a store, platforms in an index */
     IMAGE_INDEX_DEPTH_MAX = 3,             /* indexes within indexes */
-    IMAGE_REFERENCES_MAX = 8192,           /* in one store */
     IMAGE_LAYERS_MAX = 128,                /* Docker makes at most 127 */
     IMAGE_PORTS_MAX = 128,
 
@@ -69,9 +67,11 @@ enum {
     LAYER_PATH_BYTES_MAX = 3072, /* leaves room in PATH_MAX for the store's own directory */
     LAYER_DEPTH_MAX = 256,
     LAYER_XATTR_BYTES_MAX = 64 * 1024, /* XATTR_SIZE_MAX */
+    LAYER_DIRECTORY_LIST_BYTES_MAX = 32 * 1024 * 1024, /* names kept to set directories' times last */
     IMAGE_COPY_CHUNK_BYTES = 128 * 1024,
 };
 
 /* More than an enumerator holds. */
 #define BLOB_BYTES_MAX  (INT64_C(64) << 30) /* one blob, as stored */
 #define LAYER_BYTES_MAX (INT64_C(64) << 30) /* one layer's archive, and its files, uncompressed */
+#define IMPORT_BYTES_MAX (INT64_C(256) << 30) /* all files of one archive, uncompressed */

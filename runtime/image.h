@@ -87,6 +87,9 @@ enum image_document {
 /* Tells manifest from index; -EBADMSG if it is neither (or is Docker's obsolete schema 1). */
 int image_document_kind(struct bytes json, enum image_document *ret, struct error *error);
 
+/* OCI's media type of such a document. */
+const char *image_document_type(enum image_document kind);
+
 /* One platform's image in an index. */
 struct image_index_entry {
     struct image_descriptor blob;

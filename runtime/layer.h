@@ -17,10 +17,6 @@
 
 #include "base/error.h"
 #include "runtime/digest.h"
-#include "runtime/image.h"
-
-/* What the first bytes of an open file say it is compressed with; the offset stays as it was. */
-int layer_sniff(int fd, enum layer_compression *ret);
 
 /* Unpacks the archive at `blob_fd`'s start into the empty directory `directory_fd`, and checks that
  * the uncompressed bytes have the digest `diff_id`. Compression is told by the bytes, not by what
