@@ -129,8 +129,8 @@ class Cluster(Testbed):
     def import_image(self, peer, reference="hello:1"):
         archive = self.directory / "hello.tar"
         if not archive.exists():
-            subprocess.run([TOP / "tools/make-image", HELLO / "image", archive, reference],
-                           check=True, capture_output=True)
+            subprocess.run([TOP / "tools/make-image", HELLO / "image", archive, reference, "--",
+                            "/bin/web"], check=True, capture_output=True)
         peer.consort("image", "import", archive)
 
     def deploy(self, compose, stack=STACK, ask=None, wait=True):
