@@ -73,7 +73,7 @@ enum {
     SESSION_SILENCE_MS = 2000, /* unanswered for so long: the peer may have lost the keys */
     SESSION_SIMULTANEOUS_MS = 10 * 1000, /* keys this close together come from crossed firsts */
 
-    /* Load from strangers (session_cookie.h). */
+    /* Load from strangers (session_guard.h). */
     SESSION_HANDSHAKES_PER_SECOND = 100, /* above it, first packets need a cookie */
     SESSION_SOURCE_HANDSHAKES_PER_SECOND = 20,
     SESSION_SOURCE_BUCKETS = 1024,

@@ -36,12 +36,14 @@ struct sessions;
 
 enum session_refusal {
     SESSION_ACCEPTED,
-    SESSION_MALFORMED,     /* no packet of ours, or cut short */
-    SESSION_OTHER_VERSION, /* a newer or older protocol */
-    SESSION_NOT_FOR_US,    /* the sender does not know our key */
-    SESSION_COOKIE_WANTED, /* under load: `reply` asks the source to prove its address */
-    SESSION_SOURCE_BUSY,   /* under load: this source sent too many first packets */
-    SESSION_UNKNOWN_INDEX, /* keys that we no longer have, for instance after a restart */
+    SESSION_MALFORMED,       /* no packet of ours, or cut short */
+    SESSION_OTHER_VERSION,   /* a newer or older protocol */
+    SESSION_NOT_FOR_US,      /* the sender does not know our key */
+    SESSION_COOKIE_WANTED,   /* under load: `reply` asks the source to prove its address */
+    SESSION_COOKIE_RECEIVED, /* `from` is under load: what was sent to it last is to be sent again
+                              */
+    SESSION_SOURCE_BUSY,     /* under load: this source sent too many first packets */
+    SESSION_UNKNOWN_INDEX,   /* keys that we no longer have, for instance after a restart */
     SESSION_NOT_AUTHENTIC,
     SESSION_REPLAYED, /* a first packet or a counter that was there before */
     SESSION_KEYS_EXPIRED,
