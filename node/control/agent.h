@@ -101,13 +101,13 @@ struct agent_write {
     bool hard_state_changed;
     struct raft_hard_state hard_state;
     bool has_snapshot;                  /* replaces the log up to its index, see `keeps_log` */
-    bool keeps_log;                     /* it only compacts: entries from first_index on stay */
-    struct raft_snapshot snapshot;      /* its data lies in `arena` */
-    uint64_t first_index;               /* with keeps_log: entries before it are deleted */
+    bool keeps_log;                     /* it only compacts: later entries stay */
+    struct raft_snapshot snapshot;      /* its data lies in `intent` */
+    uint64_t log_index, log_term;       /* with keeps_log: entries up to here are deleted */
     uint64_t truncate_from;             /* 0: nothing to delete */
     struct raft_entry *entries;         /* their data lies in `arena` */
     size_t entry_count;
-    struct buffer intent;               /* not empty: replaces the stored intent */
+    struct buffer intent;               /* without a snapshot: replaces the stored intent */
     struct buffer arena;
 };
 

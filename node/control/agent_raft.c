@@ -225,17 +225,21 @@ int agent_compact(struct agent *agent)
     if (log_entries < agent->config.compact_after_entries + AGENT_COMPACT_KEEP ||
         agent->intent->applied_index != status->applied)
         return 0;
+    const struct raft_entry *last_cut =
+        raft_entry_at(agent->raft, status->applied - AGENT_COMPACT_KEEP);
+    uint64_t log_term = last_cut ? last_cut->term : 0;
     cleanup_buffer struct buffer state = {0};
-    int rc = intent_write(agent->intent, &state);
+    int rc = last_cut ? intent_write(agent->intent, &state) : -ENOENT;
     if (rc == 0)
         rc = raft_compact(agent->raft, status->applied, AGENT_COMPACT_KEEP, buffer_view(&state));
     if (rc < 0)
-        return rc;
+        return rc == -ENOENT ? 0 : rc;
     raft_status(agent->raft, &agent->raft_status);
     struct agent_write *write = agent_add_write(agent);
     if (!write || copy_snapshot(write, raft_snapshot(agent->raft)) < 0)
         return -ENOMEM;
     write->keeps_log = true;
-    write->first_index = status->first_index;
+    write->log_index = status->first_index - 1;
+    write->log_term = log_term;
     return 0;
 }

@@ -1,0 +1,64 @@
+/* Images between peers: fetched blob by blob from peers that have them, served to those that ask.
+ *
+ * A blob travels on a STREAM_BLOB whose header is the digest's text; the server sends the bytes and
+ * ends the stream, or resets it with -ENOENT. Whatever arrives is hashed by the blob store before it
+ * gets its name, so a peer can't pass off anything else.
+ *
+ * Which peers have an image is gossip: each publishes the digests of the images that it holds whole.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "node/transport/links.h"
+#include "runtime/image_import.h"
+#include "runtime/image_store.h"
+
+struct images;
+
+struct images_config {
+    uv_loop_t *loop;
+    struct image_store *store; /* borrowed */
+    struct links *links;       /* borrowed */
+    void *context;
+    /* Calls `each` for every live peer that says it has the image with that digest. */
+    void (*holders)(void *context, const char *digest,
+                    void (*each)(void *each_context, const struct id *id,
+                                 const struct address *address),
+                    void *each_context);
+    /* An image is here whole from now on, or (false) no longer; also called, from the loop soon
+     * after images_new(), for those that were here before. */
+    void (*on_held)(void *context, const char *digest, bool held);
+};
+
+/* NULL when there is no memory. */
+struct images *images_new(const struct images_config *config);
+
+/* Fetches end with -ECANCELED; frees from the loop. NULL is accepted. */
+void images_close(struct images *images);
+
+/* Whether all blobs of the image are here, as far as is known without the disk: what images_fetch()
+ * and imports completed, and what was here at the start. */
+bool images_has(const struct images *images, const struct digest *digest);
+
+/* Gets what is missing of an image (pinned by the caller) from peers that hold it. `callback` comes
+ * once, from the loop, with NULL or the error, which names the image and says what to type next.
+ * Fetching one image for several askers is done once. -ENOMEM: the callback does not come. */
+int images_fetch(struct images *images, const struct digest *digest,
+                 void (*callback)(void *context, const struct error *error), void *context);
+
+/* Imports an archive or layout at `path` (on this machine) and tells `callback`, which comes once
+ * from the loop. `imported` is borrowed for the call. -ENOMEM. */
+int images_import(struct images *images, const char *path, const char *reference,
+                  void (*callback)(void *context, const struct image_imported *imported,
+                                   size_t imported_count, const struct error *error),
+                  void *context);
+
+/* Removes a reference, with the same ways of answering. */
+int images_remove(struct images *images, const char *reference,
+                  void (*callback)(void *context, const struct error *error), void *context);
+
+/* Serves a peer's STREAM_BLOB. */
+void images_accept(struct images *images, struct mux_stream *stream, struct bytes header);

@@ -1,0 +1,64 @@
+/* The mesh: any peer takes a request for any service and passes it to a healthy replica, wherever
+ * that runs.
+ *
+ *     published port   every peer listens on it, on all its addresses
+ *     virtual IP       TCP from this peer's containers to a service's virtual IP is redirected (by
+ *                      nftables, see runtime_config.mesh_port) to the gateway's MESH_REDIRECT_PORT
+ *     DNS              on the gateway's port 53: "web", "hello_web" → the virtual IP
+ *     STREAM_MESH      a connection that another peer passes to a replica here
+ *
+ * A replica here is reached at its address on the bridge; one elsewhere over an encrypted stream to
+ * its peer. A connection that could not be made is tried with another replica, as long as no byte has
+ * been passed on; one that is open is never broken because the routes changed. So a replica that is
+ * to be stopped gets no new connections, and the ones it has are let finish.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/address.h"
+#include "base/id.h"
+#include "consensus/intent.h"
+#include "node/control/view.h"
+#include "node/transport/links.h"
+
+struct mesh;
+
+enum {
+    MESH_REDIRECT_PORT = 7301, /* on the gateway only */
+};
+
+struct mesh_config {
+    uv_loop_t *loop;
+    struct links *links; /* borrowed */
+    struct id self;
+    void *context;
+    const struct intent *(*intent)(void *context); /* borrowed until the loop goes on */
+    const struct view *(*view)(void *context);
+    /* Where a replica of this peer takes connections (port 0); false if it does not run here. */
+    bool (*local_address)(void *context, uint64_t generation, struct address *ret);
+};
+
+/* NULL when there is no memory. */
+struct mesh *mesh_new(const struct mesh_config *config);
+
+/* The bridge stands: DNS and redirected connections are taken at the gateway from now on. Failures
+ * are logged, with what to do, and tried again. */
+void mesh_gateway_ready(struct mesh *mesh, const struct address *gateway);
+
+/* Services, replicas or peers may have changed; looked at from the loop, soon. Accepts NULL. */
+void mesh_changed(struct mesh *mesh);
+
+/* Takes over a STREAM_MESH from another peer; the header names the replica's generation and port. */
+void mesh_accept(struct mesh *mesh, struct mux_stream *stream, struct bytes header);
+
+/* Why a published port is not served by this peer ("port 8080 is taken by another program"): one line
+ * each, appended to `ret`. */
+void mesh_explain(const struct mesh *mesh, const char *service, struct buffer *ret);
+
+/* How many connections are passed on at the moment. */
+size_t mesh_connection_count(const struct mesh *mesh);
+
+/* Takes no more connections; breaks those that are open; frees from the loop. Accepts NULL. */
+void mesh_close(struct mesh *mesh);

@@ -1,0 +1,160 @@
+/* Drives the agent: inputs in, and everything it asks for carried out. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "node/mesh/mesh.h"
+#include "node/peer/peer.h"
+#include "node/peer/proposals.h"
+#include "node/peer/replicas.h"
+
+int64_t peer_now_ms(const struct peer *peer)
+{
+    return (int64_t)uv_now(peer->loop);
+}
+
+int64_t peer_wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A packet or message that can't be sent is as good as lost on the way: the cores repeat what
+ * matters. That a stream can't be had at all is worth telling. */
+static void send_one(struct peer *peer, const struct agent_send *send)
+{
+    struct bytes bytes = buffer_view(&send->bytes);
+    if (id_is_none(&send->to))
+        return; /* sessions need to know whom they address */
+    if (send->kind == 0) {
+        udp_send(peer->udp, &send->to, &send->address, bytes);
+        return;
+    }
+    if (!address_is_none(&send->address))
+        links_set_address(peer->links, &send->to, &send->address);
+    int rc = links_send_message(peer->links, &send->to, send->kind, bytes);
+    if (rc < 0)
+        log_limited(LOG_DEBUG, "message kind=%u to %s not sent: %s", (unsigned)send->kind,
+                    id_short(&send->to), strerror(-rc));
+}
+
+static const char *name_of(const struct peer *peer, const struct id *id)
+{
+    const struct intent_peer *known = intent_peer_find(agent_intent(peer->agent), id);
+    return known ? known->name : id_short(id);
+}
+
+static void remember_address(struct peer *peer, const struct id *id)
+{
+    const struct swim_member *member = swim_member_find(agent_swim(peer->agent), id);
+    if (member)
+        peer_remember_address(peer, id, &member->address);
+}
+
+static void member_event(struct peer *peer, const struct agent_event *event)
+{
+    static const char *const words[] = {[VIEW_ALIVE] = "is alive",
+                                        [VIEW_SUSPECT] = "is suspected: it does not answer",
+                                        [VIEW_DEAD] = "is dead",
+                                        [VIEW_LEFT] = "has left"};
+    enum log_level level = event->liveness == VIEW_ALIVE ? LOG_INFO : LOG_NOTICE;
+    log_line(level, "peer %s %s", name_of(peer, &event->id), words[event->liveness]);
+    if (event->liveness == VIEW_ALIVE)
+        remember_address(peer, &event->id);
+}
+
+static void carry_out_event(struct peer *peer, const struct agent_event *event)
+{
+    switch (event->type) {
+    case AGENT_MEMBER:
+        member_event(peer, event);
+        break;
+    case AGENT_LEADER:
+        if (id_is_none(&event->id))
+            log_notice("nobody leads: containers go on, changes wait for a majority of voters");
+        else
+            log_info("peer %s leads", name_of(peer, &event->id));
+        break;
+    case AGENT_SHUT_OUT:
+        log_notice("peer %s is shut out: it was revoked or has left", name_of(peer, &event->id));
+        sessions_forget(udp_sessions(peer->udp), &event->id);
+        links_drop(peer->links, &event->id);
+        peer_forget_address(peer, &event->id);
+        break;
+    case AGENT_REMOVED:
+        peer_removed(peer);
+        break;
+    case AGENT_FEED_BAD:
+        log_limited(LOG_WARNING, "peer %s sent intent that its leader did not sign: ignored",
+                    name_of(peer, &event->id));
+        break;
+    case AGENT_OUTRUN:
+        log_error("the others know generation 0x%s of this peer, which is newer than its data "
+                  "directory %s: was that put back from a backup? It goes on under a newer one",
+                  event->text, peer->options.data_dir);
+        break;
+    }
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    peer_tick(timer->data);
+}
+
+static void carry_out(struct peer *peer)
+{
+    struct agent_output *output = &peer->output;
+    for (size_t i = 0; i < output->write_count; i++) {
+        int rc = peer_store_write(peer, &output->writes[i]);
+        if (rc < 0) {
+            log_error("stopping: what was agreed on can't be stored: %s", strerror(-rc));
+            peer_stop(peer, 1);
+            return;
+        }
+    }
+    for (size_t i = 0; i < output->send_count; i++)
+        send_one(peer, &output->sends[i]);
+    for (size_t i = 0; i < output->event_count; i++)
+        carry_out_event(peer, &output->events[i]);
+    for (size_t i = 0; i < output->result_count; i++)
+        proposals_decided(peer, &output->results[i]);
+    if (output->wanted_changed)
+        replicas_changed(peer->replicas);
+    if (output->routes_changed)
+        mesh_changed(peer->mesh);
+}
+
+void peer_step(struct peer *peer, struct agent_input *input)
+{
+    assert(!peer->is_stepping);
+    if (peer->is_stopping)
+        return;
+    uv_update_time(peer->loop);
+    input->now_ms = peer_now_ms(peer);
+    input->wall_ms = peer_wall_ms();
+    peer->is_stepping = true;
+    int rc = agent_step(peer->agent, input, &peer->output);
+    if (rc == -ENOMEM) {
+        log_error("stopping: out of memory; containers go on");
+        peer_stop(peer, 1);
+    } else {
+        if (rc == -EBADMSG)
+            log_limited(LOG_WARNING, "message kind=%u from peer %s makes no sense: ignored",
+                        (unsigned)input->kind, name_of(peer, &input->from));
+        carry_out(peer);
+    }
+    peer->is_stepping = false;
+    int64_t wait_ms = peer->output.next_deadline_ms - peer_now_ms(peer);
+    if (!peer->is_stopping)
+        uv_timer_start(&peer->deadline, on_deadline, wait_ms > 0 ? (uint64_t)wait_ms : 0, 0);
+}
+
+void peer_tick(struct peer *peer)
+{
+    if (peer->agent && !peer->is_stepping)
+        peer_step(peer, &(struct agent_input){.type = AGENT_TICK});
+}

@@ -1,0 +1,109 @@
+#include "node/peer/proposals.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "node/peer/peer.h"
+
+struct proposal {
+    struct peer *peer;
+    uint64_t request; /* as the agent knows it; a new one each try */
+    struct buffer command;
+    int64_t give_up_ms;
+    proposal_callback *callback;
+    void *context;
+    uv_timer_t timer; /* the next try */
+    struct proposal *next;
+};
+
+enum {
+    PROPOSAL_RETRY_MS = 150,
+};
+
+static void free_proposal(uv_handle_t *handle)
+{
+    struct proposal *proposal = handle->data;
+    buffer_done(&proposal->command);
+    free(proposal);
+}
+
+static void finish(struct proposal *proposal, const struct agent_result *result)
+{
+    struct proposal **link = &proposal->peer->proposals;
+    while (*link && *link != proposal)
+        link = &(*link)->next;
+    if (*link)
+        *link = proposal->next;
+    proposal->callback(proposal->context, result);
+    uv_close((uv_handle_t *)&proposal->timer, free_proposal);
+}
+
+static void on_try(uv_timer_t *timer)
+{
+    struct proposal *proposal = timer->data;
+    struct peer *peer = proposal->peer;
+    proposal->request = ++peer->next_request;
+    peer_step(peer, &(struct agent_input){.type = AGENT_PROPOSE_LOCAL,
+                                          .request = proposal->request,
+                                          .bytes = buffer_view(&proposal->command)});
+}
+
+int peer_propose(struct peer *peer, struct command *command, int64_t patience_ms,
+                 proposal_callback *callback, void *context)
+{
+    struct proposal *proposal = calloc(1, sizeof(*proposal));
+    if (!proposal)
+        return -ENOMEM;
+    randombytes_buf(&command->head.client, sizeof(command->head.client));
+    command->head.sequence = 1; /* a client of its own: proposals overtake each other */
+    command->head.wall_ms = peer_wall_ms();
+    int rc = command_encode(command, &proposal->command);
+    if (rc < 0) {
+        buffer_done(&proposal->command);
+        free(proposal);
+        return rc;
+    }
+    proposal->peer = peer;
+    proposal->give_up_ms = peer_now_ms(peer) + patience_ms;
+    proposal->callback = callback;
+    proposal->context = context;
+    proposal->next = peer->proposals;
+    peer->proposals = proposal;
+    uv_timer_init(peer->loop, &proposal->timer);
+    proposal->timer.data = proposal;
+    uv_timer_start(&proposal->timer, on_try, 0, 0);
+    return 0;
+}
+
+static struct proposal *find(struct peer *peer, uint64_t request)
+{
+    struct proposal *proposal = peer->proposals;
+    while (proposal && proposal->request != request)
+        proposal = proposal->next;
+    return proposal;
+}
+
+void proposals_decided(struct peer *peer, const struct agent_result *result)
+{
+    struct proposal *proposal = find(peer, result->request);
+    if (!proposal)
+        return;
+    int code = result->result.code;
+    bool may_retry = code == -EAGAIN || code == -EREMOTE || code == -EBUSY || code == -ETIMEDOUT;
+    if (may_retry && peer_now_ms(peer) + PROPOSAL_RETRY_MS < proposal->give_up_ms) {
+        uv_timer_start(&proposal->timer, on_try, PROPOSAL_RETRY_MS, 0);
+        return;
+    }
+    finish(proposal, result);
+}
+
+void proposals_cancel(struct peer *peer)
+{
+    while (peer->proposals) {
+        struct agent_result result = {.result.code = -ECANCELED};
+        error_set(&result.result.error, -ECANCELED, "this peer is stopping");
+        finish(peer->proposals, &result);
+    }
+}

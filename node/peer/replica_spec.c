@@ -1,0 +1,165 @@
+#include "node/peer/replica_spec.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Copies text that may be NULL; false when there is no memory. */
+static bool copy(const char *text, char **ret)
+{
+    *ret = text ? strdup(text) : NULL;
+    return !text || *ret;
+}
+
+static bool copy_mounts(const struct agent_wanted *wanted, struct container_spec *spec)
+{
+    static const enum mount_type types[] = {[SPEC_MOUNT_VOLUME] = MOUNT_VOLUME,
+                                            [SPEC_MOUNT_BIND] = MOUNT_BIND,
+                                            [SPEC_MOUNT_TMPFS] = MOUNT_TMPFS};
+    for (size_t i = 0; i < wanted->spec->mount_count; i++) {
+        const struct spec_mount *from = &wanted->spec->mounts[i];
+        struct container_mount *to = container_spec_add_mount(spec);
+        if (!to)
+            return false;
+        to->type = types[from->type];
+        to->read_only = from->read_only;
+        to->size_bytes = from->size_bytes;
+        if (!copy(from->target, &to->target))
+            return false;
+        if (from->type == SPEC_MOUNT_VOLUME && !from->source) {
+            /* An anonymous volume belongs to this replica alone. */
+            char name[BASE_NAME_BYTES_MAX + 1];
+            snprintf(name, sizeof(name), "anonymous-%" PRIu64 "-%zu", wanted->replica->generation,
+                     i);
+            if (!copy(name, &to->source))
+                return false;
+        } else if (from->type != SPEC_MOUNT_TMPFS && !copy(from->source, &to->source)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int copy_files(const struct agent_wanted *wanted, const struct intent *intent,
+                      struct container_spec *spec, struct error *error)
+{
+    for (size_t i = 0; i < wanted->spec->file_count; i++) {
+        const struct spec_file *from = &wanted->spec->files[i];
+        const struct intent_blob *blob = intent_blob_find(intent, from->source);
+        if (!blob)
+            return error_set(error, -ENOENT, "its %s %s is not in the cluster",
+                             from->kind == SPEC_FILE_SECRET ? "secret" : "config", from->source);
+        struct container_mount *to = container_spec_add_mount(spec);
+        if (!to || !copy(from->target, &to->target) ||
+            buffer_append(&to->content, blob->content.bytes, blob->content.size) < 0)
+            return -ENOMEM;
+        to->type = MOUNT_FILE;
+        to->read_only = true;
+        to->mode = from->mode;
+        to->uid = from->uid;
+        to->gid = from->gid;
+    }
+    return 0;
+}
+
+/* "label=value" lists for people and tools that look at containers. */
+static bool add_labels(const struct agent_wanted *wanted, struct container_spec *spec)
+{
+    char label[INTENT_SERVICE_NAME_BYTES_MAX + 64];
+    snprintf(label, sizeof(label), "consort.service=%s", wanted->service->name);
+    return text_list_copy(&spec->labels, &wanted->spec->labels) == 0 &&
+           text_list_add(&spec->labels, label) == 0;
+}
+
+static void set_restart(const struct spec_restart *from, struct container_restart *to)
+{
+    static const enum restart_policy policies[] = {[SPEC_RESTART_NONE] = RESTART_NONE,
+                                                   [SPEC_RESTART_ON_FAILURE] = RESTART_ON_FAILURE,
+                                                   [SPEC_RESTART_ANY] = RESTART_ANY};
+    to->policy = policies[from->condition];
+    to->delay_ms = from->delay_ms;
+    to->attempts_max = from->max_attempts;
+    to->window_ms = from->window_ms;
+}
+
+static bool set_health(const struct spec_health *from, struct container_health *to)
+{
+    to->disabled = from->disabled;
+    to->interval_ms = from->interval_ms;
+    to->timeout_ms = from->timeout_ms;
+    to->start_period_ms = from->start_period_ms;
+    to->start_interval_ms = from->start_interval_ms;
+    to->retries = from->retries;
+    return text_list_copy(&to->command, &from->test) == 0;
+}
+
+/* "SIGTERM", "TERM" or "15"; 0, the image's own, for what is no signal. */
+static int signal_number(const char *text)
+{
+    const char *name = strncmp(text, "SIG", 3) == 0 ? text + 3 : text;
+    int number = atoi(text);
+    if (number > 0 && number < NSIG)
+        return number;
+    for (number = 1; number < NSIG; number++) {
+        const char *known = sigabbrev_np(number);
+        if (known && strcmp(known, name) == 0)
+            return number;
+    }
+    return 0;
+}
+
+static bool copy_lists(const struct service_spec *from, struct container_spec *to)
+{
+    return text_list_copy(&to->entrypoint, &from->entrypoint) == 0 &&
+           text_list_copy(&to->command, &from->command) == 0 &&
+           text_list_copy(&to->environment, &from->environment) == 0 &&
+           text_list_copy(&to->extra_hosts, &from->extra_hosts) == 0 &&
+           text_list_copy(&to->capability_add, &from->cap_add) == 0 &&
+           text_list_copy(&to->capability_drop, &from->cap_drop) == 0;
+}
+
+static bool copy_texts(const struct agent_wanted *wanted, const char *container_id,
+                       struct container_spec *to)
+{
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 16];
+    snprintf(name, sizeof(name), "%s.%u", wanted->service->name, wanted->replica->slot);
+    return copy(container_id, &to->id) && copy(name, &to->name) &&
+           copy(wanted->spec->image_digest, &to->image) &&
+           copy(wanted->spec->image, &to->image_name) &&
+           copy(wanted->spec->working_dir, &to->working_dir) &&
+           copy(wanted->spec->user, &to->user) &&
+           copy(wanted->spec->hostname ? wanted->spec->hostname : name, &to->hostname);
+}
+
+int replica_spec_make(const struct agent_wanted *wanted, const struct intent *intent,
+                      const char *container_id, struct container_spec *ret, struct error *error)
+{
+    const struct service_spec *from = wanted->spec;
+    struct container_spec spec;
+    container_spec_init(&spec);
+    spec.cpu_millicores = from->resources.cpu_limit_millis;
+    spec.memory_bytes = from->resources.memory_limit_bytes;
+    spec.pids_max = from->resources.pids_limit;
+    spec.read_only = from->read_only;
+    spec.init = from->init;
+    spec.stop_grace_ms = from->stop_grace_ms;
+    spec.stop_signal = from->stop_signal ? signal_number(from->stop_signal) : 0;
+    set_restart(&from->restart, &spec.restart);
+
+    int rc = -ENOMEM;
+    if (copy_texts(wanted, container_id, &spec) && copy_lists(from, &spec) &&
+        add_labels(wanted, &spec) && set_health(&from->health, &spec.health) &&
+        copy_mounts(wanted, &spec))
+        rc = copy_files(wanted, intent, &spec, error);
+    if (rc < 0) {
+        if (rc == -ENOMEM)
+            error_set_errno(error, rc, "making the container's configuration");
+        container_spec_done(&spec);
+        return rc;
+    }
+    *ret = spec;
+    return 0;
+}

@@ -1,0 +1,378 @@
+#include "node/peer/replicas.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "node/images/images.h"
+#include "node/mesh/mesh.h"
+#include "node/peer/peer.h"
+#include "node/peer/replica_spec.h"
+
+enum {
+    REPLICA_RETRY_MS = 2000, /* after an image could not be fetched or a start was refused */
+};
+
+/* One replica that is wanted or still there. */
+struct replica {
+    uint64_t generation;
+    char container_id[RUNTIME_ID_BYTES_MAX + 1];
+    struct digest image;
+    bool is_wanted;
+    bool is_pinned;  /* its image */
+    bool is_fetching;
+    bool is_started; /* the runtime has it */
+    bool is_removing;
+    int64_t retry_at_ms;
+    struct address address;
+    struct view_replica told; /* what was last published */
+};
+
+struct replicas {
+    struct peer *peer;
+    struct table table; /* of struct replica, by generation */
+    uv_timer_t timer;   /* fires at once after a change, later for a retry */
+    bool adopted;       /* containers found at the start have been taken in */
+};
+
+static int compare_generation(const void *item, const void *key)
+{
+    uint64_t a = ((const struct replica *)item)->generation, b = *(const uint64_t *)key;
+    return a < b ? -1 : a > b;
+}
+
+static const void *generation_of(const void *item)
+{
+    return &((const struct replica *)item)->generation;
+}
+
+uint64_t replicas_generation_of(const char *container_id)
+{
+    const char *dot = strrchr(container_id, '.');
+    char *end;
+    if (!dot || dot[1] < '1' || dot[1] > '9')
+        return 0;
+    uint64_t generation = strtoull(dot + 1, &end, 10);
+    return *end ? 0 : generation;
+}
+
+static struct replica *get(struct replicas *replicas, uint64_t generation)
+{
+    struct replica *replica = table_find(&replicas->table, &generation);
+    if (replica)
+        return replica;
+    replica = calloc(1, sizeof(*replica));
+    if (!replica)
+        return NULL;
+    replica->generation = generation;
+    if (table_insert(&replicas->table, replica) < 0) {
+        free(replica);
+        return NULL;
+    }
+    return replica;
+}
+
+static void forget(struct replicas *replicas, struct replica *replica)
+{
+    struct peer *peer = replicas->peer;
+    if (replica->is_pinned)
+        image_store_unpin(peer->image_store, &replica->image);
+    if (peer->agent)
+        agent_withdraw_replica(peer->agent, peer_now_ms(peer), replica->generation);
+    table_remove(&replicas->table, &replica->generation);
+    free(replica);
+}
+
+static void publish(struct replicas *replicas, struct replica *replica,
+                    const struct view_replica *status)
+{
+    struct peer *peer = replicas->peer;
+    replica->told = *status;
+    replica->told.generation = replica->generation;
+    int rc = agent_publish_replica(peer->agent, peer_now_ms(peer), &replica->told);
+    if (rc < 0)
+        log_limited(LOG_WARNING, "replica %s: its state can't be told to others: %s",
+                    replica->container_id, strerror(-rc));
+    mesh_changed(peer->mesh);
+    peer_wake(peer);
+}
+
+/* Says that the replica can't be started yet, or at all, and why. */
+static void publish_trouble(struct replicas *replicas, struct replica *replica,
+                            enum view_replica_state state, const char *detail)
+{
+    struct view_replica status = {.state = (uint8_t)state};
+    snprintf(status.detail, sizeof(status.detail), "%s", detail);
+    publish(replicas, replica, &status);
+}
+
+static void retry_later(struct replicas *replicas, struct replica *replica)
+{
+    replica->retry_at_ms = peer_now_ms(replicas->peer) + REPLICA_RETRY_MS;
+    replicas_changed(replicas);
+}
+
+struct fetch {
+    struct replicas *replicas;
+    uint64_t generation;
+};
+
+static void on_fetched(void *context, const struct error *error)
+{
+    struct fetch *fetch = context;
+    struct replicas *replicas = fetch->replicas;
+    struct replica *replica = table_find(&replicas->table, &fetch->generation);
+    free(fetch);
+    if (!replica)
+        return;
+    replica->is_fetching = false;
+    if (error) {
+        publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, error->message);
+        retry_later(replicas, replica);
+        return;
+    }
+    replica->retry_at_ms = 0;
+    replicas_changed(replicas);
+}
+
+/* Sees to it that the image is here. Returns true when it is already. */
+static bool have_image(struct replicas *replicas, struct replica *replica)
+{
+    struct peer *peer = replicas->peer;
+    if (images_has(peer->images, &replica->image))
+        return true;
+    struct fetch *fetch = malloc(sizeof(*fetch));
+    if (!fetch) {
+        retry_later(replicas, replica);
+        return false;
+    }
+    *fetch = (struct fetch){replicas, replica->generation};
+    replica->is_fetching = true;
+    publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, "fetching its image");
+    int rc = images_fetch(peer->images, &replica->image, on_fetched, fetch);
+    if (rc < 0) {
+        free(fetch);
+        replica->is_fetching = false;
+        retry_later(replicas, replica);
+    }
+    return false;
+}
+
+static void start(struct replicas *replicas, struct replica *replica,
+                  const struct agent_wanted *wanted)
+{
+    struct peer *peer = replicas->peer;
+    struct container_spec spec;
+    struct error error = {0};
+    int rc = replica_spec_make(wanted, agent_intent(peer->agent), replica->container_id, &spec,
+                               &error);
+    if (rc == 0) {
+        rc = runtime_start(peer->runtime, &spec, &error);
+        container_spec_done(&spec);
+    }
+    if (rc < 0) {
+        log_warning("replica %s can't be started: %s", replica->container_id, error.message);
+        publish_trouble(replicas, replica, VIEW_REPLICA_FAILED, error.message);
+        retry_later(replicas, replica);
+        return;
+    }
+    replica->is_started = true;
+}
+
+static void want(void *context, const struct agent_wanted *wanted)
+{
+    struct replicas *replicas = context;
+    struct peer *peer = replicas->peer;
+    struct replica *replica = get(replicas, wanted->replica->generation);
+    if (!replica)
+        return;
+    replica->is_wanted = true;
+    snprintf(replica->container_id, sizeof(replica->container_id), "%.40s.%u.%" PRIu64,
+             wanted->service->name, wanted->replica->slot, replica->generation);
+    if (replica->is_started || replica->is_fetching || replica->is_removing ||
+        peer_now_ms(peer) < replica->retry_at_ms)
+        return;
+    if (!replica->is_pinned) {
+        if (digest_parse(wanted->spec->image_digest, &replica->image) < 0) {
+            publish_trouble(replicas, replica, VIEW_REPLICA_FAILED, "its image has no digest");
+            return;
+        }
+        replica->is_pinned = image_store_pin(peer->image_store, &replica->image) == 0;
+    }
+    if (have_image(replicas, replica))
+        start(replicas, replica, wanted);
+}
+
+static void adopt(void *context, const struct container_status *status)
+{
+    struct replicas *replicas = context;
+    uint64_t generation = replicas_generation_of(status->id);
+    struct replica *replica = generation ? get(replicas, generation) : NULL;
+    if (!replica)
+        return;
+    replica->is_started = true;
+    snprintf(replica->container_id, sizeof(replica->container_id), "%s", status->id);
+    if (digest_parse(status->spec->image, &replica->image) == 0)
+        replica->is_pinned =
+            image_store_pin(replicas->peer->image_store, &replica->image) == 0;
+    replicas_status(replicas, status);
+}
+
+/* Removes what is no longer wanted; the entry goes when the runtime says that nothing is left. */
+static void remove_unwanted(struct replicas *replicas)
+{
+    for (size_t i = replicas->table.count; i-- > 0;) {
+        struct replica *replica = replicas->table.items[i];
+        if (replica->is_wanted || replica->is_removing)
+            continue;
+        if (!replica->is_started) {
+            if (!replica->is_fetching)
+                forget(replicas, replica);
+            continue;
+        }
+        replica->is_removing = true;
+        if (runtime_remove(replicas->peer->runtime, replica->container_id) == -ENOENT)
+            forget(replicas, replica);
+    }
+}
+
+static void reconcile(uv_timer_t *timer)
+{
+    struct replicas *replicas = timer->data;
+    struct peer *peer = replicas->peer;
+    int64_t next_ms = INT64_MAX;
+    if (!peer->runtime_is_ready || !peer->agent || peer->is_stopping)
+        return;
+    if (!replicas->adopted) {
+        replicas->adopted = true;
+        runtime_list(peer->runtime, adopt, replicas);
+    }
+    for (size_t i = 0; i < replicas->table.count; i++)
+        ((struct replica *)replicas->table.items[i])->is_wanted = false;
+    agent_wanted(peer->agent, peer_now_ms(peer), want, replicas);
+    remove_unwanted(replicas);
+    for (size_t i = 0; i < replicas->table.count; i++) {
+        const struct replica *replica = replicas->table.items[i];
+        if (replica->is_wanted && !replica->is_started && !replica->is_fetching &&
+            replica->retry_at_ms < next_ms)
+            next_ms = replica->retry_at_ms;
+    }
+    if (next_ms != INT64_MAX) {
+        int64_t wait_ms = next_ms - peer_now_ms(peer);
+        uv_timer_start(timer, reconcile, wait_ms > 0 ? (uint64_t)wait_ms : 1, 0);
+    }
+}
+
+void replicas_changed(struct replicas *replicas)
+{
+    if (replicas)
+        uv_timer_start(&replicas->timer, reconcile, 0, 0);
+}
+
+static enum view_replica_state state_of(enum container_state state)
+{
+    switch (state) {
+    case CONTAINER_CREATING:
+    case CONTAINER_STARTING:
+        return VIEW_REPLICA_STARTING;
+    case CONTAINER_RUNNING:
+        return VIEW_REPLICA_RUNNING;
+    case CONTAINER_STOPPING:
+        return VIEW_REPLICA_STOPPING;
+    case CONTAINER_EXITED:
+    case CONTAINER_REMOVED:
+        return VIEW_REPLICA_EXITED;
+    case CONTAINER_BACKOFF:
+        return VIEW_REPLICA_BACKOFF;
+    case CONTAINER_FAILED:
+        break;
+    }
+    return VIEW_REPLICA_FAILED;
+}
+
+static enum view_health health_of(enum health_state health)
+{
+    switch (health) {
+    case HEALTH_NONE:
+        return VIEW_HEALTH_NONE;
+    case HEALTH_STARTING:
+        return VIEW_HEALTH_STARTING;
+    case HEALTH_HEALTHY:
+        return VIEW_HEALTH_GOOD;
+    case HEALTH_UNHEALTHY:
+        break;
+    }
+    return VIEW_HEALTH_BAD;
+}
+
+void replicas_status(struct replicas *replicas, const struct container_status *status)
+{
+    uint64_t generation = replicas_generation_of(status->id);
+    struct replica *replica = table_find(&replicas->table, &generation);
+    if (!replica)
+        return;
+    if (status->state == CONTAINER_REMOVED) {
+        forget(replicas, replica);
+        replicas_changed(replicas);
+        return;
+    }
+    struct view_replica told = {
+        .state = (uint8_t)state_of(status->state),
+        .health = (uint8_t)health_of(status->health),
+        .restarts = status->restarts,
+        .exit_code = status->exit_code,
+    };
+    snprintf(told.detail, sizeof(told.detail), "%s%s", status->oom_killed ? "out of memory: " : "",
+             status->error);
+    replica->address = status->address;
+    publish(replicas, replica, &told);
+}
+
+bool replicas_address(const struct replicas *replicas, uint64_t generation, struct address *ret)
+{
+    const struct replica *replica = table_find(&replicas->table, &generation);
+    if (!replica || !replica->is_started)
+        return false;
+    *ret = replica->address;
+    return true;
+}
+
+bool replicas_container_id(const struct replicas *replicas, uint64_t generation,
+                           char ret[RUNTIME_ID_BYTES_MAX + 1])
+{
+    const struct replica *replica = table_find(&replicas->table, &generation);
+    if (!replica || !replica->is_started)
+        return false;
+    memcpy(ret, replica->container_id, sizeof(replica->container_id));
+    return true;
+}
+
+struct replicas *replicas_new(struct peer *peer)
+{
+    struct replicas *replicas = calloc(1, sizeof(*replicas));
+    if (!replicas)
+        return NULL;
+    replicas->peer = peer;
+    table_init(&replicas->table, compare_generation, generation_of);
+    uv_timer_init(peer->loop, &replicas->timer);
+    replicas->timer.data = replicas;
+    return replicas;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct replicas *replicas = handle->data;
+    for (size_t i = 0; i < replicas->table.count; i++)
+        free(replicas->table.items[i]);
+    table_done(&replicas->table);
+    free(replicas);
+}
+
+void replicas_free(struct replicas *replicas)
+{
+    if (replicas)
+        uv_close((uv_handle_t *)&replicas->timer, on_closed);
+}
