@@ -18,7 +18,9 @@
 #include "base/id.h"
 #include "gossip/certificate.h"
 #include "gossip/identity.h"
+#include "gossip/token.h"
 #include "node/control/agent.h"
+#include "node/join/join_client.h"
 #include "node/store/store.h"
 #include "node/transport/links.h"
 #include "node/transport/udp.h"
@@ -27,8 +29,10 @@
 
 struct api_server;
 struct images;
+struct leaving;
 struct mesh;
-struct join;
+struct proposal;
+struct replicas;
 
 enum {
     PEER_PORT_DEFAULT = 7300, /* UDP and TCP */
@@ -40,10 +44,10 @@ struct peer_options {
     const char *socket_path;
     const char *name;            /* a DNS label */
     struct address listen;       /* where packets and links are taken */
-    struct address advertised;   /* where others reach us; port 0: found out, see peer_network.c */
-    struct text_list labels;     /* "key=value" */
-    uint32_t cpu_millis;         /* 0: the machine's */
-    uint64_t memory_bytes;       /* 0: the machine's */
+    struct address advertised;   /* where others reach us */
+    const char *labels;          /* "disk=ssd,zone=a": sorted by key; "" for none */
+    uint32_t cpu_millis;         /* what replicas may reserve here */
+    uint64_t memory_bytes;
     const char *oci_runtime;     /* NULL: the default */
     const char *fault;           /* for tests: see node/transport/fault.h; NULL: none */
 };
@@ -54,16 +58,6 @@ enum peer_phase {
     PEER_MEMBER,
     PEER_LEAVING, /* drains; still a member */
     PEER_GONE,    /* has left or was revoked: waits to be stopped */
-};
-
-/* Somebody who waits for a proposal's outcome. */
-struct peer_proposal {
-    uint64_t request, client;
-    struct buffer command;
-    int64_t give_up_ms;
-    uv_timer_t *retry;
-    void (*callback)(void *context, const struct agent_result *result);
-    void *context;
 };
 
 struct peer {
@@ -92,10 +86,11 @@ struct peer {
     struct images *images;
     struct mesh *mesh;
     struct replicas *replicas;
+    struct leaving *leaving;
+    uv_idle_t wake; /* active: the agent has something to spread */
 
-    struct peer_proposal **proposals;
-    size_t proposal_count;
-    uint64_t next_request, client;
+    struct proposal *proposals; /* see proposals.h */
+    uint64_t next_request;
 
     uv_signal_t interrupt, terminate;
     bool is_stopping;
@@ -114,31 +109,54 @@ int peer_run(struct peer *peer);
 void peer_stop(struct peer *peer, int exit_code);
 void peer_done(struct peer *peer);
 
-/* peer_cluster.c: makes a new cluster with this peer as its only member. */
-int peer_init_cluster(struct peer *peer, struct error *error);
+/* peer_cluster.c. The callback comes once, with NULL once this peer is a member. */
+typedef void peer_membership_callback(void *context, const struct error *error);
+
+/* Makes a new cluster with this peer as its only member. -EALREADY if it is in one. */
+int peer_init_cluster(struct peer *peer, peer_membership_callback *callback, void *context,
+                      struct error *error);
+
+/* Asks the cluster of the token to be admitted. */
+int peer_join_cluster(struct peer *peer, const struct token *token,
+                      peer_membership_callback *callback, void *context, struct error *error);
+
+/* Reads which cluster this peer is in; -ENOENT if it is in none. */
+int peer_load_membership(struct peer *peer, struct error *error);
+
+/* Other peers' addresses, kept so that a fleet that lost power finds itself again. */
+int peer_load_addresses(struct peer *peer, struct error *error);
+void peer_remember_address(struct peer *peer, const struct id *id, const struct address *address);
+void peer_forget_address(struct peer *peer, const struct id *id);
 
 /* Starts as a member, from what is stored. */
 int peer_start_member(struct peer *peer, struct error *error);
+
+/* This peer was revoked, or has left: its containers are removed and nothing is served any more. */
+void peer_removed(struct peer *peer);
+
+/* peer_leave.c: drains this peer, then leaves the cluster, then stops. Progress goes to `progress`
+ * (may be NULL) in words; `callback` comes once, when it has left or (error) can't. */
+int peer_leave(struct peer *peer, bool force,
+               void (*progress)(void *context, const char *words),
+               peer_membership_callback *callback, void *context, struct error *error);
 
 /* peer_agent.c: gives the agent an input and carries out what it returns. Not from inside itself. */
 void peer_step(struct peer *peer, struct agent_input *input);
 void peer_tick(struct peer *peer);
 
+/* Something was published: lets the agent spread it soon, without a step of its own for each. */
+void peer_wake(struct peer *peer);
+
 /* Milliseconds of the loop's monotonic clock, and of the wall clock. */
 int64_t peer_now_ms(const struct peer *peer);
 int64_t peer_wall_ms(void);
 
-/* peer_proposals.c: proposes a command until it is decided or the time is over, through changes of
- * leader. The command's head gets a client and sequence, so that it is applied once. `callback` comes
- * once, from the loop. */
-int peer_propose(struct peer *peer, struct command *command,
-                 void (*callback)(void *context, const struct agent_result *result),
-                 void *context);
-
 /* peer_store.c: what the agent wants stored, and what it finds at start. */
 int peer_store_write(struct peer *peer, const struct agent_write *write);
+void peer_store_put_snapshot(struct store_batch *batch, const struct raft_snapshot *snapshot);
 
+/* `*ret_stored` borrows from `*ret`, which the caller frees. */
 struct peer_loaded;
-int peer_store_load(struct peer *peer, struct peer_loaded **ret, const struct agent_stored **ret_stored,
-                    struct error *error);
+int peer_store_load(struct peer *peer, struct peer_loaded **ret,
+                    const struct agent_stored **ret_stored, struct error *error);
 void peer_loaded_free(struct peer_loaded *loaded);

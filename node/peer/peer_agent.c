@@ -153,6 +153,17 @@ void peer_step(struct peer *peer, struct agent_input *input)
         uv_timer_start(&peer->deadline, on_deadline, wait_ms > 0 ? (uint64_t)wait_ms : 0, 0);
 }
 
+static void on_wake(uv_idle_t *idle)
+{
+    uv_idle_stop(idle);
+    peer_tick(idle->data);
+}
+
+void peer_wake(struct peer *peer)
+{
+    uv_idle_start(&peer->wake, on_wake);
+}
+
 void peer_tick(struct peer *peer)
 {
     if (peer->agent && !peer->is_stepping)

@@ -1,0 +1,424 @@
+#include "node/peer/peer.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "node/api/api.h"
+#include "node/images/images.h"
+#include "node/mesh/mesh.h"
+#include "node/peer/join_server.h"
+#include "node/peer/proposals.h"
+#include "node/peer/replicas.h"
+#include "node/store/secret_file.h"
+
+static int load_identity(struct peer *peer, struct error *error)
+{
+    char path[PATH_MAX];
+    uint8_t seed[IDENTITY_SEED_BYTES];
+    snprintf(path, sizeof(path), "%s/%s", peer->options.data_dir, SECRET_FILE_IDENTITY);
+    int rc = secret_file_read(path, seed, sizeof(seed), error);
+    if (rc == -ENOENT) {
+        randombytes_buf(seed, sizeof(seed));
+        rc = secret_file_create(path, seed, sizeof(seed), error);
+    }
+    if (rc == 0)
+        identity_init(&peer->identity, seed);
+    sodium_memzero(seed, sizeof(seed));
+    return rc;
+}
+
+static int make_directory(const char *path, mode_t mode, struct error *error)
+{
+    if (mkdir(path, mode) == 0 || errno == EEXIST)
+        return 0;
+    int rc = error_set_errno(error, -errno, "making the directory %s", path);
+    if (rc == -EACCES)
+        error_hint(error, "consort node runs as root: start it with sudo or by systemd");
+    return rc;
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    log_notice("stopping on signal %d; containers go on", number);
+    peer_stop(handle->data, 0);
+}
+
+int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *options,
+               struct error *error)
+{
+    struct store_options store_options = {.directory = options->data_dir};
+    char images_dir[PATH_MAX];
+    snprintf(images_dir, sizeof(images_dir), "%s/images", options->data_dir);
+    *peer = (struct peer){.loop = loop, .options = *options, .phase = PEER_ALONE};
+    agent_output_init(&peer->output);
+    fault_init(&peer->fault, (uint64_t)peer_wall_ms());
+
+    int rc = options->fault ? fault_parse(&peer->fault, options->fault, error) : 0;
+    if (rc == 0)
+        rc = make_directory(options->data_dir, 0700, error);
+    if (rc == 0)
+        rc = make_directory(options->run_dir, 0755, error);
+    if (rc == 0)
+        rc = store_open(loop, &store_options, &peer->store, error);
+    if (rc == 0)
+        rc = load_identity(peer, error);
+    if (rc == 0)
+        rc = image_store_open(images_dir, &peer->image_store, error);
+    if (rc == 0)
+        rc = api_server_new(peer, options->socket_path, &peer->api, error);
+    if (rc == 0) {
+        rc = peer_load_membership(peer, error);
+        if (rc == 0)
+            rc = peer_start_member(peer, error);
+        else if (rc == -ENOENT)
+            rc = 0;
+    }
+    if (rc < 0) {
+        peer_done(peer);
+        return rc;
+    }
+    uv_signal_init(loop, &peer->interrupt);
+    uv_signal_init(loop, &peer->terminate);
+    peer->interrupt.data = peer->terminate.data = peer;
+    uv_signal_start(&peer->interrupt, on_signal, SIGINT);
+    uv_signal_start(&peer->terminate, on_signal, SIGTERM);
+    return 0;
+}
+
+static void on_packet(void *context, const struct id *from, const struct address *source,
+                      struct bytes payload)
+{
+    struct peer *peer = context;
+    peer_step(peer, &(struct agent_input){
+                        .type = AGENT_PACKET, .from = *from, .source = *source, .bytes = payload});
+}
+
+static void on_message(void *context, const struct id *from, uint8_t kind, struct bytes data)
+{
+    struct peer *peer = context;
+    peer_step(peer, &(struct agent_input){
+                        .type = AGENT_MESSAGE, .from = *from, .kind = kind, .bytes = data});
+}
+
+static void on_stream(void *context, const struct link_remote *remote, struct mux_stream *stream,
+                      uint8_t kind, struct bytes header)
+{
+    struct peer *peer = context;
+    bool is_peer = !remote->by_token && remote->chain.certificates[0].role == ROLE_PEER;
+    if (remote->by_token && kind == STREAM_JOIN)
+        join_server_accept(peer, remote, stream);
+    else if (is_peer && kind == STREAM_BLOB)
+        images_accept(peer->images, stream, header);
+    else if (is_peer && kind == STREAM_MESH)
+        mesh_accept(peer->mesh, stream, header);
+    else if (!remote->by_token && kind == STREAM_API)
+        api_accept(peer->api, remote, stream, header);
+    else
+        stream_reset(stream, -EACCES);
+}
+
+static bool admit_session(void *context, const struct id *id,
+                          const struct certificate_chain *chain)
+{
+    struct peer *peer = context;
+    const char *reason;
+    if (agent_admits(peer->agent, id, chain, &reason))
+        return true;
+    log_limited(LOG_WARNING, "packet from peer %s refused: %s",
+                chain->count > 0 ? chain->certificates[0].name : id_short(id), reason);
+    return false;
+}
+
+static enum link_refusal admit_link(void *context, const struct id *id,
+                                    const struct certificate_chain *chain)
+{
+    struct peer *peer = context;
+    const char *reason;
+    if (agent_admits(peer->agent, id, chain, &reason))
+        return LINK_ACCEPTED;
+    const struct intent_peer *known = intent_peer_find(agent_intent(peer->agent), id);
+    return known ? LINK_REFUSED_REVOKED : LINK_REFUSED_UNKNOWN;
+}
+
+static int find_token(void *context, const uint8_t token_id[TOKEN_ID_BYTES],
+                      uint8_t ret_psk[NOISE_PSK_BYTES])
+{
+    const struct peer *peer = context;
+    const struct intent_token *token = intent_token_find(agent_intent(peer->agent), token_id);
+    if (!token || token->uses_left == 0 ||
+        (token->expires_wall_ms > 0 && token->expires_wall_ms <= peer_wall_ms()))
+        return -ENOENT;
+    memcpy(ret_psk, token->psk, NOISE_PSK_BYTES);
+    return 0;
+}
+
+static const struct intent *get_intent(void *context)
+{
+    return agent_intent(((struct peer *)context)->agent);
+}
+
+static const struct view *get_view(void *context)
+{
+    return agent_view(((struct peer *)context)->agent);
+}
+
+static bool get_local_address(void *context, uint64_t generation, struct address *ret)
+{
+    return replicas_address(((struct peer *)context)->replicas, generation, ret);
+}
+
+struct holder_walk {
+    void (*each)(void *context, const struct id *id, const struct address *address);
+    void *context;
+};
+
+static void on_holder(void *context, const struct swim_member *member)
+{
+    struct holder_walk *walk = context;
+    walk->each(walk->context, &member->id, &member->address);
+}
+
+static void get_holders(void *context, const char *digest,
+                        void (*each)(void *each_context, const struct id *id,
+                                     const struct address *address),
+                        void *each_context)
+{
+    struct holder_walk walk = {each, each_context};
+    agent_image_holders(((struct peer *)context)->agent, digest, on_holder, &walk);
+}
+
+static void on_image_held(void *context, const char *digest, bool held)
+{
+    struct peer *peer = context;
+    if (held)
+        agent_publish_image(peer->agent, peer_now_ms(peer), digest);
+    else
+        agent_withdraw_image(peer->agent, peer_now_ms(peer), digest);
+    peer_wake(peer);
+}
+
+static void on_runtime_ready(void *context, const struct error *error)
+{
+    struct peer *peer = context;
+    if (error) {
+        log_error("no containers can run here: %s%s%s", error->message, error->hint[0] ? "; " : "",
+                  error->hint);
+        return;
+    }
+    struct address gateway = runtime_gateway(peer->runtime);
+    peer->runtime_is_ready = true;
+    mesh_gateway_ready(peer->mesh, &gateway);
+    replicas_changed(peer->replicas);
+}
+
+static void on_container(void *context, const struct container_status *status)
+{
+    replicas_status(((struct peer *)context)->replicas, status);
+}
+
+static int start_agent(struct peer *peer, struct error *error)
+{
+    struct peer_loaded *loaded;
+    const struct agent_stored *stored;
+    struct agent_config config = {
+        .identity = &peer->identity,
+        .chain = &peer->chain,
+        .cluster = peer->cluster,
+        .advertised = peer->options.advertised,
+        .generation = (uint32_t)store_generation(peer->store),
+        .swim = swim_config_lan(),
+    };
+    snprintf(config.name, sizeof(config.name), "%s", peer->options.name);
+    randombytes_buf(&config.seed, sizeof(config.seed));
+    config.swim.packet_bytes_max = SESSION_FIRST_PAYLOAD_BYTES_MIN;
+    int rc = peer_store_load(peer, &loaded, &stored, error);
+    if (rc < 0)
+        return rc;
+    rc = agent_new(&config, stored, peer_now_ms(peer), &peer->agent);
+    peer_loaded_free(loaded);
+    if (rc < 0) {
+        error_set_errno(error, rc, "the stored state in %s contradicts itself",
+                        peer->options.data_dir);
+        error_hint(error, "move %s away and join again with a new token", peer->options.data_dir);
+    }
+    return rc;
+}
+
+static int start_network(struct peer *peer, struct error *error)
+{
+    struct udp_config udp = {
+        .loop = peer->loop,
+        .sessions = {.identity = &peer->identity,
+                     .chain = &peer->chain,
+                     .cluster = peer->cluster,
+                     .generation = store_generation(peer->store),
+                     .admit = admit_session,
+                     .admit_context = peer},
+        .fault = &peer->fault,
+        .context = peer,
+        .on_packet = on_packet,
+    };
+    struct links_config links = {
+        .link = {.loop = peer->loop,
+                 .identity = &peer->identity,
+                 .chain = &peer->chain,
+                 .cluster = peer->cluster,
+                 .fault = &peer->fault,
+                 .context = peer,
+                 .admit = admit_link,
+                 .find_token = find_token},
+        .context = peer,
+        .on_stream = on_stream,
+        .on_message = on_message,
+    };
+    peer->udp = udp_new(&udp);
+    peer->links = links_new(&links);
+    if (!peer->udp || !peer->links)
+        return error_set_errno(error, -ENOMEM, "starting");
+    int rc = udp_bind(peer->udp, &peer->options.listen, NULL, error);
+    if (rc == 0)
+        rc = links_listen(peer->links, &peer->options.listen, NULL, error);
+    return rc;
+}
+
+static int start_residents(struct peer *peer, struct error *error)
+{
+    char instance[32];
+    snprintf(instance, sizeof(instance), "consort-%s", id_short(&peer->identity.id));
+    struct images_config images = {.loop = peer->loop,
+                                   .store = peer->image_store,
+                                   .links = peer->links,
+                                   .context = peer,
+                                   .holders = get_holders,
+                                   .on_held = on_image_held};
+    struct mesh_config mesh = {.loop = peer->loop,
+                               .links = peer->links,
+                               .self = peer->identity.id,
+                               .context = peer,
+                               .intent = get_intent,
+                               .view = get_view,
+                               .local_address = get_local_address};
+    struct runtime_config runtime = {.data_dir = peer->options.data_dir,
+                                     .run_dir = peer->options.run_dir,
+                                     .instance = instance,
+                                     .mesh_port = MESH_REDIRECT_PORT,
+                                     .oci_runtime = peer->options.oci_runtime,
+                                     .images = peer->image_store,
+                                     .context = peer,
+                                     .on_ready = on_runtime_ready,
+                                     .on_change = on_container};
+    peer->images = images_new(&images);
+    peer->mesh = mesh_new(&mesh);
+    peer->replicas = replicas_new(peer);
+    if (!peer->images || !peer->mesh || !peer->replicas)
+        return error_set_errno(error, -ENOMEM, "starting");
+    return runtime_new(peer->loop, &runtime, &peer->runtime, error);
+}
+
+int peer_start_member(struct peer *peer, struct error *error)
+{
+    struct view_capacity capacity = {.cpu_millis = peer->options.cpu_millis,
+                                     .memory_bytes = peer->options.memory_bytes,
+                                     .version = CONSORT_VERSION};
+    uv_update_time(peer->loop);
+    uv_timer_init(peer->loop, &peer->deadline);
+    uv_idle_init(peer->loop, &peer->wake);
+    peer->deadline.data = peer->wake.data = peer;
+
+    int rc = start_agent(peer, error);
+    if (rc == 0)
+        rc = start_network(peer, error);
+    if (rc == 0)
+        rc = start_residents(peer, error);
+    if (rc == 0)
+        rc = peer_load_addresses(peer, error);
+    if (rc < 0)
+        return rc;
+    snprintf(capacity.labels, sizeof(capacity.labels), "%s", peer->options.labels);
+    agent_publish_capacity(peer->agent, peer_now_ms(peer), &capacity);
+    peer->phase = PEER_MEMBER;
+    log_notice("peer %s of cluster %s at generation %llu, id=%s",
+               peer->chain.certificates[0].name, id_short(&peer->cluster),
+               (unsigned long long)store_generation(peer->store), id_short(&peer->identity.id));
+    peer_tick(peer);
+    return 0;
+}
+
+static void on_runtime_closed(void *context)
+{
+    struct peer *peer = context;
+    peer->runtime = NULL;
+}
+
+static void close_member(struct peer *peer)
+{
+    if (!peer->agent)
+        return;
+    proposals_cancel(peer);
+    mesh_close(peer->mesh);
+    images_close(peer->images);
+    replicas_free(peer->replicas);
+    peer->mesh = NULL;
+    peer->images = NULL;
+    peer->replicas = NULL;
+    if (peer->links)
+        links_close(peer->links, NULL, NULL);
+    udp_close(peer->udp);
+    peer->links = NULL;
+    peer->udp = NULL;
+    uv_close((uv_handle_t *)&peer->deadline, NULL);
+    uv_close((uv_handle_t *)&peer->wake, NULL);
+    if (peer->runtime)
+        runtime_close(peer->runtime, on_runtime_closed, peer);
+}
+
+void peer_stop(struct peer *peer, int exit_code)
+{
+    if (peer->is_stopping)
+        return;
+    peer->is_stopping = true;
+    peer->exit_code = exit_code;
+    uv_stop(peer->loop);
+}
+
+int peer_run(struct peer *peer)
+{
+    uv_run(peer->loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&peer->interrupt, NULL);
+    uv_close((uv_handle_t *)&peer->terminate, NULL);
+    return peer->exit_code;
+}
+
+/* Closes everything and lets the loop run until it is empty: pending writes are stored. */
+void peer_done(struct peer *peer)
+{
+    peer->is_stopping = true;
+    close_member(peer);
+    api_server_close(peer->api);
+    peer->api = NULL;
+    store_close(peer->store);
+    peer->store = NULL;
+    uv_run(peer->loop, UV_RUN_DEFAULT);
+    agent_output_done(&peer->output);
+    agent_free(peer->agent);
+    image_store_free(peer->image_store);
+    identity_done(&peer->identity);
+    peer->agent = NULL;
+    peer->image_store = NULL;
+}
+
+void peer_removed(struct peer *peer)
+{
+    if (peer->phase == PEER_GONE || peer->phase == PEER_LEAVING)
+        return;
+    log_error("this peer was revoked: its containers are removed; to bring it back, move %s away "
+              "and join again with a new token",
+              peer->options.data_dir);
+    peer->phase = PEER_GONE;
+    replicas_changed(peer->replicas);
+}
