@@ -1,0 +1,258 @@
+#include "runtime/conmon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "runtime/bounds.h"
+#include "runtime/cgroup.h"
+#include "runtime/process.h"
+#include "runtime/tree.h"
+
+enum {
+    SYNC_BYTES_MAX = 64 * 1024,
+    EXIT_POLL_USEC = 5 * 1000,
+};
+
+/* Why a start failed, in words that say what to do about it. */
+static int explain(struct error *error, int code, const char *id, const char *message)
+{
+    error_set(error, code, "container %s: %s", id, message);
+    if (strstr(message, "hugetlb"))
+        error_hint(error, "this machine's cgroup v1 lacks the hugetlb hierarchy that crun wants: "
+                          "mkdir -p /sys/fs/cgroup/hugetlb && "
+                          "mount -t cgroup -o hugetlb hugetlb /sys/fs/cgroup/hugetlb");
+    return code;
+}
+
+static void trim(struct buffer *output)
+{
+    while (output->size > 0 && strchr("\r\n ", output->bytes[output->size - 1]))
+        output->size--;
+}
+
+static int run_oci(const struct runtime_settings *settings, const char *verb, const char *option,
+                   const char *id, struct error *error)
+{
+    char root[PATH_BYTES];
+    path_format(root, sizeof(root), "--root=%s/oci", settings->run_dir);
+    const char *argv[6] = {settings->oci_runtime, root, verb};
+    size_t count = 3;
+    if (option)
+        argv[count++] = option;
+    argv[count++] = id;
+    argv[count] = NULL;
+    cleanup_buffer struct buffer output;
+    buffer_init(&output);
+    int code = process_run(argv, RUNTIME_LAUNCH_TIMEOUT_MS, &output);
+    if (code == 0)
+        return 0;
+    if (code < 0)
+        return error_set_errno(error, code, "container %s: %s %s", id, settings->oci_runtime, verb);
+    trim(&output);
+    cleanup_free char *text = buffer_take_text(&output);
+    return explain(error, -EIO, id, text ? text : "");
+}
+
+int conmon_start(const struct runtime_settings *settings, const char *id, struct error *error)
+{
+    return run_oci(settings, "start", NULL, id, error);
+}
+
+/* Understands conmon's answer: {"data": PID}, or a negative number with a "message". */
+static int parse_sync(const char *id, const char *text, pid_t *ret_pid, struct error *error)
+{
+    json_t *root = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+    json_int_t pid = json_integer_value(json_object_get(root, "data"));
+    const char *message = json_string_value(json_object_get(root, "message"));
+    int result = 0;
+    if (pid > 0 && pid <= INT32_MAX)
+        *ret_pid = (pid_t)pid;
+    else
+        result = explain(error, -EIO, id,
+                         message && *message ? message : "conmon could not create the container");
+    json_decref(root);
+    return result;
+}
+
+/* Reads one line from conmon: what it has to say about the creation. */
+static int read_sync(int fd, char *ret, size_t capacity)
+{
+    size_t size = 0;
+    while (size < capacity - 1) {
+        struct pollfd polls = {.fd = fd, .events = POLLIN};
+        int ready = poll(&polls, 1, RUNTIME_LAUNCH_TIMEOUT_MS);
+        if (ready == 0)
+            return -ETIMEDOUT;
+        ssize_t got = ready < 0 ? -1 : read(fd, ret + size, capacity - 1 - size);
+        if (got < 0 && errno != EINTR)
+            return -errno;
+        if (got == 0)
+            break;
+        if (got > 0)
+            size += (size_t)got;
+        if (size > 0 && ret[size - 1] == '\n')
+            break;
+    }
+    ret[size] = '\0';
+    return size > 0 ? 0 : -EPIPE;
+}
+
+/* The longest command line, for it is built in one place; all paths are made by the caller. */
+static int spawn_conmon(const struct runtime_settings *settings, const char *id, const char *name,
+                        uint64_t log_bytes_max, int sync_fd)
+{
+    struct path bundle = path_run(settings, id, NULL);
+    struct path pid_file = path_run(settings, id, "pid");
+    struct path conmon_pid_file = path_run(settings, id, "conmon.pid");
+    struct path persist = path_run(settings, id, "persist");
+    struct path log_path = path_log(settings, id);
+    char exits[PATH_BYTES], sockets[PATH_BYTES], root[PATH_BYTES], log[PATH_BYTES], log_size[32];
+    path_format(exits, sizeof(exits), "%s/exits", settings->run_dir);
+    path_format(sockets, sizeof(sockets), "%s/sockets", settings->run_dir);
+    path_format(root, sizeof(root), "--root=%s/oci", settings->run_dir);
+    path_format(log, sizeof(log), "k8s-file:%s", log_path.text);
+    snprintf(log_size, sizeof(log_size), "%" PRIu64, log_bytes_max);
+    const char *const argv[] = {settings->conmon,
+                                "--api-version",
+                                "1",
+                                "-c",
+                                id,
+                                "-u",
+                                id,
+                                "-n",
+                                name,
+                                "-r",
+                                settings->oci_runtime,
+                                "-b",
+                                bundle.text,
+                                "-p",
+                                pid_file.text,
+                                "--conmon-pidfile",
+                                conmon_pid_file.text,
+                                "--exit-dir",
+                                exits,
+                                "--persist-dir",
+                                persist.text,
+                                "--log-path",
+                                log,
+                                "--log-size-max",
+                                log_size,
+                                "--socket-dir-path",
+                                sockets,
+                                "--full-attach",
+                                "--no-sync-log",
+                                "--runtime-arg",
+                                root,
+                                NULL};
+    return process_run_with(argv, "_OCI_SYNCPIPE", sync_fd, RUNTIME_LAUNCH_TIMEOUT_MS);
+}
+
+int conmon_create(const struct runtime_settings *settings, const char *id, const char *name,
+                  uint64_t log_bytes_max, pid_t *ret_pid, struct error *error)
+{
+    struct path persist = path_run(settings, id, "persist");
+    int result = file_make_directories(persist.text, 0700);
+    int ends[2];
+    if (result == 0 && pipe2(ends, O_CLOEXEC) < 0)
+        result = -errno;
+    if (result < 0)
+        return error_set_errno(error, result, "container %s: cannot prepare for conmon", id);
+    cleanup_close int read_end = ends[0];
+    cleanup_close int write_end = ends[1];
+    result = spawn_conmon(settings, id, name, log_bytes_max, write_end);
+    close(take_fd(write_end));
+    if (result < 0)
+        return error_set_errno(error, result, "container %s: cannot run %s", id, settings->conmon);
+    if (result > 0)
+        return error_set(error, -EIO, "container %s: conmon ended with exit code %d", id, result);
+    cleanup_free char *text = malloc(SYNC_BYTES_MAX);
+    if (!text)
+        return -ENOMEM;
+    result = read_sync(read_end, text, SYNC_BYTES_MAX);
+    if (result < 0)
+        return error_set_errno(error, result, "container %s: conmon did not answer", id);
+    return parse_sync(id, text, ret_pid, error);
+}
+
+/* The monitor of that container, if it lives: its pid file could be old, so its command line must
+ * name the bundle. */
+static pid_t find_conmon(const struct runtime_settings *settings, const char *id)
+{
+    struct path pid_file = path_run(settings, id, "conmon.pid");
+    uint64_t pid;
+    if (file_read_u64(pid_file.text, &pid) < 0 || pid == 0 || pid > INT32_MAX)
+        return 0;
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%" PRIu64 "/cmdline", pid);
+    cleanup_buffer struct buffer command;
+    buffer_init(&command);
+    if (file_read(path, SYNC_BYTES_MAX, &command) < 0)
+        return 0;
+    return memmem(command.bytes, command.size, pid_file.text, strlen(pid_file.text)) ? (pid_t)pid
+                                                                                     : 0;
+}
+
+/* conmon ends by itself once its container has; only one that is stuck is killed. */
+static void await_conmon(const struct runtime_settings *settings, const char *id)
+{
+    pid_t pid = 0;
+    for (int waited = 0; waited < RUNTIME_EXIT_FILE_WAIT_MS * 1000; waited += EXIT_POLL_USEC) {
+        pid = find_conmon(settings, id);
+        if (pid == 0)
+            return;
+        usleep(EXIT_POLL_USEC);
+    }
+    log_warning("container %s: conmon does not end; killing it", id);
+    kill(pid, SIGKILL);
+}
+
+int conmon_delete(const struct runtime_settings *settings, const char *id, struct error *error)
+{
+    int result = 0;
+    struct path oci = path_oci(settings, id);
+    if (access(oci.text, F_OK) == 0)
+        result = run_oci(settings, "delete", "--force", id, error);
+    int left = cgroup_remove(settings->instance, id);
+    if (left < 0)
+        result = error_set_errno(error, left, "container %s: cannot remove its control group", id);
+    await_conmon(settings, id);
+    struct path exit_file = path_exit(settings, id);
+    unlink(exit_file.text);
+    struct path bundle = path_run(settings, id, NULL);
+    int removed = tree_remove_path(bundle.text);
+    if (removed < 0 && result == 0)
+        result = error_set_errno(error, removed, "container %s: cannot remove %s", id, bundle.text);
+    return result;
+}
+
+void conmon_read_exit(const struct runtime_settings *settings, const char *id,
+                      struct conmon_exit *ret)
+{
+    struct path exit_file = path_exit(settings, id);
+    struct path oom_file = path_run(settings, id, "oom");
+    struct path persist_oom_file = path_run(settings, id, "persist/oom");
+    uint64_t code;
+    int result = file_read_u64(exit_file.text, &code);
+    for (int waited = 0; result < 0 && waited < RUNTIME_EXIT_FILE_WAIT_MS * 1000;
+         waited += EXIT_POLL_USEC) {
+        bool lives = find_conmon(settings, id) != 0;
+        usleep(lives ? EXIT_POLL_USEC : 0);
+        result = file_read_u64(exit_file.text, &code);
+        if (!lives)
+            break;
+    }
+    *ret = (struct conmon_exit){
+        .code = result == 0 && code <= 255 ? (int)code : -1,
+        .oom_killed = access(oom_file.text, F_OK) == 0 || access(persist_oom_file.text, F_OK) == 0,
+    };
+}

@@ -1,0 +1,147 @@
+#include "runtime/container_files.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "runtime/file.h"
+
+enum {
+    SECRET_MODE_DEFAULT = 0444,
+};
+
+static void format_ip(uint32_t ip, char ret[INET_ADDRSTRLEN])
+{
+    struct in_addr in = {.s_addr = htonl(ip)};
+    inet_ntop(AF_INET, &in, ret, INET_ADDRSTRLEN);
+}
+
+static int write_named(const struct oci_input *input, const char *name,
+                       const struct buffer *content)
+{
+    char path[PATH_BYTES];
+    path_format(path, sizeof(path), "%s/%s", input->files_dir, name);
+    return file_write(path, 0644, content->bytes, content->size);
+}
+
+static int write_resolv_conf(const struct oci_input *input, uint32_t gateway)
+{
+    cleanup_buffer struct buffer content;
+    buffer_init(&content);
+    char address[INET_ADDRSTRLEN];
+    format_ip(gateway, address);
+    int result = buffer_printf(&content, "nameserver %s\n",
+                               input->spec->dns_server ? input->spec->dns_server : address);
+    return result < 0 ? result : write_named(input, "resolv.conf", &content);
+}
+
+static int write_hosts(const struct oci_input *input, uint32_t ip)
+{
+    cleanup_buffer struct buffer content;
+    buffer_init(&content);
+    char address[INET_ADDRSTRLEN];
+    format_ip(ip, address);
+    int result = buffer_printf(&content,
+                               "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+                               "%s %s\n",
+                               address, input->hostname);
+    for (size_t i = 0; i < input->spec->extra_hosts.count && result == 0; i++) {
+        const char *name = input->spec->extra_hosts.items[i];
+        const char *value = strchr(name, '='); /* container_spec_check() saw to it */
+        result = buffer_printf(&content, "%s %.*s\n", value + 1, (int)(value - name), name);
+    }
+    return result < 0 ? result : write_named(input, "hosts", &content);
+}
+
+static int write_hostname(const struct oci_input *input)
+{
+    cleanup_buffer struct buffer content;
+    buffer_init(&content);
+    int result = buffer_printf(&content, "%s\n", input->hostname);
+    return result < 0 ? result : write_named(input, "hostname", &content);
+}
+
+static int write_file_mount(const struct oci_input *input, size_t index)
+{
+    const struct container_mount *mount = &input->spec->mounts[index];
+    char path[PATH_BYTES];
+    oci_file_mount_path(input->files_dir, index, path, sizeof(path));
+    mode_t mode = mount->mode ? mount->mode : SECRET_MODE_DEFAULT;
+    int result = file_write(path, 0600, mount->content.bytes, mount->content.size);
+    if (result == 0 && (chown(path, mount->uid, mount->gid) < 0 || chmod(path, mode) < 0))
+        result = -errno;
+    return result;
+}
+
+/* A new volume takes over the owner and mode of the directory that it covers, as Docker does, so
+ * that an image whose program is not root can write to it. */
+static int make_volume(const struct oci_input *input, const struct container_mount *mount)
+{
+    char path[PATH_BYTES];
+    path_format(path, sizeof(path), "%s/%s", input->volumes_dir, mount->source);
+    if (mkdir(path, 0755) < 0)
+        return errno == EEXIST ? 0 : -errno;
+    struct stat covered;
+    int result = user_stat_inside(input->rootfs, mount->target, &covered);
+    if (result < 0 || !S_ISDIR(covered.st_mode))
+        return 0; /* the image has nothing there: root's it is */
+    if (chown(path, covered.st_uid, covered.st_gid) < 0 ||
+        chmod(path, covered.st_mode & RUNTIME_MODE_MAX) < 0)
+        return -errno;
+    return 0;
+}
+
+static int make_mounts(const struct oci_input *input, struct error *error)
+{
+    for (size_t i = 0; i < input->spec->mount_count; i++) {
+        const struct container_mount *mount = &input->spec->mounts[i];
+        int result = 0;
+        if (mount->type == MOUNT_FILE)
+            result = write_file_mount(input, i);
+        else if (mount->type == MOUNT_VOLUME)
+            result = make_volume(input, mount);
+        else if (mount->type == MOUNT_BIND && access(mount->source, F_OK) < 0)
+            result = -errno;
+        if (result < 0)
+            return error_set_errno(error, result, "mount on %s from \"%s\"", mount->target,
+                                   mount->source ? mount->source : "");
+    }
+    return 0;
+}
+
+int container_files_write(const struct oci_input *input, uint32_t ip, uint32_t gateway,
+                          struct error *error)
+{
+    int result = write_resolv_conf(input, gateway);
+    if (result == 0)
+        result = write_hosts(input, ip);
+    if (result == 0)
+        result = write_hostname(input);
+    if (result < 0)
+        return error_set_errno(error, result, "cannot write into %s", input->files_dir);
+    return make_mounts(input, error);
+}
+
+int container_files_find_init(const char **ret, struct error *error)
+{
+    static const char *const paths[] = {
+        "/usr/libexec/podman/catatonit", "/usr/bin/catatonit",  "/usr/bin/tini-static",
+        "/usr/bin/docker-init",          "/usr/sbin/catatonit",
+    };
+    for (size_t i = 0; i < array_count(paths); i++) {
+        if (access(paths[i], X_OK) == 0) {
+            *ret = paths[i];
+            return 0;
+        }
+    }
+    error_set(error, -ENOENT, "no init is installed on this machine, which the service wants");
+    error_hint(error, "install the package catatonit, or remove \"init: true\"");
+    return -ENOENT;
+}

@@ -1,0 +1,41 @@
+/* Small files of the runtime's own: written whole or not at all, read with a bound.
+ *
+ * All of it blocks on the disk and belongs on a worker thread, but for files in /proc and /sys,
+ * which the kernel answers at once.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/buffer.h"
+
+/* Makes `path` and the directories above it, as needed, each with `mode`. */
+int file_make_directories(const char *path, mode_t mode);
+
+/* Writes beside `path`, syncs, and renames: a reader or a crash sees the old or the new content. */
+int file_write_atomic(const char *path, mode_t mode, const void *data, size_t size_bytes);
+
+/* Writes without syncing to a file that is made or emptied first. */
+int file_write(const char *path, mode_t mode, const void *data, size_t size_bytes);
+
+/* Writes `text` to a file that is there, as the kernel's small interfaces want: in one write(). */
+int file_write_setting(const char *path, const char *text);
+
+/* Appends the content to `ret`: -EFBIG if there is more than `max_bytes`. */
+int file_read(const char *path, size_t max_bytes, struct buffer *ret);
+
+/* Reads the start of a file into `ret`, NUL-terminated, without the newline at the end. Returns 0
+ * or a negative errno. */
+int file_read_text(const char *path, char *ret, size_t capacity);
+
+/* Reads a decimal number, as in most files of /proc and /sys; -EINVAL for anything else. */
+int file_read_u64(const char *path, uint64_t *ret);
+
+/* Prints a path into `ret` of `capacity` bytes; the programmer promises that it fits PATH_MAX-sized
+ * buffers, for every part of our paths is bounded when the configuration is checked. */
+void path_format(char *ret, size_t capacity, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+enum {
+    PATH_BYTES = 1024, /* any path that the runtime makes, with the NUL */
+};

@@ -1,0 +1,39 @@
+/* The packet filter's part in the containers' network, on libnftables.
+ *
+ * All rules of our own stand in the table `ip consort`, which is replaced as a whole in one
+ * transaction:
+ * - what containers send to the world is masqueraded;
+ * - strangers who route packets into the subnet are not let in: services are reached by the mesh;
+ * - TCP to virtual addresses, from containers and from this machine, is redirected to the mesh,
+ * which asks conntrack for the address that was meant (SO_ORIGINAL_DST).
+ *
+ * An accepting rule of ours does not overrule another table that drops. Docker (and iptables in its
+ * nft form, and many hand-written firewalls) set a chain's policy to drop, so each such chain gets
+ * rules that accept the bridge's traffic, marked with the comment "consort".
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct firewall_config {
+    const char *bridge;
+    uint32_t network; /* of the containers; host order */
+    uint8_t prefix;
+    uint32_t gateway;
+    uint32_t virtual_network;
+    uint8_t virtual_prefix;
+    uint16_t mesh_port; /* 0: no redirection */
+};
+
+/* Puts all rules in place, or in place again. Blocks shortly; works in the calling thread's network
+ * namespace. */
+int firewall_apply(const struct firewall_config *config, struct error *error);
+
+/* True if the table and the rules in chains that drop are in place. */
+bool firewall_is_applied(const struct firewall_config *config);
+
+/* Removes our table. For leaving a cluster. */
+int firewall_remove(struct error *error);

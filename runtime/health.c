@@ -1,0 +1,137 @@
+#include "runtime/health.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FIRST_CHECK_MS = 1000, /* at most this long after the start, however long the interval is */
+};
+
+struct health {
+    struct container *container;
+    struct runtime *runtime;
+    uv_timer_t timer; /* until the next check, or the timeout of this one */
+    struct runtime_exec *exec;
+    int64_t started_ms;
+    uint32_t failures; /* in a row */
+    struct buffer output;
+};
+
+static void check(uv_timer_t *timer);
+
+static const struct container_health *rules(const struct health *health)
+{
+    return &health->container->plan.health;
+}
+
+static bool in_start_period(const struct health *health)
+{
+    return health->container->health_state == HEALTH_STARTING &&
+           (int64_t)uv_now(health->runtime->loop) - health->started_ms <
+               rules(health)->start_period_ms;
+}
+
+static void schedule(struct health *health)
+{
+    int64_t delay_ms =
+        in_start_period(health) ? rules(health)->start_interval_ms : rules(health)->interval_ms;
+    uv_timer_start(&health->timer, check, (uint64_t)delay_ms, 0);
+}
+
+static void finish_check(struct health *health, bool passed)
+{
+    struct runtime_exec *exec = health->exec;
+    health->exec = NULL;
+    runtime_exec_close(exec);
+    bool counts = !in_start_period(health);
+    if (passed)
+        health->failures = 0;
+    else if (counts)
+        health->failures++;
+    schedule(health);
+    char *reason = buffer_take_text(&health->output);
+    /* The last thing done: it may end in health_free(). */
+    if (passed)
+        container_health_changed(health->container, HEALTH_HEALTHY, "");
+    else if (health->failures >= rules(health)->retries)
+        container_health_changed(health->container, HEALTH_UNHEALTHY, reason ? reason : "");
+    free(reason);
+}
+
+static void on_output(void *context, bool is_error, struct bytes output)
+{
+    (void)is_error;
+    struct health *health = context;
+    size_t room = RUNTIME_HEALTH_OUTPUT_BYTES_MAX - health->output.size;
+    buffer_append(&health->output, output.data, output.size < room ? output.size : room);
+}
+
+static void on_exit_code(void *context, int exit_code)
+{
+    finish_check(context, exit_code == 0);
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+    struct health *health = timer->data;
+    buffer_clear(&health->output);
+    buffer_printf(&health->output, "no answer within %lld ms",
+                  (long long)rules(health)->timeout_ms);
+    finish_check(health, false);
+}
+
+static void check(uv_timer_t *timer)
+{
+    struct health *health = timer->data;
+    struct exec_options options = {.argv = (const char *const *)rules(health)->command.items};
+    struct exec_callbacks callbacks = {
+        .context = health, .on_output = on_output, .on_exit = on_exit_code};
+    buffer_clear(&health->output);
+    int result = runtime_exec(health->runtime, health->container->spec.id, &options, &callbacks,
+                              &health->exec);
+    if (result < 0) {
+        health->exec = NULL;
+        buffer_printf(&health->output, "the check cannot be run: %s", strerror(-result));
+        finish_check(health, false);
+        return;
+    }
+    runtime_exec_end_input(health->exec);
+    uv_timer_start(&health->timer, on_timeout, (uint64_t)rules(health)->timeout_ms, 0);
+}
+
+struct health *health_new(struct container *container)
+{
+    struct health *health = calloc(1, sizeof(*health));
+    if (!health)
+        return NULL;
+    health->container = container;
+    health->runtime = container->runtime;
+    health->started_ms = (int64_t)uv_now(container->runtime->loop);
+    buffer_init(&health->output);
+    uv_timer_init(container->runtime->loop, &health->timer);
+    health->timer.data = health;
+    runtime_hold(container->runtime);
+    schedule(health);
+    uint64_t due_ms = uv_timer_get_due_in(&health->timer);
+    if (due_ms > FIRST_CHECK_MS)
+        uv_timer_start(&health->timer, check, FIRST_CHECK_MS, 0);
+    return health;
+}
+
+static void timer_closed(uv_handle_t *handle)
+{
+    struct health *health = handle->data;
+    struct runtime *runtime = health->runtime;
+    buffer_done(&health->output);
+    free(health);
+    runtime_release(runtime);
+}
+
+void health_free(struct health *health)
+{
+    if (!health)
+        return;
+    runtime_exec_close(health->exec);
+    health->exec = NULL;
+    uv_close((uv_handle_t *)&health->timer, timer_closed);
+}

@@ -1,0 +1,288 @@
+#include "runtime/launch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "runtime/bounds.h"
+#include "runtime/cgroup.h"
+#include "runtime/container_files.h"
+#include "runtime/image_store.h"
+#include "runtime/log_format.h"
+#include "runtime/network.h"
+#include "runtime/oci_spec.h"
+#include "runtime/rootfs.h"
+#include "runtime/tree.h"
+#include "runtime/user.h"
+
+static int64_t wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void cleanup_image(struct image **image)
+{
+    image_free(*image);
+}
+
+static void cleanup_text_list(struct text_list *list)
+{
+    text_list_done(list);
+}
+
+int launch_save_spec(const struct runtime_settings *settings, const struct container_spec *spec)
+{
+    cleanup_buffer struct buffer packed;
+    buffer_init(&packed);
+    struct writer writer;
+    writer_init(&writer, &packed);
+    container_spec_write(&writer, spec);
+    int result = writer_check(&writer);
+    if (result < 0)
+        return result;
+    struct path path = path_data(settings, spec->id, "spec");
+    return file_write_atomic(path.text, 0600, packed.bytes, packed.size);
+}
+
+int launch_save_record(const struct runtime_settings *settings, const char *id,
+                       const struct container_record *record)
+{
+    struct path path = path_data(settings, id, "state");
+    return container_record_save(path.text, record);
+}
+
+static int load_image(const struct runtime_settings *settings, const struct container_spec *spec,
+                      struct image **ret, struct error *error)
+{
+    struct digest digest;
+    int result = digest_parse(spec->image, &digest);
+    if (result < 0)
+        return error_set(error, result, "\"%s\" is not an image's digest", spec->image);
+    return image_store_load(settings->images, &digest, ret, error);
+}
+
+int launch_plan(const struct runtime_settings *settings, const struct container_spec *spec,
+                struct container_plan *ret, struct error *error)
+{
+    __attribute__((cleanup(cleanup_image))) struct image *image = NULL;
+    int result = load_image(settings, spec, &image, error);
+    if (result == 0)
+        result = container_plan_make(spec, &image->config, ret, error);
+    return result < 0 ? error_prefix(error, "container %s", spec->id) : 0;
+}
+
+static int mount_rootfs(const struct runtime_settings *settings, const struct container_spec *spec,
+                        char **ret_path, struct error *error)
+{
+    __attribute__((cleanup(cleanup_image))) struct image *image = NULL;
+    int result = load_image(settings, spec, &image, error);
+    if (result < 0)
+        return result;
+    __attribute__((cleanup(cleanup_text_list))) struct text_list layers = {0};
+    result = image_store_unpack(settings->images, image, &layers, error);
+    if (result < 0)
+        return result;
+    struct path directory = path_data(settings, spec->id, NULL);
+    return rootfs_mount(directory.text, &layers, ret_path, error);
+}
+
+/* Writes the OCI bundle: the configuration and the files that it mounts. */
+static int write_bundle(const struct runtime_settings *settings, const struct container_spec *spec,
+                        const struct container_record *record, const struct container_plan *plan,
+                        const char *rootfs, struct error *error)
+{
+    struct user user;
+    int result = user_resolve(rootfs, plan->user, &user, error);
+    if (result < 0)
+        return result;
+    struct path bundle = path_run(settings, spec->id, NULL);
+    struct path netns = path_netns(settings, spec->id);
+    char cgroup[PATH_BYTES], volumes[PATH_BYTES];
+    path_format(cgroup, sizeof(cgroup), "/%s/%s", settings->instance, spec->id);
+    path_format(volumes, sizeof(volumes), "%s/volumes", settings->data_dir);
+    const char *init_path = NULL;
+    struct oci_input input = {
+        .spec = spec,
+        .plan = plan,
+        .user = &user,
+        .hostname = spec->hostname ? spec->hostname : spec->id,
+        .rootfs = rootfs,
+        .netns_path = netns.text,
+        .cgroup_path = cgroup,
+        .files_dir = bundle.text,
+        .volumes_dir = volumes,
+    };
+    result = container_files_write(&input, record->ip, settings->network.gateway, error);
+    if (result == 0 && spec->init)
+        result = container_files_find_init(&init_path, error);
+    if (result < 0)
+        return result;
+    input.init_path = init_path;
+    cleanup_free char *config = NULL;
+    result = oci_spec_write(&input, &config, error);
+    if (result < 0)
+        return result;
+    struct path path = path_run(settings, spec->id, "config.json");
+    result = file_write(path.text, 0600, config, strlen(config));
+    return result < 0 ? error_set_errno(error, result, "cannot write %s", path.text) : 0;
+}
+
+static int prepare(const struct runtime_settings *settings, const struct container_spec *spec,
+                   const struct container_record *record, const struct container_plan *plan,
+                   struct error *error)
+{
+    struct path bundle = path_run(settings, spec->id, NULL);
+    struct path netns = path_netns(settings, spec->id);
+    int result = file_make_directories(bundle.text, 0700);
+    if (result < 0)
+        return error_set_errno(error, result, "cannot make %s", bundle.text);
+    result = network_attach(&settings->network, netns.text, record->ip, error);
+    if (result < 0)
+        return result;
+    cleanup_free char *rootfs = NULL;
+    result = mount_rootfs(settings, spec, &rootfs, error);
+    if (result < 0)
+        return result;
+    return write_bundle(settings, spec, record, plan, rootfs, error);
+}
+
+static int start(const struct runtime_settings *settings, const struct container_spec *spec,
+                 struct container_record *record, struct error *error)
+{
+    uint64_t log_bytes_max = spec->log_bytes_max ? spec->log_bytes_max : RUNTIME_LOG_BYTES_DEFAULT;
+    pid_t pid;
+    int result = conmon_create(settings, spec->id, spec->name ? spec->name : spec->id,
+                               log_bytes_max, &pid, error);
+    struct process process;
+    if (result == 0) {
+        result = process_identify(pid, &process);
+        if (result < 0)
+            error_set_errno(error, result, "container %s: its first process", spec->id);
+    }
+    if (result == 0)
+        result = conmon_start(settings, spec->id, error);
+    if (result < 0)
+        return result;
+    record->process = process;
+    record->started_wall_ms = wall_ms();
+    record->error[0] = '\0';
+    return 0;
+}
+
+int launch_start(const struct runtime_settings *settings, const struct container_spec *spec,
+                 struct container_record *record, struct error *error)
+{
+    int result = start(settings, spec, record, error);
+    if (result == 0) {
+        result = launch_save_record(settings, spec->id, record);
+        if (result < 0)
+            error_set_errno(error, result, "container %s: cannot save its state", spec->id);
+    }
+    if (result < 0) {
+        conmon_delete(settings, spec->id, NULL);
+        record->process = (struct process){0};
+    }
+    return result;
+}
+
+int launch_prepare(const struct runtime_settings *settings, const struct container_spec *spec,
+                   const struct container_record *record, struct container_plan *ret_plan,
+                   struct error *error)
+{
+    struct path directory = path_data(settings, spec->id, NULL);
+    int result = file_make_directories(directory.text, 0700);
+    if (result == 0)
+        result = launch_save_spec(settings, spec);
+    if (result == 0)
+        result = launch_save_record(settings, spec->id, record);
+    if (result < 0)
+        return error_set_errno(error, result, "container %s: cannot save its spec", spec->id);
+    result = conmon_delete(settings, spec->id, error);
+    if (result < 0)
+        return result;
+    struct container_plan plan = {0};
+    result = launch_plan(settings, spec, &plan, error);
+    if (result < 0)
+        return result;
+    result = prepare(settings, spec, record, &plan, error);
+    if (result < 0) {
+        container_plan_done(&plan);
+        return error_prefix(error, "container %s", spec->id);
+    }
+    *ret_plan = plan;
+    return 0;
+}
+
+static void describe_exit(const struct runtime_settings *settings, const char *id,
+                          struct container_record *record)
+{
+    char *text = record->error;
+    size_t capacity = sizeof(record->error);
+    text[0] = '\0';
+    if (record->exit_code == 0 && !record->oom_killed)
+        return;
+    if (record->oom_killed)
+        snprintf(text, capacity, "killed for using more memory than its limit");
+    else if (record->exit_code < 0)
+        snprintf(text, capacity, "ended while its monitor was gone; exit code unknown");
+    else if (record->exit_code > 128 && sigabbrev_np(record->exit_code - 128))
+        snprintf(text, capacity, "exit code %d (SIG%s)", record->exit_code,
+                 sigabbrev_np(record->exit_code - 128));
+    else
+        snprintf(text, capacity, "exit code %d", record->exit_code);
+    struct path log = path_log(settings, id);
+    char lines[STATE_ERROR_BYTES / 2];
+    if (log_tail_text(log.text, RUNTIME_ERROR_LOG_LINES, record->started_wall_ms, lines,
+                      sizeof(lines)) > 0) {
+        size_t length = strlen(text);
+        snprintf(text + length, capacity - length, "; last log lines: %s", lines);
+    }
+}
+
+void launch_collect(const struct runtime_settings *settings, const char *id,
+                    struct container_record *record)
+{
+    struct conmon_exit ended;
+    conmon_read_exit(settings, id, &ended);
+    record->exit_code = ended.code;
+    record->oom_killed = ended.oom_killed;
+    record->finished_wall_ms = wall_ms();
+    record->process = (struct process){0};
+    describe_exit(settings, id, record);
+    struct error error;
+    if (conmon_delete(settings, id, &error) < 0)
+        log_warning("%s", error.message);
+    int result = launch_save_record(settings, id, record);
+    if (result < 0)
+        log_error("container %s: cannot save its state: %s", id, strerror(-result));
+}
+
+int launch_remove(const struct runtime_settings *settings, const char *id, uint32_t ip,
+                  struct error *error)
+{
+    int result = conmon_delete(settings, id, error);
+    struct path netns = path_netns(settings, id);
+    int one = network_detach(&settings->network, netns.text, ip);
+    if (one < 0)
+        result = error_set_errno(error, one, "container %s: cannot remove its network", id);
+    struct path directory = path_data(settings, id, NULL);
+    one = rootfs_remove(directory.text, error);
+    if (one == 0) {
+        one = tree_remove_path(directory.text);
+        if (one < 0)
+            error_set_errno(error, one, "container %s: cannot remove %s", id, directory.text);
+    }
+    if (one < 0)
+        result = one;
+    cgroup_remove(settings->instance, NULL); /* fails, rightly, while other containers are there */
+    return result;
+}

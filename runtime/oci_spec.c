@@ -1,0 +1,279 @@
+#include "runtime/oci_spec.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/cleanup.h"
+#include "runtime/capability.h"
+#include "runtime/cgroup.h"
+#include "runtime/file.h"
+#include "runtime/seccomp.h"
+
+enum {
+    NOFILE_SOFT =
+        65536, /* enough for servers; programs that close all they might have stay quick */
+};
+
+static const char init_target[] = "/dev/init";
+
+/* Files that tell about or change the machine rather than the container. */
+static const char *const masked_paths[] = {
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/dev/block",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+    "/sys/devices/virtual/powercap",
+};
+
+static const char *const readonly_paths[] = {
+    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+};
+
+/* jansson's functions take ownership and pass NULL on as a failure, so that only the last result of
+ * a chain needs a look. */
+static json_t *texts(const char *const *items, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(items[i]));
+    if (json_array_size(list) == count)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *text_list_json(const struct text_list *list)
+{
+    return texts((const char *const *)list->items, list->count);
+}
+
+static int add_mount(json_t *mounts, const char *target, const char *type, const char *source,
+                     const char *options)
+{
+    json_t *list = json_array();
+    cleanup_free char *copy = strdup(options);
+    if (!copy)
+        return -1;
+    char *at = copy;
+    for (char *option; (option = strsep(&at, ",")) != NULL;)
+        json_array_append_new(list, json_string(option));
+    return json_array_append_new(mounts,
+                                 json_pack("{s:s, s:s, s:s, s:o}", "destination", target, "type",
+                                           type, "source", source, "options", list));
+}
+
+static int add_system_mounts(json_t *mounts)
+{
+    static const struct {
+        const char *target, *type, *source, *options;
+    } system[] = {
+        {"/proc", "proc", "proc", "nosuid,noexec,nodev"},
+        {"/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"},
+        {"/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"},
+        {"/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=65536k"},
+        {"/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"},
+        {"/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"},
+        {"/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro"},
+    };
+    int result = 0;
+    for (size_t i = 0; i < array_count(system); i++)
+        result |= add_mount(mounts, system[i].target, system[i].type, system[i].source,
+                            system[i].options);
+    return result;
+}
+
+static int add_network_files(json_t *mounts, const struct oci_input *input)
+{
+    static const char *const names[] = {"resolv.conf", "hosts", "hostname"};
+    int result = 0;
+    for (size_t i = 0; i < array_count(names); i++) {
+        char source[PATH_BYTES], target[PATH_BYTES];
+        path_format(source, sizeof(source), "%s/%s", input->files_dir, names[i]);
+        path_format(target, sizeof(target), "/etc/%s", names[i]);
+        result |= add_mount(mounts, target, "bind", source, "bind,nosuid,nodev,noexec,private");
+    }
+    return result;
+}
+
+void oci_file_mount_path(const char *files_dir, size_t index, char *ret, size_t capacity)
+{
+    path_format(ret, capacity, "%s/file-%zu", files_dir, index);
+}
+
+static int add_tmpfs(json_t *mounts, const struct container_mount *mount)
+{
+    char options[128], size[48] = "";
+    if (mount->size_bytes > 0)
+        snprintf(size, sizeof(size), ",size=%" PRIu64, mount->size_bytes);
+    snprintf(options, sizeof(options), "nosuid,nodev,noexec,mode=%o%s%s",
+             mount->mode ? mount->mode : 01777, size, mount->read_only ? ",ro" : "");
+    return add_mount(mounts, mount->target, "tmpfs", "tmpfs", options);
+}
+
+static int add_spec_mounts(json_t *mounts, const struct oci_input *input)
+{
+    int result = 0;
+    for (size_t i = 0; i < input->spec->mount_count && result == 0; i++) {
+        const struct container_mount *mount = &input->spec->mounts[i];
+        const char *options = mount->read_only ? "rbind,rprivate,ro" : "rbind,rprivate,rw";
+        char source[PATH_BYTES];
+        switch (mount->type) {
+        case MOUNT_BIND:
+            result = add_mount(mounts, mount->target, "bind", mount->source, options);
+            break;
+        case MOUNT_VOLUME:
+            path_format(source, sizeof(source), "%s/%s", input->volumes_dir, mount->source);
+            result = add_mount(mounts, mount->target, "bind", source, options);
+            break;
+        case MOUNT_TMPFS:
+            result = add_tmpfs(mounts, mount);
+            break;
+        case MOUNT_FILE:
+            oci_file_mount_path(input->files_dir, i, source, sizeof(source));
+            result =
+                add_mount(mounts, mount->target, "bind", source, "bind,private,ro,nosuid,nodev");
+            break;
+        }
+    }
+    return result;
+}
+
+static json_t *mounts_json(const struct oci_input *input)
+{
+    json_t *mounts = json_array();
+    int result = add_system_mounts(mounts);
+    result |= add_network_files(mounts, input);
+    result |= add_spec_mounts(mounts, input);
+    if (input->init_path)
+        result |= add_mount(mounts, init_target, "bind", input->init_path,
+                            "bind,private,ro,nosuid,nodev");
+    if (result == 0)
+        return mounts;
+    json_decref(mounts);
+    return NULL;
+}
+
+/* An unprivileged user keeps only what the spec added for it: execve() takes all else away, and
+ * ambient capabilities are the one way to keep some. */
+static json_t *capabilities_json(const struct oci_input *input, uint64_t set)
+{
+    uint64_t ambient = 0;
+    if (input->user->uid != 0)
+        for (size_t i = 0; i < input->spec->capability_add.count; i++) {
+            int number;
+            if (capability_parse(input->spec->capability_add.items[i], &number) == 0)
+                ambient |= set & (UINT64_C(1) << number);
+        }
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "bounding", capability_json(set), "effective",
+                     capability_json(set), "permitted", capability_json(set), "inheritable",
+                     capability_json(ambient), "ambient", capability_json(ambient));
+}
+
+static json_t *environment_json(const struct oci_input *input)
+{
+    json_t *list = text_list_json(&input->plan->environment);
+    if (!environment_has(&input->plan->environment, "HOME"))
+        json_array_append_new(list, json_sprintf("HOME=%s", input->user->home));
+    if (!environment_has(&input->plan->environment, "HOSTNAME"))
+        json_array_append_new(list, json_sprintf("HOSTNAME=%s", input->hostname));
+    return list;
+}
+
+static json_t *argv_json(const struct oci_input *input)
+{
+    json_t *list = text_list_json(&input->plan->argv);
+    if (!input->init_path)
+        return list;
+    json_array_insert_new(list, 0, json_string(init_target));
+    json_array_insert_new(list, 1, json_string("--"));
+    return list;
+}
+
+static json_t *rlimits_json(void)
+{
+    uint64_t hard = RUNTIME_NOFILE_MAX, kernel;
+    if (file_read_u64("/proc/sys/fs/nr_open", &kernel) == 0 && kernel < hard)
+        hard = kernel;
+    return json_pack("[{s:s, s:I, s:I}]", "type", "RLIMIT_NOFILE", "hard", (json_int_t)hard, "soft",
+                     (json_int_t)(hard < NOFILE_SOFT ? hard : NOFILE_SOFT));
+}
+
+static json_t *process_json(const struct oci_input *input, uint64_t capabilities)
+{
+    json_t *groups = json_array();
+    for (size_t i = 0; i < input->user->group_count; i++)
+        json_array_append_new(groups, json_integer(input->user->groups[i]));
+    return json_pack(
+        "{s:b, s:{s:I, s:I, s:o}, s:o, s:o, s:s, s:o, s:o, s:b}", "terminal", 0, "user", "uid",
+        (json_int_t)input->user->uid, "gid", (json_int_t)input->user->gid, "additionalGids", groups,
+        "args", argv_json(input), "env", environment_json(input), "cwd", input->plan->working_dir,
+        "capabilities", capabilities_json(input, capabilities), "rlimits", rlimits_json(),
+        "noNewPrivileges", !input->spec->privileged_escalation);
+}
+
+static json_t *resources_json(const struct container_spec *spec)
+{
+    json_t *resources =
+        json_pack("{s:[{s:b, s:s}], s:{s:I}}", "devices", "allow", 0, "access", "rwm", "pids",
+                  "limit", (json_int_t)(spec->pids_max ? spec->pids_max : RUNTIME_PIDS_DEFAULT));
+    if (spec->memory_bytes > 0) {
+        json_t *memory = json_pack("{s:I}", "limit", (json_int_t)spec->memory_bytes);
+        /* No swap on top: a container that needs more shall fail where it can be seen. */
+        if (cgroup_has_swap_limit())
+            json_object_set_new(memory, "swap", json_integer((json_int_t)spec->memory_bytes));
+        json_object_set_new(resources, "memory", memory);
+    }
+    if (spec->cpu_millicores > 0)
+        json_object_set_new(resources, "cpu",
+                            json_pack("{s:I, s:I}", "quota",
+                                      (json_int_t)cgroup_cpu_quota_usec(spec->cpu_millicores),
+                                      "period", (json_int_t)CGROUP_CPU_PERIOD_USEC));
+    return resources;
+}
+
+static json_t *linux_json(const struct oci_input *input, uint64_t capabilities)
+{
+    json_t *namespaces = json_pack("[{s:s}, {s:s}, {s:s}, {s:s}, {s:s}, {s:s, s:s}]", "type", "pid",
+                                   "type", "ipc", "type", "uts", "type", "mount", "type", "cgroup",
+                                   "type", "network", "path", input->netns_path);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "cgroupsPath", input->cgroup_path,
+                     "namespaces", namespaces, "resources", resources_json(input->spec), "seccomp",
+                     seccomp_profile(capabilities), "maskedPaths",
+                     texts(masked_paths, array_count(masked_paths)), "readonlyPaths",
+                     texts(readonly_paths, array_count(readonly_paths)));
+}
+
+int oci_spec_write(const struct oci_input *input, char **ret, struct error *error)
+{
+    uint64_t capabilities;
+    int result = capability_resolve(&input->spec->capability_add, &input->spec->capability_drop,
+                                    &capabilities, error);
+    if (result < 0)
+        return result;
+    /* json_pack fails as a whole, and frees what it was given, if any part is NULL or not UTF-8. */
+    json_t *document =
+        json_pack("{s:s, s:o, s:{s:s, s:b}, s:s, s:o, s:o}", "ociVersion", "1.0.2", "process",
+                  process_json(input, capabilities), "root", "path", input->rootfs, "readonly",
+                  (int)input->spec->read_only, "hostname", input->hostname, "mounts",
+                  mounts_json(input), "linux", linux_json(input, capabilities));
+    char *text = document ? json_dumps(document, JSON_INDENT(1)) : NULL;
+    json_decref(document);
+    if (!text)
+        return error_set(error, -EINVAL,
+                         "cannot write config.json: text that is not UTF-8, or out of memory");
+    *ret = text;
+    return 0;
+}

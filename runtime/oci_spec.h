@@ -1,0 +1,33 @@
+/* The OCI runtime's config.json for one container.
+ *
+ * Defaults are Podman's: few capabilities, no new privileges, a seccomp allowlist, masked and
+ * read-only paths in /proc and /sys, no devices but the harmless ones, and namespaces of its own
+ * for all but users.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "runtime/container_spec.h"
+#include "runtime/plan.h"
+#include "runtime/user.h"
+
+struct oci_input {
+    const struct container_spec *spec;
+    const struct container_plan *plan;
+    const struct user *user;
+    const char *hostname;
+    const char *rootfs; /* where it is mounted */
+    const char *netns_path;
+    const char *cgroup_path; /* "/PARENT/ID" */
+    const char *files_dir;   /* has "resolv.conf", "hosts", "hostname", and file mounts by number */
+    const char *volumes_dir;
+    const char *init_path; /* of an init on this machine; NULL unless the spec wants one */
+};
+
+/* Writes the document; the caller frees `*ret`. -EINVAL for unknown capabilities, -ENOMEM. */
+int oci_spec_write(const struct oci_input *input, char **ret, struct error *error);
+
+/* Prints the path of the file that backs the mount with that index, for MOUNT_FILE. */
+void oci_file_mount_path(const char *files_dir, size_t index, char *ret, size_t capacity);

@@ -1,0 +1,53 @@
+/* Processes, told apart even when the kernel uses a number again; and short-lived children that a
+ * worker thread waits for.
+ *
+ * A pid alone may name a stranger after a restart of the daemon or the machine. With the boot's id
+ * and the time (in clock ticks since boot) at which the process started, it is certain.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+enum {
+    BOOT_ID_BYTES = 37, /* text with the NUL */
+};
+
+struct process {
+    pid_t pid; /* 0: none */
+    uint64_t start_ticks;
+    char boot_id[BOOT_ID_BYTES];
+};
+
+/* Learns what tells the living process `pid` from later ones. -ESRCH if there is none. */
+int process_identify(pid_t pid, struct process *ret);
+
+/* True if that very process exists and is not a zombie. */
+bool process_alive(const struct process *process);
+
+/* Opens a descriptor that gets readable when that very process ends. -ESRCH if it is gone already.
+ */
+int process_open(const struct process *process, int *ret_pidfd);
+
+/* Sends a signal to that very process; -ESRCH if it is gone. */
+int process_signal(const struct process *process, int signal);
+
+/* Runs `argv` (looked up in PATH) and waits at most `timeout_ms`, then kills it (-ETIMEDOUT). Its
+ * standard output and error are appended to `output` (may be NULL), up to PROCESS_OUTPUT_BYTES_MAX.
+ * Returns its exit code, 128 + signal, or a negative errno. Blocks: for worker threads. */
+int process_run(const char *const *argv, int timeout_ms, struct buffer *output);
+
+/* As process_run, with `fd` passed on under a number that the variable `name` tells, and without
+ * its output. */
+int process_run_with(const char *const *argv, const char *name, int fd, int timeout_ms);
+
+enum {
+    PROCESS_OUTPUT_BYTES_MAX = 16 * 1024,
+};
+
+/* The environment that children get: a PATH, and nothing of the daemon's own secrets. */
+extern const char *const process_environment[];

@@ -1,0 +1,52 @@
+/* What all parts of the runtime are told once, and where they keep things:
+ *
+ *     DATA/containers/ID/spec, state    what it is, and how it is (state.h)
+ *     DATA/containers/ID/rootfs, …      its root file system (rootfs.h)
+ *     DATA/containers/ID/log            written by conmon
+ *     DATA/volumes/NAME
+ *     RUN/containers/ID/config.json, …  the OCI bundle, files to mount, conmon's files
+ *     RUN/netns/ID                      its network namespace
+ *     RUN/exits/ID                      its exit code, written by conmon
+ *     RUN/oci/ID                        the OCI runtime's own
+ *
+ * RUN is emptied by a reboot, as are the things that it tells about. Read only once made, so worker
+ * threads share it.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "runtime/file.h"
+#include "runtime/firewall.h"
+
+struct image_store;
+struct runtime_config;
+
+struct runtime_settings {
+    char *data_dir;
+    char *run_dir;
+    char *instance; /* the parent of the containers' control groups */
+    char *bridge;
+    char *oci_runtime; /* an absolute path */
+    char *conmon;      /* an absolute path */
+    struct firewall_config network;
+    struct image_store *images; /* borrowed */
+};
+
+/* Checks the configuration and copies it: -EINVAL, -ENOENT for a program that is not installed. */
+int settings_init(struct runtime_settings *settings, const struct runtime_config *config,
+                  struct error *error);
+void settings_done(struct runtime_settings *settings);
+
+/* Makes the directories above. */
+int settings_make_directories(const struct runtime_settings *settings, struct error *error);
+
+struct path {
+    char text[PATH_BYTES];
+};
+
+struct path path_data(const struct runtime_settings *settings, const char *id, const char *file);
+struct path path_run(const struct runtime_settings *settings, const char *id, const char *file);
+struct path path_netns(const struct runtime_settings *settings, const char *id);
+struct path path_exit(const struct runtime_settings *settings, const char *id);
+struct path path_oci(const struct runtime_settings *settings, const char *id);
+struct path path_log(const struct runtime_settings *settings, const char *id);
