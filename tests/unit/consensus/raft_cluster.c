@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "failing_memory.h"
 
 #define insist(condition, ...)                                                                     \
     do {                                                                                           \
@@ -382,13 +383,43 @@ static void follow_output(struct cluster *c, int node, const struct raft_output 
     check_lease(c);
 }
 
+static void check_unchanged(struct cluster *c, int node, const struct raft_status *before)
+{
+    struct raft_status now = cluster_status(c, node);
+    insist(now.role == before->role && now.term == before->term && now.commit == before->commit &&
+               now.applied == before->applied && now.last_index == before->last_index &&
+               now.log_bytes == before->log_bytes && id_equal(&now.vote, &before->vote) &&
+               id_equal(&now.leader, &before->leader),
+           "a step that failed changed something");
+}
+
+/* As raft_step, with the first allocation failing, then the second, until none is left that
+ * matters. Those for messages do not: they are lost. */
+static int step_without_memory(struct cluster *c, int node, const struct raft_input *input,
+                               struct raft_output *output)
+{
+    struct raft_status before = cluster_status(c, node);
+    for (int64_t count = 0;; count++) {
+        memory_fail_after(count);
+        int rc = raft_step(c->nodes[node].raft, input, output);
+        memory_fail_after(-1);
+        if (rc != -ENOMEM)
+            return rc;
+        check_unchanged(c, node, &before);
+    }
+}
+
 int cluster_give(struct cluster *c, int node, struct raft_input input)
 {
     struct raft_output output;
+    int rc;
     if (!c->nodes[node].raft)
         return -EHOSTDOWN;
     input.now_ms = c->now_ms;
-    int rc = raft_step(c->nodes[node].raft, &input, &output);
+    if (c->options.failing_memory && random_chance(&c->random, 1, 4))
+        rc = step_without_memory(c, node, &input, &output);
+    else
+        rc = raft_step(c->nodes[node].raft, &input, &output);
     if (rc == 0)
         follow_output(c, node, &output);
     return rc;

@@ -33,6 +33,7 @@ struct cluster_options {
     int64_t delay_max_ms; /* of one message, so that they overtake each other */
     int64_t write_max_ms; /* of one write to the disk; 0: at once */
     bool etcd_leader;     /* a leader that was removed stays, as etcd has it by default */
+    bool failing_memory;  /* now and then each allocation of a step fails in turn */
 };
 
 /* What was asked of the disk, in order; `sequence` 0 needs no answer. */

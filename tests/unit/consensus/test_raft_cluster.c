@@ -270,6 +270,21 @@ static void test_chaos_of_members(void **state)
         });
 }
 
+/* Breaks if a step that finds no memory has done half of its work, or loses some for good. */
+static void test_chaos_without_memory(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++)
+        run_chaos(&(struct cluster_options){
+            .seed = seed,
+            .voters = 3,
+            .spares = 2,
+            .delay_max_ms = 20,
+            .write_max_ms = 10,
+            .failing_memory = true,
+        });
+}
+
 /* Breaks if anything depends on addresses, on uninitialised memory or on the order of a table. */
 static void test_same_seed_same_run(void **state)
 {
@@ -294,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_reads),
         cmocka_unit_test(test_chaos),
         cmocka_unit_test(test_chaos_of_members),
+        cmocka_unit_test(test_chaos_without_memory),
         cmocka_unit_test(test_same_seed_same_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

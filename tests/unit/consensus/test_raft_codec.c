@@ -1,0 +1,108 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "consensus/raft_message.h"
+
+static const struct raft_entry entries[] = {
+    {.index = 8, .term = 3, .type = RAFT_ENTRY_COMMAND, .data = {(const uint8_t *)"one", 3}},
+    {.index = 9, .term = 4, .type = RAFT_ENTRY_EMPTY},
+    {.index = 10, .term = 4, .type = RAFT_ENTRY_CONFIGURATION, .data = {(const uint8_t *)"", 0}},
+};
+
+static const struct raft_snapshot snapshot = {
+    .index = 12,
+    .term = 4,
+    .configuration = {.members = {{{{1}}, RAFT_VOTER}, {{{2}}, RAFT_LEARNER}}, .count = 2},
+    .data = {(const uint8_t *)"state", 5},
+};
+
+/* Breaks if a message does not arrive as it was sent, or any part of it is taken for the whole. */
+static void check(struct raft_message message)
+{
+    cleanup_buffer struct buffer buffer, again;
+    struct raft_message back;
+    buffer_init(&buffer);
+    buffer_init(&again);
+    assert_int_equal(raft_message_encode(&message, &buffer), 0);
+    assert_int_equal(raft_message_decode(buffer_view(&buffer), &back), 0);
+    assert_int_equal(back.type, message.type);
+    assert_int_equal(back.entry_count, message.entry_count);
+    for (size_t i = 0; i < back.entry_count; i++)
+        assert_int_equal(back.entries[i].index, message.entries[i].index);
+    assert_int_equal(raft_message_encode(&back, &again), 0);
+    assert_true(bytes_equal(buffer_view(&buffer), buffer_view(&again)));
+    raft_message_done(&back);
+    for (size_t size = 0; size < buffer.size; size++)
+        assert_int_equal(raft_message_decode((struct bytes){buffer.bytes, size}, &back), -EBADMSG);
+    assert_int_equal(buffer_append(&buffer, "", 1), 0);
+    assert_int_equal(raft_message_decode(buffer_view(&buffer), &back), -EBADMSG);
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    for (int type = 0; type < RAFT_MESSAGE_TYPES; type++) {
+        struct raft_message message = {
+            .type = (enum raft_message_type)type,
+            .reject = type % 2 == 0,
+            .transfer = type % 3 == 0,
+            .term = 5,
+            .index = 7,
+            .log_term = 3,
+            .commit = UINT64_MAX,
+            .hint_index = 6,
+            .round = 77,
+            .sent_ms = -1,
+        };
+        if (type == RAFT_APPEND) {
+            message.entries = entries;
+            message.entry_count = array_count(entries);
+        }
+        if (type == RAFT_SNAPSHOT)
+            message.snapshot = &snapshot;
+        check(message);
+        assert_string_not_equal(raft_message_type_name(message.type), "unknown");
+    }
+    assert_string_equal(raft_message_type_name(RAFT_MESSAGE_TYPES), "unknown");
+    raft_message_done(NULL);
+}
+
+/* Breaks if entries or a snapshot come where no peer puts them, or too many. */
+static void test_refused(void **state)
+{
+    (void)state;
+    struct raft_message back;
+    struct raft_entry *many = calloc(RAFT_MESSAGE_ENTRIES_MAX + 1, sizeof(*many));
+    assert_non_null(many);
+    const struct raft_message refused[] = {
+        {.type = RAFT_MESSAGE_TYPES},
+        {.type = RAFT_VOTE, .entries = entries, .entry_count = 1},
+        {.type = RAFT_APPEND, .entries = many, .entry_count = RAFT_MESSAGE_ENTRIES_MAX + 1},
+        {.type = RAFT_APPEND, .snapshot = &snapshot},
+        {.type = RAFT_SNAPSHOT},
+    };
+    for (size_t i = 0; i < array_count(refused); i++) {
+        cleanup_buffer struct buffer buffer;
+        buffer_init(&buffer);
+        assert_int_equal(raft_message_encode(&refused[i], &buffer), 0);
+        assert_int_equal(raft_message_decode(buffer_view(&buffer), &back), -EBADMSG);
+    }
+    free(many);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
