@@ -127,13 +127,13 @@ static int take_integer(struct reader *reader, uint64_t *ret, bool *ret_negative
     if (tag < 0xcc || tag > 0xd3)
         return reader_refuse(reader);
     bool is_signed = tag >= 0xd0;
-    size_t width = (size_t)1 << (tag & 3); /* of cc-cf and of d0-d3 alike */
+    size_t bits = (size_t)8 << (tag & 3); /* of cc-cf and of d0-d3 alike */
     uint64_t value;
-    if (take_length(reader, width, &value) < 0)
+    if (take_length(reader, bits / 8, &value) < 0)
         return -EBADMSG;
-    bool negative = is_signed && value >> (width * 8 - 1) != 0;
-    if (negative && width < 8)
-        value |= UINT64_MAX << (width * 8);
+    bool negative = is_signed && value >> (bits - 1) != 0;
+    if (negative && bits < 64)
+        value |= UINT64_MAX << bits;
     *ret = value;
     *ret_negative = negative;
     return 0;
