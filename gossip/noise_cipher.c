@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
+#include <string.h>
 
 _Static_assert(NOISE_KEY_BYTES == crypto_aead_chacha20poly1305_ietf_KEYBYTES, "one key size");
 _Static_assert(NOISE_TAG_BYTES == crypto_aead_chacha20poly1305_ietf_ABYTES, "one tag size");
@@ -40,6 +41,17 @@ int noise_open(const struct noise_cipher *cipher, uint64_t nonce, struct bytes a
                                                        associated.data, associated.size, encoded,
                                                        cipher->key);
     return rc < 0 ? -EBADMSG : 0;
+}
+
+void noise_rekey(struct noise_cipher *cipher)
+{
+    static const uint8_t zeros[NOISE_KEY_BYTES];
+    uint8_t encoded[NONCE_BYTES], sealed[NOISE_KEY_BYTES + NOISE_TAG_BYTES];
+    nonce_encode(UINT64_MAX, encoded);
+    crypto_aead_chacha20poly1305_ietf_encrypt(sealed, NULL, zeros, sizeof(zeros), NULL, 0, NULL,
+                                              encoded, cipher->key);
+    memcpy(cipher->key, sealed, sizeof(cipher->key));
+    sodium_memzero(sealed, sizeof(sealed));
 }
 
 void noise_cipher_done(struct noise_cipher *cipher)

@@ -25,5 +25,9 @@ void noise_seal(const struct noise_cipher *cipher, uint64_t nonce, struct bytes 
 int noise_open(const struct noise_cipher *cipher, uint64_t nonce, struct bytes associated,
                struct bytes sealed, uint8_t *ret);
 
+/* Replaces the key by one derived from it (Noise section 4.2, REKEY), so that a key found out later
+ * opens nothing that came before. Both sides do so at the same count. */
+void noise_rekey(struct noise_cipher *cipher);
+
 /* Wipes the key. */
 void noise_cipher_done(struct noise_cipher *cipher);

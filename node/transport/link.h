@@ -38,7 +38,7 @@ enum link_refusal {
     LINK_REFUSED_ROLE = 7,        /* an operator's key where a peer's is needed */
     LINK_REFUSED_REVOKED = 8,
     LINK_REFUSED_UNKNOWN = 9, /* never admitted, as far as this peer knows */
-    LINK_REFUSED_BUSY = 10,
+    LINK_REFUSED_SELF = 10,   /* the dialer has dialed itself */
 };
 
 /* In words that end a sentence: "link to db1 refused: …". */
@@ -65,7 +65,7 @@ struct link_config {
     struct fault *fault;                   /* NULL: none */
     void *context;
     /* The chain is verified and `remote` owns the key; may it link now (known, not revoked)? NULL
-     * accepts. */
+     * accepts. Not asked by a newcomer that dials with a token: it knows nothing yet. */
     enum link_refusal (*admit)(void *context, const struct id *remote,
                                const struct certificate_chain *chain);
     /* Finds a token's pre-shared key: 0 or -ENOENT. NULL: no tokens are taken. */
@@ -96,15 +96,17 @@ int link_dial_token(const struct link_config *config, const struct address *addr
                     const uint8_t secret[TOKEN_SECRET_BYTES], const struct link_handler *handler,
                     void *context, struct link **ret);
 
-/* Accepts the connection that waits on `server` (a listening uv_tcp_t). With `refusal` other than
- * LINK_ACCEPTED the dialer is told so and nothing else is done. */
-int link_accept(const struct link_config *config, uv_stream_t *server, enum link_refusal refusal,
+/* Accepts the connection that waits on `server` (a listening uv_tcp_t). */
+int link_accept(const struct link_config *config, uv_stream_t *server,
                 const struct link_handler *handler, void *context, struct link **ret);
 
 /* Ends the link: streams close with `reason` at once (-EPIPE for 0), and on_close comes later, from
  * the loop. What was sealed already is still sent, within LINK_LINGER_MS. Calling it again does
  * nothing. */
 void link_close(struct link *link, int reason);
+
+/* As link_close, but what was not sent yet is thrown away. */
+void link_abort(struct link *link, int reason);
 
 /* Borrowed for the link's life. */
 struct mux *link_mux(struct link *link);

@@ -94,6 +94,9 @@ void mux_goodbye(struct mux *mux);
 /* True while new streams can be opened: not failed, and no goodbye from either side. */
 bool mux_is_usable(const struct mux *mux);
 
+/* True if it is usable and fewer than MUX_STREAMS_MAX streams of this side are open. */
+bool mux_has_room(const struct mux *mux);
+
 /* True once the other side has said goodbye and the last stream is over: time to close. (Whoever
  * says goodbye waits to be closed, since a stream may be on its way to it.) */
 bool mux_is_finished(const struct mux *mux);
@@ -101,8 +104,8 @@ bool mux_is_finished(const struct mux *mux);
 /* Streams open in both directions. */
 size_t mux_stream_count(const struct mux *mux);
 
-/* Accepts an incoming stream inside on_open, or gives a stream to another handler later. `handler`
- * is borrowed for the stream's life: usually a static const. */
+/* Accepts an incoming stream inside on_open, or gives a stream to another handler later (NULL:
+ * nobody listens any more). `handler` is borrowed for the stream's life: usually a static const. */
 void stream_accept(struct mux_stream *stream, const struct stream_handler *handler, void *context);
 
 /* Queues all of `data` (copied) or nothing. -EAGAIN: the queue has no room, on_drained will come;

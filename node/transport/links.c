@@ -1,0 +1,464 @@
+#include "node/transport/links.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "node/transport/links_private.h"
+#include "node/transport/socket.h"
+
+enum {
+    TICK_MS = 1000,
+};
+
+int64_t links_now(const struct links *links)
+{
+    return (int64_t)uv_now(links->config.link.loop);
+}
+
+/* --- Peers --- */
+
+static int compare_peer(const void *item, const void *key)
+{
+    return id_compare(&((const struct peer *)item)->id, key);
+}
+
+static const void *id_of_peer(const void *item)
+{
+    return &((const struct peer *)item)->id;
+}
+
+struct peer *links_find_peer(const struct links *links, const struct id *id)
+{
+    return table_find(&links->peers, id);
+}
+
+static int peer_get(struct links *links, const struct id *id, struct peer **ret)
+{
+    struct peer *peer = links_find_peer(links, id);
+    if (!peer) {
+        if (links->peers.count >= LINKS_PEERS_MAX)
+            return -ENOSPC;
+        peer = calloc(1, sizeof(*peer));
+        if (!peer)
+            return -ENOMEM;
+        peer->links = links;
+        peer->id = *id;
+        outbox_init(&peer->outbox);
+        if (table_insert(&links->peers, peer) < 0) {
+            free(peer);
+            return -ENOMEM;
+        }
+    }
+    *ret = peer;
+    return 0;
+}
+
+static void peer_free(struct peer *peer)
+{
+    peer->links->dropped += peer->outbox.dropped;
+    outbox_clear(&peer->outbox);
+    free(peer);
+}
+
+static void peer_set_address(struct peer *peer, const struct address *address)
+{
+    if (address_equal(&peer->address, address))
+        return;
+    peer->address = *address;
+    peer->failures = 0; /* another address deserves a try at once */
+    peer->retry_ms = 0;
+}
+
+/* Forgets a peer that nothing is known of: an operator that is gone. */
+static void peer_forget_if_idle(struct peer *peer)
+{
+    if (peer->link_count > 0 || !address_is_none(&peer->address))
+        return;
+    table_remove(&peer->links->peers, &peer->id);
+    peer_free(peer);
+}
+
+/* --- Choosing among a peer's links --- */
+
+/* True if both sides prefer `a` to `b`, open links to the same peer. The later one is more likely
+ * to be alive; but when both dialed at once, each side may have seen another one open last. */
+static bool is_better(const struct links *links, const struct entry *a, const struct entry *b)
+{
+    bool a_dialed = link_is_dialed(a->link), b_dialed = link_is_dialed(b->link);
+    int64_t later_ms = a->opened_ms - b->opened_ms;
+    bool at_once = later_ms <= LINKS_TIE_MS && later_ms >= -LINKS_TIE_MS;
+    if (a_dialed == b_dialed || !at_once)
+        return later_ms > 0;
+    bool this_is_lower = id_compare(&links->config.link.identity->id, &a->peer->id) < 0;
+    return a_dialed == this_is_lower;
+}
+
+/* The link that new streams to this peer go over: the best open one with room for a stream, or one
+ * being dialed. NULL: neither. */
+static struct entry *choose(const struct links *links, const struct peer *peer)
+{
+    struct entry *best = NULL, *dialing = NULL;
+    for (struct entry *entry = links->first; entry; entry = entry->next) {
+        if (entry->peer != peer || link_is_closing(entry->link) ||
+            !mux_has_room(link_mux(entry->link)))
+            continue;
+        if (!link_is_open(entry->link))
+            dialing = entry;
+        else if (!best || is_better(links, entry, best))
+            best = entry;
+    }
+    return best ? best : dialing;
+}
+
+/* --- A link's life --- */
+
+static void entry_unlink(struct entry *entry)
+{
+    struct links *links = entry->links;
+    *(entry->previous ? &entry->previous->next : &links->first) = entry->next;
+    *(entry->next ? &entry->next->previous : &links->last) = entry->previous;
+    links->count--;
+}
+
+static struct entry *entry_new(struct links *links, struct peer *peer)
+{
+    struct entry *entry = calloc(1, sizeof(*entry));
+    if (!entry)
+        return NULL;
+    entry->links = links;
+    entry->peer = peer;
+    entry->busy_ms = links_now(links);
+    entry->previous = links->last;
+    *(links->last ? &links->last->next : &links->first) = entry;
+    links->last = entry;
+    links->count++;
+    if (peer)
+        peer->link_count++;
+    return entry;
+}
+
+static void entry_free(struct entry *entry)
+{
+    struct peer *peer = entry->peer;
+    entry_unlink(entry);
+    free(entry);
+    if (!peer)
+        return;
+    peer->link_count--;
+    peer_forget_if_idle(peer);
+}
+
+/* More links than one peer has use for: the oldest goes. */
+static void limit_links_of(struct links *links, const struct peer *peer)
+{
+    if (peer->link_count <= LINKS_PER_PEER_MAX)
+        return;
+    for (struct entry *entry = links->first; entry; entry = entry->next) {
+        if (entry->peer == peer && !link_is_closing(entry->link)) {
+            link_close(entry->link, -EMFILE);
+            return;
+        }
+    }
+}
+
+static void on_link_open(void *context, struct link *link)
+{
+    struct entry *entry = context;
+    struct links *links = entry->links;
+    const struct link_remote *remote = link_remote(link);
+    entry->was_open = true;
+    entry->opened_ms = entry->busy_ms = links_now(links);
+    links->open_count++;
+    if (!link_is_dialed(link))
+        links->half_open--;
+    if (links->open_count > LINKS_MAX) {
+        link_close(link, -EMFILE);
+        return;
+    }
+    if (!entry->peer && !remote->by_token) {
+        int rc = peer_get(links, &remote->id, &entry->peer);
+        if (rc < 0) {
+            link_close(link, rc);
+            return;
+        }
+        entry->peer->link_count++;
+    }
+    if (!entry->peer)
+        return;
+    entry->peer->failures = 0;
+    entry->peer->retry_ms = 0;
+    limit_links_of(links, entry->peer);
+}
+
+static bool is_from_peer(const struct link_remote *remote)
+{
+    return remote->chain.count > 0 && remote->chain.certificates[0].role == ROLE_PEER;
+}
+
+static void on_link_stream(void *context, struct link *link, struct mux_stream *stream,
+                           uint8_t kind, struct bytes header)
+{
+    struct entry *entry = context;
+    struct links *links = entry->links;
+    const struct link_remote *remote = link_remote(link);
+    if (remote->by_token && kind != STREAM_JOIN)
+        stream_reset(stream, -EACCES);
+    else if (kind == STREAM_MESSAGES && !is_from_peer(remote))
+        stream_reset(stream, -EACCES);
+    else if (kind == STREAM_MESSAGES)
+        links_messages_accept(links, &remote->id, stream);
+    else if (links->config.on_stream)
+        links->config.on_stream(links->config.context, remote, stream, kind, header);
+}
+
+static void back_off(struct peer *peer)
+{
+    int64_t wait_ms = LINKS_BACKOFF_MS;
+    for (unsigned i = 0; i < peer->failures && wait_ms < LINKS_BACKOFF_MAX_MS; i++)
+        wait_ms *= 2;
+    peer->failures++;
+    peer->retry_ms =
+        links_now(peer->links) + (wait_ms < LINKS_BACKOFF_MAX_MS ? wait_ms : LINKS_BACKOFF_MAX_MS);
+}
+
+static void finish_closing(struct links *links);
+
+static void on_link_close(void *context, struct link *link, const struct error *why)
+{
+    struct entry *entry = context;
+    struct links *links = entry->links;
+    if (entry->was_open)
+        links->open_count--;
+    else if (!link_is_dialed(link))
+        links->half_open--;
+    if (why->code < 0 && !links->is_closing)
+        log_limited(LOG_NOTICE, "%s", why->message);
+    if (!entry->was_open && entry->peer)
+        back_off(entry->peer);
+    entry_free(entry);
+    finish_closing(links);
+}
+
+static const struct link_handler entry_handler = {
+    .on_open = on_link_open,
+    .on_stream = on_link_stream,
+    .on_close = on_link_close,
+};
+
+/* --- Dialing --- */
+
+static int dial(struct links *links, struct peer *peer, struct entry **ret)
+{
+    if (links->is_closing)
+        return -ESHUTDOWN;
+    if (address_is_none(&peer->address))
+        return -EHOSTUNREACH;
+    if (links_now(links) < peer->retry_ms)
+        return -EAGAIN;
+    if (peer->link_count >= LINKS_PER_PEER_MAX || links->count >= LINKS_MAX)
+        return -EMFILE;
+    struct entry *entry = entry_new(links, peer);
+    if (!entry)
+        return -ENOMEM;
+    int rc = link_dial(&links->config.link, &peer->address, &peer->id, &entry_handler, entry,
+                       &entry->link);
+    if (rc < 0) {
+        back_off(peer);
+        entry_free(entry);
+        return rc;
+    }
+    *ret = entry;
+    return 0;
+}
+
+int links_open_to(struct links *links, struct peer *peer, uint8_t kind, struct bytes header,
+                  const struct stream_handler *handler, void *context, struct mux_stream **ret)
+{
+    struct entry *entry = choose(links, peer);
+    int rc = entry ? 0 : dial(links, peer, &entry);
+    return rc < 0 ? rc : mux_open(link_mux(entry->link), kind, header, handler, context, ret);
+}
+
+int links_open_stream(struct links *links, const struct id *id, const struct address *address,
+                      uint8_t kind, struct bytes header, const struct stream_handler *handler,
+                      void *context, struct mux_stream **ret)
+{
+    struct peer *peer = links_find_peer(links, id);
+    if (!peer && !address)
+        return -EHOSTUNREACH;
+    int rc = peer ? 0 : peer_get(links, id, &peer);
+    if (rc < 0)
+        return rc;
+    if (address)
+        peer_set_address(peer, address);
+    return links_open_to(links, peer, kind, header, handler, context, ret);
+}
+
+int links_set_address(struct links *links, const struct id *id, const struct address *address)
+{
+    struct peer *peer;
+    int rc = peer_get(links, id, &peer);
+    if (rc == 0)
+        peer_set_address(peer, address);
+    return rc;
+}
+
+/* --- Accepting --- */
+
+/* Too many handshakes at once: the one that has taken longest is the least likely to be honest. */
+static void evict_half_open(struct links *links)
+{
+    for (struct entry *entry = links->first; entry; entry = entry->next) {
+        if (!entry->was_open && !link_is_dialed(entry->link) && !link_is_closing(entry->link)) {
+            link_abort(entry->link, -EBUSY);
+            return;
+        }
+    }
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct links *links = listener->data;
+    if (status < 0) {
+        log_limited(LOG_WARNING, "accepting a link: %s", uv_strerror(status));
+        return;
+    }
+    if (links->half_open >= LINK_HALF_OPEN_MAX)
+        evict_half_open(links);
+    struct entry *entry = entry_new(links, NULL);
+    int rc = entry ? link_accept(&links->config.link, listener, &entry_handler, entry, &entry->link)
+                   : -ENOMEM;
+    if (rc == 0) {
+        links->half_open++;
+        return;
+    }
+    log_limited(LOG_WARNING, "accepting a link: %s", uv_strerror(rc));
+    if (entry)
+        entry_free(entry);
+}
+
+int links_listen(struct links *links, const struct address *address, struct address *ret_bound,
+                 struct error *error)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    struct sockaddr_storage socket_address;
+    assert(!links->is_listening);
+    address_format(address, text);
+    socket_address_from(address, &socket_address);
+    int rc = uv_tcp_bind(&links->listener, (const struct sockaddr *)&socket_address, 0);
+    if (rc == 0)
+        rc = uv_listen((uv_stream_t *)&links->listener, LINK_BACKLOG, on_connection);
+    if (rc < 0) {
+        error_set_errno(error, rc, "listen at %s (TCP)", text);
+        if (rc == -EADDRINUSE)
+            error_hint(error, "another program has this port; see: ss -ltnp");
+        return rc;
+    }
+    links->is_listening = true;
+    return ret_bound ? socket_local_address(&links->listener, ret_bound) : 0;
+}
+
+/* --- Time --- */
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct links *links = timer->data;
+    int64_t now_ms = links_now(links);
+    for (struct entry *entry = links->first; entry; entry = entry->next) {
+        if (mux_stream_count(link_mux(entry->link)) > 0)
+            entry->busy_ms = now_ms;
+        else if (link_is_open(entry->link) && now_ms - entry->busy_ms >= LINKS_IDLE_MS)
+            mux_goodbye(link_mux(entry->link));
+    }
+    for (size_t i = 0; i < links->peers.count; i++)
+        links_messages_tick(links->peers.items[i], now_ms);
+}
+
+/* --- The beginning and the end --- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct links *links = handle->data;
+    links->handles--;
+    finish_closing(links);
+}
+
+/* Frees the pool once it is closing and nothing of it is left in the loop. */
+static void finish_closing(struct links *links)
+{
+    if (!links->is_closing || links->first || links->handles > 0)
+        return;
+    for (size_t i = 0; i < links->peers.count; i++)
+        peer_free(links->peers.items[i]);
+    table_done(&links->peers);
+    if (links->on_closed)
+        links->on_closed(links->on_closed_context);
+    free(links);
+}
+
+struct links *links_new(const struct links_config *config)
+{
+    struct links *links = calloc(1, sizeof(*links));
+    if (!links)
+        return NULL;
+    links->config = *config;
+    table_init(&links->peers, compare_peer, id_of_peer);
+    if (uv_tcp_init(config->link.loop, &links->listener) < 0) {
+        free(links);
+        return NULL;
+    }
+    uv_timer_init(config->link.loop, &links->timer);
+    links->listener.data = links->timer.data = links;
+    links->handles = 2;
+    uv_timer_start(&links->timer, on_tick, TICK_MS, TICK_MS);
+    return links;
+}
+
+void links_close(struct links *links, void (*on_closed)(void *context), void *context)
+{
+    if (links->is_closing)
+        return;
+    links->is_closing = true;
+    links->on_closed = on_closed;
+    links->on_closed_context = context;
+    uv_close((uv_handle_t *)&links->listener, on_handle_closed);
+    uv_close((uv_handle_t *)&links->timer, on_handle_closed);
+    for (struct entry *entry = links->first; entry; entry = entry->next)
+        link_close(entry->link, -ESHUTDOWN);
+}
+
+void links_drop(struct links *links, const struct id *id)
+{
+    struct peer *peer = links_find_peer(links, id);
+    if (!peer)
+        return;
+    links_messages_drop(peer, -EKEYREVOKED);
+    for (struct entry *entry = links->first; entry; entry = entry->next) {
+        if (entry->peer == peer)
+            link_abort(entry->link, -EKEYREVOKED);
+    }
+    peer->address = (struct address){0};
+    peer_forget_if_idle(peer);
+}
+
+bool links_is_linked(const struct links *links, const struct id *id)
+{
+    const struct peer *peer = links_find_peer(links, id);
+    const struct entry *entry = peer ? choose(links, peer) : NULL;
+    return entry && link_is_open(entry->link);
+}
+
+size_t links_count(const struct links *links)
+{
+    return links->open_count;
+}
+
+uint64_t links_dropped_count(const struct links *links)
+{
+    uint64_t dropped = links->dropped;
+    for (size_t i = 0; i < links->peers.count; i++)
+        dropped += ((const struct peer *)links->peers.items[i])->outbox.dropped;
+    return dropped;
+}

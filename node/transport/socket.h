@@ -1,0 +1,20 @@
+/* Between `struct address` and the system's socket addresses, and the options that sockets get. */
+#pragma once
+
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "base/address.h"
+
+void socket_address_from(const struct address *address, struct sockaddr_storage *ret);
+
+/* -EAFNOSUPPORT for anything but IPv4 and IPv6. */
+int socket_address_to(const struct sockaddr *socket_address, struct address *ret);
+
+/* What the socket is bound to, and who is at its other end: 0 or a negative errno. */
+int socket_local_address(const uv_tcp_t *tcp, struct address *ret);
+int socket_remote_address(const uv_tcp_t *tcp, struct address *ret);
+
+/* No delay for small frames, and little unsent in the kernel, so that a ping and a small stream
+ * never wait behind megabytes of a large one. A system that refuses is only slower. */
+void socket_tune_link(uv_tcp_t *tcp);
