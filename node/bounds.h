@@ -46,9 +46,6 @@ enum {
     LINKS_MESSAGE_QUEUE_BYTES = 4 * 1024 * 1024, /* queued for one peer; the oldest go first */
     LINKS_MESSAGE_STALL_MS = 10000, /* a message stream that takes nothing this long is reset */
 
-    /* Packets. */
-    UDP_PACKET_BYTES_MAX = 1452, /* fits 1500 with IPv6 and UDP heads */
-
     /* Faults made on purpose. */
     FAULT_CUTS_MAX = 64,
 
@@ -56,7 +53,6 @@ enum {
     STORE_MAP_BYTES_DEFAULT = 512 * 1024 * 1024,
     STORE_KEY_BYTES_MAX = 128,
     STORE_VALUE_BYTES_MAX = 64 * 1024 * 1024,
-    STORE_ENTRIES_MAX = 1 << 20, /* log entries read at start */
     STORE_CHECKSUM_BYTES = 16,
     STORE_BATCH_OPERATIONS_MAX = 1 << 16,
 };

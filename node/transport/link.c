@@ -162,10 +162,16 @@ static void on_written(uv_write_t *write, int status)
     link_flush(link);
 }
 
+/* Looked up each time, so that a cut holds from the moment it is made. */
+static bool is_blocked(const struct link *link)
+{
+    return link->is_cut || fault_is_cut(link->config->fault, &link->remote.address);
+}
+
 static void link_flush(struct link *link)
 {
     if (link->state == LINK_CONNECTING || link->state == LINK_CLOSED || link->is_writing ||
-        link->is_cut)
+        is_blocked(link))
         return;
     if (link->is_short_of_memory) {
         fail_with(link, -ENOMEM, "sending failed");
@@ -208,7 +214,7 @@ static void carrier_wake(void *context)
 static bool carrier_is_ready(void *context)
 {
     const struct link *link = context;
-    return link->state == LINK_OPEN && !link->is_cut && link->pending.size < LINK_OUTPUT_BYTES;
+    return link->state == LINK_OPEN && !is_blocked(link) && link->pending.size < LINK_OUTPUT_BYTES;
 }
 
 static void carrier_send(void *context, const uint8_t *frame, size_t size)

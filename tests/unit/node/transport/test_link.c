@@ -1,0 +1,509 @@
+#include <assert.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "node/transport/link.h"
+#include "node/transport/link_wire.h"
+#include "party.h"
+
+enum {
+    ROOT = 1,
+    OTHER_ROOT = 2,
+    SERVER = 10,
+    CLIENT = 11,
+    STRANGER = 12,
+};
+
+/* One end: its key, its configuration, and what its one link came to. */
+struct end {
+    struct party party;
+    struct link_config config;
+    struct link *link;
+    unsigned opens, closes;
+    struct error why;
+    struct link_remote remote;
+    enum link_refusal admits; /* what its admit says */
+    struct mux_stream *stream;
+    struct buffer received;
+    unsigned stream_closes;
+    int stream_reason;
+};
+
+struct fixture {
+    uv_loop_t loop;
+    struct identity root, other_root;
+    struct end server, client;
+    struct fault fault;
+    uv_tcp_t listener;
+    struct address address;
+    uint8_t secret[TOKEN_SECRET_BYTES];
+};
+
+static struct fixture *now;
+
+static void on_data(void *context, struct mux_stream *stream, struct bytes data)
+{
+    struct end *end = context;
+    buffer_append(&end->received, data.data, data.size);
+    stream_consumed(stream, data.size);
+}
+
+static void on_end(void *context, struct mux_stream *stream)
+{
+    (void)context;
+    stream_end(stream);
+}
+
+static void on_stream_close(void *context, struct mux_stream *stream, int reason)
+{
+    struct end *end = context;
+    (void)stream;
+    end->stream = NULL;
+    end->stream_closes++;
+    end->stream_reason = reason;
+}
+
+static const struct stream_handler stream_handler = {
+    .on_data = on_data,
+    .on_end = on_end,
+    .on_close = on_stream_close,
+};
+
+static void on_open(void *context, struct link *link)
+{
+    struct end *end = context;
+    end->opens++;
+    end->remote = *link_remote(link);
+}
+
+static void on_stream(void *context, struct link *link, struct mux_stream *stream, uint8_t kind,
+                      struct bytes header)
+{
+    struct end *end = context;
+    (void)link;
+    (void)kind;
+    (void)header;
+    end->stream = stream;
+    stream_accept(stream, &stream_handler, end);
+}
+
+static void on_close(void *context, struct link *link, const struct error *why)
+{
+    struct end *end = context;
+    (void)link;
+    end->link = NULL;
+    end->closes++;
+    end->why = *why;
+}
+
+static const struct link_handler handler = {on_open, on_stream, on_close};
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    assert_int_equal(status, 0);
+    assert_int_equal(
+        link_accept(&now->server.config, listener, &handler, &now->server, &now->server.link), 0);
+}
+
+static enum link_refusal admit(void *context, const struct id *remote,
+                               const struct certificate_chain *chain)
+{
+    struct end *end = context;
+    assert_true(id_equal(remote, &chain->certificates[0].subject));
+    return end->admits;
+}
+
+static int find_token(void *context, const uint8_t wanted[TOKEN_ID_BYTES],
+                      uint8_t ret_psk[NOISE_PSK_BYTES])
+{
+    uint8_t id[TOKEN_ID_BYTES];
+    (void)context;
+    token_id(now->secret, id);
+    if (memcmp(id, wanted, sizeof(id)) != 0)
+        return -ENOENT;
+    token_psk(now->secret, ret_psk);
+    return 0;
+}
+
+static void end_init(struct fixture *fixture, struct end *end, uint8_t number, const char *name)
+{
+    party_init(&end->party, number, name, ROLE_PEER, &fixture->root);
+    end->config = (struct link_config){.loop = &fixture->loop,
+                                       .identity = &end->party.identity,
+                                       .chain = &end->party.chain,
+                                       .cluster = fixture->root.id,
+                                       .fault = end == &fixture->client ? &fixture->fault : NULL,
+                                       .context = end,
+                                       .admit = admit,
+                                       .find_token = find_token};
+}
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    struct sockaddr_in any = {.sin_family = AF_INET}, bound;
+    int size = sizeof(bound);
+    assert_non_null(fixture);
+    now = fixture;
+    uv_loop_init(&fixture->loop);
+    party_identity(&fixture->root, ROOT);
+    party_identity(&fixture->other_root, OTHER_ROOT);
+    end_init(fixture, &fixture->server, SERVER, "server");
+    end_init(fixture, &fixture->client, CLIENT, "client");
+    fault_init(&fixture->fault, 1);
+    memset(fixture->secret, 5, sizeof(fixture->secret));
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    uv_tcp_init(&fixture->loop, &fixture->listener);
+    assert_int_equal(uv_tcp_bind(&fixture->listener, (struct sockaddr *)&any, 0), 0);
+    assert_int_equal(uv_listen((uv_stream_t *)&fixture->listener, 8, on_connection), 0);
+    uv_tcp_getsockname(&fixture->listener, (struct sockaddr *)&bound, &size);
+    fixture->address = address_from_v4(INADDR_LOOPBACK, ntohs(bound.sin_port));
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    uv_close((uv_handle_t *)&fixture->listener, NULL);
+    if (fixture->server.link)
+        link_close(fixture->server.link, 0);
+    if (fixture->client.link)
+        link_close(fixture->client.link, 0);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&fixture->loop), 0);
+    buffer_done(&fixture->server.received);
+    buffer_done(&fixture->client.received);
+    free(fixture);
+    return 0;
+}
+
+static void dial(struct fixture *fixture)
+{
+    assert_int_equal(link_dial(&fixture->client.config, &fixture->address,
+                               &fixture->server.party.identity.id, &handler, &fixture->client,
+                               &fixture->client.link),
+                     0);
+}
+
+/* Dials, and runs until both ends are open or closed. */
+static void settle(struct fixture *fixture)
+{
+    struct end *server = &fixture->server, *client = &fixture->client;
+    while (server->opens + server->closes == 0 || client->opens + client->closes == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+}
+
+static void run_until_closed(struct fixture *fixture)
+{
+    while (fixture->server.closes == 0 || fixture->client.closes == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+}
+
+/* Breaks if two admitted peers cannot link, or one takes the other for somebody else. */
+static void test_admitted(void **state)
+{
+    struct fixture *fixture = *state;
+    dial(fixture);
+    settle(fixture);
+    assert_int_equal(fixture->server.opens, 1);
+    assert_int_equal(fixture->client.opens, 1);
+    assert_true(id_equal(&fixture->server.remote.id, &fixture->client.party.identity.id));
+    assert_string_equal(fixture->server.remote.chain.certificates[0].name, "client");
+    assert_string_equal(fixture->client.remote.chain.certificates[0].name, "server");
+    assert_false(fixture->server.remote.by_token);
+    link_close(fixture->client.link, 0);
+    run_until_closed(fixture);
+    assert_int_equal(fixture->server.why.code, 0);
+    assert_int_equal(fixture->client.why.code, 0);
+}
+
+/* Breaks if a stream opened before the handshake is lost, or a large transfer is damaged. */
+static void test_transfer(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { TOTAL = 8 * 1000 * 1000 };
+    uint8_t *sent = malloc(TOTAL);
+    assert_non_null(sent);
+    randombytes_buf(sent, TOTAL);
+    dial(fixture);
+    assert_int_equal(mux_open(link_mux(fixture->client.link), 9, (struct bytes){0}, &stream_handler,
+                              &fixture->client, &fixture->client.stream),
+                     0);
+    for (size_t offset = 0; fixture->server.received.size < TOTAL;) {
+        size_t size = stream_room(fixture->client.stream);
+        if (size > TOTAL - offset)
+            size = TOTAL - offset;
+        assert_int_equal(stream_write(fixture->client.stream, sent + offset, size), 0);
+        offset += size;
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    }
+    assert_memory_equal(fixture->server.received.bytes, sent, TOTAL);
+    stream_end(fixture->client.stream);
+    while (fixture->client.stream_closes == 0 || fixture->server.stream_closes == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_int_equal(fixture->client.stream_reason, 0);
+    free(sent);
+}
+
+static void assert_refused(struct fixture *fixture, int code, const char *words)
+{
+    run_until_closed(fixture);
+    assert_int_equal(fixture->server.opens, 0);
+    assert_int_equal(fixture->client.opens, 0);
+    assert_int_equal(fixture->server.why.code, code);
+    assert_int_equal(fixture->client.why.code, code);
+    assert_non_null(strstr(fixture->server.why.message, words));
+    assert_non_null(strstr(fixture->client.why.message, words));
+}
+
+/* Breaks if a peer with another cluster's certificate gets in, or nobody is told why it did not. */
+static void test_foreign(void **state)
+{
+    struct fixture *fixture = *state;
+    party_init(&fixture->client.party, CLIENT, "client", ROLE_PEER, &fixture->other_root);
+    dial(fixture);
+    assert_refused(fixture, -EKEYREJECTED, "another cluster");
+}
+
+/* Breaks if a certificate that claims this cluster, but is signed by a stranger, is believed. */
+static void test_forged(void **state)
+{
+    struct fixture *fixture = *state;
+    struct certificate *leaf = &fixture->client.party.chain.certificates[0];
+    assert_int_equal(certificate_sign(leaf, &fixture->other_root), 0);
+    dial(fixture);
+    run_until_closed(fixture);
+    assert_int_equal(fixture->server.opens, 0);
+    assert_int_equal(fixture->server.why.code, -EKEYREJECTED);
+    assert_int_equal(fixture->client.why.code, -EKEYREJECTED);
+}
+
+/* Breaks if a peer can use another one's certificate with a key of its own. */
+static void test_stolen_certificate(void **state)
+{
+    struct fixture *fixture = *state;
+    party_identity(&fixture->client.party.identity, STRANGER);
+    dial(fixture);
+    assert_refused(fixture, -EKEYREJECTED, "for another key");
+}
+
+/* Breaks if a revoked peer gets in, whichever side knows of it. */
+static void test_revoked(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->server.admits = LINK_REFUSED_REVOKED;
+    dial(fixture);
+    assert_refused(fixture, -EKEYREVOKED, "revoked");
+}
+
+static void test_revoked_server(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->client.admits = LINK_REFUSED_REVOKED;
+    dial(fixture);
+    assert_refused(fixture, -EKEYREVOKED, "revoked");
+}
+
+/* Breaks if a dialer talks to whoever answers at the address. */
+static void test_another_answers(void **state)
+{
+    struct fixture *fixture = *state;
+    struct party expected;
+    party_init(&expected, STRANGER, "expected", ROLE_PEER, &fixture->root);
+    assert_int_equal(link_dial(&fixture->client.config, &fixture->address, &expected.identity.id,
+                               &handler, &fixture->client, &fixture->client.link),
+                     0);
+    assert_refused(fixture, -EPROTO, "handshake failed");
+}
+
+/* Breaks if an operator's machine is taken for a peer. */
+static void test_operator_answers(void **state)
+{
+    struct fixture *fixture = *state;
+    party_init(&fixture->server.party, SERVER, "laptop", ROLE_ADMIN, &fixture->root);
+    dial(fixture);
+    assert_refused(fixture, -EACCES, "not a peer's");
+}
+
+static void dial_token(struct fixture *fixture, const uint8_t secret[TOKEN_SECRET_BYTES])
+{
+    fixture->client.party.chain.count = 0;
+    assert_int_equal(link_dial_token(&fixture->client.config, &fixture->address, secret, &handler,
+                                     &fixture->client, &fixture->client.link),
+                     0);
+}
+
+/* Breaks if a newcomer with a good token cannot come in, or is taken for an admitted peer. */
+static void test_token(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t id[TOKEN_ID_BYTES];
+    fixture->client.admits = LINK_REFUSED_UNKNOWN; /* it knows nobody yet: not asked */
+    dial_token(fixture, fixture->secret);
+    settle(fixture);
+    assert_int_equal(fixture->server.opens, 1);
+    assert_int_equal(fixture->client.opens, 1);
+    assert_true(fixture->server.remote.by_token);
+    assert_int_equal(fixture->server.remote.chain.count, 0);
+    assert_true(id_equal(&fixture->server.remote.id, &fixture->client.party.identity.id));
+    token_id(fixture->secret, id);
+    assert_memory_equal(fixture->server.remote.token_id, id, sizeof(id));
+    assert_string_equal(fixture->client.remote.chain.certificates[0].name, "server");
+}
+
+/* Breaks if an unknown token, or one whose secret is not the cluster's, is let in. */
+static void test_bad_token(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t secret[TOKEN_SECRET_BYTES] = {0};
+    dial_token(fixture, secret);
+    assert_refused(fixture, -EKEYREJECTED, "join token");
+}
+
+/* Breaks if a newcomer trusts whoever knows its token's id, without the cluster's certificate. */
+static void test_token_foreign_cluster(void **state)
+{
+    struct fixture *fixture = *state;
+    party_init(&fixture->server.party, SERVER, "server", ROLE_PEER, &fixture->other_root);
+    dial_token(fixture, fixture->secret);
+    assert_refused(fixture, -EKEYREJECTED, "another cluster");
+}
+
+static void on_raw_connected(uv_connect_t *connect, int status)
+{
+    static uv_write_t write;
+    uv_buf_t data = uv_buf_init(connect->data, (unsigned)strlen(connect->data));
+    assert_int_equal(status, 0);
+    uv_write(&write, connect->handle, &data, 1, NULL);
+}
+
+/* Has something that is no link of ours send `bytes` to the server. */
+static void send_raw(struct fixture *fixture, const char *bytes)
+{
+    uv_tcp_t tcp;
+    uv_connect_t connect = {.data = (void *)(uintptr_t)bytes};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(fixture->address.port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    uv_tcp_init(&fixture->loop, &tcp);
+    uv_tcp_connect(&connect, &tcp, (struct sockaddr *)&to, on_raw_connected);
+    while (fixture->server.closes == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&tcp, NULL);
+    uv_run(&fixture->loop, UV_RUN_NOWAIT);
+}
+
+/* Breaks if a newer version of the protocol is not named, or what is not ours is not refused. */
+static void test_not_ours(void **state)
+{
+    struct fixture *fixture = *state;
+    send_raw(fixture, "CNST\x02\x01");
+    assert_int_equal(fixture->server.why.code, -EPROTONOSUPPORT);
+    assert_non_null(
+        strstr(fixture->server.why.message, "speaks protocol 2, this is 1: upgrade this peer"));
+    fixture->server.closes = 0;
+    send_raw(fixture, "GET / HTTP/1.1\r\n\r\n");
+    assert_int_equal(fixture->server.why.code, -EBADMSG);
+    fixture->server.closes = 0;
+    send_raw(fixture, "CNST\x01\x01\xff\xffx");
+    assert_int_equal(fixture->server.why.code, -EPROTO);
+    assert_int_equal(fixture->server.opens, 0);
+}
+
+/* A server of the future: it answers any dialer that it speaks version 2. */
+static void on_future_connection(uv_stream_t *listener, int status)
+{
+    static const uint8_t refusal[] = {0, 3, LINK_FRAME_REFUSAL, LINK_REFUSED_VERSION, 2};
+    static uv_tcp_t tcp;
+    static uv_write_t write;
+    uv_buf_t data = uv_buf_init((char *)(uintptr_t)refusal, sizeof(refusal));
+    assert_int_equal(status, 0);
+    uv_tcp_init(listener->loop, &tcp);
+    uv_accept(listener, (uv_stream_t *)&tcp);
+    uv_write(&write, (uv_stream_t *)&tcp, &data, 1, NULL);
+    listener->data = &tcp;
+}
+
+/* Breaks if a dialer that is too old is not told to upgrade. */
+static void test_dialing_the_future(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->listener.connection_cb = on_future_connection;
+    dial(fixture);
+    while (fixture->client.closes == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_int_equal(fixture->client.why.code, -EPROTONOSUPPORT);
+    assert_non_null(strstr(fixture->client.why.message, "upgrade this peer"));
+    uv_close(fixture->listener.data, NULL);
+}
+
+/* Breaks if a link whose peer went silent stays, with all that waits on it. */
+static void test_cut(void **state)
+{
+    struct fixture *fixture = *state;
+    dial(fixture);
+    settle(fixture);
+    assert_int_equal(mux_open(link_mux(fixture->client.link), 9, (struct bytes){0}, &stream_handler,
+                              &fixture->client, &fixture->client.stream),
+                     0);
+    const struct address loopback = address_from_v4(INADDR_LOOPBACK, 0);
+    assert_int_equal(fault_cut(&fixture->fault, &loopback), 0);
+    run_until_closed(fixture);
+    assert_int_equal(fixture->client.why.code, -ETIMEDOUT);
+    assert_int_equal(fixture->server.why.code, -ETIMEDOUT);
+    assert_int_equal(fixture->client.stream_reason, -ETIMEDOUT);
+}
+
+/* Breaks if a short cut kills a link, or loses what was written meanwhile. */
+static void test_short_cut(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address loopback = address_from_v4(INADDR_LOOPBACK, 0);
+    dial(fixture);
+    settle(fixture);
+    assert_int_equal(mux_open(link_mux(fixture->client.link), 9, (struct bytes){0}, &stream_handler,
+                              &fixture->client, &fixture->client.stream),
+                     0);
+    assert_int_equal(fault_cut(&fixture->fault, &loopback), 0);
+    assert_int_equal(stream_write(fixture->client.stream, "through", 7), 0);
+    for (int turns = 0; turns < 4; turns++)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_int_equal(fixture->server.received.size, 0);
+    fault_heal_all(&fixture->fault);
+    while (fixture->server.received.size < 7)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_int_equal(fixture->client.closes + fixture->server.closes, 0);
+}
+
+int main(void)
+{
+    assert(sodium_init() >= 0);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_admitted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_transfer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forged, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stolen_certificate, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_revoked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_revoked_server, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_operator_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_token, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_token, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_token_foreign_cluster, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_not_ours, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_dialing_the_future, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_short_cut, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
