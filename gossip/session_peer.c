@@ -229,8 +229,9 @@ static bool is_better(const struct session_keys *keys, const struct session_keys
 {
     if (keys->initiator == present->initiator)
         return session_stamp_compare(&keys->stamp, &present->stamp) > 0;
-    if (keys->created_ms - present->created_ms >= SESSION_SIMULTANEOUS_MS)
-        return true;
+    int64_t younger_ms = keys->created_ms - present->created_ms;
+    if (younger_ms >= SESSION_SIMULTANEOUS_MS || younger_ms <= -SESSION_SIMULTANEOUS_MS)
+        return younger_ms > 0;
     /* First packets crossed: those of the smaller id win, on both sides. */
     bool own_is_smaller = id_compare(own_id, &peer->id) < 0;
     return keys->initiator == own_is_smaller;
