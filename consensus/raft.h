@@ -87,7 +87,7 @@ enum raft_input_type {
     RAFT_TRANSFER,              /* hand leadership to `peer` */
     RAFT_READ,                  /* confirm that this peer still leads; answers with `context` */
     RAFT_UNREACHABLE,           /* the stream to `peer` broke: what was under way may be lost */
-    RAFT_CAMPAIGN,              /* stand for election without waiting */
+    RAFT_CAMPAIGN,              /* stand for election without waiting; voids a leader's lease too */
     RAFT_FORGET_LEADER,         /* the leader is known dead: vote for another at once; voids the
                                    old leader's lease, so never on a mere suspicion */
 };

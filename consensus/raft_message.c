@@ -1,4 +1,9 @@
-/* Acting on what a peer says: terms first (§5.1), then by type. */
+/* Acting on what a peer says: terms first (§5.1), then by type.
+ *
+ * Replies are taken only from members (see raft_stage.c). Requests are taken from any admitted
+ * peer, since the sender may know of a newer configuration: so a newcomer gets its first snapshot,
+ * and a lagging voter follows, and votes for, those that it does not know of yet (thesis §4.1).
+ */
 #include "consensus/raft_internal.h"
 
 static bool is_from_leader(enum raft_message_type type)

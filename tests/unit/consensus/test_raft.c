@@ -373,6 +373,9 @@ static void test_refuses_nonsense(void **state)
     struct raft_status after = status_of(&b);
     assert_true(after.term == before.term && after.commit == before.commit &&
                 after.last_index == before.last_index && id_equal(&after.leader, &before.leader));
+    struct raft_message ahead = {.type = RAFT_HEARTBEAT, .term = 2, .commit = 1000};
+    assert_int_equal(bench_say(&b, 2, ahead), 0);
+    assert_int_equal(status_of(&b).commit, 1);
     bench_lead(&b, 3);
     assert_int_equal(bench_acknowledge(&b, 2, 1000), -EPROTO);
     raft_free(b.raft);
@@ -401,6 +404,39 @@ static void test_proposals(void **state)
     struct bytes huge = {(const uint8_t *)text, RAFT_ENTRY_BYTES_MAX + 1};
     assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_PROPOSE, .data = huge}),
                      -E2BIG);
+    raft_free(b.raft);
+}
+
+/* Breaks if a peer stands for election, or a leader begins a change, beside one that it has not
+ * applied yet. */
+static void test_unapplied_configuration(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_entry entry = {.index = 2, .term = 2, .type = RAFT_ENTRY_CONFIGURATION};
+    struct raft_message append = {.type = RAFT_APPEND,
+                                  .term = 2,
+                                  .index = 1,
+                                  .log_term = 1,
+                                  .commit = 2,
+                                  .entries = &entry,
+                                  .entry_count = 1};
+    bench_start(&b, 3, 1, NULL, 0);
+    assert_int_equal(bench_say(&b, 2, append), 0);
+    uint64_t sequence = b.output.sequence;
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_CAMPAIGN}), -EAGAIN);
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_STORED, .sequence = sequence}),
+                     0);
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_CAMPAIGN}), 0);
+    raft_free(b.raft);
+
+    struct raft_changes add = {.members = {{RAFT_ADD_VOTER, peer(4)}}, .count = 1};
+    struct raft_input input = {.type = RAFT_PROPOSE_CONFIGURATION, .changes = &add};
+    bench_start(&b, 3, 2, &entry, 1);
+    bench_lead(&b, 3);
+    assert_int_equal(bench_give(&b, input), -EBUSY);
+    assert_int_equal(bench_acknowledge(&b, 2, 3), 0);
+    assert_int_equal(bench_give(&b, input), 0);
     raft_free(b.raft);
 }
 
@@ -550,6 +586,45 @@ static void test_read_bounds(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if a snapshot of what a follower has anyway throws its log away. */
+static void test_needless_snapshot(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_entry entry = {.index = 2, .term = 2, .type = RAFT_ENTRY_COMMAND};
+    struct raft_snapshot snapshot = {.index = 2, .term = 2, .configuration = voters(1, 3)};
+    struct raft_message install = {.type = RAFT_SNAPSHOT, .term = 2, .snapshot = &snapshot};
+    bench_start(&b, 3, 2, &entry, 1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(bench_say(&b, 2, install), 0);
+        assert_null(b.output.snapshot);
+        assert_int_equal(b.output.committed_count, i == 0);
+        assert_int_equal(bench_sent(&b, RAFT_APPEND_REPLY, 2)->index, 2);
+    }
+    assert_int_equal(status_of(&b).first_index, 2);
+    raft_free(b.raft);
+}
+
+/* Breaks if a follower waits longer or shorter than its election timeout, or says so wrongly. */
+static void test_election_timeout(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_start(&b, 3, 1, NULL, 0);
+    assert_int_equal(bench_say(&b, 2, (struct raft_message){.type = RAFT_HEARTBEAT, .term = 2}), 0);
+    assert_in_range(b.output.next_deadline_ms - b.now_ms, RAFT_ELECTION_TIMEOUT_MS,
+                    RAFT_ELECTION_TIMEOUT_MAX_MS);
+    raft_set_election_timeout(b.raft, 400);
+    b.now_ms += 399;
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
+    assert_int_equal(b.output.next_deadline_ms, b.now_ms + 1);
+    assert_string_equal(raft_role_name(status_of(&b).role), "follower");
+    b.now_ms += 1;
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
+    assert_string_equal(raft_role_name(status_of(&b).role), "candidate");
+    raft_free(b.raft);
+}
+
 /* Breaks if an old leader is left believing that it leads. */
 static void test_answers_older_terms(void **state)
 {
@@ -627,11 +702,14 @@ int main(void)
         cmocka_unit_test(test_conflicting_log),
         cmocka_unit_test(test_refuses_nonsense),
         cmocka_unit_test(test_proposals),
+        cmocka_unit_test(test_unapplied_configuration),
         cmocka_unit_test(test_configuration_proposals),
         cmocka_unit_test(test_flow_control),
         cmocka_unit_test(test_snapshot_is_repeated),
         cmocka_unit_test(test_quorum_check_and_lease),
         cmocka_unit_test(test_read_bounds),
+        cmocka_unit_test(test_needless_snapshot),
+        cmocka_unit_test(test_election_timeout),
         cmocka_unit_test(test_answers_older_terms),
         cmocka_unit_test(test_restore),
     };

@@ -67,6 +67,28 @@ static void test_returning_follower_disturbs_nobody(void **state)
     cluster_stop(&c);
 }
 
+/* Breaks if a voter that was removed while it was cut off, and does not know, deposes the leader.
+ */
+static void test_removed_voter_disturbs_nobody(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, &(struct cluster_options){.seed = 8, .voters = 4});
+    assert_true(cluster_wait(&c, cluster_all_agree));
+    int leader = cluster_leader(&c), removed = (leader + 1) % 4;
+    uint64_t term = cluster_status(&c, leader).term;
+    cluster_cut(&c, removed);
+    struct raft_changes changes = cluster_one_change(&c, RAFT_REMOVE, removed);
+    assert_int_equal(cluster_change(&c, leader, &changes), 0);
+    cluster_run(&c, 2000);
+    cluster_heal(&c);
+    cluster_run(&c, 5000);
+    assert_int_equal(raft_configuration(c.nodes[removed].raft)->count, 4);
+    assert_int_equal(cluster_leader(&c), leader);
+    assert_int_equal(cluster_status(&c, leader).term, term);
+    cluster_stop(&c);
+}
+
 /* Breaks if members cannot be replaced one and all, the leader among them. */
 static void test_all_members_are_replaced(void **state)
 {
@@ -303,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_elects_and_agrees),
         cmocka_unit_test(test_leader_is_replaced),
         cmocka_unit_test(test_returning_follower_disturbs_nobody),
+        cmocka_unit_test(test_removed_voter_disturbs_nobody),
         cmocka_unit_test(test_all_members_are_replaced),
         cmocka_unit_test(test_snapshot_catches_up),
         cmocka_unit_test(test_transfer),

@@ -112,6 +112,8 @@ static void test_quorums(void **state)
     assert_int_equal(raft_configuration_committed(&c, held), 5);
     change(&c, "r1 r2 v4 v5", RAFT_TRANSITION_JOINT); /* 3 4 5 and 1 2 3 */
     assert_int_equal(raft_configuration_committed(&c, held), 3);
+    held[4] = 9; /* 3 9 9 and 7 5 3 */
+    assert_int_equal(raft_configuration_committed(&c, held), 5);
     votes[2] = votes[3] = 1;
     assert_int_equal(raft_configuration_vote(&c, votes), RAFT_VOTE_PENDING);
     votes[0] = 1;
