@@ -56,7 +56,7 @@ static bool tag_valid(const char *text)
 static bool registry_valid(const char *text)
 {
     size_t host = strspn(text, LETTERS DIGITS ".-");
-    if (host == 0)
+    if (host == 0 || *text == '.' || *text == '-' || strstr(text, ".."))
         return false;
     if (text[host] == '\0')
         return true;
