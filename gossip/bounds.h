@@ -19,15 +19,16 @@ enum {
     SWIM_RECORDS_MAX = 400000,         /* all peers' records together */
 
     /* Suspicion and probing. */
-    SWIM_ACCUSERS_MAX = 8,      /* accusations kept about one member */
-    SWIM_CONFIRMATIONS_MAX = 7, /* accusers beyond the first that can shorten a suspicion */
-    SWIM_HELPERS_MAX = 8,       /* peers asked to probe on our behalf, for one probe */
-    SWIM_PROBES_MAX = 16,       /* probes of our own under way */
-    SWIM_RELAYS_MAX = 64,       /* probes under way on behalf of others */
-    SWIM_HEALTH_MAX = 8,        /* Lifeguard's local health multiplier, and a member's misses */
+    SWIM_ACCUSERS_MAX = 8,                          /* accusations kept about one member */
+    SWIM_CONFIRMATIONS_MAX = SWIM_ACCUSERS_MAX - 1, /* accusers beyond the first that count */
+    SWIM_HELPERS_MAX = 8, /* peers asked to probe on our behalf, for one probe */
+    SWIM_FANOUT_MAX = 8,  /* peers that rumours are sent to at one time */
+    SWIM_PROBES_MAX = 16, /* probes of our own under way */
+    SWIM_RELAYS_MAX = 64, /* probes under way on behalf of others */
+    SWIM_HEALTH_MAX = 8,  /* Lifeguard's local health multiplier, and a member's misses */
 
     /* Messages. */
-    SWIM_PACKET_BYTES_MIN = 512,     /* the least that packet_bytes_max may be */
+    SWIM_PACKET_BYTES_MIN = 256,     /* the least that packet_bytes_max may be */
     SWIM_PACKET_BYTES_LIMIT = 65536, /* the most */
     SWIM_PACKET_FACTS_MAX = 64,      /* facts in one packet */
     SWIM_PACKET_DIGESTS_MAX = 16,    /* digest entries in one packet */

@@ -11,6 +11,7 @@
  *     swim_publish(swim, now_ms, SWIM_TABLE_META, key, value);
  *     swim_step(swim, &input, &output);        then send output.messages, look at output.events
  *
+ * What the other calls change is sent with the next step, so step with SWIM_TICK after them.
  * Pointers to members and records stay valid until the next call that takes a struct swim * that
  * is not const. Times are milliseconds of the caller's monotonic clock. docs/protocol.md has the
  * wire format.
@@ -53,13 +54,20 @@ struct swim_config {
     bool (*admits)(void *context, const struct id *id);
     void *admits_context;
 
+    /* How many bytes the next packet to `to` can carry, at most packet_bytes_max and no less than
+     * SWIM_PACKET_BYTES_MIN; NULL if that is always packet_bytes_max. */
+    size_t (*packet_room)(void *context, int64_t now_ms, const struct id *to);
+    void *packet_room_context;
+
     /* Shares the bytes of verified facts with other instances in this process; NULL for a pool of
      * its own. Borrowed; must outlive swim. */
     struct fact_pool *pool;
 
-    /* Probing. One member is probed each interval, directly, and from the timeout on also through
-     * `helpers` others; all are multiplied while our own health is bad (Lifeguard). */
+    /* Probing. `probes` members are probed each interval, each directly, from the timeout on also
+     * through `helpers` others, and with the interval it has failed. All waits are multiplied while
+     * our own health is bad (Lifeguard). */
     uint32_t probe_interval_ms;
+    uint32_t probes;
     uint32_t probe_timeout_ms;
     uint32_t helpers;
 
@@ -179,14 +187,17 @@ void swim_free(struct swim *swim);
  * In all cases the output is valid and must be carried out. */
 int swim_step(struct swim *swim, const struct swim_input *input, struct swim_output *output);
 
-/* Adds an address to join by, tried until a member is found and again whenever it may heal a
- * partition. `id` may be NULL. Adding the same address again is fine. -ENOSPC over SWIM_SEEDS_MAX. */
+/* Adds an address to join by. It is tried whenever no live member is known to be there: often while
+ * we are alone, else seldom, which heals a partition. `id` may be NULL. Adding the same address
+ * again is fine. -EINVAL if the address is none, -ENOSPC over SWIM_SEEDS_MAX. */
 int swim_add_seed(struct swim *swim, const struct id *id, const struct address *address);
 
-/* Says something about ourselves: it reaches every peer, and stands until it is replaced, withdrawn,
- * or we restart with a new generation. Does nothing if the record has that very value already.
- * -EINVAL: key empty or longer than SWIM_KEY_BYTES_MAX, value longer than SWIM_VALUE_BYTES_MAX;
- * -ENOSPC: too many records; -ENOMEM. Nothing is changed on failure. */
+/* Says something about ourselves: it reaches every peer, and stands until it is replaced or
+ * withdrawn, or until we restart with a new generation. Does nothing if the record has that very
+ * value already. Our own records cause no events.
+ *
+ * -EINVAL: key empty or over SWIM_KEY_BYTES_MAX, or value over SWIM_VALUE_BYTES_MAX; -ENOSPC: too
+ * many records; -ENOMEM. No record is changed on failure. */
 int swim_publish(struct swim *swim, int64_t now_ms, enum swim_table table, struct bytes key,
                  struct bytes value);
 
@@ -194,7 +205,7 @@ int swim_publish(struct swim *swim, int64_t now_ms, enum swim_table table, struc
 int swim_withdraw(struct swim *swim, int64_t now_ms, enum swim_table table, struct bytes key);
 
 /* Says goodbye: others list us as left at once instead of suspecting us. Step on for a second or so
- * for the word to spread. -ENOMEM. */
+ * for the word to spread. We are silent about accusations from then on. -ENOMEM. */
 int swim_leave(struct swim *swim, int64_t now_ms);
 
 /* Tells others that we are reached elsewhere from now on. -ENOMEM. */

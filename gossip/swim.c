@@ -1,0 +1,190 @@
+#include "gossip/swim.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "gossip/swim_internal.h"
+
+enum {
+    HEALTH_PAUSED = 1, /* a peer that was paused once may well be slow */
+};
+
+static bool config_is_valid(const struct swim_config *config)
+{
+    if (id_is_none(&config->self) || !config->identity || config->generation == 0 ||
+        config->generation == UINT32_MAX || address_is_none(&config->advertised))
+        return false;
+    if (config->probe_timeout_ms == 0 || config->probe_interval_ms <= config->probe_timeout_ms)
+        return false;
+    if (config->probes == 0 || config->probes > config->probe_interval_ms)
+        return false;
+    if (config->suspicion_min_multiplier == 0 ||
+        config->suspicion_max_multiplier < config->suspicion_min_multiplier)
+        return false;
+    if (config->helpers > SWIM_HELPERS_MAX || config->confirmations > SWIM_CONFIRMATIONS_MAX ||
+        config->gossip_fanout == 0 || config->gossip_fanout > SWIM_FANOUT_MAX)
+        return false;
+    if (config->gossip_interval_ms == 0 || config->retransmit_multiplier == 0 ||
+        config->sync_interval_ms == 0 || config->reconnect_min_ms == 0 ||
+        config->reconnect_max_ms < config->reconnect_min_ms || config->pause_ms == 0)
+        return false;
+    if (config->packet_bytes_max < SWIM_PACKET_BYTES_MIN ||
+        config->packet_bytes_max > SWIM_PACKET_BYTES_LIMIT)
+        return false;
+    return config->members_max >= 1 && config->members_max <= SWIM_MEMBERS_MAX &&
+           config->records_per_owner_max >= 1 &&
+           config->records_per_owner_max <= SWIM_RECORDS_PER_OWNER_MAX;
+}
+
+int swim_new(const struct swim_config *config, int64_t now_ms, struct swim **ret)
+{
+    if (!config_is_valid(config))
+        return -EINVAL;
+    struct swim *swim = calloc(1, sizeof(*swim));
+    if (!swim)
+        return -ENOMEM;
+    swim->config = *config;
+    swim->now_ms = now_ms;
+    random_init(&swim->random, config->seed);
+    swim_output_init(&swim->pending);
+    swim->members_ms = swim->gossip_ms = swim->reach_ms = NEVER_MS;
+    swim->tombstone_ms = now_ms + config->tombstone_ms;
+    /* Peers that start together should not probe and sync in step. */
+    swim->probe_round_ms = now_ms + (int64_t)random_below(&swim->random, config->probe_interval_ms);
+    swim->sync_ms = now_ms + (int64_t)random_below(&swim->random, config->sync_interval_ms);
+    swim->promised_ms = NEVER_MS;
+
+    int rc = 0;
+    swim->pool = config->pool;
+    swim->owns_pool = !config->pool;
+    if (swim->owns_pool)
+        rc = fact_pool_new(random_u64(&swim->random), &swim->pool);
+    if (rc == 0)
+        rc = members_init(swim);
+    if (rc < 0) {
+        swim_free(swim);
+        return rc;
+    }
+    *ret = swim;
+    return 0;
+}
+
+void swim_free(struct swim *swim)
+{
+    if (!swim)
+        return;
+    members_done(swim);
+    rumors_done(swim);
+    free(swim->ring);
+    swim_output_done(&swim->pending);
+    if (swim->owns_pool)
+        fact_pool_free(swim->pool);
+    free(swim);
+}
+
+/* If this step comes much later than promised, we were paused (a suspended machine, a debugger, a
+ * starved process): the time that was lost counts neither against others nor for our verdicts. */
+static void detect_pause(struct swim *swim)
+{
+    if (swim->promised_ms == NEVER_MS || swim->now_ms - swim->promised_ms < swim->config.pause_ms)
+        return;
+    int64_t lost_ms = swim->now_ms - swim->promised_ms;
+    for (size_t i = 0; i < swim->members.count; i++) {
+        struct member *member = member_at(swim, i);
+        if (member->suspicion)
+            member->suspicion->started_ms += lost_ms;
+    }
+    swim->members_ms = swim->now_ms;
+    probe_reset(swim);
+    health_add(swim, HEALTH_PAUSED);
+}
+
+static int take_input(struct swim *swim, const struct swim_input *input)
+{
+    if (input->type == SWIM_TICK)
+        return 0;
+    if (id_equal(&input->from, &swim->config.self) || swim_is_revoked(swim, &input->from))
+        return -EPERM;
+    switch (input->type) {
+    case SWIM_PACKET:
+        return packet_receive(swim, input);
+    case SWIM_STREAM:
+        return sync_receive(swim, input);
+    case SWIM_UNREACHED:
+        probe_unreached(swim, &input->from);
+        return 0;
+    case SWIM_TICK:
+        break;
+    }
+    return 0;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int swim_step(struct swim *swim, const struct swim_input *input, struct swim_output *output)
+{
+    assert(input->now_ms >= swim->now_ms);
+    swim->now_ms = input->now_ms;
+    swim->rc = 0;
+    detect_pause(swim);
+    int rc = take_input(swim, input);
+
+    members_run(swim);
+    probes_run(swim);
+    records_age(swim);
+    reach_run(swim);
+    sync_run(swim);
+    gossip_run(swim);
+    members_run(swim); /* what was just said may have changed when states change */
+
+    int64_t next_ms = earlier(swim->members_ms, probes_deadline(swim));
+    next_ms = earlier(next_ms, earlier(swim->gossip_ms, swim->reach_ms));
+    swim->promised_ms = earlier(next_ms, sync_deadline(swim));
+    swim_output_finish(swim, output);
+    output->next_deadline_ms = swim->promised_ms;
+    return rc < 0 ? rc : swim->rc;
+}
+
+size_t swim_member_count(const struct swim *swim)
+{
+    return swim->members.count;
+}
+
+const struct swim_member *swim_member_at(const struct swim *swim, size_t index)
+{
+    return &member_at(swim, index)->view;
+}
+
+const struct swim_member *swim_member_find(const struct swim *swim, const struct id *id)
+{
+    const struct member *member = member_find(swim, id);
+    return member ? &member->view : NULL;
+}
+
+const struct id *swim_member_accuser(const struct swim *swim, const struct id *id, size_t index)
+{
+    const struct member *member = member_find(swim, id);
+    if (!member || index >= member->view.accusers)
+        return NULL;
+    return &member->suspicion->accusations[index]->view.signer;
+}
+
+bool swim_member_is_complete(const struct swim *swim, const struct id *owner)
+{
+    const struct member *member = member_find(swim, owner);
+    return member && records_are_complete(member);
+}
+
+size_t swim_live_count(const struct swim *swim)
+{
+    return swim->live_count;
+}
+
+unsigned swim_local_health(const struct swim *swim)
+{
+    return swim->health;
+}

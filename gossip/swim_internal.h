@@ -1,0 +1,290 @@
+/* What the parts of swim share: its state, and the functions by which they call one another. One
+ * section a file; only gossip/swim*.c include this.
+ *
+ * A function here that can run out of memory and has no better way to say so calls swim_fail(): the
+ * step goes on with what is left, as after a lost packet, and returns -ENOMEM.
+ */
+#pragma once
+
+#include "base/random.h"
+#include "base/table.h"
+#include "gossip/fact.h"
+#include "gossip/swim.h"
+#include "gossip/swim_message.h"
+
+#define NEVER_MS INT64_MAX
+
+/* Who accuses a member, and since when. */
+struct suspicion {
+    int64_t started_ms;
+    size_t count;
+    struct fact *accusations[SWIM_ACCUSERS_MAX]; /* of the member's incarnation, as heard */
+};
+
+struct member {
+    struct swim_member view;
+    struct fact *presence;
+    struct suspicion *suspicion; /* NULL while nobody accuses it */
+    uint64_t told_incarnation;   /* ours, as this member is known to have heard it */
+    int64_t nudge_ms;            /* not before this is it told again that it is accused */
+    int64_t reconnect_ms;        /* when it is tried again, if dead */
+    uint32_t reconnect_backoff_ms;
+
+    /* Its records. It said "what I said before, all in all, sums to this" in each of them, so that
+     * `sum` tells whether anything is missing: see swim_records.c. */
+    struct table records; /* of struct fact, by record_key; withdrawn ones included */
+    uint64_t floor;       /* its lower versions are void */
+    uint64_t newest;      /* highest version seen, or the floor of a generation without records */
+    uint64_t newest_sum;  /* what all of its records sum to, as of the newest */
+    uint64_t sum;         /* what those we hold sum to */
+    uint64_t base;        /* sync asks for what is newer than this */
+};
+
+/* A peer that was forgotten: others may still tell of it for a while. */
+struct grave {
+    struct id id;
+    uint64_t incarnation;
+    int64_t until_ms;
+};
+
+struct rumor {
+    struct fact *fact;
+    uint32_t sends;
+    uint64_t order; /* later ones are higher */
+};
+
+struct probe {
+    uint32_t sequence; /* 0: not in use */
+    struct id target;
+    int64_t sent_ms;
+    int64_t relay_ms; /* when helpers are asked; NEVER_MS once they were */
+    int64_t fail_ms;
+    unsigned nacks_expected, nacks;
+    uint64_t told_incarnation; /* ours, as the ping tells it */
+};
+
+struct relay {
+    uint32_t sequence; /* 0: not in use */
+    struct id target;
+    struct id origin;
+    struct address origin_address;
+    uint32_t origin_sequence;
+    int64_t nack_ms;
+};
+
+struct seed {
+    struct id id; /* ID_NONE if not known */
+    struct address address;
+    int64_t next_ms;
+    uint32_t backoff_ms;
+};
+
+/* A member told us, in a packet's digest, that we lack something; rumours get this long. */
+struct repair {
+    struct id from; /* ID_NONE: none is wanted */
+    struct id owner;
+    uint64_t incarnation;
+    uint64_t version;
+    int64_t due_ms;
+};
+
+struct swim {
+    struct swim_config config;
+    struct fact_pool *pool;
+    bool owns_pool;
+    struct random random;
+    int64_t now_ms;
+    int64_t promised_ms;        /* the last next_deadline_ms */
+    int rc;                     /* of this step */
+    struct swim_output pending; /* filled for the end of the step; between steps, events only */
+
+    /* swim_members.c */
+    struct table members; /* of struct member, by id */
+    struct table revoked; /* of struct id */
+    struct table graves;  /* of struct grave */
+    struct member *self;
+    size_t live_count;  /* alive and suspect, self included */
+    size_t alive_count; /* alive, self included */
+    size_t dead_count;
+    size_t record_count; /* of all members */
+    int64_t members_ms;  /* when the next member's state changes by time */
+
+    /* swim_self.c */
+    uint64_t incarnation;
+    uint64_t record_version;               /* of the last record published */
+    uint64_t tombstone_new, tombstone_old; /* versions: see records_age() */
+    int64_t tombstone_ms;
+
+    /* swim_probe.c */
+    uint32_t sequence;
+    unsigned health; /* Lifeguard's local health multiplier */
+    int64_t probe_round_ms;
+    struct member **ring; /* all members but self in a shuffled order */
+    size_t ring_count, ring_capacity, ring_next;
+    struct probe probes[SWIM_PROBES_MAX];
+    struct relay relays[SWIM_RELAYS_MAX];
+
+    /* swim_rumor.c, swim_packet.c */
+    struct rumor *rumors; /* in the order in which they are sent */
+    size_t rumor_count, rumor_capacity;
+    uint64_t rumor_order;
+    int64_t gossip_ms;
+    size_t digest_next; /* index of the member whose digest rides next */
+
+    /* swim_sync.c */
+    int64_t sync_ms;
+    struct id sync_after; /* the last digest that we sent began after this id, */
+    struct id sync_next;  /* and the next one begins after this */
+    struct id sync_peer;  /* with whom rounds are counted */
+    unsigned sync_rounds; /* left with that peer */
+    struct repair repair;
+
+    /* swim_reach.c */
+    struct seed seeds[SWIM_SEEDS_MAX];
+    size_t seed_count;
+    int64_t reach_ms;
+};
+
+/* swim_effects.c: what a step brings about. */
+void swim_fail(struct swim *swim, int rc);
+void swim_event(struct swim *swim, enum swim_event_type type, const struct id *id,
+                const struct id *by, uint64_t version);
+void swim_record_event(struct swim *swim, enum swim_event_type type, const struct fact *record);
+
+/* A message's bytes are appended to swim->pending.arena between the two. With `rc` < 0 they are
+ * dropped again. */
+size_t swim_message_begin(const struct swim *swim);
+void swim_message_end(struct swim *swim, size_t start, int rc, const struct id *to,
+                      const struct address *address, enum swim_channel channel);
+
+/* Moves what is pending into `output`, whose memory is used for the next step. */
+void swim_output_finish(struct swim *swim, struct swim_output *output);
+
+/* swim_members.c: who is there. */
+struct member *member_find(const struct swim *swim, const struct id *id);
+struct member *member_at(const struct swim *swim, size_t index);
+bool member_is_live(const struct member *member);
+int members_init(struct swim *swim);
+void members_done(struct swim *swim);
+void member_set_state(struct swim *swim, struct member *member, enum swim_state state);
+
+/* Takes what a presence says. True if it was news. */
+bool presence_apply(struct swim *swim, const struct fact_view *view);
+
+/* A live member other than ourselves and those in `not`, drawn at random; NULL if there is none. */
+struct member *member_pick(struct swim *swim, struct member *const * not, size_t not_count);
+
+/* Suspects die, the dead and those that left are forgotten, graves are cleared. */
+void members_run(struct swim *swim);
+
+/* If `id` was forgotten and now speaks itself: an accusation that makes it say that it is alive, to
+ * be released by the caller; else NULL. */
+struct fact *grave_challenge(struct swim *swim, const struct id *id);
+
+/* swim_suspicion.c: who accuses whom. */
+bool accusation_apply(struct swim *swim, const struct fact_view *view);
+void member_accuse(struct swim *swim, struct member *member);
+void suspicion_clear(struct swim *swim, struct member *member);
+int64_t suspicion_deadline(const struct swim *swim, const struct member *member);
+bool suspicion_wants_accusers(const struct swim *swim, const struct member *member);
+
+/* Drops all accusations that `accuser` has made. */
+void suspicion_drop_accuser(struct swim *swim, const struct id *accuser);
+
+/* The base-2 logarithm of `value`, which is at least 1, in thousandths. */
+uint32_t log2_milli(uint64_t value);
+
+/* swim_self.c: what we say about ourselves. */
+int self_announce(struct swim *swim, uint64_t incarnation, const struct address *address,
+                  bool left);
+void self_refute(struct swim *swim, const struct fact_view *accusation);
+
+/* Others hold words of ours of that version, which is higher than any that we know of. */
+void self_outrun(struct swim *swim, uint64_t version);
+void records_age(struct swim *swim);
+
+/* swim_records.c: what owners say about themselves. */
+void records_init(struct member *member);
+void records_done(struct swim *swim, struct member *member);
+bool record_apply(struct swim *swim, const struct fact_view *view, bool relay);
+bool records_are_complete(const struct member *member);
+
+/* Drops every record of the generations before that of `incarnation`. */
+void records_void(struct swim *swim, struct member *member, uint64_t incarnation);
+
+/* Puts `fact` in its place among the owner's records. The reference passes to the table. -ENOMEM,
+ * nothing changed. `*ret_previous` is what it replaced (the caller releases it), or NULL. */
+int record_put(struct swim *swim, struct member *owner, struct fact *fact,
+               struct fact **ret_previous);
+void record_drop_at(struct swim *swim, struct member *owner, size_t index);
+
+/* swim_rumor.c: what rides on packets. */
+void rumor_add(struct swim *swim, struct fact *fact);
+void rumor_drop(struct swim *swim, const struct fact *fact);
+
+/* Fills the draft, which borrows from the rumours until rumors_retire() drops those that have been
+ * sent often enough. */
+void rumors_ride(struct swim *swim, struct packet_draft *draft);
+void rumors_retire(struct swim *swim);
+void rumors_done(struct swim *swim);
+
+/* swim_packet.c: packets. */
+
+/* Starts a packet for `to`, which is told first of all what it must know: that we are there, and
+ * who accuses it. */
+void packet_start(struct swim *swim, struct packet_draft *draft, enum packet_kind kind,
+                  uint32_t sequence, const struct id *subject, const struct id *to);
+
+/* Fills the packet up with rumours and sends it. */
+void packet_finish(struct swim *swim, struct packet_draft *draft, const struct id *to,
+                   const struct address *address);
+int packet_receive(struct swim *swim, const struct swim_input *input);
+void ping_send(struct swim *swim, const struct member *member, uint32_t sequence);
+void gossip_soon(struct swim *swim);
+void gossip_run(struct swim *swim);
+
+/* Takes one fact of any kind from anyone; with `relay`, a record that is news becomes a rumour.
+ * True if it was news. */
+bool fact_apply(struct swim *swim, const struct fact_view *view, bool relay);
+
+/* swim_probe.c: is it there? */
+void probe_start(struct swim *swim, struct member *member);
+void probe_acked(struct swim *swim, const struct id *from, const struct packet *packet);
+void probe_nacked(struct swim *swim, const struct packet *packet);
+void probe_unreached(struct swim *swim, const struct id *id);
+void probe_forget(struct swim *swim, const struct member *member);
+void probe_reset(struct swim *swim);
+void relay_start(struct swim *swim, const struct swim_input *input, const struct packet *packet);
+int ring_add(struct swim *swim, struct member *member);
+void health_add(struct swim *swim, int misses);
+void probes_run(struct swim *swim);
+int64_t probes_deadline(const struct swim *swim);
+
+/* swim_sync.c: anti-entropy. */
+struct digest_entry digest_of(const struct member *member);
+bool digest_is_behind(const struct member *ours, const struct digest_entry *theirs);
+
+/* Collects the facts about `ours` that are news to whoever wrote `theirs` (NULL: knows nothing). */
+struct fact_list {
+    struct fact **facts; /* borrowed */
+    size_t count, capacity;
+    size_t bytes, limit_bytes;
+    bool full; /* something was left out */
+};
+void fact_list_done(struct fact_list *list);
+void digest_answer(struct swim *swim, const struct member *ours, const struct digest_entry *theirs,
+                   struct fact_list *list);
+void sync_soon(struct swim *swim, const struct id *with);
+void sync_with(struct swim *swim, const struct id *to, const struct address *address);
+int sync_receive(struct swim *swim, const struct swim_input *input);
+void sync_run(struct swim *swim);
+int64_t sync_deadline(const struct swim *swim);
+void repair_note(struct swim *swim, const struct id *from, const struct member *owner,
+                 const struct digest_entry *theirs);
+
+/* swim_reach.c: those who are not there (yet, or any more). */
+void reach_run(struct swim *swim);
+void reach_soon(struct swim *swim);
+
+/* Forgets how often the dead were tried in vain. */
+void reach_again(struct swim *swim);

@@ -1,0 +1,275 @@
+#include "gossip/swim_message.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/writer.h"
+
+enum {
+    PACKET_FIELDS = 5,
+    ENTRY_FIELDS = 4,
+    DIGEST_FIELDS = 5,
+    DELTA_FIELDS = 3,
+};
+
+uint64_t id_prefix(const struct id *id)
+{
+    uint64_t prefix = 0;
+    for (size_t i = 0; i < ID_PREFIX_BYTES; i++)
+        prefix = prefix << 8 | id->bytes[i];
+    return prefix;
+}
+
+static int read_fact(struct reader *reader, struct fact_view *ret)
+{
+    struct bytes raw;
+    if (reader_binary(reader, &raw) < 0)
+        return -EBADMSG;
+    return fact_parse(raw, ret);
+}
+
+static int read_subject(struct reader *reader, struct id *ret)
+{
+    *ret = ID_NONE;
+    return reader_peek(reader) == READER_NIL ? reader_nil(reader)
+                                             : reader_fixed(reader, ret->bytes, ID_BYTES);
+}
+
+static bool kind_has_subject(const struct packet *packet)
+{
+    bool has = !id_is_none(&packet->subject);
+    switch (packet->kind) {
+    case PACKET_RELAY:
+    case PACKET_NACK:
+        return has;
+    case PACKET_ACK:
+        return true;
+    case PACKET_PING:
+    case PACKET_GOSSIP:
+        return !has;
+    }
+    return false;
+}
+
+int packet_read(struct bytes bytes, struct packet *ret)
+{
+    struct reader reader;
+    uint8_t kind = 0;
+    uint32_t digest_count = 0, fact_count = 0;
+
+    reader_init(&reader, bytes.data, bytes.size);
+    ret->sequence = 0;
+    reader_array_exact(&reader, PACKET_FIELDS);
+    reader_u8(&reader, &kind);
+    reader_u32(&reader, &ret->sequence);
+    read_subject(&reader, &ret->subject);
+    reader_array(&reader, &digest_count);
+    if (digest_count > SWIM_PACKET_DIGESTS_MAX)
+        return -EBADMSG;
+    for (uint32_t i = 0; i < digest_count; i++) {
+        struct digest_entry *entry = &ret->digests[i];
+        *entry = (struct digest_entry){0};
+        reader_array_exact(&reader, ENTRY_FIELDS);
+        reader_u64(&reader, &entry->prefix);
+        reader_u64(&reader, &entry->incarnation);
+        reader_u64(&reader, &entry->version);
+        reader_u8(&reader, &entry->accusers);
+    }
+    reader_array(&reader, &fact_count);
+    if (fact_count > SWIM_PACKET_FACTS_MAX)
+        return -EBADMSG;
+    for (uint32_t i = 0; i < fact_count; i++)
+        if (read_fact(&reader, &ret->facts[i]) < 0)
+            return -EBADMSG;
+
+    ret->kind = (enum packet_kind)kind;
+    if (reader_end(&reader) < 0 || !kind_has_subject(ret))
+        return -EBADMSG;
+    ret->digest_count = digest_count;
+    ret->fact_count = fact_count;
+    return 0;
+}
+
+void packet_draft_init(struct packet_draft *draft, enum packet_kind kind, uint32_t sequence,
+                       const struct id *subject, size_t size)
+{
+    assert(size >= PACKET_OVERHEAD_BYTES);
+    draft->kind = kind;
+    draft->sequence = sequence;
+    draft->subject = subject ? *subject : ID_NONE;
+    draft->room = size - PACKET_OVERHEAD_BYTES;
+    draft->digest_count = draft->fact_count = 0;
+}
+
+bool packet_draft_has(const struct packet_draft *draft, const struct fact *fact)
+{
+    for (size_t i = 0; i < draft->fact_count; i++)
+        if (draft->facts[i] == fact)
+            return true;
+    return false;
+}
+
+bool packet_draft_add(struct packet_draft *draft, const struct fact *fact)
+{
+    if (packet_draft_has(draft, fact))
+        return true;
+    size_t size = fact->view.raw.size + PACKET_FACT_OVERHEAD_BYTES;
+    if (size > draft->room || draft->fact_count == SWIM_PACKET_FACTS_MAX)
+        return false;
+    draft->facts[draft->fact_count++] = fact;
+    draft->room -= size;
+    return true;
+}
+
+bool packet_draft_add_digest(struct packet_draft *draft, const struct digest_entry *entry)
+{
+    for (size_t i = 0; i < draft->digest_count; i++)
+        if (draft->digests[i].prefix == entry->prefix)
+            return true;
+    if (PACKET_DIGEST_BYTES > draft->room || draft->digest_count == SWIM_PACKET_DIGESTS_MAX)
+        return false;
+    draft->digests[draft->digest_count++] = *entry;
+    draft->room -= PACKET_DIGEST_BYTES;
+    return true;
+}
+
+int packet_write(const struct packet_draft *draft, struct buffer *ret)
+{
+    struct writer writer;
+    writer_init(&writer, ret);
+    writer_array(&writer, PACKET_FIELDS);
+    writer_u64(&writer, draft->kind);
+    writer_u64(&writer, draft->sequence);
+    if (id_is_none(&draft->subject))
+        writer_nil(&writer);
+    else
+        writer_binary(&writer, draft->subject.bytes, ID_BYTES);
+    writer_array(&writer, draft->digest_count);
+    for (size_t i = 0; i < draft->digest_count; i++) {
+        writer_array(&writer, ENTRY_FIELDS);
+        writer_u64(&writer, draft->digests[i].prefix);
+        writer_u64(&writer, draft->digests[i].incarnation);
+        writer_u64(&writer, draft->digests[i].version);
+        writer_u64(&writer, draft->digests[i].accusers);
+    }
+    writer_array(&writer, draft->fact_count);
+    for (size_t i = 0; i < draft->fact_count; i++)
+        writer_binary(&writer, draft->facts[i]->view.raw.data, draft->facts[i]->view.raw.size);
+    return writer_check(&writer);
+}
+
+static int read_entry(struct reader *reader, struct digest_entry *ret)
+{
+    *ret = (struct digest_entry){0};
+    reader_array_exact(reader, ENTRY_FIELDS);
+    reader_fixed(reader, ret->id.bytes, ID_BYTES);
+    reader_u64(reader, &ret->incarnation);
+    reader_u64(reader, &ret->version);
+    return reader_u8(reader, &ret->accusers);
+}
+
+/* Walks over all items of a message whose head has been read. */
+static int check_items(struct sync_message message)
+{
+    struct id previous = message.after;
+    struct fact_view fact;
+    struct digest_entry entry;
+
+    for (uint32_t i = 0; i < message.count; i++) {
+        if (message.kind == SYNC_DELTA) {
+            if (read_fact(&message.items, &fact) < 0)
+                return -EBADMSG;
+            continue;
+        }
+        if (read_entry(&message.items, &entry) < 0)
+            return -EBADMSG;
+        if (id_compare(&entry.id, &previous) <= 0 || id_compare(&entry.id, &message.through) > 0)
+            return -EBADMSG;
+        previous = entry.id;
+    }
+    return reader_end(&message.items);
+}
+
+int sync_read(struct bytes bytes, struct sync_message *ret)
+{
+    struct sync_message message = {0};
+    struct reader *reader = &message.items;
+    uint32_t fields = 0;
+    uint8_t kind = 0;
+
+    if (bytes.size > SWIM_STREAM_BYTES_MAX)
+        return -EBADMSG;
+    reader_init(reader, bytes.data, bytes.size);
+    reader_array(reader, &fields);
+    reader_u8(reader, &kind);
+    reader_bool(reader, &message.flag);
+    if (kind == SYNC_DIGEST && fields == DIGEST_FIELDS) {
+        reader_fixed(reader, message.after.bytes, ID_BYTES);
+        reader_fixed(reader, message.through.bytes, ID_BYTES);
+    } else if (kind != SYNC_DELTA || fields != DELTA_FIELDS) {
+        return -EBADMSG;
+    }
+    message.kind = (enum sync_kind)kind;
+    reader_array(reader, &message.count);
+    if (reader_check(reader) < 0 || check_items(message) < 0)
+        return -EBADMSG;
+    *ret = message;
+    return 0;
+}
+
+bool sync_next_entry(struct sync_message *message, struct digest_entry *ret)
+{
+    assert(message->kind == SYNC_DIGEST);
+    if (message->count == 0)
+        return false;
+    message->count--;
+    int rc = read_entry(&message->items, ret);
+    assert(rc == 0);
+    return true;
+}
+
+bool sync_next_fact(struct sync_message *message, struct fact_view *ret)
+{
+    assert(message->kind == SYNC_DELTA);
+    if (message->count == 0)
+        return false;
+    message->count--;
+    int rc = read_fact(&message->items, ret);
+    assert(rc == 0);
+    return true;
+}
+
+int sync_write_digest(bool reply_wanted, const struct id *after, const struct id *through,
+                      const struct digest_entry *entries, size_t count, struct buffer *ret)
+{
+    struct writer writer;
+    writer_init(&writer, ret);
+    writer_array(&writer, DIGEST_FIELDS);
+    writer_u64(&writer, SYNC_DIGEST);
+    writer_bool(&writer, reply_wanted);
+    writer_binary(&writer, after->bytes, ID_BYTES);
+    writer_binary(&writer, through->bytes, ID_BYTES);
+    writer_array(&writer, count);
+    for (size_t i = 0; i < count; i++) {
+        writer_array(&writer, ENTRY_FIELDS);
+        writer_binary(&writer, entries[i].id.bytes, ID_BYTES);
+        writer_u64(&writer, entries[i].incarnation);
+        writer_u64(&writer, entries[i].version);
+        writer_u64(&writer, entries[i].accusers);
+    }
+    return writer_check(&writer);
+}
+
+int sync_write_delta(bool more, struct fact *const *facts, size_t count, struct buffer *ret)
+{
+    struct writer writer;
+    writer_init(&writer, ret);
+    writer_array(&writer, DELTA_FIELDS);
+    writer_u64(&writer, SYNC_DELTA);
+    writer_bool(&writer, more);
+    writer_array(&writer, count);
+    for (size_t i = 0; i < count; i++)
+        writer_binary(&writer, facts[i]->view.raw.data, facts[i]->view.raw.size);
+    return writer_check(&writer);
+}

@@ -1,0 +1,107 @@
+/* The messages of SWIM as bytes: packets (one datagram each) and sync messages (over a stream).
+ *
+ * On the wire, in MessagePack:
+ *     packet  [kind, sequence, subject or nil, [[prefix, incarnation, version, accusers]…],
+ * [fact…]] digest  [1, reply wanted, after, through, [[id, incarnation, version, accusers]…]] delta
+ * [2, more, [fact…]] A digest speaks of the members whose ids are in (after, through]. Both readers
+ * check everything, so that what is read from a message afterwards can't fail.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/id.h"
+#include "base/reader.h"
+#include "gossip/bounds.h"
+#include "gossip/fact.h"
+
+enum packet_kind {
+    PACKET_PING = 1,  /* are you there? Answered with the same sequence. */
+    PACKET_ACK = 2,   /* I am; or, with a subject: that peer, whom you asked me to probe, is */
+    PACKET_RELAY = 3, /* please probe the subject for me */
+    PACKET_NACK = 4,  /* the subject has not answered me either (but I am there) */
+    PACKET_GOSSIP = 5,
+};
+
+/* What the sender holds of one member. In packets the id is cut to its first 8 bytes, big-endian:
+ * two members with the same prefix only cost a repair that was not needed. */
+struct digest_entry {
+    uint64_t prefix;
+    struct id id;
+    uint64_t incarnation;
+    uint64_t version; /* all of its records up to here */
+    uint8_t accusers;
+};
+
+struct packet {
+    enum packet_kind kind;
+    uint32_t sequence;
+    struct id subject; /* ID_NONE if there is none */
+    size_t digest_count;
+    struct digest_entry digests[SWIM_PACKET_DIGESTS_MAX]; /* without ids */
+    size_t fact_count;
+    struct fact_view facts[SWIM_PACKET_FACTS_MAX]; /* borrow from the bytes */
+};
+
+/* -EBADMSG; `*ret` may be half written then. */
+int packet_read(struct bytes bytes, struct packet *ret);
+
+/* A packet to be written, filled up to `room` bytes. Facts are borrowed. */
+struct packet_draft {
+    enum packet_kind kind;
+    uint32_t sequence;
+    struct id subject;
+    size_t room; /* bytes left */
+    size_t digest_count;
+    struct digest_entry digests[SWIM_PACKET_DIGESTS_MAX];
+    size_t fact_count;
+    const struct fact *facts[SWIM_PACKET_FACTS_MAX];
+};
+
+/* Starts an empty packet of at most `size` bytes, which is at least PACKET_OVERHEAD_BYTES. */
+void packet_draft_init(struct packet_draft *draft, enum packet_kind kind, uint32_t sequence,
+                       const struct id *subject, size_t size);
+
+/* Whether it found room. A fact that is there already is not added twice, and counts as added. */
+bool packet_draft_add(struct packet_draft *draft, const struct fact *fact);
+bool packet_draft_has(const struct packet_draft *draft, const struct fact *fact);
+bool packet_draft_add_digest(struct packet_draft *draft, const struct digest_entry *entry);
+
+/* Appends the packet to `ret`. -ENOMEM. */
+int packet_write(const struct packet_draft *draft, struct buffer *ret);
+
+enum {
+    PACKET_OVERHEAD_BYTES = 50,     /* all but the digests and facts */
+    PACKET_DIGEST_BYTES = 30,       /* one digest entry at most */
+    PACKET_FACT_OVERHEAD_BYTES = 3, /* before each fact */
+    ID_PREFIX_BYTES = sizeof(uint64_t),
+};
+
+uint64_t id_prefix(const struct id *id);
+
+enum sync_kind {
+    SYNC_DIGEST = 1,
+    SYNC_DELTA = 2,
+};
+
+struct sync_message {
+    enum sync_kind kind;
+    bool flag; /* a digest's: please answer with yours; a delta's: there is more than this */
+    struct id after, through; /* a digest's range */
+    uint32_t count;           /* of entries or facts */
+    struct reader items;
+};
+
+/* -EBADMSG. A digest's entries are in ascending order and in its range. */
+int sync_read(struct bytes bytes, struct sync_message *ret);
+
+/* The next entry (fact) of a digest (delta) that sync_read() accepted; false at the end. */
+bool sync_next_entry(struct sync_message *message, struct digest_entry *ret);
+bool sync_next_fact(struct sync_message *message, struct fact_view *ret);
+
+/* Append a message to `ret`. -ENOMEM. */
+int sync_write_digest(bool reply_wanted, const struct id *after, const struct id *through,
+                      const struct digest_entry *entries, size_t count, struct buffer *ret);
+int sync_write_delta(bool more, struct fact *const *facts, size_t count, struct buffer *ret);

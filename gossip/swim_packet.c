@@ -1,0 +1,215 @@
+/* Packets: what rides on each, and what is done with those that arrive.
+ *
+ * First of all a packet tells its receiver what that must know: that we are there (until it is
+ * known to have heard it) and who accuses it (Lifeguard's buddy system). Pings and their answers
+ * carry a few digest entries; whoever sees that the other lacks something sends it along, so that
+ * what rumours missed is repaired within a few probes. The rest is rumours.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "gossip/swim_internal.h"
+
+enum {
+    DIGESTS_RIDING = 4, /* entries on each ping and answer, our own included */
+};
+
+static size_t room_for(const struct swim *swim, const struct id *to)
+{
+    const struct swim_config *config = &swim->config;
+    if (!config->packet_room)
+        return config->packet_bytes_max;
+    size_t room = config->packet_room(config->packet_room_context, swim->now_ms, to);
+    if (room > config->packet_bytes_max)
+        return config->packet_bytes_max;
+    return room < SWIM_PACKET_BYTES_MIN ? SWIM_PACKET_BYTES_MIN : room;
+}
+
+void packet_start(struct swim *swim, struct packet_draft *draft, enum packet_kind kind,
+                  uint32_t sequence, const struct id *subject, const struct id *to)
+{
+    const struct member *member = member_find(swim, to);
+    packet_draft_init(draft, kind, sequence, subject, room_for(swim, to));
+    if (!member || member->told_incarnation != swim->incarnation)
+        packet_draft_add(draft, swim->self->presence);
+    if (member && member->suspicion)
+        packet_draft_add(draft, member->suspicion->accusations[0]);
+}
+
+void packet_finish(struct swim *swim, struct packet_draft *draft, const struct id *to,
+                   const struct address *address)
+{
+    size_t start = swim_message_begin(swim);
+    rumors_ride(swim, draft);
+    int rc = packet_write(draft, &swim->pending.arena);
+    rumors_retire(swim);
+    swim_message_end(swim, start, rc, to, address, SWIM_CHANNEL_PACKET);
+}
+
+static void add_digests(struct swim *swim, struct packet_draft *draft)
+{
+    struct digest_entry entry = digest_of(swim->self);
+    packet_draft_add_digest(draft, &entry);
+    for (int i = 1; i < DIGESTS_RIDING; i++) {
+        swim->digest_next = (swim->digest_next + 1) % swim->members.count;
+        entry = digest_of(member_at(swim, swim->digest_next));
+        packet_draft_add_digest(draft, &entry);
+    }
+}
+
+void ping_send(struct swim *swim, const struct member *member, uint32_t sequence)
+{
+    struct packet_draft draft;
+    packet_start(swim, &draft, PACKET_PING, sequence, NULL, &member->view.id);
+    add_digests(swim, &draft);
+    packet_finish(swim, &draft, &member->view.id, &member->view.address);
+}
+
+/* The first member whose id begins with that prefix, or NULL. */
+static struct member *find_by_prefix(const struct swim *swim, uint64_t prefix)
+{
+    struct id id = ID_NONE;
+    for (size_t i = 0; i < ID_PREFIX_BYTES; i++)
+        id.bytes[i] = (uint8_t)(prefix >> (8 * (ID_PREFIX_BYTES - 1 - i)));
+    size_t index = table_lower_bound(&swim->members, &id);
+    if (index == swim->members.count)
+        return NULL;
+    struct member *member = member_at(swim, index);
+    return id_prefix(&member->view.id) == prefix ? member : NULL;
+}
+
+/* Puts into the draft what the sender of `packet` lacks, and entries about what we lack. */
+static void answer_digests(struct swim *swim, const struct id *from, const struct packet *packet,
+                           struct packet_draft *draft)
+{
+    for (size_t i = 0; i < packet->digest_count; i++) {
+        const struct digest_entry *theirs = &packet->digests[i];
+        const struct member *ours = find_by_prefix(swim, theirs->prefix);
+        struct digest_entry entry = {.prefix = theirs->prefix};
+        if (ours)
+            entry = digest_of(ours);
+        if (digest_is_behind(ours, theirs)) {
+            packet_draft_add_digest(draft, &entry);
+            repair_note(swim, from, ours, theirs);
+        }
+        if (!ours)
+            continue;
+        struct fact_list list = {.limit_bytes = draft->room};
+        digest_answer(swim, ours, theirs, &list);
+        for (size_t k = 0; k < list.count; k++)
+            packet_draft_add(draft, list.facts[k]);
+        fact_list_done(&list);
+    }
+}
+
+/* An answer that carries nothing but what the sender lacks and rumours. */
+static void gossip_back(struct swim *swim, const struct swim_input *input,
+                        const struct packet *packet)
+{
+    struct packet_draft draft;
+    packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, &input->from);
+    size_t told = draft.fact_count;
+    answer_digests(swim, &input->from, packet, &draft);
+    draft.digest_count = 0; /* else two peers that both lack something would never stop */
+    if (draft.fact_count > told)
+        packet_finish(swim, &draft, &input->from, &input->source);
+}
+
+static void answer_ping(struct swim *swim, const struct swim_input *input,
+                        const struct packet *packet)
+{
+    struct packet_draft draft;
+    struct fact *challenge = NULL;
+    packet_start(swim, &draft, PACKET_ACK, packet->sequence, NULL, &input->from);
+    if (!member_find(swim, &input->from))
+        challenge = grave_challenge(swim, &input->from);
+    if (challenge)
+        packet_draft_add(&draft, challenge);
+    answer_digests(swim, &input->from, packet, &draft);
+    add_digests(swim, &draft);
+    packet_finish(swim, &draft, &input->from, &input->source);
+    fact_release(swim->pool, challenge);
+}
+
+/* Tells a member that just spoke, without a question, that it is held suspect or dead. */
+static void nudge(struct swim *swim, const struct swim_input *input)
+{
+    struct member *member = member_find(swim, &input->from);
+    struct packet_draft draft;
+    if (!member || !member->suspicion || swim->now_ms < member->nudge_ms)
+        return;
+    member->nudge_ms = swim->now_ms + swim->config.probe_timeout_ms;
+    packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, &input->from);
+    packet_finish(swim, &draft, &input->from, &input->source);
+}
+
+bool fact_apply(struct swim *swim, const struct fact_view *view, bool relay)
+{
+    if (swim_is_revoked(swim, &view->signer))
+        return false;
+    switch (view->kind) {
+    case FACT_PRESENCE:
+        return presence_apply(swim, view);
+    case FACT_ACCUSATION:
+        return accusation_apply(swim, view);
+    case FACT_RECORD:
+        return record_apply(swim, view, relay);
+    }
+    return false;
+}
+
+int packet_receive(struct swim *swim, const struct swim_input *input)
+{
+    struct packet packet;
+    int rc = packet_read(input->bytes, &packet);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < packet.fact_count; i++)
+        fact_apply(swim, &packet.facts[i], true);
+
+    switch (packet.kind) {
+    case PACKET_PING:
+        answer_ping(swim, input, &packet);
+        return 0;
+    case PACKET_ACK:
+        probe_acked(swim, &input->from, &packet);
+        gossip_back(swim, input, &packet);
+        break;
+    case PACKET_RELAY:
+        relay_start(swim, input, &packet);
+        break;
+    case PACKET_NACK:
+        probe_nacked(swim, &packet);
+        break;
+    case PACKET_GOSSIP:
+        break;
+    }
+    nudge(swim, input);
+    return 0;
+}
+
+void gossip_soon(struct swim *swim)
+{
+    if (swim->gossip_ms == NEVER_MS)
+        swim->gossip_ms = swim->now_ms;
+}
+
+void gossip_run(struct swim *swim)
+{
+    struct member *chosen[SWIM_FANOUT_MAX];
+    size_t count = 0;
+
+    if (swim->now_ms < swim->gossip_ms)
+        return;
+    while (count < swim->config.gossip_fanout && swim->rumor_count > 0) {
+        struct member *member = member_pick(swim, chosen, count);
+        if (!member)
+            break;
+        chosen[count++] = member;
+        struct packet_draft draft;
+        packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, &member->view.id);
+        packet_finish(swim, &draft, &member->view.id, &member->view.address);
+    }
+    /* With nobody there, the rumours wait for someone to join (whose presence is a rumour too). */
+    swim->gossip_ms = count > 0 ? swim->now_ms + swim->config.gossip_interval_ms : NEVER_MS;
+}

@@ -1,0 +1,136 @@
+/* Reaching those who are not there: seeds, to join by, and the dead, who may only be cut off. So a
+ * partition heals by itself, from whichever side gets through first.
+ */
+#include "gossip/swim_internal.h"
+
+#include <errno.h>
+
+enum {
+    REACH_PACE_MS = 200,     /* between two dead peers that are tried */
+    SEED_ALONE_BACKOFFS = 4, /* alone, a seed is tried at least every 4 * reconnect_min_ms */
+};
+
+void reach_soon(struct swim *swim)
+{
+    swim->reach_ms = swim->now_ms;
+}
+
+void reach_again(struct swim *swim)
+{
+    for (size_t i = 0; i < swim->members.count; i++) {
+        struct member *member = member_at(swim, i);
+        if (member->view.state != SWIM_DEAD)
+            continue;
+        member->reconnect_ms = swim->now_ms;
+        member->reconnect_backoff_ms = swim->config.reconnect_min_ms;
+    }
+    reach_soon(swim);
+}
+
+int swim_add_seed(struct swim *swim, const struct id *id, const struct address *address)
+{
+    if (address_is_none(address))
+        return -EINVAL;
+    for (size_t i = 0; i < swim->seed_count; i++) {
+        struct seed *seed = &swim->seeds[i];
+        if (!address_equal(&seed->address, address))
+            continue;
+        if (id)
+            seed->id = *id;
+        return 0;
+    }
+    if (swim->seed_count == SWIM_SEEDS_MAX)
+        return -ENOSPC;
+    swim->seeds[swim->seed_count++] = (struct seed){
+        .id = id ? *id : ID_NONE,
+        .address = *address,
+        .next_ms = swim->now_ms,
+        .backoff_ms = swim->config.reconnect_min_ms,
+    };
+    reach_soon(swim);
+    return 0;
+}
+
+static uint32_t next_backoff_ms(const struct swim *swim, uint32_t backoff_ms, uint32_t max_ms)
+{
+    if (backoff_ms < swim->config.reconnect_min_ms)
+        backoff_ms = swim->config.reconnect_min_ms;
+    return backoff_ms > max_ms / 2 ? max_ms : 2 * backoff_ms;
+}
+
+/* Waits vary widely, so that peers that were cut off together don't all try at the same times. */
+static int64_t jittered_ms(struct swim *swim, uint32_t wait_ms)
+{
+    return wait_ms / 2 + (int64_t)random_below(&swim->random, (uint64_t)wait_ms + 1);
+}
+
+/* Whether a live member (ourselves included) is what the seed leads to. */
+static bool seed_is_met(const struct swim *swim, const struct seed *seed)
+{
+    const struct member *member = member_find(swim, &seed->id);
+    if (member)
+        return member_is_live(member);
+    for (size_t i = 0; i < swim->members.count; i++)
+        if (member_is_live(member_at(swim, i)) &&
+            address_equal(&member_at(swim, i)->view.address, &seed->address))
+            return true;
+    return false;
+}
+
+static void try_seed(struct swim *swim, struct seed *seed)
+{
+    uint32_t max_ms = swim->config.reconnect_max_ms;
+    if (swim->live_count <= 1 && swim->config.reconnect_min_ms < max_ms / SEED_ALONE_BACKOFFS)
+        max_ms = SEED_ALONE_BACKOFFS * swim->config.reconnect_min_ms;
+    if (!swim_is_revoked(swim, &seed->id) && !seed_is_met(swim, seed))
+        sync_with(swim, &seed->id, &seed->address);
+    seed->next_ms = swim->now_ms + jittered_ms(swim, seed->backoff_ms);
+    seed->backoff_ms = next_backoff_ms(swim, seed->backoff_ms, max_ms);
+}
+
+/* Pings one of the dead whose time has come, and returns when the next is due. */
+static int64_t try_dead(struct swim *swim)
+{
+    struct member *chosen = NULL;
+    int64_t next_ms = NEVER_MS;
+    uint64_t due_count = 0;
+
+    if (swim->dead_count == 0)
+        return NEVER_MS;
+    for (size_t i = 0; i < swim->members.count; i++) {
+        struct member *member = member_at(swim, i);
+        if (member->view.state != SWIM_DEAD)
+            continue;
+        if (member->reconnect_ms > swim->now_ms) {
+            if (member->reconnect_ms < next_ms)
+                next_ms = member->reconnect_ms;
+        } else if (random_below(&swim->random, ++due_count) == 0) {
+            chosen = member; /* each of those that are due is as likely in the end */
+        }
+    }
+    if (chosen) {
+        chosen->reconnect_ms = swim->now_ms + jittered_ms(swim, chosen->reconnect_backoff_ms);
+        chosen->reconnect_backoff_ms =
+            next_backoff_ms(swim, chosen->reconnect_backoff_ms, swim->config.reconnect_max_ms);
+        ping_send(swim, chosen, 0);
+        next_ms = swim->now_ms + REACH_PACE_MS;
+    }
+    return next_ms;
+}
+
+void reach_run(struct swim *swim)
+{
+    if (swim->now_ms < swim->reach_ms)
+        return;
+    swim->reach_ms = NEVER_MS;
+    if (swim->self->view.state == SWIM_LEFT)
+        return;
+    int64_t next_ms = try_dead(swim);
+    for (size_t i = 0; i < swim->seed_count; i++) {
+        if (swim->seeds[i].next_ms <= swim->now_ms)
+            try_seed(swim, &swim->seeds[i]);
+        if (swim->seeds[i].next_ms < next_ms)
+            next_ms = swim->seeds[i].next_ms;
+    }
+    swim->reach_ms = next_ms;
+}

@@ -1,0 +1,219 @@
+/* Who accuses whom, and when a suspect is held dead: Lifeguard's suspicion (Dadgar, Phillips,
+ * Currey 2017, section IV-B), with signed accusations.
+ *
+ * There is no message that says "dead": each peer decides for itself, by its own clock, from the
+ * number of distinct accusers. So one liar only makes a suspicion of the longest duration, which
+ * the accused has ample time to refute; and all who hear the same accusers decide at about the same
+ * time.
+ */
+#include "gossip/swim_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    FRACTION_BITS = 10, /* of log2_milli's result */
+    LOG10_OF_2_MILLI = 301,
+    SECOND_OPINIONS_FACTOR = 3, /* peers that probe a suspect at once, for each accuser wanted */
+};
+
+uint32_t log2_milli(uint64_t value)
+{
+    unsigned whole = 63 - (unsigned)__builtin_clzll(value);
+    uint64_t mantissa = whole > 31 ? value >> (whole - 31) : value << (31 - whole);
+    uint32_t fraction = 0;
+    for (int i = 0; i < FRACTION_BITS; i++) {
+        mantissa = mantissa * mantissa >> 31; /* in [1, 4), with 31 bits below the point */
+        fraction <<= 1;
+        if (mantissa >> 32 != 0) {
+            fraction |= 1;
+            mantissa >>= 1;
+        }
+    }
+    return whole * 1000 + (fraction * 1000 >> FRACTION_BITS);
+}
+
+/* How many accusers beyond the first could there be at all? */
+static uint32_t confirmations_wanted(const struct swim *swim)
+{
+    size_t others = swim->alive_count - (swim->self->view.state == SWIM_ALIVE);
+    return others < swim->config.confirmations ? (uint32_t)others : swim->config.confirmations;
+}
+
+/* max - (max - min) * log(accusers) / log(wanted + 1), from the first accusation on. */
+int64_t suspicion_deadline(const struct swim *swim, const struct member *member)
+{
+    const struct swim_config *config = &swim->config;
+    const struct suspicion *suspicion = member->suspicion;
+    int64_t scale_milli = (int64_t)log2_milli(swim->live_count + 1) * LOG10_OF_2_MILLI / 1000;
+    if (scale_milli < 1000)
+        scale_milli = 1000;
+    int64_t unit_ms = config->probe_interval_ms * scale_milli / 1000;
+    int64_t min_ms = unit_ms * config->suspicion_min_multiplier;
+    int64_t max_ms = unit_ms * config->suspicion_max_multiplier;
+    uint32_t wanted = confirmations_wanted(swim);
+    if (suspicion->count > wanted)
+        return suspicion->started_ms + min_ms;
+    int64_t reached = log2_milli(suspicion->count), all = log2_milli(wanted + 1);
+    return suspicion->started_ms + max_ms - (max_ms - min_ms) * reached / all;
+}
+
+bool suspicion_wants_accusers(const struct swim *swim, const struct member *member)
+{
+    return !member->suspicion || member->suspicion->count <= swim->config.confirmations;
+}
+
+static bool is_accused_by(const struct member *member, const struct id *accuser)
+{
+    if (!member->suspicion)
+        return false;
+    for (size_t i = 0; i < member->suspicion->count; i++)
+        if (id_equal(&member->suspicion->accusations[i]->view.signer, accuser))
+            return true;
+    return false;
+}
+
+/* Adds an accusation of a member that is not ourselves. The reference passes on success. */
+static int add(struct swim *swim, struct member *member, struct fact *accusation)
+{
+    struct suspicion *suspicion = member->suspicion;
+    if (!suspicion) {
+        suspicion = calloc(1, sizeof(*suspicion));
+        if (!suspicion)
+            return -ENOMEM;
+        suspicion->started_ms = swim->now_ms;
+        member->suspicion = suspicion;
+    }
+    suspicion->accusations[suspicion->count++] = accusation;
+    member->view.accusers = (uint16_t)suspicion->count;
+    swim->members_ms = swim->now_ms;
+    rumor_add(swim, accusation);
+    if (member->view.state == SWIM_ALIVE) {
+        member_set_state(swim, member, SWIM_SUSPECT);
+        swim_event(swim, SWIM_MEMBER_SUSPECT, &member->view.id, &accusation->view.signer,
+                   member->view.incarnation);
+    }
+    return 0;
+}
+
+/* Some of those who hear of a suspect probe it at once: if it is there, it learns of the accusation
+ * right away; if not, they are the further accusers that the decision waits for. */
+static void second_opinion(struct swim *swim, struct member *member)
+{
+    if (member->view.state != SWIM_SUSPECT || swim->self->view.state != SWIM_ALIVE)
+        return;
+    if (is_accused_by(member, &swim->config.self) || !suspicion_wants_accusers(swim, member))
+        return;
+    uint64_t wanted = SECOND_OPINIONS_FACTOR * (uint64_t)swim->config.confirmations;
+    if (random_chance(&swim->random, wanted, swim->live_count))
+        probe_start(swim, member);
+}
+
+bool accusation_apply(struct swim *swim, const struct fact_view *view)
+{
+    struct member *accuser = member_find(swim, &view->signer);
+    struct member *member = member_find(swim, &view->accusation.accused);
+    struct fact *accusation;
+
+    if (!accuser || !member || accuser == member || accuser == swim->self)
+        return false;
+    /* Those who are dead to us are likely just cut off; what they say of others is no evidence. But
+     * what they say of us we answer, or two sides that hold each other dead would do so for ever.
+     */
+    if (!member_is_live(accuser) && member != swim->self)
+        return false;
+    if (view->version != member->view.incarnation || member->view.state == SWIM_LEFT)
+        return false;
+    if (is_accused_by(member, &view->signer) || !suspicion_wants_accusers(swim, member))
+        return false;
+    int rc = fact_pool_admit(swim->pool, view, &accusation);
+    if (rc < 0) {
+        if (rc == -ENOMEM)
+            swim_fail(swim, rc);
+        return false;
+    }
+    if (member == swim->self) {
+        fact_release(swim->pool, accusation);
+        self_refute(swim, view);
+        return true;
+    }
+    rc = add(swim, member, accusation);
+    if (rc < 0) {
+        swim_fail(swim, rc);
+        fact_release(swim->pool, accusation);
+        return false;
+    }
+    second_opinion(swim, member);
+    return true;
+}
+
+void member_accuse(struct swim *swim, struct member *member)
+{
+    struct fact *accusation;
+    if (!member_is_live(member) || is_accused_by(member, &swim->config.self))
+        return;
+    if (!suspicion_wants_accusers(swim, member))
+        return;
+    struct fact_view view = {
+        .kind = FACT_ACCUSATION,
+        .version = member->view.incarnation,
+        .accusation.accused = member->view.id,
+    };
+    int rc = fact_sign(swim->pool, swim->config.identity, &view, &accusation);
+    if (rc == 0) {
+        rc = add(swim, member, accusation);
+        if (rc < 0)
+            fact_release(swim->pool, accusation);
+    }
+    if (rc < 0)
+        swim_fail(swim, rc);
+}
+
+void suspicion_clear(struct swim *swim, struct member *member)
+{
+    struct suspicion *suspicion = member->suspicion;
+    if (!suspicion)
+        return;
+    for (size_t i = 0; i < suspicion->count; i++) {
+        rumor_drop(swim, suspicion->accusations[i]);
+        fact_release(swim->pool, suspicion->accusations[i]);
+    }
+    free(suspicion);
+    member->suspicion = NULL;
+    member->view.accusers = 0;
+}
+
+static void drop_accusation(struct swim *swim, struct member *member, const struct id *accuser)
+{
+    struct suspicion *suspicion = member->suspicion;
+    size_t kept = 0;
+    for (size_t i = 0; i < suspicion->count; i++) {
+        struct fact *accusation = suspicion->accusations[i];
+        if (!id_equal(&accusation->view.signer, accuser)) {
+            suspicion->accusations[kept++] = accusation;
+            continue;
+        }
+        rumor_drop(swim, accusation);
+        fact_release(swim->pool, accusation);
+    }
+    if (kept == suspicion->count)
+        return;
+    suspicion->count = kept;
+    member->view.accusers = (uint16_t)kept;
+    swim->members_ms = swim->now_ms;
+    if (kept > 0)
+        return;
+    suspicion_clear(swim, member);
+    if (member->view.state == SWIM_LEFT || member->view.state == SWIM_ALIVE)
+        return;
+    /* Nobody is left who holds it unreachable; if it is, our own probes will tell. */
+    member_set_state(swim, member, SWIM_ALIVE);
+    swim_event(swim, SWIM_MEMBER_ALIVE, &member->view.id, NULL, member->view.incarnation);
+}
+
+void suspicion_drop_accuser(struct swim *swim, const struct id *accuser)
+{
+    for (size_t i = 0; i < swim->members.count; i++)
+        if (member_at(swim, i)->suspicion)
+            drop_accusation(swim, member_at(swim, i), accuser);
+}

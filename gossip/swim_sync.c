@@ -1,0 +1,351 @@
+/* Anti-entropy: two peers tell each other up to which version they hold each owner's records, and
+ * send what the other lacks, in version order (van Renesse, Dumitriu, Gough, Thomas 2008).
+ *
+ *     A -> B  digest of A, reply wanted
+ *     B -> A  delta: what A lacks; and, if B lacks something, digest of B, no reply wanted
+ *     A -> B  delta: what B lacks
+ *
+ * A delta is bounded; if something was left out, the receiver asks again with a fresh digest. A
+ * digest covers at most SWIM_SYNC_ENTRIES_MAX members, in the order of their ids, and the next one
+ * goes on where it ended.
+ */
+#include "gossip/swim_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CAPACITY_MIN = 16,
+    SYNC_ROUNDS_MAX = 256,    /* deltas taken from one peer before the next interval */
+    SYNC_SMALL_FLEET = 32,    /* up to so many members the interval is as configured */
+    REPAIR_INTERVAL_PART = 4, /* a repair waits for rumours this part of the sync interval */
+};
+
+/* The index of the first member whose id is greater than `after`. */
+static size_t first_after(const struct swim *swim, const struct id *after)
+{
+    size_t index = table_lower_bound(&swim->members, after);
+    if (index < swim->members.count && id_equal(&member_at(swim, index)->view.id, after))
+        index++;
+    return index;
+}
+
+struct digest_entry digest_of(const struct member *member)
+{
+    return (struct digest_entry){
+        .prefix = id_prefix(&member->view.id),
+        .id = member->view.id,
+        .incarnation = member->view.incarnation,
+        .version = member->base,
+        .accusers = (uint8_t)member->view.accusers,
+    };
+}
+
+bool digest_is_behind(const struct member *ours, const struct digest_entry *theirs)
+{
+    if (!ours)
+        return true;
+    if (theirs->incarnation != ours->view.incarnation)
+        return theirs->incarnation > ours->view.incarnation;
+    return theirs->version > ours->base || theirs->accusers > ours->view.accusers;
+}
+
+void fact_list_done(struct fact_list *list)
+{
+    free(list->facts);
+}
+
+static void list_add(struct swim *swim, struct fact_list *list, struct fact *fact)
+{
+    size_t size = fact->view.raw.size + PACKET_FACT_OVERHEAD_BYTES;
+    if (list->full || size > list->limit_bytes - list->bytes) {
+        list->full = true;
+        return;
+    }
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : CAPACITY_MIN;
+        struct fact **facts = reallocarray(list->facts, capacity, sizeof(struct fact *));
+        if (!facts) {
+            swim_fail(swim, -ENOMEM);
+            list->full = true;
+            return;
+        }
+        list->facts = facts;
+        list->capacity = capacity;
+    }
+    list->facts[list->count++] = fact;
+    list->bytes += size;
+}
+
+static int compare_version(const void *a, const void *b)
+{
+    uint64_t one = (*(struct fact *const *)a)->view.version;
+    uint64_t other = (*(struct fact *const *)b)->view.version;
+    return one < other ? -1 : one > other;
+}
+
+static void list_add_records(struct swim *swim, struct fact_list *list, const struct member *owner,
+                             uint64_t base)
+{
+    if (owner->newest <= base || owner->records.count == 0 || list->full)
+        return;
+    struct fact **newer = calloc(owner->records.count, sizeof(struct fact *));
+    size_t count = 0;
+    if (!newer) {
+        swim_fail(swim, -ENOMEM);
+        list->full = true;
+        return;
+    }
+    for (size_t i = 0; i < owner->records.count; i++) {
+        struct fact *fact = owner->records.items[i];
+        if (fact->view.version > base)
+            newer[count++] = fact;
+    }
+    qsort(newer, count, sizeof(struct fact *), compare_version);
+    for (size_t i = 0; i < count && !list->full; i++)
+        list_add(swim, list, newer[i]);
+    free(newer);
+}
+
+/* The facts about the member itself: that it is there, and who doubts it. */
+static void list_add_membership(struct swim *swim, struct fact_list *list,
+                                const struct member *ours, const struct digest_entry *theirs)
+{
+    uint64_t incarnation = theirs ? theirs->incarnation : 0;
+    if (incarnation > ours->view.incarnation)
+        return;
+    bool newer = !theirs || incarnation < ours->view.incarnation;
+    if (newer)
+        list_add(swim, list, ours->presence);
+    if (!ours->suspicion || (!newer && theirs->accusers >= ours->view.accusers))
+        return;
+    for (size_t i = 0; i < ours->suspicion->count; i++)
+        list_add(swim, list, ours->suspicion->accusations[i]);
+}
+
+void digest_answer(struct swim *swim, const struct member *ours, const struct digest_entry *theirs,
+                   struct fact_list *list)
+{
+    list_add_membership(swim, list, ours, theirs);
+    list_add_records(swim, list, ours, theirs->version);
+}
+
+/* Sends a digest of the members in (after, through], or of as many of them as fit, and returns
+ * where it ends. */
+static struct id send_digest(struct swim *swim, const struct id *to, const struct address *address,
+                             bool reply_wanted, const struct id *after, const struct id *through)
+{
+    struct digest_entry *entries = calloc(SWIM_SYNC_ENTRIES_MAX, sizeof(*entries));
+    size_t start = swim_message_begin(swim), count = 0;
+    struct id end = *through;
+    if (!entries) {
+        swim_fail(swim, -ENOMEM);
+        return end;
+    }
+    for (size_t i = first_after(swim, after); i < swim->members.count; i++) {
+        struct member *member = member_at(swim, i);
+        if (id_compare(&member->view.id, through) > 0)
+            break;
+        if (count == SWIM_SYNC_ENTRIES_MAX) {
+            end = entries[count - 1].id;
+            break;
+        }
+        /* We have got to the top and still lack something: begin again from the bottom. */
+        if (!records_are_complete(member) && member->base >= member->newest)
+            member->base = member->floor > 0 ? member->floor - 1 : 0;
+        entries[count++] = digest_of(member);
+    }
+    int rc = sync_write_digest(reply_wanted, after, &end, entries, count, &swim->pending.arena);
+    swim_message_end(swim, start, rc, to, address, SWIM_CHANNEL_STREAM);
+    free(entries);
+    return end;
+}
+
+/* Sends the digest that begins after `after`, and remembers where the next one does. */
+static void ask_from(struct swim *swim, const struct id *to, const struct address *address,
+                     const struct id *after)
+{
+    struct id last, end;
+    memset(last.bytes, 0xff, ID_BYTES);
+    swim->sync_after = *after;
+    end = send_digest(swim, to, address, true, after, &last);
+    swim->sync_next = id_equal(&end, &last) ? ID_NONE : end;
+}
+
+void sync_with(struct swim *swim, const struct id *to, const struct address *address)
+{
+    struct id after = swim->sync_next;
+    swim->sync_peer = *to;
+    swim->sync_rounds = SYNC_ROUNDS_MAX;
+    ask_from(swim, to, address, &after);
+}
+
+static void send_delta(struct swim *swim, const struct swim_input *input, struct fact_list *list)
+{
+    size_t start = swim_message_begin(swim);
+    int rc = sync_write_delta(list->full, list->facts, list->count, &swim->pending.arena);
+    swim_message_end(swim, start, rc, &input->from, &input->source, SWIM_CHANNEL_STREAM);
+}
+
+/* Walks over our members in the digest's range and its entries side by side, both in id order.
+ * Membership goes first, so that no record arrives before its owner. Returns whether the sender
+ * knows something that we don't. */
+static bool compare_digest(struct swim *swim, struct sync_message message, bool records,
+                           struct fact_list *list)
+{
+    struct digest_entry entry;
+    bool more = sync_next_entry(&message, &entry), behind = false;
+
+    for (size_t i = first_after(swim, &message.after); i < swim->members.count; i++) {
+        const struct member *ours = member_at(swim, i);
+        if (id_compare(&ours->view.id, &message.through) > 0)
+            break;
+        while (more && id_compare(&entry.id, &ours->view.id) < 0) {
+            behind = true;
+            more = sync_next_entry(&message, &entry);
+        }
+        bool known = more && id_equal(&entry.id, &ours->view.id);
+        if (records)
+            list_add_records(swim, list, ours, known ? entry.version : 0);
+        else
+            list_add_membership(swim, list, ours, known ? &entry : NULL);
+        if (!known)
+            continue;
+        behind = behind || digest_is_behind(ours, &entry);
+        more = sync_next_entry(&message, &entry);
+    }
+    return behind || more;
+}
+
+static void receive_digest(struct swim *swim, const struct swim_input *input,
+                           const struct sync_message *message)
+{
+    struct fact_list list = {.limit_bytes = SWIM_SYNC_BYTES_MAX};
+    struct fact *challenge = NULL;
+    if (!member_find(swim, &input->from))
+        challenge = grave_challenge(swim, &input->from);
+    if (challenge)
+        list_add(swim, &list, challenge);
+    bool behind = compare_digest(swim, *message, false, &list);
+    compare_digest(swim, *message, true, &list);
+    if (list.count > 0)
+        send_delta(swim, input, &list);
+    if (behind && message->flag)
+        send_digest(swim, &input->from, &input->source, false, &message->after, &message->through);
+    fact_list_done(&list);
+    fact_release(swim->pool, challenge);
+}
+
+/* Sync moves an owner's base on, since a delta is in version order; rumours don't. */
+static void move_base(struct swim *swim, const struct fact_view *view)
+{
+    struct member *owner = member_find(swim, &view->signer);
+    if (view->kind == FACT_RECORD && owner && owner != swim->self && view->version > owner->base &&
+        view->version <= owner->newest)
+        owner->base = view->version;
+}
+
+static void receive_delta(struct swim *swim, const struct swim_input *input,
+                          struct sync_message *message)
+{
+    struct fact_view view;
+    bool news = false;
+    while (sync_next_fact(message, &view)) {
+        if (fact_apply(swim, &view, false))
+            news = true;
+        move_base(swim, &view);
+    }
+    /* Without news, asking again would give the same. */
+    if (!news || (!message->flag && id_is_none(&swim->sync_next)))
+        return;
+    if (!id_equal(&input->from, &swim->sync_peer)) {
+        swim->sync_peer = input->from;
+        swim->sync_rounds = SYNC_ROUNDS_MAX;
+    }
+    if (swim->sync_rounds == 0)
+        return;
+    swim->sync_rounds--;
+    struct id after = message->flag ? swim->sync_after : swim->sync_next;
+    ask_from(swim, &input->from, &input->source, &after);
+}
+
+int sync_receive(struct swim *swim, const struct swim_input *input)
+{
+    struct sync_message message;
+    int rc = sync_read(input->bytes, &message);
+    if (rc < 0)
+        return rc;
+    if (message.kind == SYNC_DIGEST)
+        receive_digest(swim, input, &message);
+    else
+        receive_delta(swim, input, &message);
+    return 0;
+}
+
+void sync_soon(struct swim *swim, const struct id *with)
+{
+    if (!id_is_none(&swim->repair.from) && swim->repair.due_ms <= swim->now_ms)
+        return;
+    swim->repair = (struct repair){.from = *with, .due_ms = swim->now_ms};
+}
+
+void repair_note(struct swim *swim, const struct id *from, const struct member *owner,
+                 const struct digest_entry *theirs)
+{
+    if (!id_is_none(&swim->repair.from))
+        return;
+    swim->repair = (struct repair){
+        .from = *from,
+        .owner = owner ? owner->view.id : ID_NONE,
+        .incarnation = theirs->incarnation,
+        .version = theirs->version,
+        .due_ms = swim->now_ms + swim->config.sync_interval_ms / REPAIR_INTERVAL_PART,
+    };
+}
+
+/* Whether what `repair` was about has been heard in the meantime. */
+static bool is_repaired(const struct swim *swim, const struct repair *repair)
+{
+    const struct member *owner = member_find(swim, &repair->owner);
+    return owner && owner->base >= repair->version &&
+           owner->view.incarnation >= repair->incarnation;
+}
+
+static void repair_run(struct swim *swim)
+{
+    struct repair repair = swim->repair;
+    const struct member *peer = member_find(swim, &repair.from);
+    if (id_is_none(&repair.from) || swim->now_ms < repair.due_ms)
+        return;
+    swim->repair.from = ID_NONE;
+    if (peer && member_is_live(peer) && !is_repaired(swim, &repair))
+        sync_with(swim, &peer->view.id, &peer->view.address);
+}
+
+/* The interval grows with the logarithm of the fleet, and varies so that peers don't fall into
+ * step. */
+static int64_t sync_pause_ms(struct swim *swim)
+{
+    int64_t interval_ms = swim->config.sync_interval_ms;
+    if (swim->live_count > SYNC_SMALL_FLEET)
+        interval_ms += interval_ms * log2_milli(swim->live_count / SYNC_SMALL_FLEET) / 1000;
+    return interval_ms / 2 + (int64_t)random_below(&swim->random, (uint64_t)interval_ms + 1);
+}
+
+void sync_run(struct swim *swim)
+{
+    repair_run(swim);
+    if (swim->now_ms < swim->sync_ms)
+        return;
+    swim->sync_ms = swim->now_ms + sync_pause_ms(swim);
+    const struct member *peer = member_pick(swim, NULL, 0);
+    if (peer)
+        sync_with(swim, &peer->view.id, &peer->view.address);
+}
+
+int64_t sync_deadline(const struct swim *swim)
+{
+    bool repair_is_first = !id_is_none(&swim->repair.from) && swim->repair.due_ms < swim->sync_ms;
+    return repair_is_first ? swim->repair.due_ms : swim->sync_ms;
+}
