@@ -92,6 +92,7 @@ static int restore(struct raft *raft, const struct raft_stored *stored)
     raft->commit = stored->hard_state.commit < last_index ? stored->hard_state.commit : last_index;
     if (raft->commit < snapshot_index)
         raft->commit = snapshot_index;
+    raft_learn_commit(raft);
     raft->handed_out = (struct raft_hard_state){raft->term, raft->vote, raft->commit};
     return 0;
 }

@@ -15,8 +15,8 @@
  *
  * Follows Ongaro and Ousterhout's paper ("§") and Ongaro's thesis ("thesis §"), with pre-vote,
  * leader stickiness, quorum checks, learners, joint consensus, transfer and reads without a log
- * entry. As in etcd, a configuration takes effect when its entry is applied; see raft_election.c
- * and raft_append.c for the two rules that make this safe.
+ * entry. As in etcd, a configuration is in force when its entry is applied; raft_membership.c says
+ * why this is safe.
  */
 #pragma once
 

@@ -1,9 +1,4 @@
-/* Replication (§5.3) and commitment (§5.4.2): the leader's side, then the follower's.
- *
- * As for elections, a leader may have configurations in its log that it does not apply yet. One of
- * them overlaps with the one in force, so under it entries may be committed past the first; but not
- * past the second, which need not overlap: there commitment waits until the first was applied.
- */
+/* Replication (§5.3) and commitment (§5.4.2): the leader's side, then the follower's. */
 #include <assert.h>
 
 #include "consensus/raft_internal.h"
@@ -63,11 +58,6 @@ bool raft_advance_commit(struct raft *raft)
     /* §5.4.2: only an entry of its own term is committed by counting. */
     if (index == UINT64_MAX || !raft_log_term(&raft->log, index, &term) || term != raft->term)
         return false;
-    const struct raft_entry *change = raft_log_next_configuration(&raft->log, raft->applied, index);
-    if (change)
-        change = raft_log_next_configuration(&raft->log, change->index, index);
-    if (change)
-        index = change->index;
     if (index <= raft->commit)
         return false;
     raft->commit = index;
@@ -175,5 +165,6 @@ void raft_take_append(struct raft *raft, const struct raft_message *message)
     uint64_t commit = message->commit < last_new ? message->commit : last_new;
     if (commit > raft->commit)
         raft->commit = commit;
+    raft_learn_commit(raft);
     reply_to_append(raft, &message->from, last_new);
 }

@@ -1,9 +1,7 @@
 /* Elections: roles, timeouts, votes (§5.2, §5.4.1; pre-vote: thesis §9.6).
  *
- * A configuration takes effect when its entry is applied, so a peer may stand for election without
- * knowing that configurations in its log are in force elsewhere. To be safe it must win under its
- * own and under every later configuration in its log: whoever made one of them take effect put its
- * entry on a majority, and so into the log of everyone that can still be elected.
+ * A candidate must win under the latest configuration in its log, committed or not (§6), although
+ * otherwise the one in force is that of what it applied: see raft_membership.c.
  */
 #include <assert.h>
 
@@ -57,7 +55,10 @@ static void become_leader(struct raft *raft)
 
 bool raft_is_promotable(const struct raft *raft)
 {
-    return raft_configuration_votes(&raft->configuration, &raft->config.self);
+    struct raft_configuration latest;
+    raft_latest_configuration(raft, &latest);
+    return raft_configuration_votes(&raft->configuration, &raft->config.self) ||
+           raft_configuration_votes(&latest, &raft->config.self);
 }
 
 bool raft_may_campaign(const struct raft *raft)
@@ -96,32 +97,20 @@ static void record_vote(struct raft_ballot *ballot, const struct id *id, int8_t 
     }
 }
 
-static enum raft_vote_result tally_one(struct raft *raft,
-                                       const struct raft_configuration *configuration)
-{
-    int8_t votes[RAFT_MEMBERS_MAX] = {0};
-    for (uint32_t i = 0; i < configuration->count; i++) {
-        const int8_t *vote = find_vote(&raft->ballot, &configuration->members[i].id);
-        votes[i] = vote ? *vote : 0;
-    }
-    return raft_configuration_vote(configuration, votes);
-}
-
 static enum raft_vote_result tally(struct raft *raft)
 {
-    struct raft_configuration configuration = raft->configuration;
-    uint64_t index = raft->applied;
-    bool is_won = true;
-    do {
-        enum raft_vote_result result = tally_one(raft, &configuration);
-        if (result == RAFT_VOTE_LOST)
-            return result;
-        is_won = is_won && result == RAFT_VOTE_WON;
-    } while (raft_next_configuration(raft, &index, &configuration));
+    struct raft_configuration latest;
+    int8_t votes[RAFT_MEMBERS_MAX] = {0};
+    raft_latest_configuration(raft, &latest);
+    for (uint32_t i = 0; i < latest.count; i++) {
+        const int8_t *vote = find_vote(&raft->ballot, &latest.members[i].id);
+        votes[i] = vote ? *vote : 0;
+    }
+    enum raft_vote_result result = raft_configuration_vote(&latest, votes);
     /* Without its own vote on the disk a peer could lead, crash, forget, and lead again in the same
      * term with another log. */
     const int8_t *own = find_vote(&raft->ballot, &raft->config.self);
-    return is_won && own && *own > 0 ? RAFT_VOTE_WON : RAFT_VOTE_PENDING;
+    return result == RAFT_VOTE_WON && !(own && *own > 0) ? RAFT_VOTE_PENDING : result;
 }
 
 static void finish_campaign(struct raft *raft)
@@ -141,7 +130,6 @@ static void finish_campaign(struct raft *raft)
     }
 }
 
-/* Asks everyone whose vote may count, once; what was asked is in the ballot with 0. */
 static void ask_for_votes(struct raft *raft, enum raft_campaign campaign)
 {
     bool is_pre_vote = campaign == RAFT_CAMPAIGN_PRE_VOTE;
@@ -152,20 +140,14 @@ static void ask_for_votes(struct raft *raft, enum raft_campaign campaign)
         .index = raft_log_last_index(&raft->log),
         .log_term = raft_log_last_term(&raft->log),
     };
-    struct raft_configuration configuration = raft->configuration;
-    uint64_t index = raft->applied;
-    do {
-        for (uint32_t i = 0; i < configuration.count; i++) {
-            const struct raft_member *member = &configuration.members[i];
-            if (!(member->parts & (RAFT_VOTER | RAFT_OUTGOING)) ||
-                find_vote(&raft->ballot, &member->id))
-                continue;
-            record_vote(&raft->ballot, &member->id, 0);
-            request.to = member->id;
-            if (!id_equal(&member->id, &raft->config.self))
-                raft_send(raft, request);
-        }
-    } while (raft_next_configuration(raft, &index, &configuration));
+    struct raft_configuration latest;
+    raft_latest_configuration(raft, &latest);
+    for (uint32_t i = 0; i < latest.count; i++) {
+        request.to = latest.members[i].id;
+        if (raft_configuration_votes(&latest, &request.to) &&
+            !id_equal(&request.to, &raft->config.self))
+            raft_send(raft, request);
+    }
 }
 
 void raft_campaign(struct raft *raft, enum raft_campaign campaign)
@@ -211,13 +193,10 @@ void raft_count_vote(struct raft *raft, const struct raft_message *message)
 
 bool raft_may_answer(const struct raft *raft, const struct id *id)
 {
-    struct raft_configuration configuration = raft->configuration;
-    uint64_t index = raft->applied;
-    do {
-        if (raft_configuration_find(&configuration, id))
-            return true;
-    } while (raft_next_configuration(raft, &index, &configuration));
-    return false;
+    struct raft_configuration latest;
+    raft_latest_configuration(raft, &latest);
+    return raft_configuration_find(&raft->configuration, id) ||
+           raft_configuration_find(&latest, id);
 }
 
 /* §5.4.1: the candidate's log is at least as complete as this one. */

@@ -21,8 +21,8 @@ enum {
     RAFT_LOG_SPARE = 4, /* room for entries that the core appends by itself in one step */
 };
 
-/* Who said what in the present campaign. Under pending configurations more than
- * RAFT_MEMBERS_MAX peers may be asked; what does not fit is not counted. */
+/* Who said what in the present campaign: more than one configuration's members may. What does not
+ * fit is not counted. */
 struct raft_ballot {
     struct id voters[2 * RAFT_MEMBERS_MAX];
     int8_t votes[2 * RAFT_MEMBERS_MAX];
@@ -136,8 +136,8 @@ bool raft_send_snapshot(struct raft *raft, uint32_t member);
 void raft_take_snapshot(struct raft *raft, const struct raft_message *message);
 
 /* raft_membership.c */
-bool raft_next_configuration(const struct raft *raft, uint64_t *index,
-                             struct raft_configuration *configuration);
+void raft_learn_commit(struct raft *raft);
+void raft_latest_configuration(const struct raft *raft, struct raft_configuration *ret);
 void raft_apply(struct raft *raft);
 void raft_adopt_configuration(struct raft *raft, const struct raft_configuration *configuration);
 

@@ -1,23 +1,42 @@
-/* Changing who takes part (§6; thesis §4), and applying committed entries. */
+/* Changing who takes part (§6; thesis §4), and applying committed entries.
+ *
+ * As in etcd's library a configuration is in force when its entry is applied. That is safe because
+ * two configurations that follow each other overlap, and no peer is two behind: a leader proposes a
+ * change only after it applied the one before, so a change in a log says that the one before it is
+ * committed, even to a peer that was told nothing else
+ * (docs/decisions/raft-configuration-when-applied.md).
+ */
 #include <assert.h>
 
 #include "consensus/raft_internal.h"
 
-/* Steps from the configuration as of `*index` to the next one that an entry in the log makes of it.
- * An entry that does not fit is one that every peer passes over. */
-bool raft_next_configuration(const struct raft *raft, uint64_t *index,
-                             struct raft_configuration *configuration)
+void raft_learn_commit(struct raft *raft)
 {
-    uint64_t last = raft_log_last_index(&raft->log);
+    uint64_t last = raft->log.last_configuration;
+    const struct raft_entry *before_last;
+    while (last > 0 &&
+           (before_last = raft_log_next_configuration(&raft->log, raft->commit, last - 1)))
+        raft->commit = before_last->index;
+}
+
+/* An entry that does not fit is one that every peer passes over. */
+static bool change_by_entry(const struct raft_entry *entry,
+                            struct raft_configuration *configuration)
+{
+    struct raft_changes changes;
+    return raft_changes_decode(entry->data, &changes) == 0 &&
+           raft_configuration_change(configuration, &changes, configuration) == 0;
+}
+
+void raft_latest_configuration(const struct raft *raft, struct raft_configuration *ret)
+{
+    uint64_t index = raft->applied, last = raft_log_last_index(&raft->log);
     const struct raft_entry *entry;
-    while ((entry = raft_log_next_configuration(&raft->log, *index, last))) {
-        struct raft_changes changes;
-        *index = entry->index;
-        if (raft_changes_decode(entry->data, &changes) == 0 &&
-            raft_configuration_change(configuration, &changes, configuration) == 0)
-            return true;
+    *ret = raft->configuration;
+    while ((entry = raft_log_next_configuration(&raft->log, index, last))) {
+        change_by_entry(entry, ret);
+        index = entry->index;
     }
-    return false;
 }
 
 static void rearrange_progress(struct raft *raft, const struct raft_configuration *configuration)
@@ -82,11 +101,8 @@ static void apply_one(struct raft *raft)
     raft->applied++;
     raft->uncommitted_bytes -=
         raft->uncommitted_bytes < entry->data.size ? raft->uncommitted_bytes : entry->data.size;
-    struct raft_changes changes;
-    struct raft_configuration configuration;
-    if (entry->type == RAFT_ENTRY_CONFIGURATION &&
-        raft_changes_decode(entry->data, &changes) == 0 &&
-        raft_configuration_change(&raft->configuration, &changes, &configuration) == 0)
+    struct raft_configuration configuration = raft->configuration;
+    if (entry->type == RAFT_ENTRY_CONFIGURATION && change_by_entry(entry, &configuration))
         raft_adopt_configuration(raft, &configuration);
 }
 

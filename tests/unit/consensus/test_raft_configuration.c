@@ -40,7 +40,7 @@ static void assert_members(const struct raft_configuration *configuration, const
                              parts & RAFT_LEARNER_NEXT ? "n" : "");
     }
     if (configuration->auto_leave)
-        strcat(text, "!");
+        snprintf(text + size, sizeof(text) - size, "!");
     assert_string_equal(text, expected);
 }
 
