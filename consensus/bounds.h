@@ -6,6 +6,7 @@ enum {
     INTENT_ACTOR_BYTES_MAX = 63,
     INTENT_KIND_BYTES_MAX = 15,
     INTENT_REASON_BYTES_MAX = 1023,
+    INTENT_PLACE_REASON_BYTES_MAX = 255, /* there are thousands of these */
     INTENT_TOKEN_ID_BYTES = 16,
     INTENT_TOKEN_PSK_BYTES = 32,
     INTENT_VOTERS_MAX = 15,         /* old and new set together, while they change */
@@ -17,11 +18,15 @@ enum {
     INTENT_TOKENS_MAX = 256,
     INTENT_SERVICES_MAX = 4096,
     INTENT_REPLICAS_MAX = 65536,
+    INTENT_VIRTUAL_IP_FIRST = 2,
+    INTENT_VIRTUAL_IP_LAST = 65534,
     INTENT_BLOBS_MAX = 4096,
     INTENT_BLOB_BYTES_MAX = 512 * 1024,
     COMMAND_VERSION = 1,
     COMMAND_BYTES_MAX = 4 * 1024 * 1024,
     COMMAND_PLACE_CHANGES_MAX = 1024,
+    COMMAND_DEPLOY_SERVICES_MAX = 512,
+    COMMAND_DEPLOY_BLOBS_MAX = 512,
     SPEC_LIST_ITEMS_MAX = 1024,
     SPEC_TEXT_BYTES_MAX = 32 * 1024,
     RAFT_MEMBERS_MAX = 16,                    /* voters old and new, and learners */
@@ -38,4 +43,13 @@ enum {
     RAFT_HEARTBEAT_MS = 75,
     RAFT_SNAPSHOT_TIMEOUT_MS = 5000,
     RAFT_LEASE_MARGIN_PART = 10,              /* a tenth of the lease is left for clocks' drift */
+
+    /* What a spec says when the Compose file says nothing. */
+    SPEC_STOP_GRACE_MS_DEFAULT = 10000,
+    SPEC_HEALTH_INTERVAL_MS_DEFAULT = 30000,
+    SPEC_HEALTH_TIMEOUT_MS_DEFAULT = 30000,
+    SPEC_HEALTH_START_INTERVAL_MS_DEFAULT = 5000,
+    SPEC_HEALTH_RETRIES_DEFAULT = 3,
+    SPEC_RESTART_DELAY_MS_DEFAULT = 5000,
+    SPEC_MONITOR_MS_DEFAULT = 5000,
 };

@@ -82,7 +82,7 @@ struct command_place_change {
     struct id peer;
     /* stop, delete: */
     uint64_t generation;
-    char reason[INTENT_REASON_BYTES_MAX + 1];
+    char reason[INTENT_PLACE_REASON_BYTES_MAX + 1];
 };
 
 /* A batch is applied whole or, when one change no longer fits the state, not at all. */

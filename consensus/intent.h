@@ -90,7 +90,7 @@ struct intent_replica {
     struct id peer;
     uint8_t want; /* enum intent_want; a stopped one is deleted once it is seen gone */
     int64_t since_wall_ms;
-    char reason[INTENT_REASON_BYTES_MAX + 1]; /* why here: for `why` */
+    char reason[INTENT_PLACE_REASON_BYTES_MAX + 1]; /* why here, or why stopped: for `why` */
 };
 
 /* What happened, for `events`, `why` and `rollback`: the last INTENT_HISTORY_MAX. */
@@ -100,7 +100,7 @@ struct intent_event {
     char actor[INTENT_ACTOR_BYTES_MAX + 1]; /* who asked; "consort" for the leader */
     char kind[INTENT_KIND_BYTES_MAX + 1];   /* "deploy", "place", "rollout", "peer", "token", … */
     char subject[INTENT_SERVICE_NAME_BYTES_MAX + 24]; /* "hello_web", "hello_web.1", peer's name */
-    char text[INTENT_REASON_BYTES_MAX + 1];
+    char *text; /* owned by the event; at most INTENT_REASON_BYTES_MAX long */
 };
 
 /* The contents of a config or secret. */
@@ -166,9 +166,12 @@ void intent_apply_nothing(struct intent *intent, uint64_t index, uint64_t term);
 /* The whole state as bytes: the snapshot, and what the feed's hash is taken of. */
 int intent_write(const struct intent *intent, struct buffer *ret);
 
-/* Makes a new state from such bytes. -EBADMSG when they are malformed. */
+/* Makes a new state from such bytes. -EBADMSG when they are malformed, -EPROTONOSUPPORT when they
+ * are of a newer version, or -ENOMEM. */
 int intent_read(struct bytes bytes, struct intent **ret);
 
+/* The finders return NULL when there is no such thing. A name that several keys had in turn finds
+ * the one that belongs to the cluster now, else any. */
 struct intent_peer *intent_peer_find(const struct intent *intent, const struct id *id);
 struct intent_peer *intent_peer_by_name(const struct intent *intent, const char *name);
 struct intent_token *intent_token_find(const struct intent *intent, const uint8_t *id);
@@ -184,3 +187,11 @@ const struct intent_blob *intent_blob_find(const struct intent *intent, const ch
 const struct intent_event *intent_event_at(const struct intent *intent, size_t i);
 
 bool intent_is_voter(const struct intent *intent, const struct id *id);
+
+/* Words for people: "peer", "viewer"; "active", "draining"; "running", "rolled back". */
+const char *intent_role_text(uint8_t role);
+const char *intent_peer_state_text(uint8_t state);
+const char *intent_rollout_state_text(uint8_t state);
+
+/* Neither left nor revoked: belongs to the cluster. */
+bool intent_peer_is_member(const struct intent_peer *peer);

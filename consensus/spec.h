@@ -113,7 +113,8 @@ struct service_spec {
     bool exclusive;                 /* x-consort: at most one runs, at any time */
 };
 
-/* Fills in the Compose Specification's and Consort's defaults. */
+/* Fills in the defaults: Compose's, but for updates, which by default start the new replica before
+ * the old one is stopped and roll back on failure, so that an update loses no request. */
 void service_spec_init(struct service_spec *spec);
 void service_spec_done(struct service_spec *spec);
 

@@ -1,0 +1,114 @@
+/* A command's bytes: an array of the version, the head's fields and the body. */
+#include "consensus/command.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "consensus/codec.h"
+#include "consensus/command_codec.h"
+
+enum {
+    COMMAND_FIELDS = 7,
+};
+
+struct command_kind {
+    void (*write)(struct writer *writer, const struct command *command);
+    void (*read)(struct reader *reader, struct command *command);
+};
+
+static const struct command_kind kinds[] = {
+    [COMMAND_ADMIT] = {command_write_admit, command_read_admit},
+    [COMMAND_PEER_STATE] = {command_write_peer_state, command_read_peer_state},
+    [COMMAND_TOKEN_CREATE] = {command_write_token_create, command_read_token_create},
+    [COMMAND_TOKEN_REVOKE] = {command_write_token_revoke, command_read_token_revoke},
+    [COMMAND_DEPLOY] = {command_write_deploy, command_read_deploy},
+    [COMMAND_SCALE] = {command_write_scale, command_read_scale},
+    [COMMAND_UPDATE] = {command_write_update, command_read_update},
+    [COMMAND_ROLLBACK] = {command_write_rollback, command_read_rollback},
+    [COMMAND_REMOVE] = {command_write_remove, command_read_remove},
+    [COMMAND_PLACE] = {command_write_place, command_read_place},
+    [COMMAND_ROLLOUT] = {command_write_rollout, command_read_rollout},
+};
+
+int command_encode(const struct command *command, struct buffer *ret)
+{
+    assert(command->head.type < array_count(kinds));
+    size_t size_before = ret->size;
+    struct writer writer;
+    writer_init(&writer, ret);
+    writer_array(&writer, COMMAND_FIELDS);
+    writer_u64(&writer, COMMAND_VERSION);
+    writer_u64(&writer, command->head.type);
+    writer_i64(&writer, command->head.wall_ms);
+    writer_text(&writer, command->head.actor);
+    writer_u64(&writer, command->head.client);
+    writer_u64(&writer, command->head.sequence);
+    kinds[command->head.type].write(&writer, command);
+    int rc = writer_check(&writer);
+    if (rc == 0 && ret->size - size_before > COMMAND_BYTES_MAX)
+        rc = -E2BIG;
+    if (rc < 0)
+        ret->size = size_before;
+    return rc;
+}
+
+static void head_read(struct reader *reader, struct command_head *head)
+{
+    codec_read_enum(reader, array_count(kinds) - 1, &head->type);
+    reader_i64(reader, &head->wall_ms);
+    reader_copy_text(reader, head->actor, sizeof(head->actor));
+    reader_u64(reader, &head->client);
+    reader_u64(reader, &head->sequence);
+}
+
+int command_decode(struct bytes bytes, struct command *ret)
+{
+    if (bytes.size > COMMAND_BYTES_MAX)
+        return -EBADMSG;
+    struct reader reader;
+    uint32_t fields, version;
+    reader_init(&reader, bytes.data, bytes.size);
+    if (reader_array(&reader, &fields) < 0 || reader_u32(&reader, &version) < 0 || version == 0)
+        return -EBADMSG;
+    if (version > COMMAND_VERSION)
+        return -EPROTONOSUPPORT;
+    if (fields != COMMAND_FIELDS)
+        return -EBADMSG;
+    struct command command = {0};
+    head_read(&reader, &command.head);
+    if (reader_check(&reader) < 0)
+        return -EBADMSG;
+    kinds[command.head.type].read(&reader, &command);
+    int rc = reader_end(&reader);
+    if (rc < 0) {
+        command_done(&command);
+        return rc;
+    }
+    *ret = command;
+    return 0;
+}
+
+static void deploy_done(struct command_deploy *deploy)
+{
+    for (size_t i = 0; i < deploy->service_count; i++)
+        service_spec_done(&deploy->services[i]);
+    free(deploy->services);
+    for (size_t i = 0; i < deploy->blob_count; i++)
+        buffer_done(&deploy->blobs[i].content);
+    free(deploy->blobs);
+}
+
+void command_done(struct command *command)
+{
+    if (!command)
+        return;
+    if (command->head.type == COMMAND_DEPLOY)
+        deploy_done(&command->deploy);
+    else if (command->head.type == COMMAND_UPDATE)
+        service_spec_done(&command->update.spec);
+    else if (command->head.type == COMMAND_PLACE)
+        free(command->place.changes);
+    *command = (struct command){0};
+}

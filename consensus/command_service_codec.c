@@ -1,0 +1,118 @@
+/* The bodies of an operator's commands about services and stacks. */
+#include "consensus/codec.h"
+#include "consensus/command_codec.h"
+
+enum {
+    DEPLOY_FIELDS = 3,
+    SCALE_FIELDS = 2,
+    UPDATE_FIELDS = 2,
+    ROLLBACK_FIELDS = 2,
+    REMOVE_FIELDS = 2,
+    BLOB_FIELDS = 3,
+};
+
+void intent_blob_write(struct writer *writer, const struct intent_blob *blob)
+{
+    writer_array(writer, BLOB_FIELDS);
+    writer_text(writer, blob->name);
+    writer_u64(writer, blob->kind);
+    writer_binary(writer, blob->content.bytes, blob->content.size);
+}
+
+void intent_blob_read(struct reader *reader, struct intent_blob *ret)
+{
+    struct bytes content;
+    reader_array_exact(reader, BLOB_FIELDS);
+    reader_copy_text(reader, ret->name, sizeof(ret->name));
+    codec_read_enum(reader, SPEC_FILE_SECRET, &ret->kind);
+    if (reader_binary(reader, &content) < 0)
+        return;
+    if (content.size > INTENT_BLOB_BYTES_MAX)
+        reader_refuse(reader);
+    else if (buffer_append(&ret->content, content.data, content.size) < 0)
+        reader_refuse_memory(reader);
+}
+
+void command_write_deploy(struct writer *writer, const struct command *command)
+{
+    const struct command_deploy *deploy = &command->deploy;
+    writer_array(writer, DEPLOY_FIELDS);
+    writer_text(writer, deploy->stack);
+    writer_array(writer, deploy->service_count);
+    for (size_t i = 0; i < deploy->service_count; i++)
+        service_spec_write(writer, &deploy->services[i]);
+    writer_array(writer, deploy->blob_count);
+    for (size_t i = 0; i < deploy->blob_count; i++)
+        intent_blob_write(writer, &deploy->blobs[i]);
+}
+
+void command_read_deploy(struct reader *reader, struct command *command)
+{
+    struct command_deploy *deploy = &command->deploy;
+    reader_array_exact(reader, DEPLOY_FIELDS);
+    reader_copy_text(reader, deploy->stack, sizeof(deploy->stack));
+    deploy->services = codec_read_items(reader, COMMAND_DEPLOY_SERVICES_MAX,
+                                        sizeof(*deploy->services), &deploy->service_count);
+    for (size_t i = 0; i < deploy->service_count; i++)
+        service_spec_read(reader, &deploy->services[i]);
+    deploy->blobs = codec_read_items(reader, COMMAND_DEPLOY_BLOBS_MAX, sizeof(*deploy->blobs),
+                                     &deploy->blob_count);
+    for (size_t i = 0; i < deploy->blob_count; i++)
+        intent_blob_read(reader, &deploy->blobs[i]);
+}
+
+void command_write_scale(struct writer *writer, const struct command *command)
+{
+    writer_array(writer, SCALE_FIELDS);
+    writer_text(writer, command->scale.service);
+    writer_u64(writer, command->scale.replicas);
+}
+
+void command_read_scale(struct reader *reader, struct command *command)
+{
+    reader_array_exact(reader, SCALE_FIELDS);
+    reader_copy_text(reader, command->scale.service, sizeof(command->scale.service));
+    reader_u32(reader, &command->scale.replicas);
+}
+
+void command_write_update(struct writer *writer, const struct command *command)
+{
+    writer_array(writer, UPDATE_FIELDS);
+    writer_text(writer, command->update.service);
+    service_spec_write(writer, &command->update.spec);
+}
+
+void command_read_update(struct reader *reader, struct command *command)
+{
+    reader_array_exact(reader, UPDATE_FIELDS);
+    reader_copy_text(reader, command->update.service, sizeof(command->update.service));
+    service_spec_read(reader, &command->update.spec);
+}
+
+void command_write_rollback(struct writer *writer, const struct command *command)
+{
+    writer_array(writer, ROLLBACK_FIELDS);
+    writer_text(writer, command->rollback.service);
+    writer_u64(writer, command->rollback.revision);
+}
+
+void command_read_rollback(struct reader *reader, struct command *command)
+{
+    reader_array_exact(reader, ROLLBACK_FIELDS);
+    reader_copy_text(reader, command->rollback.service, sizeof(command->rollback.service));
+    reader_u32(reader, &command->rollback.revision);
+}
+
+void command_write_remove(struct writer *writer, const struct command *command)
+{
+    writer_array(writer, REMOVE_FIELDS);
+    writer_text(writer, command->remove.name);
+    writer_bool(writer, command->remove.is_stack);
+}
+
+void command_read_remove(struct reader *reader, struct command *command)
+{
+    reader_array_exact(reader, REMOVE_FIELDS);
+    reader_copy_text(reader, command->remove.name, sizeof(command->remove.name));
+    reader_bool(reader, &command->remove.is_stack);
+}

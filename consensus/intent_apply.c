@@ -1,0 +1,180 @@
+/* Applying one committed entry: decoding, doing a repeated command only once, and the history. */
+#include "consensus/intent_apply.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void intent_event_push(struct intent *intent, const struct intent_event *event)
+{
+    struct intent_event *place = &intent->history[intent->history_next];
+    free(place->text);
+    *place = *event;
+    intent->history_next = (intent->history_next + 1) % INTENT_HISTORY_MAX;
+    if (intent->history_count < INTENT_HISTORY_MAX)
+        intent->history_count++;
+}
+
+void intent_event_add(struct intent_apply *apply, const char *kind, const char *subject,
+                      const char *format, ...)
+{
+    char text[INTENT_REASON_BYTES_MAX + 1];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+
+    struct intent_event event = {.index = apply->index, .wall_ms = apply->head->wall_ms};
+    snprintf(event.actor, sizeof(event.actor), "%s", apply->head->actor);
+    snprintf(event.kind, sizeof(event.kind), "%s", kind);
+    snprintf(event.subject, sizeof(event.subject), "%s", subject);
+    event.text = strdup(text);
+    if (event.text)
+        intent_event_push(apply->intent, &event);
+    else
+        apply->no_memory = true;
+}
+
+int intent_refuse_service(struct intent_apply *apply, const char *name)
+{
+    error_set(&apply->result->error, -ENOENT, "there is no service %s", name);
+    error_hint(&apply->result->error, "see what there is: consort services");
+    return -ENOENT;
+}
+
+static int dispatch(struct intent_apply *apply, const struct command *command)
+{
+    switch ((enum command_type)command->head.type) {
+    case COMMAND_ADMIT:
+        return intent_apply_admit(apply, &command->admit);
+    case COMMAND_PEER_STATE:
+        return intent_apply_peer_state(apply, &command->peer_state);
+    case COMMAND_TOKEN_CREATE:
+        return intent_apply_token_create(apply, &command->token);
+    case COMMAND_TOKEN_REVOKE:
+        return intent_apply_token_revoke(apply, command->token_id);
+    case COMMAND_DEPLOY:
+        return intent_apply_deploy(apply, &command->deploy);
+    case COMMAND_SCALE:
+        return intent_apply_scale(apply, &command->scale);
+    case COMMAND_UPDATE:
+        return intent_apply_update(apply, &command->update);
+    case COMMAND_ROLLBACK:
+        return intent_apply_rollback(apply, &command->rollback);
+    case COMMAND_REMOVE:
+        return intent_apply_remove(apply, &command->remove);
+    case COMMAND_PLACE:
+        return intent_apply_place(apply, &command->place);
+    case COMMAND_ROLLOUT:
+        return intent_apply_rollout(apply, &command->rollout);
+    }
+    return error_set(&apply->result->error, -EBADMSG, "the command is of no known type");
+}
+
+/* Answers a command that was applied before, or that a later one of its client overtook. */
+static int answer_again(struct intent_apply *apply, const struct intent_client *client)
+{
+    struct intent_result *result = apply->result;
+    if (apply->head->sequence < client->sequence)
+        return error_set(&result->error, -ESTALE, "a later command of this client came first");
+    result->serial = client->serial;
+    result->revision = client->revision;
+    result->unchanged = client->unchanged;
+    if (client->code < 0)
+        error_set(&result->error, client->code, "this command was refused before");
+    return client->code;
+}
+
+static void forget_oldest_client(struct intent *intent)
+{
+    struct intent_client *oldest = intent->clients.items[0];
+    for (size_t i = 1; i < intent->clients.count; i++) {
+        struct intent_client *client = intent->clients.items[i];
+        if (client->index < oldest->index)
+            oldest = client;
+    }
+    table_remove(&intent->clients, &oldest->client);
+    free(oldest);
+}
+
+static int remember_client(struct intent_apply *apply, struct intent_client *client, int code)
+{
+    struct intent *intent = apply->intent;
+    if (!client) {
+        if (intent->clients.count == INTENT_CLIENTS_MAX)
+            forget_oldest_client(intent);
+        client = calloc(1, sizeof(*client));
+        if (!client)
+            return -ENOMEM;
+        client->client = apply->head->client;
+        if (table_insert(&intent->clients, client) < 0) {
+            free(client);
+            return -ENOMEM;
+        }
+    }
+    client->sequence = apply->head->sequence;
+    client->index = apply->index;
+    client->code = code;
+    client->serial = apply->result->serial;
+    client->revision = apply->result->revision;
+    client->unchanged = apply->result->unchanged;
+    return code;
+}
+
+static int apply_once(struct intent_apply *apply, const struct command *command)
+{
+    if (command->head.client == 0 && command->head.sequence == 0)
+        return dispatch(apply, command);
+    struct intent_client *client = table_find(&apply->intent->clients, &command->head.client);
+    if (client && command->head.sequence <= client->sequence)
+        return answer_again(apply, client);
+    int rc = dispatch(apply, command);
+    return rc == -ENOMEM ? rc : remember_client(apply, client, rc);
+}
+
+int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct bytes bytes,
+                 struct intent_result *ret_result)
+{
+    assert(index > intent->applied_index);
+    struct intent_result result = {0};
+    struct command command;
+    int rc = command_decode(bytes, &command);
+    if (rc == -ENOMEM || rc == -EPROTONOSUPPORT)
+        return rc;
+    if (rc < 0) {
+        error_set(&result.error, rc, "the command's bytes are malformed");
+    } else {
+        struct intent_apply apply = {intent, index, &command.head, &result, false};
+        rc = apply_once(&apply, &command);
+        if (apply.no_memory)
+            rc = -ENOMEM;
+        command_done(&command);
+        if (rc == -ENOMEM)
+            return rc;
+    }
+    intent_apply_nothing(intent, index, term);
+    result.code = rc;
+    *ret_result = result;
+    return 0;
+}
+
+int intent_apply_voters(struct intent *intent, uint64_t index, uint64_t term,
+                        const struct id *voters, size_t voter_count)
+{
+    if (voter_count > INTENT_VOTERS_MAX)
+        return -E2BIG;
+    memcpy(intent->voters, voters, voter_count * sizeof(*voters));
+    intent->voter_count = voter_count;
+    intent_apply_nothing(intent, index, term);
+    return 0;
+}
+
+void intent_apply_nothing(struct intent *intent, uint64_t index, uint64_t term)
+{
+    assert(index > intent->applied_index);
+    intent->applied_index = index;
+    intent->applied_term = term;
+}

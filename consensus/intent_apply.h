@@ -1,0 +1,82 @@
+/* Inside of the intent: one function a command, called by intent_apply() alone, and what they
+ * share.
+ *
+ * Each checks first and changes after. It returns 0; -ENOMEM when the state can't be told any more;
+ * or another negative errno when the command is refused: nothing was changed then, and the result's
+ * error says why, with a hint what to do.
+ */
+#pragma once
+
+#include "consensus/command.h"
+#include "consensus/intent.h"
+
+/* One command being applied. */
+struct intent_apply {
+    struct intent *intent;
+    uint64_t index; /* of the log */
+    const struct command_head *head;
+    struct intent_result *result;
+    bool no_memory; /* an event could not be written down */
+};
+
+int intent_apply_admit(struct intent_apply *apply, const struct command_admit *admit);
+int intent_apply_peer_state(struct intent_apply *apply, const struct command_peer_state *change);
+int intent_apply_token_create(struct intent_apply *apply, const struct intent_token *token);
+int intent_apply_token_revoke(struct intent_apply *apply, const uint8_t *token_id);
+int intent_apply_deploy(struct intent_apply *apply, const struct command_deploy *deploy);
+int intent_apply_scale(struct intent_apply *apply, const struct command_scale *scale);
+int intent_apply_update(struct intent_apply *apply, const struct command_update *update);
+int intent_apply_rollback(struct intent_apply *apply, const struct command_rollback *rollback);
+int intent_apply_remove(struct intent_apply *apply, const struct command_remove *remove);
+int intent_apply_place(struct intent_apply *apply, const struct command_place *place);
+int intent_apply_rollout(struct intent_apply *apply, const struct command_rollout *rollout);
+
+/* Writes down what happened, with the command's actor and time. */
+void intent_event_add(struct intent_apply *apply, const char *kind, const char *subject,
+                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Adds an event as it is, taking over its text; the oldest one goes when the ring is full. */
+void intent_event_push(struct intent *intent, const struct intent_event *event);
+
+/* Refuses a command for want of a service. Returns -ENOENT. */
+int intent_refuse_service(struct intent_apply *apply, const char *name);
+
+/* A token by which a newcomer asks in: 0, or why it is refused. */
+int intent_token_check(struct intent_apply *apply, const uint8_t *token_id, uint8_t role);
+
+/* Counts one use of a token that intent_token_check() accepted. */
+void intent_token_use(struct intent *intent, const uint8_t *token_id);
+
+/* Whether another revision may be added to the service: 0, or why it is refused. */
+int intent_revision_check(struct intent_apply *apply, const struct intent_service *service);
+
+/* Adds a revision with a copy of `spec`, makes it the wanted one and begins its rollout. */
+int intent_revision_add(struct intent_apply *apply, struct intent_service *service,
+                        const struct service_spec *spec);
+
+/* Makes a known revision the wanted one and begins rolling it out. */
+void intent_rollout_begin(struct intent_apply *apply, struct intent_service *service,
+                          uint32_t revision);
+
+/* Whether the service's wanted revision is this spec, the number of replicas aside. -ENOMEM. */
+int intent_spec_unchanged(const struct intent_service *service, const struct service_spec *spec,
+                          bool *ret);
+
+/* Marks a service as going; it is gone at once if it has no replica. */
+int intent_service_remove(struct intent_apply *apply, struct intent_service *service);
+
+/* Drops services that are marked as going and have no replica any more. */
+int intent_services_sweep(struct intent_apply *apply);
+
+/* Drops the blobs that no revision of any service shows to its containers. */
+int intent_blobs_sweep(struct intent *intent);
+
+/* Letters, digits, '-', '_' and '.', the first a letter or digit: what stands in names. */
+bool intent_name_is_valid(const char *name);
+
+/* Memory of the things in the tables; the free functions accept NULL. */
+void intent_tables_init(struct intent *intent);
+struct intent_service *intent_service_new(void);
+void intent_service_free(struct intent_service *service);
+void intent_revision_free(struct intent_revision *revision);
+void intent_blob_free(struct intent_blob *blob);

@@ -1,0 +1,254 @@
+/* Deploying a stack: all of it is checked before any of it is changed. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consensus/intent_apply.h"
+#include "consensus/intent_spec_check.h"
+
+enum {
+    BITS_PER_WORD = 64,
+    VIRTUAL_IP_WORDS = (UINT16_MAX + 1) / BITS_PER_WORD,
+};
+
+static bool deploy_has_service(const struct command_deploy *deploy, const char *full_name)
+{
+    for (size_t i = 0; i < deploy->service_count; i++) {
+        char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+        intent_full_name(deploy->stack, deploy->services[i].name, name);
+        if (strcmp(name, full_name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* That the services of the file do not contradict one another. */
+static int pairs_check(struct intent_apply *apply, const struct command_deploy *deploy, size_t i)
+{
+    struct error *error = &apply->result->error;
+    const struct service_spec *spec = &deploy->services[i];
+    for (size_t j = 0; j < i; j++) {
+        const struct service_spec *other = &deploy->services[j];
+        const struct spec_port *port;
+        if (strcmp(spec->name, other->name) == 0)
+            return error_set(error, -EINVAL, "the service %s is there twice", spec->name);
+        if (intent_ports_clash(spec, other, &port))
+            return error_set(error, -EADDRINUSE, "%s and %s both publish port %u/%s", other->name,
+                             spec->name, port->published, intent_protocol_text(port->protocol));
+    }
+    return 0;
+}
+
+static int service_check(struct intent_apply *apply, const struct command_deploy *deploy, size_t i)
+{
+    const struct service_spec *spec = &deploy->services[i];
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    intent_full_name(deploy->stack, spec->name, name);
+    int rc = intent_spec_check(apply, name, spec);
+    if (rc == 0)
+        rc = pairs_check(apply, deploy, i);
+    if (rc == 0)
+        rc = intent_ports_check(apply, name, spec, deploy->stack);
+    if (rc == 0)
+        rc = intent_files_check(apply, name, spec, deploy);
+    const struct intent_service *service = intent_service_find(apply->intent, name);
+    if (rc == 0 && service && strcmp(service->stack, deploy->stack) != 0)
+        rc = error_set(&apply->result->error, -EEXIST, "%s belongs to the stack %s", name,
+                       service->stack);
+    if (rc == 0 && service)
+        rc = intent_revision_check(apply, service);
+    return rc;
+}
+
+static int blobs_check(struct intent_apply *apply, const struct command_deploy *deploy)
+{
+    struct error *error = &apply->result->error;
+    size_t added = 0;
+    for (size_t i = 0; i < deploy->blob_count; i++) {
+        const struct intent_blob *blob = &deploy->blobs[i];
+        if (!intent_name_is_valid(blob->name))
+            return error_set(error, -EINVAL, "\"%s\" can't be the name of a config or secret",
+                             blob->name);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(deploy->blobs[j].name, blob->name) == 0)
+                return error_set(error, -EINVAL, "%s is there twice", blob->name);
+        added += !intent_blob_find(apply->intent, blob->name);
+    }
+    if (added > INTENT_BLOBS_MAX - apply->intent->blobs.count)
+        return error_set(error, -ENOSPC, "the cluster can hold %d configs and secrets",
+                         INTENT_BLOBS_MAX);
+    return 0;
+}
+
+static int deploy_check(struct intent_apply *apply, const struct command_deploy *deploy)
+{
+    struct error *error = &apply->result->error;
+    if (!intent_name_is_valid(deploy->stack)) {
+        error_set(error, -EINVAL, "\"%s\" can't be a stack's name", deploy->stack);
+        error_hint(error, "use letters, digits, '-', '_' and '.'");
+        return -EINVAL;
+    }
+    if (deploy->service_count == 0) {
+        error_set(error, -EINVAL, "the stack %s would have no service", deploy->stack);
+        error_hint(error, "to remove it: consort remove --stack %s", deploy->stack);
+        return -EINVAL;
+    }
+    if (deploy->service_count > INTENT_SERVICES_MAX - apply->intent->services.count)
+        return error_set(error, -ENOSPC, "the cluster can hold %d services", INTENT_SERVICES_MAX);
+    int rc = blobs_check(apply, deploy);
+    for (size_t i = 0; rc == 0 && i < deploy->service_count; i++)
+        rc = service_check(apply, deploy, i);
+    return rc;
+}
+
+/* The lowest host number that no service has. There are more of them than services. */
+static uint16_t virtual_ip_free(const struct intent *intent)
+{
+    uint64_t used[VIRTUAL_IP_WORDS] = {0};
+    for (size_t i = 0; i < intent->services.count; i++) {
+        const struct intent_service *service = intent->services.items[i];
+        used[service->virtual_ip / BITS_PER_WORD] |= (uint64_t)1
+                                                     << service->virtual_ip % BITS_PER_WORD;
+    }
+    uint16_t ip = INTENT_VIRTUAL_IP_FIRST;
+    while (used[ip / BITS_PER_WORD] >> ip % BITS_PER_WORD & 1)
+        ip++;
+    return ip;
+}
+
+static struct intent_service *service_add(struct intent *intent, const char *stack,
+                                          const char *name)
+{
+    struct intent_service *service = intent_service_new();
+    if (!service)
+        return NULL;
+    snprintf(service->name, sizeof(service->name), "%s", name);
+    snprintf(service->stack, sizeof(service->stack), "%s", stack);
+    service->virtual_ip = virtual_ip_free(intent);
+    if (table_insert(&intent->services, service) < 0) {
+        intent_service_free(service);
+        return NULL;
+    }
+    return service;
+}
+
+/* Whether the deploy gives a config or secret that the spec shows other contents than before. */
+static bool files_change(const struct intent *intent, const struct command_deploy *deploy,
+                         const struct service_spec *spec)
+{
+    for (size_t i = 0; i < deploy->blob_count; i++) {
+        const struct intent_blob *new_blob = &deploy->blobs[i];
+        const struct intent_blob *old_blob = intent_blob_find(intent, new_blob->name);
+        if (!old_blob ||
+            bytes_equal(buffer_view(&old_blob->content), buffer_view(&new_blob->content)))
+            continue;
+        for (size_t j = 0; j < spec->file_count; j++)
+            if (strcmp(spec->files[j].source, new_blob->name) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* A service that was going and is deployed again starts over, without a revision to return to. */
+static void come_back(struct intent_service *service)
+{
+    service->removing = false;
+    service->rollout = (struct intent_rollout){.state = INTENT_ROLLOUT_FAILED};
+}
+
+static int service_deploy(struct intent_apply *apply, const struct command_deploy *deploy, size_t i)
+{
+    const struct service_spec *spec = &deploy->services[i];
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    intent_full_name(deploy->stack, spec->name, name);
+    struct intent_service *service = intent_service_find(apply->intent, name);
+    bool same = false;
+    if (service) {
+        int rc = intent_spec_unchanged(service, spec, &same);
+        if (rc < 0)
+            return rc;
+        same = same && !service->removing && !files_change(apply->intent, deploy, spec);
+    } else {
+        service = service_add(apply->intent, deploy->stack, name);
+        if (!service)
+            return -ENOMEM;
+    }
+    if (service->replicas != spec->replicas)
+        apply->result->unchanged = false;
+    if (same && service->replicas != spec->replicas)
+        intent_event_add(apply, "scale", name, "deployed with %u replicas instead of %u",
+                         spec->replicas, service->replicas);
+    service->replicas = spec->replicas;
+    if (same) {
+        apply->result->revision = service->revision;
+        return 0;
+    }
+    if (service->removing)
+        come_back(service);
+    int rc = intent_revision_add(apply, service, spec);
+    if (rc < 0)
+        return rc;
+    apply->result->unchanged = false;
+    apply->result->revision = service->revision;
+    intent_event_add(apply, "deploy", name, "revision %u of %s", service->revision, spec->image);
+    return 0;
+}
+
+/* Puts the deploy's configs and secrets into the intent. */
+static int blobs_deploy(struct intent_apply *apply, const struct command_deploy *deploy)
+{
+    for (size_t i = 0; i < deploy->blob_count; i++) {
+        const struct intent_blob *given = &deploy->blobs[i];
+        struct intent_blob *blob = calloc(1, sizeof(*blob));
+        if (!blob)
+            return -ENOMEM;
+        memcpy(blob->name, given->name, sizeof(blob->name));
+        blob->kind = given->kind;
+        intent_blob_free(table_remove(&apply->intent->blobs, given->name));
+        if (buffer_append(&blob->content, given->content.bytes, given->content.size) < 0 ||
+            table_insert(&apply->intent->blobs, blob) < 0) {
+            intent_blob_free(blob);
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+/* Removes the stack's services that the file has no more. */
+static int absent_remove(struct intent_apply *apply, const struct command_deploy *deploy)
+{
+    struct intent *intent = apply->intent;
+    for (size_t i = intent->services.count; i-- > 0;) {
+        struct intent_service *service = intent->services.items[i];
+        if (strcmp(service->stack, deploy->stack) != 0 || service->removing ||
+            deploy_has_service(deploy, service->name))
+            continue;
+        apply->result->unchanged = false;
+        int rc = intent_service_remove(apply, service);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int intent_apply_deploy(struct intent_apply *apply, const struct command_deploy *deploy)
+{
+    int rc = deploy_check(apply, deploy);
+    if (rc < 0)
+        return rc;
+    apply->result->unchanged = true;
+    for (size_t i = 0; i < deploy->service_count; i++) {
+        rc = service_deploy(apply, deploy, i);
+        if (rc < 0)
+            return rc;
+    }
+    rc = blobs_deploy(apply, deploy);
+    if (rc == 0)
+        rc = absent_remove(apply, deploy);
+    if (rc == 0)
+        rc = intent_blobs_sweep(apply->intent);
+    if (deploy->service_count > 1)
+        apply->result->revision = 0;
+    return rc;
+}

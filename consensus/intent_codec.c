@@ -1,0 +1,414 @@
+/* The whole intent as bytes: a row of MessagePack values, the tables in key order.
+ *
+ * What is read was written by a peer that may lie, so everything that the rest of the code relies
+ * on is checked again: order, unique keys, references between tables, counters ahead of what they
+ * count.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "consensus/codec.h"
+#include "consensus/command_codec.h"
+#include "consensus/intent_apply.h"
+
+enum {
+    SNAPSHOT_VERSION = 1,
+    PEER_FIELDS = 7,
+    ROLLOUT_FIELDS = 7,
+    REVISION_FIELDS = 4,
+    SERVICE_FIELDS = 8,
+    REPLICA_FIELDS = 8,
+    EVENT_FIELDS = 6,
+    CLIENT_FIELDS = 7,
+};
+
+static void peer_write(struct writer *writer, const struct intent_peer *peer)
+{
+    writer_array(writer, PEER_FIELDS);
+    codec_write_id(writer, &peer->id);
+    writer_text(writer, peer->name);
+    writer_u64(writer, peer->role);
+    writer_u64(writer, peer->state);
+    writer_u64(writer, peer->serial);
+    writer_u64(writer, peer->admitted_index);
+    writer_i64(writer, peer->admitted_wall_ms);
+}
+
+static void rollout_write(struct writer *writer, const struct intent_rollout *rollout)
+{
+    writer_array(writer, ROLLOUT_FIELDS);
+    writer_u64(writer, rollout->id);
+    writer_u64(writer, rollout->state);
+    writer_u64(writer, rollout->from);
+    writer_u64(writer, rollout->to);
+    writer_i64(writer, rollout->started_wall_ms);
+    writer_i64(writer, rollout->ended_wall_ms);
+    writer_text(writer, rollout->reason);
+}
+
+static void service_write(struct writer *writer, const struct intent_service *service)
+{
+    writer_array(writer, SERVICE_FIELDS);
+    writer_text(writer, service->name);
+    writer_text(writer, service->stack);
+    writer_u64(writer, service->virtual_ip);
+    writer_u64(writer, service->replicas);
+    writer_u64(writer, service->revision);
+    writer_bool(writer, service->removing);
+    writer_array(writer, service->revisions.count);
+    for (size_t i = 0; i < service->revisions.count; i++) {
+        const struct intent_revision *revision = service->revisions.items[i];
+        writer_array(writer, REVISION_FIELDS);
+        writer_u64(writer, revision->number);
+        writer_i64(writer, revision->wall_ms);
+        writer_text(writer, revision->actor);
+        service_spec_write(writer, &revision->spec);
+    }
+    rollout_write(writer, &service->rollout);
+}
+
+static void replica_write(struct writer *writer, const struct intent_replica *replica)
+{
+    writer_array(writer, REPLICA_FIELDS);
+    writer_u64(writer, replica->generation);
+    writer_text(writer, replica->service);
+    writer_u64(writer, replica->slot);
+    writer_u64(writer, replica->revision);
+    codec_write_id(writer, &replica->peer);
+    writer_u64(writer, replica->want);
+    writer_i64(writer, replica->since_wall_ms);
+    writer_text(writer, replica->reason);
+}
+
+static void client_write(struct writer *writer, const struct intent_client *client)
+{
+    writer_array(writer, CLIENT_FIELDS);
+    writer_u64(writer, client->client);
+    writer_u64(writer, client->sequence);
+    writer_u64(writer, client->index);
+    writer_i64(writer, client->code);
+    writer_u64(writer, client->serial);
+    writer_u64(writer, client->revision);
+    writer_bool(writer, client->unchanged);
+}
+
+static void event_write(struct writer *writer, const struct intent_event *event)
+{
+    writer_array(writer, EVENT_FIELDS);
+    writer_u64(writer, event->index);
+    writer_i64(writer, event->wall_ms);
+    writer_text(writer, event->actor);
+    writer_text(writer, event->kind);
+    writer_text(writer, event->subject);
+    writer_text(writer, event->text);
+}
+
+int intent_write(const struct intent *intent, struct buffer *ret)
+{
+    size_t size_before = ret->size;
+    struct writer writer;
+    writer_init(&writer, ret);
+    writer_u64(&writer, SNAPSHOT_VERSION);
+    writer_u64(&writer, intent->applied_index);
+    writer_u64(&writer, intent->applied_term);
+    writer_u64(&writer, intent->epoch);
+    writer_u64(&writer, intent->next_serial);
+    writer_u64(&writer, intent->next_generation);
+    codec_write_id(&writer, &intent->cluster);
+    writer_array(&writer, intent->peers.count);
+    for (size_t i = 0; i < intent->peers.count; i++)
+        peer_write(&writer, intent->peers.items[i]);
+    writer_array(&writer, intent->tokens.count);
+    for (size_t i = 0; i < intent->tokens.count; i++)
+        intent_token_write(&writer, intent->tokens.items[i]);
+    writer_array(&writer, intent->services.count);
+    for (size_t i = 0; i < intent->services.count; i++)
+        service_write(&writer, intent->services.items[i]);
+    writer_array(&writer, intent->replicas.count);
+    for (size_t i = 0; i < intent->replicas.count; i++)
+        replica_write(&writer, intent->replicas.items[i]);
+    writer_array(&writer, intent->blobs.count);
+    for (size_t i = 0; i < intent->blobs.count; i++)
+        intent_blob_write(&writer, intent->blobs.items[i]);
+    writer_array(&writer, intent->clients.count);
+    for (size_t i = 0; i < intent->clients.count; i++)
+        client_write(&writer, intent->clients.items[i]);
+    writer_array(&writer, intent->voter_count);
+    for (size_t i = 0; i < intent->voter_count; i++)
+        codec_write_id(&writer, &intent->voters[i]);
+    writer_array(&writer, intent->history_count);
+    for (size_t i = 0; i < intent->history_count; i++)
+        event_write(&writer, intent_event_at(intent, i));
+    int rc = writer_check(&writer);
+    if (rc < 0)
+        ret->size = size_before;
+    return rc;
+}
+
+/* Puts an item that was read at the end of its table, or refuses it: false, and it is still the
+ * caller's. */
+static bool append_in_order(struct reader *reader, struct table *table, void *item)
+{
+    if (reader_check(reader) < 0)
+        return false;
+    if (table_lower_bound(table, table->key_of(item)) != table->count) {
+        reader_refuse(reader);
+        return false;
+    }
+    int rc = table_insert(table, item);
+    if (rc == -ENOMEM)
+        reader_refuse_memory(reader);
+    else if (rc < 0)
+        reader_refuse(reader);
+    return rc == 0;
+}
+
+/* Zeroed memory for the next item; fails the reader when there is none. */
+static void *item_new(struct reader *reader, size_t bytes)
+{
+    void *item = reader_check(reader) == 0 ? calloc(1, bytes) : NULL;
+    if (!item && reader_check(reader) == 0)
+        reader_refuse_memory(reader);
+    return item;
+}
+
+static void peers_read(struct reader *reader, struct intent *intent)
+{
+    uint32_t count = codec_read_count(reader, INTENT_PEERS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct intent_peer *peer = item_new(reader, sizeof(*peer));
+        if (!peer)
+            return;
+        reader_array_exact(reader, PEER_FIELDS);
+        codec_read_id(reader, &peer->id);
+        reader_copy_text(reader, peer->name, sizeof(peer->name));
+        codec_read_enum(reader, INTENT_ADMIN, &peer->role);
+        codec_read_enum(reader, INTENT_REVOKED, &peer->state);
+        reader_u64(reader, &peer->serial);
+        reader_u64(reader, &peer->admitted_index);
+        reader_i64(reader, &peer->admitted_wall_ms);
+        if (peer->serial >= intent->next_serial)
+            reader_refuse(reader);
+        if (!append_in_order(reader, &intent->peers, peer))
+            free(peer);
+    }
+}
+
+static void tokens_read(struct reader *reader, struct intent *intent)
+{
+    uint32_t count = codec_read_count(reader, INTENT_TOKENS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct intent_token *token = item_new(reader, sizeof(*token));
+        if (!token)
+            return;
+        intent_token_read(reader, token);
+        if (token->uses_left == 0)
+            reader_refuse(reader);
+        if (!append_in_order(reader, &intent->tokens, token))
+            free(token);
+    }
+}
+
+static void revisions_read(struct reader *reader, struct intent_service *service)
+{
+    uint32_t count = codec_read_count(reader, INTENT_REVISIONS_HARD_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct intent_revision *revision = item_new(reader, sizeof(*revision));
+        if (!revision)
+            return;
+        reader_array_exact(reader, REVISION_FIELDS);
+        reader_u32(reader, &revision->number);
+        reader_i64(reader, &revision->wall_ms);
+        reader_copy_text(reader, revision->actor, sizeof(revision->actor));
+        service_spec_read(reader, &revision->spec);
+        if (revision->number == 0)
+            reader_refuse(reader);
+        if (!append_in_order(reader, &service->revisions, revision))
+            intent_revision_free(revision);
+    }
+}
+
+static void rollout_read(struct reader *reader, struct intent_rollout *rollout)
+{
+    reader_array_exact(reader, ROLLOUT_FIELDS);
+    reader_u64(reader, &rollout->id);
+    codec_read_enum(reader, INTENT_ROLLOUT_FAILED, &rollout->state);
+    reader_u32(reader, &rollout->from);
+    reader_u32(reader, &rollout->to);
+    reader_i64(reader, &rollout->started_wall_ms);
+    reader_i64(reader, &rollout->ended_wall_ms);
+    reader_copy_text(reader, rollout->reason, sizeof(rollout->reason));
+}
+
+static void service_read(struct reader *reader, struct intent_service *service)
+{
+    reader_array_exact(reader, SERVICE_FIELDS);
+    reader_copy_text(reader, service->name, sizeof(service->name));
+    reader_copy_text(reader, service->stack, sizeof(service->stack));
+    reader_u16(reader, &service->virtual_ip);
+    reader_u32(reader, &service->replicas);
+    reader_u32(reader, &service->revision);
+    reader_bool(reader, &service->removing);
+    revisions_read(reader, service);
+    rollout_read(reader, &service->rollout);
+    if (service->replicas > INTENT_REPLICAS_MAX ||
+        !intent_revision_find(service, service->revision))
+        reader_refuse(reader);
+}
+
+/* Reads the services; `taken` has a flag for each virtual address. */
+static void services_read(struct reader *reader, struct intent *intent, bool *taken)
+{
+    uint32_t count = codec_read_count(reader, INTENT_SERVICES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct intent_service *service = intent_service_new();
+        if (!service) {
+            reader_refuse_memory(reader);
+            return;
+        }
+        service_read(reader, service);
+        if (service->virtual_ip < INTENT_VIRTUAL_IP_FIRST ||
+            service->virtual_ip > INTENT_VIRTUAL_IP_LAST || taken[service->virtual_ip])
+            reader_refuse(reader);
+        taken[service->virtual_ip] = true;
+        if (!append_in_order(reader, &intent->services, service)) {
+            intent_service_free(service);
+            return;
+        }
+    }
+}
+
+static void replicas_read(struct reader *reader, struct intent *intent)
+{
+    uint32_t count = codec_read_count(reader, INTENT_REPLICAS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct intent_replica *replica = item_new(reader, sizeof(*replica));
+        if (!replica)
+            return;
+        reader_array_exact(reader, REPLICA_FIELDS);
+        reader_u64(reader, &replica->generation);
+        reader_copy_text(reader, replica->service, sizeof(replica->service));
+        reader_u32(reader, &replica->slot);
+        reader_u32(reader, &replica->revision);
+        codec_read_id(reader, &replica->peer);
+        codec_read_enum(reader, INTENT_STOP, &replica->want);
+        reader_i64(reader, &replica->since_wall_ms);
+        reader_copy_text(reader, replica->reason, sizeof(replica->reason));
+        if (replica->generation >= intent->next_generation || replica->slot == 0 ||
+            !intent_spec_of(intent, replica) || !intent_peer_find(intent, &replica->peer))
+            reader_refuse(reader);
+        if (!append_in_order(reader, &intent->replicas, replica))
+            free(replica);
+    }
+}
+
+static void blobs_read(struct reader *reader, struct intent *intent)
+{
+    uint32_t count = codec_read_count(reader, INTENT_BLOBS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct intent_blob *blob = item_new(reader, sizeof(*blob));
+        if (!blob)
+            return;
+        intent_blob_read(reader, blob);
+        if (!append_in_order(reader, &intent->blobs, blob))
+            intent_blob_free(blob);
+    }
+}
+
+static void clients_read(struct reader *reader, struct intent *intent)
+{
+    uint32_t count = codec_read_count(reader, INTENT_CLIENTS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct intent_client *client = item_new(reader, sizeof(*client));
+        if (!client)
+            return;
+        int64_t code = 0;
+        reader_array_exact(reader, CLIENT_FIELDS);
+        reader_u64(reader, &client->client);
+        reader_u64(reader, &client->sequence);
+        reader_u64(reader, &client->index);
+        reader_i64(reader, &code);
+        reader_u64(reader, &client->serial);
+        reader_u32(reader, &client->revision);
+        reader_bool(reader, &client->unchanged);
+        if (code > 0 || code < INT32_MIN || client->index > intent->applied_index)
+            reader_refuse(reader);
+        client->code = (int)code;
+        if (!append_in_order(reader, &intent->clients, client))
+            free(client);
+    }
+}
+
+static void voters_read(struct reader *reader, struct intent *intent)
+{
+    uint32_t count = codec_read_count(reader, INTENT_VOTERS_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        codec_read_id(reader, &intent->voters[i]);
+    intent->voter_count = count;
+}
+
+static void history_read(struct reader *reader, struct intent *intent)
+{
+    uint32_t count = codec_read_count(reader, INTENT_HISTORY_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct intent_event event = {0};
+        reader_array_exact(reader, EVENT_FIELDS);
+        reader_u64(reader, &event.index);
+        reader_i64(reader, &event.wall_ms);
+        reader_copy_text(reader, event.actor, sizeof(event.actor));
+        reader_copy_text(reader, event.kind, sizeof(event.kind));
+        reader_copy_text(reader, event.subject, sizeof(event.subject));
+        reader_dup_text(reader, &event.text, INTENT_REASON_BYTES_MAX);
+        if (reader_check(reader) < 0) {
+            free(event.text);
+            return;
+        }
+        intent_event_push(intent, &event);
+    }
+}
+
+static int snapshot_read(struct reader *reader, struct intent *intent)
+{
+    cleanup_free bool *taken = calloc(UINT16_MAX + 1, sizeof(*taken));
+    if (!taken)
+        return -ENOMEM;
+    uint32_t version = 0;
+    if (reader_u32(reader, &version) < 0)
+        return -EBADMSG;
+    if (version != SNAPSHOT_VERSION)
+        return version > SNAPSHOT_VERSION ? -EPROTONOSUPPORT : -EBADMSG;
+    reader_u64(reader, &intent->applied_index);
+    reader_u64(reader, &intent->applied_term);
+    reader_u64(reader, &intent->epoch);
+    reader_u64(reader, &intent->next_serial);
+    reader_u64(reader, &intent->next_generation);
+    codec_read_id(reader, &intent->cluster);
+    peers_read(reader, intent);
+    tokens_read(reader, intent);
+    services_read(reader, intent, taken);
+    replicas_read(reader, intent);
+    blobs_read(reader, intent);
+    clients_read(reader, intent);
+    voters_read(reader, intent);
+    history_read(reader, intent);
+    return reader_end(reader);
+}
+
+int intent_read(struct bytes bytes, struct intent **ret)
+{
+    struct intent *intent = intent_new(&ID_NONE);
+    if (!intent)
+        return -ENOMEM;
+    struct reader reader;
+    reader_init(&reader, bytes.data, bytes.size);
+    int rc = snapshot_read(&reader, intent);
+    if (rc < 0) {
+        intent_free(intent);
+        return rc;
+    }
+    *ret = intent;
+    return 0;
+}

@@ -1,0 +1,127 @@
+#include "consensus/intent_spec_check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void intent_full_name(const char *stack, const char *name,
+                      char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1])
+{
+    snprintf(ret, INTENT_SERVICE_NAME_BYTES_MAX + 1, "%s_%s", stack, name);
+}
+
+const char *intent_protocol_text(uint8_t protocol)
+{
+    return protocol == SPEC_UDP ? "udp" : "tcp";
+}
+
+static bool same_port(const struct spec_port *a, const struct spec_port *b)
+{
+    return a->published != 0 && a->published == b->published && a->protocol == b->protocol;
+}
+
+bool intent_ports_clash(const struct service_spec *a, const struct service_spec *b,
+                        const struct spec_port **ret)
+{
+    for (size_t i = 0; i < a->port_count; i++)
+        for (size_t j = 0; j < b->port_count; j++)
+            if (same_port(&a->ports[i], &b->ports[j])) {
+                if (ret)
+                    *ret = &a->ports[i];
+                return true;
+            }
+    return false;
+}
+
+static int count_check(struct intent_apply *apply, const char *full_name,
+                       const struct service_spec *spec)
+{
+    struct error *error = &apply->result->error;
+    if (spec->replicas > INTENT_REPLICAS_MAX)
+        return error_set(error, -EINVAL, "%s: more than %d replicas", full_name,
+                         INTENT_REPLICAS_MAX);
+    if (spec->exclusive && (spec->mode == SPEC_GLOBAL || spec->replicas > 1)) {
+        error_set(error, -EINVAL, "%s is exclusive, so it can't have several replicas", full_name);
+        error_hint(error, "set deploy.replicas to 1, or take x-consort.exclusive away");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int own_ports_check(struct intent_apply *apply, const char *full_name,
+                           const struct service_spec *spec)
+{
+    struct error *error = &apply->result->error;
+    for (size_t i = 0; i < spec->port_count; i++) {
+        const struct spec_port *port = &spec->ports[i];
+        if (port->target == 0)
+            return error_set(error, -EINVAL, "%s: a port's target is missing", full_name);
+        for (size_t j = 0; j < i; j++)
+            if (same_port(port, &spec->ports[j]))
+                return error_set(error, -EINVAL, "%s publishes port %u/%s twice", full_name,
+                                 port->published, intent_protocol_text(port->protocol));
+    }
+    return 0;
+}
+
+int intent_spec_check(struct intent_apply *apply, const char *full_name,
+                      const struct service_spec *spec)
+{
+    struct error *error = &apply->result->error;
+    if (!intent_name_is_valid(spec->name)) {
+        error_set(error, -EINVAL, "\"%s\" can't be a service's name", spec->name);
+        error_hint(error, "use letters, digits, '-', '_' and '.'");
+        return -EINVAL;
+    }
+    if (!spec->image || spec->image[0] == '\0')
+        return error_set(error, -EINVAL, "%s has no image", full_name);
+    int rc = count_check(apply, full_name, spec);
+    return rc < 0 ? rc : own_ports_check(apply, full_name, spec);
+}
+
+int intent_ports_check(struct intent_apply *apply, const char *full_name,
+                       const struct service_spec *spec, const char *stack_replaced)
+{
+    const struct intent *intent = apply->intent;
+    for (size_t i = 0; i < intent->services.count; i++) {
+        const struct intent_service *other = intent->services.items[i];
+        if (other->removing || strcmp(other->name, full_name) == 0 ||
+            (stack_replaced && strcmp(other->stack, stack_replaced) == 0))
+            continue;
+        const struct spec_port *port;
+        const struct intent_revision *wanted = intent_revision_find(other, other->revision);
+        if (!intent_ports_clash(spec, &wanted->spec, &port))
+            continue;
+        error_set(&apply->result->error, -EADDRINUSE, "%s: port %u/%s is published by %s already",
+                  full_name, port->published, intent_protocol_text(port->protocol), other->name);
+        error_hint(&apply->result->error, "publish another port, or first: consort remove %s",
+                   other->name);
+        return -EADDRINUSE;
+    }
+    return 0;
+}
+
+static bool blob_is_there(const struct intent *intent, const struct command_deploy *deploy,
+                          const struct spec_file *file)
+{
+    for (size_t i = 0; deploy && i < deploy->blob_count; i++)
+        if (strcmp(deploy->blobs[i].name, file->source) == 0)
+            return deploy->blobs[i].kind == file->kind;
+    const struct intent_blob *blob = intent_blob_find(intent, file->source);
+    return blob && blob->kind == file->kind;
+}
+
+int intent_files_check(struct intent_apply *apply, const char *full_name,
+                       const struct service_spec *spec, const struct command_deploy *deploy)
+{
+    for (size_t i = 0; i < spec->file_count; i++) {
+        const struct spec_file *file = &spec->files[i];
+        if (blob_is_there(apply->intent, deploy, file))
+            continue;
+        error_set(&apply->result->error, -ENOENT, "%s: there is no %s named %s", full_name,
+                  file->kind == SPEC_FILE_SECRET ? "secret" : "config", file->source);
+        error_hint(&apply->result->error, "define it in the Compose file that is deployed");
+        return -ENOENT;
+    }
+    return 0;
+}

@@ -1,0 +1,329 @@
+/* A service's spec as MessagePack: each struct an array of its fields in the header's order.
+ *
+ * The number of fields is exact. What a spec may hold grows only with COMMAND_VERSION: a peer that
+ * dropped a field it does not know would no longer hash its intent as the others do.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "consensus/codec.h"
+#include "consensus/spec.h"
+
+enum {
+    SPEC_FIELDS = 34,
+    PORT_FIELDS = 3,
+    MOUNT_FIELDS = 5,
+    FILE_FIELDS = 6,
+    HEALTH_FIELDS = 8,
+    RESOURCES_FIELDS = 5,
+    RESTART_FIELDS = 4,
+    UPDATE_FIELDS = 6,
+};
+
+static void list_write(struct writer *writer, const struct text_list *list)
+{
+    writer_array(writer, list->count);
+    for (size_t i = 0; i < list->count; i++)
+        writer_text(writer, list->items[i]);
+}
+
+static void ports_write(struct writer *writer, const struct service_spec *spec)
+{
+    writer_array(writer, spec->port_count);
+    for (size_t i = 0; i < spec->port_count; i++) {
+        writer_array(writer, PORT_FIELDS);
+        writer_u64(writer, spec->ports[i].published);
+        writer_u64(writer, spec->ports[i].target);
+        writer_u64(writer, spec->ports[i].protocol);
+    }
+}
+
+static void mounts_write(struct writer *writer, const struct service_spec *spec)
+{
+    writer_array(writer, spec->mount_count);
+    for (size_t i = 0; i < spec->mount_count; i++) {
+        const struct spec_mount *mount = &spec->mounts[i];
+        writer_array(writer, MOUNT_FIELDS);
+        writer_u64(writer, mount->type);
+        writer_text(writer, mount->source);
+        writer_text(writer, mount->target);
+        writer_bool(writer, mount->read_only);
+        writer_u64(writer, mount->size_bytes);
+    }
+}
+
+static void files_write(struct writer *writer, const struct service_spec *spec)
+{
+    writer_array(writer, spec->file_count);
+    for (size_t i = 0; i < spec->file_count; i++) {
+        const struct spec_file *file = &spec->files[i];
+        writer_array(writer, FILE_FIELDS);
+        writer_u64(writer, file->kind);
+        writer_text(writer, file->source);
+        writer_text(writer, file->target);
+        writer_u64(writer, file->uid);
+        writer_u64(writer, file->gid);
+        writer_u64(writer, file->mode);
+    }
+}
+
+static void health_write(struct writer *writer, const struct spec_health *health)
+{
+    writer_array(writer, HEALTH_FIELDS);
+    writer_bool(writer, health->is_set);
+    writer_bool(writer, health->disabled);
+    list_write(writer, &health->test);
+    writer_u64(writer, health->interval_ms);
+    writer_u64(writer, health->timeout_ms);
+    writer_u64(writer, health->start_period_ms);
+    writer_u64(writer, health->start_interval_ms);
+    writer_u64(writer, health->retries);
+}
+
+static void resources_write(struct writer *writer, const struct spec_resources *resources)
+{
+    writer_array(writer, RESOURCES_FIELDS);
+    writer_u64(writer, resources->cpu_limit_millis);
+    writer_u64(writer, resources->cpu_reserved_millis);
+    writer_u64(writer, resources->memory_limit_bytes);
+    writer_u64(writer, resources->memory_reserved_bytes);
+    writer_u64(writer, resources->pids_limit);
+}
+
+static void restart_write(struct writer *writer, const struct spec_restart *restart)
+{
+    writer_array(writer, RESTART_FIELDS);
+    writer_u64(writer, restart->condition);
+    writer_u64(writer, restart->delay_ms);
+    writer_u64(writer, restart->window_ms);
+    writer_u64(writer, restart->max_attempts);
+}
+
+static void update_write(struct writer *writer, const struct spec_update *update)
+{
+    writer_array(writer, UPDATE_FIELDS);
+    writer_u64(writer, update->parallelism);
+    writer_u64(writer, update->delay_ms);
+    writer_u64(writer, update->monitor_ms);
+    writer_u64(writer, update->max_failure_permille);
+    writer_u64(writer, update->failure_action);
+    writer_u64(writer, update->order);
+}
+
+/* What runs: the first half of the fields. */
+static void process_write(struct writer *writer, const struct service_spec *spec)
+{
+    writer_text(writer, spec->name);
+    writer_text(writer, spec->image);
+    writer_text(writer, spec->image_digest);
+    list_write(writer, &spec->command);
+    list_write(writer, &spec->entrypoint);
+    list_write(writer, &spec->environment);
+    writer_text(writer, spec->working_dir);
+    writer_text(writer, spec->user);
+    writer_text(writer, spec->hostname);
+    list_write(writer, &spec->cap_add);
+    list_write(writer, &spec->cap_drop);
+    list_write(writer, &spec->extra_hosts);
+    writer_bool(writer, spec->read_only);
+    writer_bool(writer, spec->init);
+    writer_text(writer, spec->stop_signal);
+    writer_u64(writer, spec->stop_grace_ms);
+}
+
+void service_spec_write(struct writer *writer, const struct service_spec *spec)
+{
+    writer_array(writer, SPEC_FIELDS);
+    process_write(writer, spec);
+    ports_write(writer, spec);
+    mounts_write(writer, spec);
+    files_write(writer, spec);
+    health_write(writer, &spec->health);
+    resources_write(writer, &spec->resources);
+    restart_write(writer, &spec->restart);
+    update_write(writer, &spec->update);
+    update_write(writer, &spec->rollback);
+    writer_u64(writer, spec->mode);
+    writer_u64(writer, spec->replicas);
+    list_write(writer, &spec->constraints);
+    list_write(writer, &spec->spread);
+    writer_u64(writer, spec->max_replicas_per_node);
+    list_write(writer, &spec->labels);
+    list_write(writer, &spec->depends_on);
+    writer_u64(writer, spec->failover_after_ms);
+    writer_u64(writer, spec->on_minority);
+    writer_bool(writer, spec->exclusive);
+}
+
+static void text_read(struct reader *reader, char **ret)
+{
+    reader_dup_text(reader, ret, SPEC_TEXT_BYTES_MAX);
+}
+
+static void optional_text_read(struct reader *reader, char **ret)
+{
+    if (reader_peek(reader) == READER_NIL)
+        reader_nil(reader);
+    else
+        text_read(reader, ret);
+}
+
+static void list_read(struct reader *reader, struct text_list *ret)
+{
+    uint32_t count = codec_read_count(reader, SPEC_LIST_ITEMS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        char *text = NULL;
+        if (reader_dup_text(reader, &text, SPEC_TEXT_BYTES_MAX) < 0)
+            return;
+        int rc = text_list_add(ret, text);
+        free(text);
+        if (rc < 0) {
+            reader_refuse_memory(reader);
+            return;
+        }
+    }
+}
+
+static void ports_read(struct reader *reader, struct service_spec *spec)
+{
+    spec->ports =
+        codec_read_items(reader, SPEC_LIST_ITEMS_MAX, sizeof(*spec->ports), &spec->port_count);
+    for (size_t i = 0; i < spec->port_count; i++) {
+        struct spec_port *port = &spec->ports[i];
+        reader_array_exact(reader, PORT_FIELDS);
+        reader_u16(reader, &port->published);
+        reader_u16(reader, &port->target);
+        codec_read_enum(reader, SPEC_UDP, &port->protocol);
+    }
+}
+
+static void mounts_read(struct reader *reader, struct service_spec *spec)
+{
+    spec->mounts =
+        codec_read_items(reader, SPEC_LIST_ITEMS_MAX, sizeof(*spec->mounts), &spec->mount_count);
+    for (size_t i = 0; i < spec->mount_count; i++) {
+        struct spec_mount *mount = &spec->mounts[i];
+        reader_array_exact(reader, MOUNT_FIELDS);
+        codec_read_enum(reader, SPEC_MOUNT_TMPFS, &mount->type);
+        optional_text_read(reader, &mount->source);
+        text_read(reader, &mount->target);
+        reader_bool(reader, &mount->read_only);
+        reader_u64(reader, &mount->size_bytes);
+    }
+}
+
+static void files_read(struct reader *reader, struct service_spec *spec)
+{
+    spec->files =
+        codec_read_items(reader, SPEC_LIST_ITEMS_MAX, sizeof(*spec->files), &spec->file_count);
+    for (size_t i = 0; i < spec->file_count; i++) {
+        struct spec_file *file = &spec->files[i];
+        reader_array_exact(reader, FILE_FIELDS);
+        codec_read_enum(reader, SPEC_FILE_SECRET, &file->kind);
+        text_read(reader, &file->source);
+        text_read(reader, &file->target);
+        reader_u32(reader, &file->uid);
+        reader_u32(reader, &file->gid);
+        reader_u32(reader, &file->mode);
+    }
+}
+
+static void health_read(struct reader *reader, struct spec_health *health)
+{
+    reader_array_exact(reader, HEALTH_FIELDS);
+    reader_bool(reader, &health->is_set);
+    reader_bool(reader, &health->disabled);
+    list_read(reader, &health->test);
+    reader_u32(reader, &health->interval_ms);
+    reader_u32(reader, &health->timeout_ms);
+    reader_u32(reader, &health->start_period_ms);
+    reader_u32(reader, &health->start_interval_ms);
+    reader_u32(reader, &health->retries);
+}
+
+static void resources_read(struct reader *reader, struct spec_resources *resources)
+{
+    reader_array_exact(reader, RESOURCES_FIELDS);
+    reader_u32(reader, &resources->cpu_limit_millis);
+    reader_u32(reader, &resources->cpu_reserved_millis);
+    reader_u64(reader, &resources->memory_limit_bytes);
+    reader_u64(reader, &resources->memory_reserved_bytes);
+    reader_u32(reader, &resources->pids_limit);
+}
+
+static void restart_read(struct reader *reader, struct spec_restart *restart)
+{
+    reader_array_exact(reader, RESTART_FIELDS);
+    codec_read_enum(reader, SPEC_RESTART_ANY, &restart->condition);
+    reader_u32(reader, &restart->delay_ms);
+    reader_u32(reader, &restart->window_ms);
+    reader_u32(reader, &restart->max_attempts);
+}
+
+static void update_read(struct reader *reader, struct spec_update *update)
+{
+    reader_array_exact(reader, UPDATE_FIELDS);
+    reader_u32(reader, &update->parallelism);
+    reader_u32(reader, &update->delay_ms);
+    reader_u32(reader, &update->monitor_ms);
+    reader_u32(reader, &update->max_failure_permille);
+    codec_read_enum(reader, SPEC_ON_FAILURE_ROLLBACK, &update->failure_action);
+    codec_read_enum(reader, SPEC_START_FIRST, &update->order);
+}
+
+static void process_read(struct reader *reader, struct service_spec *spec)
+{
+    reader_copy_text(reader, spec->name, sizeof(spec->name));
+    optional_text_read(reader, &spec->image);
+    optional_text_read(reader, &spec->image_digest);
+    list_read(reader, &spec->command);
+    list_read(reader, &spec->entrypoint);
+    list_read(reader, &spec->environment);
+    optional_text_read(reader, &spec->working_dir);
+    optional_text_read(reader, &spec->user);
+    optional_text_read(reader, &spec->hostname);
+    list_read(reader, &spec->cap_add);
+    list_read(reader, &spec->cap_drop);
+    list_read(reader, &spec->extra_hosts);
+    reader_bool(reader, &spec->read_only);
+    reader_bool(reader, &spec->init);
+    optional_text_read(reader, &spec->stop_signal);
+    reader_u32(reader, &spec->stop_grace_ms);
+}
+
+static void spec_read(struct reader *reader, struct service_spec *spec)
+{
+    reader_array_exact(reader, SPEC_FIELDS);
+    process_read(reader, spec);
+    ports_read(reader, spec);
+    mounts_read(reader, spec);
+    files_read(reader, spec);
+    health_read(reader, &spec->health);
+    resources_read(reader, &spec->resources);
+    restart_read(reader, &spec->restart);
+    update_read(reader, &spec->update);
+    update_read(reader, &spec->rollback);
+    codec_read_enum(reader, SPEC_GLOBAL, &spec->mode);
+    reader_u32(reader, &spec->replicas);
+    list_read(reader, &spec->constraints);
+    list_read(reader, &spec->spread);
+    reader_u32(reader, &spec->max_replicas_per_node);
+    list_read(reader, &spec->labels);
+    list_read(reader, &spec->depends_on);
+    reader_u32(reader, &spec->failover_after_ms);
+    codec_read_enum(reader, SPEC_MINORITY_DUPLICATE, &spec->on_minority);
+    reader_bool(reader, &spec->exclusive);
+}
+
+int service_spec_read(struct reader *reader, struct service_spec *ret)
+{
+    struct service_spec spec = {0};
+    spec_read(reader, &spec);
+    int rc = reader_check(reader);
+    if (rc < 0) {
+        service_spec_done(&spec);
+        return rc;
+    }
+    *ret = spec;
+    return 0;
+}

@@ -1,0 +1,190 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "tests/unit/consensus/intent_fixture.h"
+
+static struct command command_of(enum command_type type)
+{
+    return (struct command){.head = {type, 1234, "ann", 77, 8}};
+}
+
+/* Encodes, decodes, and checks that the second encoding is the same and that no prefix is taken. */
+static struct command round_trip(const struct command *command)
+{
+    cleanup_buffer struct buffer bytes = {0}, again = {0};
+    struct command decoded, prefix;
+    assert_int_equal(command_encode(command, &bytes), 0);
+    assert_int_equal(command_decode(buffer_view(&bytes), &decoded), 0);
+    assert_int_equal(command_encode(&decoded, &again), 0);
+    assert_true(bytes_equal(buffer_view(&bytes), buffer_view(&again)));
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(command_decode((struct bytes){bytes.bytes, size}, &prefix), -EBADMSG);
+    assert_int_equal(decoded.head.type, command->head.type);
+    assert_int_equal(decoded.head.wall_ms, 1234);
+    assert_string_equal(decoded.head.actor, "ann");
+    assert_int_equal(decoded.head.client, 77);
+    assert_int_equal(decoded.head.sequence, 8);
+    return decoded;
+}
+
+/* Breaks if who is admitted or how they stand changes on the way. */
+static void test_peers(void **state)
+{
+    (void)state;
+    struct command command = command_of(COMMAND_ADMIT);
+    command.admit = (struct command_admit){.id = fixture_id(3), .name = "d", .role = INTENT_VIEWER};
+    struct command read = round_trip(&command);
+    assert_true(id_equal(&read.admit.id, &command.admit.id));
+    assert_int_equal(read.admit.role, INTENT_VIEWER);
+    assert_false(read.admit.has_token);
+    command.admit.has_token = true;
+    command.admit.token_id[15] = 9;
+    read = round_trip(&command);
+    assert_true(read.admit.has_token);
+    assert_int_equal(read.admit.token_id[15], 9);
+
+    command = command_of(COMMAND_PEER_STATE);
+    command.peer_state = (struct command_peer_state){fixture_id(1), INTENT_DRAINING};
+    read = round_trip(&command);
+    assert_int_equal(read.peer_state.state, INTENT_DRAINING);
+
+    command = command_of(COMMAND_TOKEN_CREATE);
+    command.token = (struct intent_token){{1}, {2}, INTENT_ADMIN, 5, 10, 20, "ann"};
+    read = round_trip(&command);
+    assert_memory_equal(read.token.id, command.token.id, sizeof(read.token.id));
+    assert_memory_equal(read.token.psk, command.token.psk, sizeof(read.token.psk));
+    assert_int_equal(read.token.role, INTENT_ADMIN);
+    assert_int_equal(read.token.uses_left, 5);
+    assert_int_equal(read.token.created_wall_ms, 10);
+    assert_int_equal(read.token.expires_wall_ms, 20);
+    command = command_of(COMMAND_TOKEN_REVOKE);
+    command.token_id[0] = 7;
+    read = round_trip(&command);
+    assert_int_equal(read.token_id[0], 7);
+}
+
+/* Breaks if what an operator asks for services arrives as something else. */
+static void test_services(void **state)
+{
+    (void)state;
+    struct service_spec specs[2];
+    struct intent_blob blob = {.name = "hello_conf", .kind = SPEC_FILE_CONFIG};
+    fixture_spec(&specs[0], "web");
+    fixture_spec(&specs[1], "db");
+    assert_int_equal(buffer_append_text(&blob.content, "contents"), 0);
+    struct command command = command_of(COMMAND_DEPLOY);
+    command.deploy = (struct command_deploy){"hello", specs, 2, &blob, 1};
+    struct command read = round_trip(&command);
+    assert_int_equal(read.deploy.service_count, 2);
+    assert_string_equal(read.deploy.services[1].name, "db");
+    assert_true(bytes_equal(buffer_view(&read.deploy.blobs[0].content), bytes_of_text("contents")));
+    command_done(&read);
+    buffer_done(&blob.content);
+
+    command = command_of(COMMAND_UPDATE);
+    command.update = (struct command_update){"hello_web", specs[0]};
+    read = round_trip(&command);
+    assert_string_equal(read.update.spec.image, "example/app:1");
+    command_done(&read);
+    service_spec_done(&specs[0]);
+    service_spec_done(&specs[1]);
+
+    command = command_of(COMMAND_SCALE);
+    command.scale = (struct command_scale){"hello_web", 7};
+    read = round_trip(&command);
+    assert_int_equal(read.scale.replicas, 7);
+    command = command_of(COMMAND_ROLLBACK);
+    command.rollback = (struct command_rollback){"hello_web", 3};
+    read = round_trip(&command);
+    assert_int_equal(read.rollback.revision, 3);
+    command = command_of(COMMAND_REMOVE);
+    command.remove = (struct command_remove){"hello", true};
+    read = round_trip(&command);
+    assert_true(read.remove.is_stack);
+}
+
+/* Breaks if a leader's decision is carried out otherwise by its followers. */
+static void test_decisions(void **state)
+{
+    (void)state;
+    struct command_place_change changes[] = {
+        {COMMAND_PLACE_ADD, "hello_web", 2, 3, fixture_id(1), 0, "most room"},
+        {COMMAND_PLACE_STOP, "", 0, 0, ID_NONE, 41, "scaled down"},
+        {COMMAND_PLACE_DELETE, "", 0, 0, ID_NONE, 42, ""},
+    };
+    struct command command = command_of(COMMAND_PLACE);
+    command.place = (struct command_place){changes, 3};
+    struct command read = round_trip(&command);
+    assert_int_equal(read.place.change_count, 3);
+    const struct command_place_change *add = &read.place.changes[0];
+    assert_string_equal(add->service, "hello_web");
+    assert_int_equal(add->slot, 2);
+    assert_int_equal(add->revision, 3);
+    assert_true(id_equal(&add->peer, &changes[0].peer));
+    assert_string_equal(add->reason, "most room");
+    assert_int_equal(read.place.changes[1].action, COMMAND_PLACE_STOP);
+    assert_int_equal(read.place.changes[1].generation, 41);
+    assert_string_equal(read.place.changes[1].reason, "scaled down");
+    assert_int_equal(read.place.changes[2].action, COMMAND_PLACE_DELETE);
+    command_done(&read);
+
+    command = command_of(COMMAND_ROLLOUT);
+    command.rollout =
+        (struct command_rollout){"hello_web", 12, INTENT_ROLLOUT_ROLLING_BACK, 2, "it exits"};
+    read = round_trip(&command);
+    assert_int_equal(read.rollout.rollout, 12);
+    assert_int_equal(read.rollout.state, INTENT_ROLLOUT_ROLLING_BACK);
+    assert_int_equal(read.rollout.revision, 2);
+    assert_string_equal(read.rollout.reason, "it exits");
+}
+
+/* Breaks if a newer peer's command is taken for garbage: an old peer must stop instead. */
+static void test_newer_version(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer bytes = {0};
+    struct command command = command_of(COMMAND_SCALE), read;
+    assert_int_equal(command_encode(&command, &bytes), 0);
+    bytes.bytes[1] = COMMAND_VERSION + 1; /* behind the array's head */
+    assert_int_equal(command_decode(buffer_view(&bytes), &read), -EPROTONOSUPPORT);
+    bytes.bytes[1] = 0;
+    assert_int_equal(command_decode(buffer_view(&bytes), &read), -EBADMSG);
+    bytes.bytes[1] = COMMAND_VERSION;
+    bytes.bytes[2] = COMMAND_ROLLOUT + 1;
+    assert_int_equal(command_decode(buffer_view(&bytes), &read), -EBADMSG);
+}
+
+/* Breaks if a command that no peer would decode can be encoded, or leaves half of itself behind. */
+static void test_too_large(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer bytes = {0};
+    assert_int_equal(buffer_append_text(&bytes, "before"), 0);
+    enum { BLOB_COUNT = 10 };
+    struct intent_blob blobs[BLOB_COUNT] = {0};
+    cleanup_free uint8_t *content = calloc(1, INTENT_BLOB_BYTES_MAX);
+    for (size_t i = 0; i < BLOB_COUNT; i++)
+        blobs[i].content = (struct buffer){content, INTENT_BLOB_BYTES_MAX, INTENT_BLOB_BYTES_MAX};
+    struct command command = command_of(COMMAND_DEPLOY);
+    command.deploy = (struct command_deploy){"hello", NULL, 0, blobs, BLOB_COUNT};
+    assert_int_equal(command_encode(&command, &bytes), -E2BIG);
+    assert_true(bytes_equal(buffer_view(&bytes), bytes_of_text("before")));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_peers),     cmocka_unit_test(test_services),
+        cmocka_unit_test(test_decisions), cmocka_unit_test(test_newer_version),
+        cmocka_unit_test(test_too_large),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,314 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/random.h"
+#include "tests/unit/consensus/intent_fixture.h"
+
+enum {
+    REPLAY_COMMANDS = 1500,
+    REPLAY_SEEDS = 5,
+    REPLAY_PEERS = 5,
+    REPLAY_SERVICES = 4,
+};
+
+static void random_service_name(struct random *random, char *ret, size_t capacity)
+{
+    snprintf(ret, capacity, "s_%c", (char)('a' + random_below(random, REPLAY_SERVICES)));
+}
+
+static void random_deploy(struct random *random, struct command_deploy *deploy)
+{
+    deploy->service_count = 1 + random_below(random, REPLAY_SERVICES);
+    deploy->services = calloc(deploy->service_count, sizeof(*deploy->services));
+    for (size_t i = 0; i < deploy->service_count; i++) {
+        char name[] = {(char)('a' + i), '\0'};
+        fixture_spec(&deploy->services[i], name);
+        deploy->services[i].stop_grace_ms = (uint32_t)random_below(random, 3);
+        deploy->services[i].replicas = (uint32_t)random_below(random, 4);
+    }
+    snprintf(deploy->stack, sizeof(deploy->stack), "s");
+}
+
+static void random_place(struct random *random, const struct intent *intent,
+                         struct command_place *place)
+{
+    place->change_count = random_below(random, 4);
+    place->changes = calloc(place->change_count + 1, sizeof(*place->changes));
+    for (size_t i = 0; i < place->change_count; i++) {
+        struct command_place_change *change = &place->changes[i];
+        change->action = (uint8_t)random_below(random, 3);
+        random_service_name(random, change->service, sizeof(change->service));
+        const struct intent_service *service = intent_service_find(intent, change->service);
+        change->revision = service ? service->revision : 1;
+        change->slot = 1 + (uint32_t)random_below(random, 8);
+        change->peer = fixture_id((unsigned)random_below(random, REPLAY_PEERS));
+        if (intent->replicas.count > 0) {
+            const struct intent_replica *replica =
+                intent->replicas.items[random_below(random, intent->replicas.count)];
+            change->generation = replica->generation;
+        }
+    }
+}
+
+/* Makes a command that may well be refused; the caller frees it. */
+static struct command random_command(struct random *random, const struct fixture *f)
+{
+    struct command command =
+        fixture_command(f, (enum command_type)random_below(random, COMMAND_ROLLOUT + 1));
+    unsigned number = (unsigned)random_below(random, REPLAY_PEERS);
+    command.head.client = random_below(random, 3);
+    command.head.sequence = command.head.client ? 1 + random_below(random, REPLAY_COMMANDS) : 0;
+    switch ((enum command_type)command.head.type) {
+    case COMMAND_ADMIT:
+        command.admit.id = fixture_id(number);
+        snprintf(command.admit.name, sizeof(command.admit.name), "p%u", number);
+        break;
+    case COMMAND_PEER_STATE:
+        command.peer_state.id = fixture_id(number);
+        command.peer_state.state = (uint8_t)random_below(random, INTENT_REVOKED);
+        break;
+    case COMMAND_TOKEN_CREATE:
+        command.token.id[0] = (uint8_t)random_below(random, 8);
+        command.token.uses_left = 1;
+        break;
+    case COMMAND_TOKEN_REVOKE:
+        command.token_id[0] = (uint8_t)random_below(random, 8);
+        break;
+    case COMMAND_DEPLOY:
+        random_deploy(random, &command.deploy);
+        break;
+    case COMMAND_SCALE:
+        random_service_name(random, command.scale.service, sizeof(command.scale.service));
+        command.scale.replicas = (uint32_t)random_below(random, 9);
+        break;
+    case COMMAND_UPDATE:
+        fixture_spec(&command.update.spec, "a");
+        snprintf(command.update.service, sizeof(command.update.service), "s_a");
+        command.update.spec.stop_grace_ms = (uint32_t)random_below(random, 9);
+        break;
+    case COMMAND_ROLLBACK:
+        random_service_name(random, command.rollback.service, sizeof(command.rollback.service));
+        command.rollback.revision = (uint32_t)random_below(random, 9);
+        break;
+    case COMMAND_REMOVE:
+        random_service_name(random, command.remove.name, sizeof(command.remove.name));
+        break;
+    case COMMAND_PLACE:
+        random_place(random, f->intent, &command.place);
+        break;
+    case COMMAND_ROLLOUT:
+        random_service_name(random, command.rollout.service, sizeof(command.rollout.service));
+        const struct intent_service *service =
+            intent_service_find(f->intent, command.rollout.service);
+        command.rollout.rollout = service ? service->rollout.id : 1;
+        command.rollout.revision = service ? service->revision : 1;
+        command.rollout.state = (uint8_t)random_below(random, INTENT_ROLLOUT_FAILED + 1);
+        break;
+    }
+    return command;
+}
+
+/* Writes the intent down and reads it again. */
+static struct intent *through_snapshot(struct intent *intent)
+{
+    struct intent *read = NULL;
+    cleanup_buffer struct buffer bytes = {0};
+    assert_int_equal(intent_write(intent, &bytes), 0);
+    assert_int_equal(intent_read(buffer_view(&bytes), &read), 0);
+    fixture_assert_same(intent, read);
+    intent_free(intent);
+    return read;
+}
+
+/* Breaks if two peers that applied the same log disagree, or one that began with a snapshot. */
+static void test_replay(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= REPLAY_SEEDS; seed++) {
+        struct fixture f;
+        struct random random;
+        struct id cluster = {{0xcc}};
+        random_init(&random, seed);
+        fixture_init(&f, 0);
+        struct intent *other = intent_new(&cluster);
+        size_t accepted = 0;
+        for (int i = 0; i < REPLAY_COMMANDS; i++) {
+            struct intent_result result;
+            struct command command = random_command(&random, &f);
+            cleanup_buffer struct buffer bytes = {0};
+            assert_int_equal(command_encode(&command, &bytes), 0);
+            accepted += fixture_apply(&f, &command) == 0;
+            assert_int_equal(intent_apply(other, f.index, 1, buffer_view(&bytes), &result), 0);
+            assert_int_equal(result.code, f.result.code);
+            command_done(&command);
+            if (random_chance(&random, 1, 50))
+                other = through_snapshot(other);
+            if (i % 10 == 0)
+                fixture_assert_same(f.intent, other);
+        }
+        fixture_assert_same(f.intent, other);
+        assert_true(accepted > REPLAY_COMMANDS / 10);
+        intent_free(other);
+        fixture_done(&f);
+    }
+}
+
+/* Breaks if a command that was proposed twice is applied twice. */
+static void test_twice(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 0);
+    struct command command = fixture_command(&f, COMMAND_ADMIT);
+    command.head.client = 7;
+    command.head.sequence = 5;
+    command.admit = (struct command_admit){.id = fixture_id(0), .name = "a"};
+    assert_int_equal(fixture_apply(&f, &command), 0);
+    uint64_t serial = f.result.serial;
+    assert_int_equal(fixture_peer_state(&f, 0, INTENT_LEFT), 0);
+    assert_int_equal(fixture_apply(&f, &command), 0);
+    assert_int_equal(f.result.serial, serial);
+    assert_int_equal(intent_peer_by_name(f.intent, "a")->state, INTENT_LEFT);
+
+    command.head.sequence = 6;
+    command.admit.name[0] = '\0';
+    assert_int_equal(fixture_apply(&f, &command), -EINVAL);
+    command.admit.name[0] = 'a';
+    assert_int_equal(fixture_apply(&f, &command), -EINVAL); /* as it was answered before */
+    command.head.sequence = 5;
+    assert_int_equal(fixture_apply(&f, &command), -ESTALE);
+    command.head.sequence = 7;
+    assert_int_equal(fixture_apply(&f, &command), 0);
+    fixture_done(&f);
+}
+
+/* Breaks if clients pile up in the state, or the wrong one is forgotten. */
+static void test_clients_bounded(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 0);
+    struct command command = fixture_command(&f, COMMAND_TOKEN_REVOKE);
+    command.head.sequence = 1;
+    for (uint64_t i = 1; i <= INTENT_CLIENTS_MAX; i++) {
+        command.head.client = i;
+        assert_int_equal(fixture_apply(&f, &command), -ENOENT);
+    }
+    command.head.client = 1;
+    command.head.sequence = 2; /* 1 is heard again, so 2 is the one unheard of for longest */
+    assert_int_equal(fixture_apply(&f, &command), -ENOENT);
+    command.head.client = INTENT_CLIENTS_MAX + 1;
+    assert_int_equal(fixture_apply(&f, &command), -ENOENT);
+    assert_int_equal(f.intent->clients.count, INTENT_CLIENTS_MAX);
+    uint64_t first = 1, second = 2;
+    assert_non_null(table_find(&f.intent->clients, &first));
+    assert_null(table_find(&f.intent->clients, &second));
+    fixture_done(&f);
+}
+
+/* Breaks if bytes that are no command, or a newer peer's, change the state or stop the wrong peer.
+ */
+static void test_malformed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct intent_result result;
+    fixture_init(&f, 1);
+    assert_int_equal(intent_apply(f.intent, 10, 2, bytes_of_text("?"), &result), 0);
+    assert_int_equal(result.code, -EBADMSG);
+    assert_int_equal(f.intent->applied_index, 10);
+    assert_int_equal(f.intent->applied_term, 2);
+    cleanup_buffer struct buffer bytes = {0};
+    struct command command = fixture_command(&f, COMMAND_SCALE);
+    assert_int_equal(command_encode(&command, &bytes), 0);
+    bytes.bytes[1] = COMMAND_VERSION + 1;
+    assert_int_equal(intent_apply(f.intent, 11, 2, buffer_view(&bytes), &result), -EPROTONOSUPPORT);
+    assert_int_equal(f.intent->applied_index, 10);
+    fixture_done(&f);
+}
+
+/* Breaks if the history loses its order or grows without bound. */
+static void test_history(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 1);
+    for (int i = 0; i < INTENT_HISTORY_MAX; i++)
+        assert_int_equal(fixture_peer_state(&f, 0, i % 2 ? INTENT_ACTIVE : INTENT_DRAINING), 0);
+    assert_int_equal(f.intent->history_count, INTENT_HISTORY_MAX);
+    assert_int_equal(intent_event_at(f.intent, 0)->index, 2);
+    assert_int_equal(fixture_last_event(&f)->index, INTENT_HISTORY_MAX + 1);
+    assert_null(intent_event_at(f.intent, INTENT_HISTORY_MAX));
+    f.intent = through_snapshot(f.intent);
+    assert_int_equal(intent_event_at(f.intent, 0)->index, 2);
+    fixture_done(&f);
+}
+
+/* Breaks if who votes is lost. */
+static void test_voters(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 2);
+    struct id voters[] = {fixture_id(0), fixture_id(1)}, stranger = fixture_id(2);
+    assert_int_equal(intent_apply_voters(f.intent, 20, 3, voters, 2), 0);
+    intent_apply_nothing(f.intent, 21, 4);
+    f.intent = through_snapshot(f.intent);
+    assert_true(intent_is_voter(f.intent, &voters[1]));
+    assert_false(intent_is_voter(f.intent, &stranger));
+    assert_int_equal(f.intent->applied_index, 21);
+    assert_int_equal(intent_apply_voters(f.intent, 22, 4, voters, INTENT_VOTERS_MAX + 1), -E2BIG);
+    fixture_done(&f);
+}
+
+/* Breaks if a peer takes a snapshot that ends early or contradicts itself. */
+static void test_bad_snapshot(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct service_spec spec;
+    struct intent *read;
+    cleanup_buffer struct buffer bytes = {0};
+    fixture_init(&f, 2);
+    fixture_spec(&spec, "web");
+    assert_int_equal(fixture_deploy(&f, "hello", &spec, 1), 0);
+    assert_int_equal(fixture_add(&f, "hello_web", 1, 1, 0), 0);
+    assert_int_equal(intent_write(f.intent, &bytes), 0);
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(intent_read((struct bytes){bytes.bytes, size}, &read), -EBADMSG);
+    bytes.bytes[0]++;
+    assert_int_equal(intent_read(buffer_view(&bytes), &read), -EPROTONOSUPPORT);
+
+    struct intent_replica *replica = intent_replica_find(f.intent, 1);
+    replica->revision = 7;
+    buffer_clear(&bytes);
+    assert_int_equal(intent_write(f.intent, &bytes), 0);
+    assert_int_equal(intent_read(buffer_view(&bytes), &read), -EBADMSG);
+    replica->revision = 1;
+    f.intent->next_generation = 1;
+    buffer_clear(&bytes);
+    assert_int_equal(intent_write(f.intent, &bytes), 0);
+    assert_int_equal(intent_read(buffer_view(&bytes), &read), -EBADMSG);
+    service_spec_done(&spec);
+    fixture_done(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replay),          cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_clients_bounded), cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_history),         cmocka_unit_test(test_voters),
+        cmocka_unit_test(test_bad_snapshot),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,138 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "consensus/bounds.h"
+#include "consensus/spec.h"
+
+static void list_fill(struct text_list *list, const char *first, const char *second)
+{
+    assert_int_equal(text_list_add(list, first), 0);
+    assert_int_equal(text_list_add(list, second), 0);
+}
+
+/* A spec that uses every field. */
+static void spec_fill(struct service_spec *spec)
+{
+    service_spec_init(spec);
+    memcpy(spec->name, "web", 4);
+    spec->image = strdup("example/web:1");
+    spec->image_digest = strdup("sha256:00ff");
+    list_fill(&spec->command, "serve", "--port=80");
+    list_fill(&spec->entrypoint, "/bin/app", "-v");
+    list_fill(&spec->environment, "A=1", "B=");
+    spec->working_dir = strdup("/srv");
+    spec->user = strdup("www");
+    spec->hostname = strdup("web");
+    list_fill(&spec->cap_add, "NET_ADMIN", "SYS_TIME");
+    list_fill(&spec->cap_drop, "CHOWN", "KILL");
+    list_fill(&spec->extra_hosts, "db=10.0.0.1", "mail=10.0.0.2");
+    spec->read_only = spec->init = spec->exclusive = true;
+    spec->stop_signal = strdup("SIGQUIT");
+    spec->ports = calloc(1, sizeof(*spec->ports));
+    spec->ports[0] = (struct spec_port){8080, 80, SPEC_UDP};
+    spec->port_count = 1;
+    spec->mounts = calloc(2, sizeof(*spec->mounts));
+    spec->mounts[0] = (struct spec_mount){SPEC_MOUNT_VOLUME, strdup("data"), strdup("/data"), 0, 0};
+    spec->mounts[1] = (struct spec_mount){SPEC_MOUNT_TMPFS, NULL, strdup("/tmp"), true, 1 << 20};
+    spec->mount_count = 2;
+    spec->files = calloc(1, sizeof(*spec->files));
+    spec->files[0] =
+        (struct spec_file){SPEC_FILE_SECRET, strdup("s_key"), strdup("/run/secrets/key"), 1, 2, 3};
+    spec->file_count = 1;
+    spec->health.is_set = true;
+    list_fill(&spec->health.test, "wget", "localhost");
+    spec->resources = (struct spec_resources){2000, 500, 1 << 30, 1 << 29, 100};
+    spec->mode = SPEC_GLOBAL;
+    list_fill(&spec->constraints, "node.labels.zone==a", "node.name!=b");
+    list_fill(&spec->spread, "node.labels.zone", "node.labels.rack");
+    list_fill(&spec->labels, "k=v", "l=w");
+    list_fill(&spec->depends_on, "db", "cache");
+    spec->failover_after_ms = 1234;
+    spec->on_minority = SPEC_MINORITY_DUPLICATE;
+}
+
+static void spec_encode(const struct service_spec *spec, struct buffer *ret)
+{
+    struct writer writer;
+    writer_init(&writer, ret);
+    service_spec_write(&writer, spec);
+    assert_int_equal(writer_check(&writer), 0);
+}
+
+static int spec_decode(struct bytes bytes, struct service_spec *ret)
+{
+    struct reader reader;
+    reader_init(&reader, bytes.data, bytes.size);
+    return service_spec_read(&reader, ret);
+}
+
+/* Breaks if a field is lost between peers, or in a copy. */
+static void test_round_trip(void **state)
+{
+    (void)state;
+    struct service_spec spec, read, copy;
+    cleanup_buffer struct buffer bytes = {0}, read_bytes = {0}, copy_bytes = {0};
+    spec_fill(&spec);
+    spec_encode(&spec, &bytes);
+    assert_int_equal(spec_decode(buffer_view(&bytes), &read), 0);
+    spec_encode(&read, &read_bytes);
+    assert_true(bytes_equal(buffer_view(&bytes), buffer_view(&read_bytes)));
+    assert_int_equal(service_spec_copy(&spec, &copy), 0);
+    service_spec_done(&spec);
+    spec_encode(&copy, &copy_bytes);
+    assert_true(bytes_equal(buffer_view(&bytes), buffer_view(&copy_bytes)));
+    assert_string_equal(copy.files[0].target, "/run/secrets/key");
+    assert_null(read.mounts[1].source);
+    assert_int_equal(read.ports[0].protocol, SPEC_UDP);
+    assert_int_equal(read.failover_after_ms, 1234);
+    service_spec_done(&read);
+    service_spec_done(&copy);
+}
+
+/* Breaks if bytes that end early are taken for a spec, or leak. */
+static void test_truncated(void **state)
+{
+    (void)state;
+    struct service_spec spec, read;
+    cleanup_buffer struct buffer bytes = {0};
+    spec_fill(&spec);
+    spec_encode(&spec, &bytes);
+    service_spec_done(&spec);
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(spec_decode((struct bytes){bytes.bytes, size}, &read), -EBADMSG);
+}
+
+/* Breaks if an enum out of its range or a list out of its bounds gets in. */
+static void test_bounds(void **state)
+{
+    (void)state;
+    struct service_spec spec, read;
+    cleanup_buffer struct buffer bad_mode = {0}, long_text = {0};
+    service_spec_init(&spec);
+    spec.mode = SPEC_GLOBAL + 1;
+    spec_encode(&spec, &bad_mode);
+    assert_int_equal(spec_decode(buffer_view(&bad_mode), &read), -EBADMSG);
+    spec.mode = SPEC_REPLICATED;
+    spec.user = calloc(1, SPEC_TEXT_BYTES_MAX + 2);
+    memset(spec.user, 'u', SPEC_TEXT_BYTES_MAX + 1);
+    spec_encode(&spec, &long_text);
+    assert_int_equal(spec_decode(buffer_view(&long_text), &read), -EBADMSG);
+    service_spec_done(&spec);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_bounds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
