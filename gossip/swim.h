@@ -133,14 +133,16 @@ enum swim_state {
     SWIM_LEFT,
 };
 
+/* The records of a peer that left are withdrawn with an event each; those of one that is revoked or
+ * forgotten go without. */
 enum swim_event_type {
     SWIM_MEMBER_JOINED,    /* a peer that was not known is there */
     SWIM_MEMBER_ALIVE,     /* a suspect, dead or left peer is alive (again) */
     SWIM_MEMBER_SUSPECT,   /* `by` accuses it first */
     SWIM_MEMBER_DEAD,      /* `by` is its first accuser */
     SWIM_MEMBER_LEFT,      /* it said so itself */
-    SWIM_MEMBER_REVOKED,   /* it is out, and ignored from now on */
-    SWIM_MEMBER_FORGOTTEN, /* dead or left for so long that it is no longer listed */
+    SWIM_MEMBER_REVOKED,   /* it is out, with its records, and ignored from now on */
+    SWIM_MEMBER_FORGOTTEN, /* dead or left for so long that it and its records are dropped */
     SWIM_MEMBER_CHANGED,   /* its address */
     SWIM_RECORD_CHANGED,   /* new, or with another value */
     SWIM_RECORD_WITHDRAWN,

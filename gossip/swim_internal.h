@@ -177,6 +177,9 @@ struct member *member_pick(struct swim *swim, struct member *const * not, size_t
 /* Suspects die, the dead and those that left are forgotten, graves are cleared. */
 void members_run(struct swim *swim);
 
+/* Whether `id` was a member, and was forgotten not very long ago. */
+bool is_buried(const struct swim *swim, const struct id *id);
+
 /* If `id` was forgotten and now speaks itself: an accusation that makes it say that it is alive, to
  * be released by the caller; else NULL. */
 struct fact *grave_challenge(struct swim *swim, const struct id *id);

@@ -323,6 +323,11 @@ static void forget(struct swim *swim, struct member *member)
     remove_member(swim, member);
 }
 
+bool is_buried(const struct swim *swim, const struct id *id)
+{
+    return table_find(&swim->graves, id) != NULL;
+}
+
 struct fact *grave_challenge(struct swim *swim, const struct id *id)
 {
     struct grave *grave = table_find(&swim->graves, id);

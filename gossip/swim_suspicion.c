@@ -109,18 +109,24 @@ static void second_opinion(struct swim *swim, struct member *member)
         probe_start(swim, member);
 }
 
+/* Whether what `accuser` (NULL: no member) says counts. Those who are dead to us are likely just
+ * cut off; what they say of others is no evidence. But what they say of us we answer, and even
+ * those whom we have forgotten, or two sides that hold each other dead would do so for ever. */
+static bool may_accuse(const struct swim *swim, const struct fact_view *view,
+                       const struct member *accuser, const struct member *accused)
+{
+    if (accused == swim->self)
+        return accuser != swim->self && (accuser || is_buried(swim, &view->signer));
+    return accuser && accuser != accused && accuser != swim->self && member_is_live(accuser);
+}
+
 bool accusation_apply(struct swim *swim, const struct fact_view *view)
 {
-    struct member *accuser = member_find(swim, &view->signer);
+    const struct member *accuser = member_find(swim, &view->signer);
     struct member *member = member_find(swim, &view->accusation.accused);
     struct fact *accusation;
 
-    if (!accuser || !member || accuser == member || accuser == swim->self)
-        return false;
-    /* Those who are dead to us are likely just cut off; what they say of others is no evidence. But
-     * what they say of us we answer, or two sides that hold each other dead would do so for ever.
-     */
-    if (!member_is_live(accuser) && member != swim->self)
+    if (!member || !may_accuse(swim, view, accuser, member))
         return false;
     if (view->version != member->view.incarnation || member->view.state == SWIM_LEFT)
         return false;

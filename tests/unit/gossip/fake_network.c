@@ -139,7 +139,8 @@ static size_t peer_at(const struct fake_network *net, const struct address *addr
 
 static bool can_reach(const struct fake_network *net, size_t from, size_t to)
 {
-    return to < net->count && net->peers[to].swim && net->peers[from].group == net->peers[to].group;
+    return to < net->count && net->peers[to].swim && !net->cut[from][to] &&
+           net->peers[from].group == net->peers[to].group;
 }
 
 /* Sends what the last step of `from` asked for. */

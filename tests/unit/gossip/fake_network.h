@@ -32,6 +32,7 @@ struct fake_peer {
 struct fake_message; /* one in flight */
 
 struct fake_network {
+    bool cut[FAKE_PEERS_MAX][FAKE_PEERS_MAX]; /* single links, by sender and receiver */
     struct random random;
     int64_t now_ms;
     struct swim_config config; /* what peers are started with */

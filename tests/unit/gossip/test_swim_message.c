@@ -1,0 +1,193 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "gossip/identity.h"
+#include "gossip/swim.h"
+#include "gossip/swim_message.h"
+
+enum {
+    FACTS = 80,
+};
+
+static struct identity owner;
+static struct fact_pool *pool;
+static struct fact *facts[FACTS];
+static struct buffer buffer;
+
+static int set_up(void **state)
+{
+    (void)state;
+    static const uint8_t seed[IDENTITY_SEED_BYTES] = {2};
+    identity_init(&owner, seed);
+    buffer_init(&buffer);
+    if (fact_pool_new(7, &pool) < 0)
+        return -1;
+    for (size_t i = 0; i < FACTS; i++) {
+        struct fact_view view = {
+            .kind = FACT_ACCUSATION,
+            .version = i,
+            .accusation.accused = {{1, 2, 3}},
+        };
+        if (fact_sign(pool, &owner, &view, &facts[i]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FACTS; i++)
+        fact_release(pool, facts[i]);
+    fact_pool_free(pool);
+    buffer_done(&buffer);
+    identity_done(&owner);
+    return 0;
+}
+
+static void fill(struct packet_draft *draft)
+{
+    for (size_t i = 0; i < SWIM_PACKET_DIGESTS_MAX; i++) {
+        struct digest_entry entry = {i, ID_NONE, UINT64_MAX, UINT64_MAX - i, UINT8_MAX};
+        packet_draft_add_digest(draft, &entry);
+    }
+    for (size_t i = 0; i < FACTS; i++)
+        packet_draft_add(draft, facts[i]);
+}
+
+/* Breaks if a packet grows beyond its room, or does not come out as it went in. */
+static void test_packet_round_trip(void **state)
+{
+    (void)state;
+    static const size_t rooms[] = {SWIM_PACKET_BYTES_MIN, 700, SESSION_PAYLOAD_BYTES_MAX, 65536};
+    for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+        struct packet_draft draft;
+        struct packet packet;
+        packet_draft_init(&draft, PACKET_ACK, UINT32_MAX, &owner.id, rooms[i]);
+        fill(&draft);
+        buffer_clear(&buffer);
+        assert_int_equal(packet_write(&draft, &buffer), 0);
+        assert_true(buffer.size <= rooms[i]);
+        assert_int_equal(packet_read(buffer_view(&buffer), &packet), 0);
+        assert_int_equal(packet.kind, PACKET_ACK);
+        assert_true(packet.sequence == UINT32_MAX);
+        assert_true(id_equal(&packet.subject, &owner.id));
+        assert_int_equal(packet.digest_count, draft.digest_count);
+        assert_int_equal(packet.fact_count, draft.fact_count);
+        for (size_t k = 0; k < packet.digest_count; k++) {
+            assert_true(packet.digests[k].prefix == k);
+            assert_true(packet.digests[k].version == UINT64_MAX - k);
+        }
+        for (size_t k = 0; k < packet.fact_count; k++)
+            assert_true(bytes_equal(packet.facts[k].raw, facts[k]->view.raw));
+    }
+}
+
+/* Breaks if a packet that was cut off, has bytes too many, or a subject where none belongs, or too
+ * many items is accepted. */
+static void test_packet_malformed(void **state)
+{
+    (void)state;
+    struct packet_draft draft;
+    struct packet packet;
+    packet_draft_init(&draft, PACKET_PING, 1, NULL, SESSION_PAYLOAD_BYTES_MAX);
+    fill(&draft);
+    assert_int_equal(packet_write(&draft, &buffer), 0);
+    for (size_t size = 0; size < buffer.size; size++)
+        assert_int_equal(packet_read((struct bytes){buffer.bytes, size}, &packet), -EBADMSG);
+    assert_int_equal(buffer_append(&buffer, "", 1), 0);
+    assert_int_equal(packet_read(buffer_view(&buffer), &packet), -EBADMSG);
+
+    static const struct {
+        enum packet_kind kind;
+        bool without, with;
+    } rules[] = {
+        {PACKET_PING, true, false}, {PACKET_ACK, true, true},     {PACKET_RELAY, false, true},
+        {PACKET_NACK, false, true}, {PACKET_GOSSIP, true, false}, {99, false, false},
+    };
+    for (size_t i = 0; i < 2 * sizeof(rules) / sizeof(rules[0]); i++) {
+        bool with = i % 2;
+        packet_draft_init(&draft, rules[i / 2].kind, 1, with ? &owner.id : NULL, 200);
+        buffer_clear(&buffer);
+        assert_int_equal(packet_write(&draft, &buffer), 0);
+        bool good = with ? rules[i / 2].with : rules[i / 2].without;
+        assert_int_equal(packet_read(buffer_view(&buffer), &packet), good ? 0 : -EBADMSG);
+    }
+
+    packet_draft_init(&draft, PACKET_GOSSIP, 0, NULL, SWIM_PACKET_BYTES_LIMIT);
+    fill(&draft);
+    assert_int_equal(draft.fact_count, SWIM_PACKET_FACTS_MAX);
+    assert_int_equal(draft.digest_count, SWIM_PACKET_DIGESTS_MAX);
+}
+
+/* Breaks if a digest out of order or out of its range is accepted: comparing relies on both. */
+static void test_digest_order(void **state)
+{
+    (void)state;
+    struct id after = {{1}}, through = {{9}};
+    struct digest_entry entries[2] = {{.id = {{2}}, .version = 5}, {.id = {{3}}, .accusers = 4}};
+    struct digest_entry entry;
+    struct sync_message message;
+
+    assert_int_equal(sync_write_digest(true, &after, &through, entries, 2, &buffer), 0);
+    for (size_t size = 0; size < buffer.size; size++)
+        assert_int_equal(sync_read((struct bytes){buffer.bytes, size}, &message), -EBADMSG);
+    assert_int_equal(sync_read(buffer_view(&buffer), &message), 0);
+    assert_true(message.flag);
+    assert_int_equal(message.count, 2);
+    assert_true(sync_next_entry(&message, &entry));
+    assert_true(id_equal(&entry.id, &entries[0].id));
+    assert_true(entry.version == 5);
+    assert_true(sync_next_entry(&message, &entry));
+    assert_int_equal(entry.accusers, 4);
+    assert_false(sync_next_entry(&message, &entry));
+
+    static const uint8_t bad[][2] = {{3, 2}, {2, 2}, {1, 2}, {2, 10}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        entries[0].id.bytes[0] = bad[i][0];
+        entries[1].id.bytes[0] = bad[i][1];
+        buffer_clear(&buffer);
+        assert_int_equal(sync_write_digest(true, &after, &through, entries, 2, &buffer), 0);
+        assert_int_equal(sync_read(buffer_view(&buffer), &message), -EBADMSG);
+    }
+}
+
+/* Breaks if a delta does not come out as it went in, or if one that was cut off is accepted. */
+static void test_delta(void **state)
+{
+    (void)state;
+    struct sync_message message;
+    struct fact_view view;
+    assert_int_equal(sync_write_delta(true, facts, FACTS, &buffer), 0);
+    assert_int_equal(sync_read(buffer_view(&buffer), &message), 0);
+    assert_true(message.flag);
+    for (size_t i = 0; i < FACTS; i++) {
+        assert_true(sync_next_fact(&message, &view));
+        assert_true(bytes_equal(view.raw, facts[i]->view.raw));
+    }
+    assert_false(sync_next_fact(&message, &view));
+    for (size_t size = 0; size < buffer.size; size += 7)
+        assert_int_equal(sync_read((struct bytes){buffer.bytes, size}, &message), -EBADMSG);
+    assert_int_equal(buffer_append(&buffer, "", 1), 0);
+    assert_int_equal(sync_read(buffer_view(&buffer), &message), -EBADMSG);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_packet_round_trip, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_packet_malformed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_digest_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_delta, set_up, tear_down),
+    };
+    if (sodium_init() < 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
