@@ -42,10 +42,10 @@ void error_hint(struct error *error, const char *format, ...)
     va_end(arguments);
 }
 
-int error_prefix(struct error *error, const char *format, ...)
+void error_prefix(struct error *error, const char *format, ...)
 {
     if (!error)
-        return 0;
+        return;
     char old[BASE_ERROR_BYTES_MAX];
     memcpy(old, error->message, sizeof(old));
     va_list arguments;
@@ -54,5 +54,4 @@ int error_prefix(struct error *error, const char *format, ...)
     va_end(arguments);
     size_t length = strlen(error->message);
     snprintf(error->message + length, sizeof(error->message) - length, ": %s", old);
-    return error->code;
 }

@@ -22,6 +22,6 @@ int error_set_errno(struct error *error, int code, const char *format, ...)
 
 void error_hint(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Puts "context: " before the message that is there. Returns the error's code. */
-int error_prefix(struct error *error, const char *format, ...)
+/* Puts "context: " before the message that is there. */
+void error_prefix(struct error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -26,18 +26,15 @@ enum {
 /* Why a start failed, in words that say what to do about it. */
 static int explain(struct error *error, int code, const char *id, const char *message)
 {
-    error_set(error, code, "container %s: %s", id, message);
+    size_t length = strlen(message);
+    while (length > 0 && strchr("\r\n ", message[length - 1]))
+        length--;
+    error_set(error, code, "container %s: %.*s", id, (int)length, message);
     if (strstr(message, "hugetlb"))
         error_hint(error, "this machine's cgroup v1 lacks the hugetlb hierarchy that crun wants: "
                           "mkdir -p /sys/fs/cgroup/hugetlb && "
                           "mount -t cgroup -o hugetlb hugetlb /sys/fs/cgroup/hugetlb");
     return code;
-}
-
-static void trim(struct buffer *output)
-{
-    while (output->size > 0 && strchr("\r\n ", output->bytes[output->size - 1]))
-        output->size--;
 }
 
 static int run_oci(const struct runtime_settings *settings, const char *verb, const char *option,
@@ -58,7 +55,6 @@ static int run_oci(const struct runtime_settings *settings, const char *verb, co
         return 0;
     if (code < 0)
         return error_set_errno(error, code, "container %s: %s %s", id, settings->oci_runtime, verb);
-    trim(&output);
     cleanup_free char *text = buffer_take_text(&output);
     return explain(error, -EIO, id, text ? text : "");
 }
@@ -154,7 +150,9 @@ static int spawn_conmon(const struct runtime_settings *settings, const char *id,
                                 "--runtime-arg",
                                 root,
                                 NULL};
-    return process_run_with(argv, "_OCI_SYNCPIPE", sync_fd, RUNTIME_LAUNCH_TIMEOUT_MS);
+    /* In the bundle, for conmon tells of a kill for want of memory by a file in its own directory.
+     */
+    return process_run_with(argv, bundle.text, "_OCI_SYNCPIPE", sync_fd, RUNTIME_LAUNCH_TIMEOUT_MS);
 }
 
 int conmon_create(const struct runtime_settings *settings, const char *id, const char *name,
@@ -196,7 +194,7 @@ static pid_t find_conmon(const struct runtime_settings *settings, const char *id
     snprintf(path, sizeof(path), "/proc/%" PRIu64 "/cmdline", pid);
     cleanup_buffer struct buffer command;
     buffer_init(&command);
-    if (file_read(path, SYNC_BYTES_MAX, &command) < 0)
+    if (file_read(path, SYNC_BYTES_MAX, &command) < 0 || command.size == 0)
         return 0;
     return memmem(command.bytes, command.size, pid_file.text, strlen(pid_file.text)) ? (pid_t)pid
                                                                                      : 0;
@@ -240,7 +238,6 @@ void conmon_read_exit(const struct runtime_settings *settings, const char *id,
 {
     struct path exit_file = path_exit(settings, id);
     struct path oom_file = path_run(settings, id, "oom");
-    struct path persist_oom_file = path_run(settings, id, "persist/oom");
     uint64_t code;
     int result = file_read_u64(exit_file.text, &code);
     for (int waited = 0; result < 0 && waited < RUNTIME_EXIT_FILE_WAIT_MS * 1000;
@@ -253,6 +250,6 @@ void conmon_read_exit(const struct runtime_settings *settings, const char *id,
     }
     *ret = (struct conmon_exit){
         .code = result == 0 && code <= 255 ? (int)code : -1,
-        .oom_killed = access(oom_file.text, F_OK) == 0 || access(persist_oom_file.text, F_OK) == 0,
+        .oom_killed = access(oom_file.text, F_OK) == 0,
     };
 }

@@ -394,6 +394,8 @@ void container_run(struct container *container)
     container->record.over = OVER_NO;
     container->record.attempts = 0;
     container->record.restarts = 0;
+    if (container->record.process.pid == 0)
+        set_state(container, CONTAINER_CREATING);
     container_advance(container);
 }
 

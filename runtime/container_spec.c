@@ -126,12 +126,16 @@ int container_spec_check(const struct container_spec *spec, struct error *error)
         return error_set(error, -EINVAL, "container %s: no image is given", spec->id);
     for (size_t i = 0; i < spec->mount_count; i++) {
         int result = mount_check(&spec->mounts[i], error);
-        if (result < 0)
-            return error_prefix(error, "container %s", spec->id);
+        if (result < 0) {
+            error_prefix(error, "container %s", spec->id);
+            return result;
+        }
     }
     if (environment_check(&spec->environment, error) < 0 ||
-        environment_check(&spec->extra_hosts, error) < 0)
-        return error_prefix(error, "container %s", spec->id);
+        environment_check(&spec->extra_hosts, error) < 0) {
+        error_prefix(error, "container %s", spec->id);
+        return -EINVAL;
+    }
     if (spec->working_dir && spec->working_dir[0] != '/')
         return error_set(error, -EINVAL, "container %s: working directory \"%s\" is not absolute",
                          spec->id, spec->working_dir);

@@ -1,5 +1,6 @@
-/* Files and directories of the image store, so written that a crash at any moment leaves either the
- * old or the new. All block.
+/* Files and directories of the image store, named within an open directory and never through a
+ * symbolic link, since strangers fill what is below (file.h is for paths of our own). Files are so
+ * written that a crash at any moment leaves either the old or the new. All block.
  */
 #pragma once
 

@@ -3,12 +3,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <linux/major.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -232,6 +236,28 @@ void runtime_exec_end_input(struct runtime_exec *exec)
     }
 }
 
+/* crun reads the size of its own terminal once and never again, so the command's, its standard
+ * input, is resized directly. What a hostile process has put there instead is looked at before it
+ * is opened. */
+static void resize_inside(const struct runtime_exec *exec, const struct winsize *size)
+{
+    uint64_t pid;
+    char path[64];
+    struct stat status;
+    if (file_read_u64(exec->pid_file, &pid) < 0)
+        return;
+    snprintf(path, sizeof(path), "/proc/%" PRIu64 "/fd/0", pid);
+    cleanup_close int found = open(path, O_PATH | O_CLOEXEC);
+    if (found < 0 || fstat(found, &status) < 0 || !S_ISCHR(status.st_mode) ||
+        major(status.st_rdev) < UNIX98_PTY_SLAVE_MAJOR ||
+        major(status.st_rdev) >= UNIX98_PTY_SLAVE_MAJOR + UNIX98_PTY_MAJOR_COUNT)
+        return;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
+    cleanup_close int terminal = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (terminal >= 0)
+        ioctl(terminal, TIOCSWINSZ, size);
+}
+
 void runtime_exec_resize(struct runtime_exec *exec, uint16_t rows, uint16_t columns)
 {
     uv_os_fd_t master;
@@ -239,9 +265,8 @@ void runtime_exec_resize(struct runtime_exec *exec, uint16_t rows, uint16_t colu
         uv_fileno((uv_handle_t *)&exec->output, &master) < 0)
         return;
     struct winsize size = {.ws_row = rows, .ws_col = columns};
-    ioctl(master, TIOCSWINSZ, &size);
-    uv_process_kill(&exec->process,
-                    SIGWINCH); /* it is not the tty's session, so the kernel won't */
+    ioctl(master, TIOCSWINSZ, &size); /* which crun reads, if it has not started the command yet */
+    resize_inside(exec, &size);
 }
 
 /* The OCI runtime's command line. Strings it had to make are in `made`. */
@@ -392,8 +417,8 @@ int runtime_exec(struct runtime *runtime, const char *id, const struct exec_opti
     if (!exec)
         return -ENOMEM;
     struct path directory = path_run(&runtime->settings, id, NULL);
-    path_format(exec->pid_file, sizeof(exec->pid_file), "%s/exec-%llu.pid", directory.text,
-                (unsigned long long)++runtime->exec_count);
+    path_format(exec->pid_file, sizeof(exec->pid_file), "%s/exec-%" PRIu64 ".pid", directory.text,
+                ++runtime->exec_count);
     exec->tty = options->tty;
     int result = spawn(exec, id, options);
     exec->spawned = result == 0;

@@ -77,7 +77,9 @@ int launch_plan(const struct runtime_settings *settings, const struct container_
     int result = load_image(settings, spec, &image, error);
     if (result == 0)
         result = container_plan_make(spec, &image->config, ret, error);
-    return result < 0 ? error_prefix(error, "container %s", spec->id) : 0;
+    if (result < 0)
+        error_prefix(error, "container %s", spec->id);
+    return result;
 }
 
 static int mount_rootfs(const struct runtime_settings *settings, const struct container_spec *spec,
@@ -216,7 +218,8 @@ int launch_prepare(const struct runtime_settings *settings, const struct contain
     result = prepare(settings, spec, record, &plan, error);
     if (result < 0) {
         container_plan_done(&plan);
-        return error_prefix(error, "container %s", spec->id);
+        error_prefix(error, "container %s", spec->id);
+        return result;
     }
     *ret_plan = plan;
     return 0;

@@ -204,9 +204,11 @@ static json_t *argv_json(const struct oci_input *input)
 
 static json_t *rlimits_json(void)
 {
-    uint64_t hard = RUNTIME_NOFILE_MAX, kernel;
-    if (file_read_u64("/proc/sys/fs/nr_open", &kernel) == 0 && kernel < hard)
-        hard = kernel;
+    /* Never above our own, which may be all that the OCI runtime is allowed to give. */
+    uint64_t hard = RUNTIME_NOFILE_MAX;
+    struct rlimit own;
+    if (getrlimit(RLIMIT_NOFILE, &own) == 0 && own.rlim_max < hard)
+        hard = own.rlim_max;
     return json_pack("[{s:s, s:I, s:I}]", "type", "RLIMIT_NOFILE", "hard", (json_int_t)hard, "soft",
                      (json_int_t)(hard < NOFILE_SOFT ? hard : NOFILE_SOFT));
 }

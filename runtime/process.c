@@ -108,6 +108,7 @@ struct inheritance {
     int output_fd; /* its standard output and error; -1: /dev/null */
     int extra_fd;  /* passed as EXTRA_FD; -1: none */
     const char *const *environment;
+    const char *directory; /* NULL: the daemon's */
 };
 
 enum {
@@ -127,6 +128,8 @@ static int spawn(const char *const *argv, const struct inheritance *inheritance,
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawn_file_actions_init(&actions);
+    if (inheritance->directory)
+        posix_spawn_file_actions_addchdir_np(&actions, inheritance->directory);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (inheritance->output_fd >= 0)
         posix_spawn_file_actions_adddup2(&actions, inheritance->output_fd, STDOUT_FILENO);
@@ -223,14 +226,16 @@ int process_run(const char *const *argv, int timeout_ms, struct buffer *output)
     return wait_for(pid, pidfd, result, deadline_ms);
 }
 
-int process_run_with(const char *const *argv, const char *name, int fd, int timeout_ms)
+int process_run_with(const char *const *argv, const char *directory, const char *name, int fd,
+                     int timeout_ms)
 {
     char variable[64];
     snprintf(variable, sizeof(variable), "%s=%d", name, EXTRA_FD);
     const char *environment[8] = {variable};
     for (size_t i = 0; process_environment[i]; i++)
         environment[i + 1] = process_environment[i];
-    struct inheritance inheritance = {.output_fd = -1, .extra_fd = fd, .environment = environment};
+    struct inheritance inheritance = {
+        .output_fd = -1, .extra_fd = fd, .environment = environment, .directory = directory};
     pid_t pid;
     int result = spawn(argv, &inheritance, &pid);
     if (result < 0)

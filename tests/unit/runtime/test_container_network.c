@@ -1,0 +1,181 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter_ipv4.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "container_fixture.h"
+#include "runtime/network.h"
+
+/* A firewall as strict as Docker's and a careful administrator's together, and bridged packets made
+ * to pass it. */
+static void raise_strict_firewall(void)
+{
+    assert_int_equal(
+        fixture_shell(
+            "nft 'table ip filter { chain FORWARD { type filter hook forward priority 0; "
+            "policy drop; }; chain INPUT { type filter hook input priority 0; policy drop; "
+            "ct state established accept; iifname lo accept; }; }' && "
+            "for f in /proc/sys/net/bridge/bridge-nf-call-iptables; do "
+            "[ ! -e $f ] || echo 1 > $f; done"),
+        0);
+}
+
+static void talk_through(struct fixture *fixture)
+{
+    char script[256], text[512];
+    fixture_start(fixture, "a", "sleep 1000");
+    fixture_start(fixture, "c", "while :; do nc -l -p 80 -e echo answer; done");
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    assert_true(fixture_wait_state(fixture, "c", CONTAINER_RUNNING));
+    struct address address = fixture_status(fixture, "c").address;
+    snprintf(script, sizeof(script),
+             "for i in 1 2 3 4 5; do nc -w 2 %u.%u.%u.%u 80 && exit; sleep 1; done; exit 1",
+             address.ip[12], address.ip[13], address.ip[14], address.ip[15]);
+    assert_int_equal(fixture_exec(fixture, "a", script, text, sizeof(text)), 0);
+    assert_string_equal(text, "answer\n");
+}
+
+static void containers_reach_each_other(void **state)
+{
+    (void)state; /* would break: the bridge and the containers' addresses */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    talk_through(fixture);
+    fixture_free(fixture);
+}
+
+static void passes_strict_firewalls(void **state)
+{
+    (void)state; /* would break: machines with Docker, or with a firewall that drops by default */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_new();
+    raise_strict_firewall();
+    fixture_open(fixture);
+    talk_through(fixture);
+    fixture_free(fixture);
+    assert_int_equal(fixture_shell("nft delete table ip filter"), 0);
+}
+
+/* Accepts one connection on the gateway and tells for which address it was meant. */
+static void accept_redirected(struct fixture *fixture, struct sockaddr_in *ret)
+{
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(7301)};
+    int one = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    here.sin_addr.s_addr = htonl(0x0a580001);
+    assert_int_equal(bind(listener, (struct sockaddr *)&here, sizeof(here)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(fixture_exec(fixture, "a",
+                                  "nc -w 3 10.97.3.4 8080 </dev/null >/dev/null & "
+                                  "sleep 0.5",
+                                  NULL, 0),
+                     0);
+    int accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(accepted >= 0);
+    socklen_t size = sizeof(*ret);
+    assert_int_equal(getsockopt(accepted, SOL_IP, SO_ORIGINAL_DST, ret, &size), 0);
+    close(accepted);
+    close(listener);
+}
+
+static void virtual_addresses_lead_to_the_mesh(void **state)
+{
+    (void)state; /* would break: every request from a container to a service */
+    NEEDS_CONTAINERS();
+    raise_strict_firewall();
+    struct fixture *fixture = fixture_begin();
+    fixture_start(fixture, "a", "sleep 1000");
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    struct sockaddr_in meant;
+    accept_redirected(fixture, &meant);
+    assert_int_equal(ntohl(meant.sin_addr.s_addr), 0x0a610304);
+    assert_int_equal(ntohs(meant.sin_port), 8080);
+    char text[256];
+    assert_int_equal(fixture_exec(fixture, "a", "nc -w 2 10.88.0.1 22 </dev/null", text, 100), 1);
+    fixture_free(fixture);
+    assert_int_equal(fixture_shell("nft delete table ip filter"), 0);
+}
+
+static void the_world_is_reached_and_kept_out(void **state)
+{
+    (void)state; /* would break: containers' way to the Internet, or strangers' way to them */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    assert_int_equal(
+        fixture_shell(
+            "ip netns add world && ip link add out0 type veth peer name in0 netns world && "
+            "ip addr add 192.0.2.1/24 dev out0 && ip link set out0 up && "
+            "ip -n world addr add 192.0.2.2/24 dev in0 && ip -n world link set in0 up"),
+        0);
+    fixture_start(fixture, "a", "while :; do nc -l -p 80 -e echo inside; done");
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    assert_int_equal(
+        fixture_shell("(ip netns exec world busybox timeout 20 busybox nc -l -p 9000 -e echo world "
+                      ">/dev/null 2>&1 &) ; sleep 0.5"),
+        0);
+    char text[256];
+    /* the world has no route to 10.88.0.0/16: without masquerade there is no answer */
+    assert_int_equal(fixture_exec(fixture, "a", "nc -w 3 192.0.2.2 9000", text, sizeof(text)), 0);
+    assert_string_equal(text, "world\n");
+    struct address address = fixture_status(fixture, "a").address;
+    assert_int_not_equal(
+        fixture_shell("ip -n world route add 10.88.0.0/16 via 192.0.2.1 && "
+                      "ip netns exec world busybox nc -w 1 10.88.%u.%u 80 </dev/null",
+                      address.ip[14], address.ip[15]),
+        0);
+    fixture_free(fixture);
+    assert_int_equal(fixture_shell("ip netns del world"), 0);
+}
+
+static void a_flushed_firewall_is_restored(void **state)
+{
+    (void)state; /* would break: the network after `systemctl reload nftables` */
+    NEEDS_CONTAINERS();
+    struct firewall_config config = {
+        .bridge = "ctest1",
+        .network = 0x0a590000,
+        .prefix = 16,
+        .gateway = 0x0a590001,
+        .virtual_network = 0x0a610000,
+        .virtual_prefix = 16,
+        .mesh_port = 7301,
+    };
+    struct error error = {0};
+    assert_int_equal(network_setup(&config, &error), 0);
+    assert_true(firewall_is_applied(&config));
+    assert_int_equal(fixture_shell("nft flush ruleset"), 0);
+    assert_false(firewall_is_applied(&config));
+    assert_int_equal(network_check(&config, &error), 0);
+    assert_true(firewall_is_applied(&config));
+    raise_strict_firewall(); /* a firewall that comes up after us */
+    assert_false(firewall_is_applied(&config));
+    assert_int_equal(network_check(&config, &error), 0);
+    assert_true(firewall_is_applied(&config));
+    assert_int_equal(network_teardown(&config), 0);
+    assert_int_not_equal(fixture_shell("ip link show ctest1 || nft list table ip consort"), 0);
+    assert_int_equal(fixture_shell("nft flush ruleset"), 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(containers_reach_each_other),
+        cmocka_unit_test(passes_strict_firewalls),
+        cmocka_unit_test(virtual_addresses_lead_to_the_mesh),
+        cmocka_unit_test(the_world_is_reached_and_kept_out),
+        cmocka_unit_test(a_flushed_firewall_is_restored),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

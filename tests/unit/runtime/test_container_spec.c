@@ -1,0 +1,197 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "runtime/container_spec.h"
+#include "runtime/state.h"
+
+/* A spec with something in every field. */
+static void fill(struct container_spec *spec)
+{
+    container_spec_init(spec);
+    spec->id = strdup("web-1");
+    spec->name = strdup("shop/web.1");
+    spec->image = strdup("sha256:00");
+    spec->image_name = strdup("nginx");
+    text_list_add(&spec->entrypoint, "/e");
+    spec->entrypoint_clear = true;
+    text_list_add(&spec->command, "c");
+    text_list_add(&spec->environment, "A=b");
+    spec->working_dir = strdup("/w");
+    spec->user = strdup("u");
+    spec->hostname = strdup("h");
+    text_list_add(&spec->extra_hosts, "x=10.0.0.1");
+    spec->dns_server = strdup("10.88.0.1");
+    text_list_add(&spec->labels, "l=v");
+    for (int type = MOUNT_BIND; type <= MOUNT_FILE; type++) {
+        struct container_mount *mount = container_spec_add_mount(spec);
+        mount->type = (enum mount_type)type;
+        mount->source = strdup(type == MOUNT_BIND ? "/source" : "vol");
+        mount->target = strdup("/target");
+        mount->read_only = true;
+        mount->size_bytes = UINT64_MAX;
+        buffer_append_text(&mount->content, "content");
+        mount->mode = 0640;
+        mount->uid = 1;
+        mount->gid = UINT32_MAX;
+    }
+    spec->cpu_millicores = 1500;
+    spec->memory_bytes = 1ull << 40;
+    spec->pids_max = 7;
+    text_list_add(&spec->capability_add, "ALL");
+    text_list_add(&spec->capability_drop, "CHOWN");
+    spec->read_only = spec->privileged_escalation = spec->init = true;
+    spec->restart = (struct container_restart){RESTART_ANY, 1, 2, 3};
+    spec->health = (struct container_health){.disabled = true,
+                                             .interval_ms = 1,
+                                             .timeout_ms = 2,
+                                             .start_period_ms = 3,
+                                             .start_interval_ms = 4,
+                                             .retries = 5};
+    text_list_add(&spec->health.command, "check");
+    spec->stop_signal = 15;
+    spec->stop_grace_ms = 30000;
+    spec->log_bytes_max = 1 << 20;
+}
+
+static void pack(const struct container_spec *spec, struct buffer *ret)
+{
+    struct writer writer;
+    buffer_init(ret);
+    writer_init(&writer, ret);
+    container_spec_write(&writer, spec);
+    assert_int_equal(writer_check(&writer), 0);
+}
+
+static void comes_back_as_it_was(void **state)
+{
+    (void)state; /* would break: containers that change when the daemon restarts */
+    struct container_spec spec, copy;
+    struct buffer first, second;
+    fill(&spec);
+    assert_int_equal(container_spec_check(&spec, NULL), 0);
+    pack(&spec, &first);
+    assert_int_equal(container_spec_copy(&copy, &spec), 0);
+    pack(&copy, &second);
+    assert_true(bytes_equal(buffer_view(&first), buffer_view(&second)));
+    assert_string_equal(copy.mounts[3].target, "/target");
+    assert_int_equal(copy.health.retries, 5);
+    assert_int_equal(copy.log_bytes_max, 1 << 20);
+    buffer_done(&first);
+    buffer_done(&second);
+    container_spec_done(&copy);
+    container_spec_done(&spec);
+}
+
+static void truncated_is_refused(void **state)
+{
+    (void)state; /* would break: a daemon that trusts half a file */
+    struct container_spec spec, copy;
+    struct buffer packed;
+    fill(&spec);
+    pack(&spec, &packed);
+    for (size_t size = 0; size < packed.size; size++) {
+        struct reader reader;
+        reader_init(&reader, packed.bytes, size);
+        assert_int_equal(container_spec_read(&reader, &copy), -EBADMSG);
+    }
+    buffer_done(&packed);
+    container_spec_done(&spec);
+}
+
+static void checks_what_is_unsafe(void **state)
+{
+    (void)state; /* would break: a way out of the container by its own spec */
+    static const char *const ids[] = {"", ".", "..", "a/b", ".hidden", "ä", "a b"};
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+        assert_false(container_id_valid(ids[i]));
+    static const char *const targets[] = {"relative", "/", "/a/../b", "/a/.."};
+    for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+        struct container_spec spec;
+        fill(&spec);
+        free(spec.mounts[0].target);
+        spec.mounts[0].target = strdup(targets[i]);
+        struct error error;
+        assert_int_equal(container_spec_check(&spec, &error), -EINVAL);
+        assert_non_null(strstr(error.message, "web-1"));
+        container_spec_done(&spec);
+    }
+    struct container_spec spec;
+    fill(&spec);
+    free(spec.mounts[1].source);
+    spec.mounts[1].source = strdup("../etc");
+    assert_int_equal(container_spec_check(&spec, NULL), -EINVAL);
+    container_spec_done(&spec);
+}
+
+static void record_comes_back(void **state)
+{
+    (void)state; /* would break: finding a container's process again */
+    struct container_record record, back;
+    container_record_init(&record);
+    record.wanted = WANT_STOP;
+    record.ip = 0x0a580002;
+    record.process = (struct process){.pid = 4711, .start_ticks = 99, .boot_id = "boot"};
+    record.over = OVER_FAILED;
+    record.exit_code = 137;
+    record.oom_killed = true;
+    record.attempts = 3;
+    record.restarts = 4;
+    record.started_wall_ms = 5;
+    record.finished_wall_ms = 6;
+    snprintf(record.error, sizeof(record.error), "why");
+    struct buffer packed;
+    struct writer writer;
+    buffer_init(&packed);
+    writer_init(&writer, &packed);
+    container_record_write(&writer, &record);
+    struct reader reader;
+    for (size_t size = 0; size < packed.size; size++) {
+        reader_init(&reader, packed.bytes, size);
+        assert_int_equal(container_record_read(&reader, &back), -EBADMSG);
+    }
+    reader_init(&reader, packed.bytes, packed.size);
+    assert_int_equal(container_record_read(&reader, &back), 0);
+    assert_int_equal(back.wanted, WANT_STOP);
+    assert_int_equal(back.process.pid, 4711);
+    assert_string_equal(back.process.boot_id, "boot");
+    assert_int_equal(back.over, OVER_FAILED);
+    assert_int_equal(back.exit_code, 137);
+    assert_string_equal(back.error, "why");
+    buffer_done(&packed);
+}
+
+static void process_of_another_time_is_no_process(void **state)
+{
+    (void)state; /* would break: signals sent to strangers after pids were used again */
+    struct process self;
+    assert_int_equal(process_identify(getpid(), &self), 0);
+    assert_true(process_alive(&self));
+    assert_int_equal(process_signal(&self, 0), 0);
+    self.start_ticks++;
+    assert_false(process_alive(&self));
+    assert_int_equal(process_signal(&self, 9), -ESRCH);
+    self.start_ticks--;
+    self.boot_id[0] ^= 1;
+    assert_false(process_alive(&self));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(comes_back_as_it_was),
+        cmocka_unit_test(truncated_is_refused),
+        cmocka_unit_test(checks_what_is_unsafe),
+        cmocka_unit_test(record_comes_back),
+        cmocka_unit_test(process_of_another_time_is_no_process),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,422 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "container_fixture.h"
+#include "runtime/process.h"
+
+static void runs_and_logs(void **state)
+{
+    (void)state; /* would break: everything */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    fixture_start(fixture, "a",
+                  "echo hello; sleep 0.2; echo oops >&2; sleep 0.2; echo $FROM_IMAGE; exit 3");
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_EXITED));
+    struct container_status status = fixture_status(fixture, "a");
+    assert_int_equal(status.exit_code, 3);
+    assert_string_equal(status.error, "exit code 3; last log lines: hello | oops | yes");
+    char text[256];
+    fixture_logs(fixture, "a", -1, text, sizeof(text));
+    assert_string_equal(text, "hello\noops\nyes\n");
+    fixture_logs(fixture, "a", 1, text, sizeof(text));
+    assert_string_equal(text, "yes\n");
+    fixture_free(fixture);
+}
+
+static void is_confined(void **state)
+{
+    (void)state; /* would break: a container that can do what it must not, or cannot do what it must
+                  */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    fixture_start(fixture, "a", "sleep 1000");
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    char text[4096];
+    assert_int_equal(fixture_exec(fixture, "a", "grep -E 'Cap|Seccomp:|NoNew' /proc/1/status", text,
+                                  sizeof(text)),
+                     0);
+    assert_non_null(strstr(text, "CapBnd:\t00000000800405fb"));
+    assert_non_null(strstr(text, "Seccomp:\t2"));
+    assert_non_null(strstr(text, "NoNewPrivs:\t1"));
+    assert_int_not_equal(fixture_exec(fixture, "a", "mount -t tmpfs x /tmp", text, 100), 0);
+    assert_int_not_equal(fixture_exec(fixture, "a", "unshare -U true", text, 100), 0);
+    assert_int_not_equal(fixture_exec(fixture, "a", "echo 1 > /proc/sys/kernel/panic", text, 100),
+                         0);
+    assert_int_not_equal(fixture_exec(fixture, "a", "mknod /tmp/d b 1 1", text, 100), 0);
+    assert_int_equal(fixture_exec(fixture, "a",
+                                  "echo x > /dev/null && head -c 4 /dev/urandom > /tmp/r && "
+                                  "test $(ls /proc | grep -c '^[0-9]') -le 9 && "
+                                  "cat /etc/resolv.conf && hostname",
+                                  text, sizeof(text)),
+                     0);
+    assert_string_equal(text, "nameserver 10.88.0.1\na\n");
+    fixture_free(fixture);
+}
+
+static void restarts_with_backoff(void **state)
+{
+    (void)state; /* would break: repair of crashed containers, and giving up */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a", "echo run; exit 1", &spec);
+    spec.restart.policy = RESTART_ON_FAILURE;
+    spec.restart.attempts_max = 2;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_FAILED));
+    assert_int_equal(fixture_status(fixture, "a").restarts, 2);
+    char text[256];
+    fixture_logs(fixture, "a", -1, text, sizeof(text));
+    assert_string_equal(text, "run\nrun\nrun\n");
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    assert_int_not_equal(fixture_status(fixture, "a").state, CONTAINER_FAILED);
+    container_spec_done(&spec);
+    fixture_free(fixture);
+}
+
+static void stops_and_starts(void **state)
+{
+    (void)state; /* would break: stop, its grace, and starting a stopped one again */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "polite", "trap 'exit 7' TERM; echo up; while :; do sleep 0.1; done",
+                 &spec);
+    spec.restart.policy = RESTART_ANY;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    fixture_start(fixture, "deaf", "trap '' TERM; sleep 1000");
+    assert_true(fixture_wait_state(fixture, "polite", CONTAINER_RUNNING));
+    assert_true(fixture_wait_state(fixture, "deaf", CONTAINER_RUNNING));
+    /* the trap must be set before the signal comes */
+    char text[256] = "";
+    while (!strstr(text, "up"))
+        fixture_logs(fixture, "polite", -1, text, sizeof(text));
+    runtime_stop(fixture->runtime, "polite", 30000);
+    runtime_stop(fixture->runtime, "deaf", 100);
+    assert_true(fixture_wait_state(fixture, "polite", CONTAINER_EXITED));
+    assert_true(fixture_wait_state(fixture, "deaf", CONTAINER_EXITED));
+    assert_int_equal(fixture_status(fixture, "polite").exit_code, 7);
+    assert_int_equal(fixture_status(fixture, "deaf").exit_code, 128 + SIGKILL);
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    assert_true(fixture_wait_state(fixture, "polite", CONTAINER_RUNNING));
+    container_spec_done(&spec);
+    fixture_free(fixture);
+}
+
+static bool has_health(struct fixture *fixture, enum health_state health)
+{
+    return fixture_status(fixture, "a").health == health;
+}
+
+static bool is_healthy(void *context)
+{
+    return has_health(context, HEALTH_HEALTHY);
+}
+
+static bool was_restarted(void *context)
+{
+    return fixture_status(context, "a").restarts > 0;
+}
+
+static void unhealthy_is_restarted(void **state)
+{
+    (void)state; /* would break: health checks, and the repair of what fails them */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a", "touch /tmp/ok; sleep 1000", &spec);
+    spec.restart.policy = RESTART_ON_FAILURE;
+    text_list_add(&spec.health.command, "sh");
+    text_list_add(&spec.health.command, "-c");
+    text_list_add(&spec.health.command, "test -e /tmp/ok || { echo not ok; exit 1; }");
+    spec.health.interval_ms = 100;
+    spec.health.retries = 2;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    assert_true(fixture_wait(fixture, is_healthy, fixture));
+    assert_int_equal(fixture_exec(fixture, "a", "rm /tmp/ok", NULL, 0), 0);
+    assert_true(fixture_wait(fixture, was_restarted, fixture));
+    assert_non_null(strstr(fixture_status(fixture, "a").error, "unhealthy: not ok"));
+    assert_true(fixture_wait(fixture, is_healthy, fixture));
+    fixture_free(fixture);
+}
+
+static void check_that_hangs(void **state)
+{
+    (void)state; /* would break: a check's timeout, leaving its process in the container */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a", "sleep 1000", &spec);
+    text_list_add(&spec.health.command, "sleep");
+    text_list_add(&spec.health.command, "999");
+    spec.health.interval_ms = 50;
+    spec.health.timeout_ms = 300;
+    spec.health.retries = 2;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    char text[256];
+    while (!has_health(fixture, HEALTH_UNHEALTHY))
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_string_equal(fixture_status(fixture, "a").error, "unhealthy: no answer within 300 ms");
+    assert_int_equal(fixture_status(fixture, "a").state, CONTAINER_RUNNING);
+    fixture_exec(fixture, "a", "ps | grep -c '[s]leep 999'", text, sizeof(text));
+    assert_true(atoi(text) <= 1);
+    fixture_free(fixture);
+}
+
+struct limits_result {
+    bool done;
+    int code;
+};
+
+static void on_limits(void *context, const struct error *error)
+{
+    struct limits_result *result = context;
+    result->done = true;
+    result->code = error ? error->code : 0;
+}
+
+static bool limits_done(void *context)
+{
+    return ((struct limits_result *)context)->done;
+}
+
+static void limits_change_live(void **state)
+{
+    (void)state; /* would break: scaling up without a restart, and statistics */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a", "sleep 1000", &spec);
+    spec.memory_bytes = 64 << 20;
+    spec.cpu_millicores = 500;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    pid_t pid = fixture_status(fixture, "a").pid;
+    struct container_stats stats;
+    assert_int_equal(runtime_stats(fixture->runtime, "a", &stats), 0);
+    assert_int_equal(stats.memory_limit_bytes, 64 << 20);
+    assert_int_equal(stats.cpu_limit_millicores, 500);
+    assert_true(stats.memory_bytes > 0);
+    assert_true(stats.pids >= 1);
+    static const uint64_t memories[] = {128 << 20, 32 << 20, 0};
+    for (size_t i = 0; i < 3; i++) {
+        struct limits_result result = {0};
+        assert_int_equal(
+            runtime_update_limits(fixture->runtime, "a", 1500, memories[i], on_limits, &result), 0);
+        assert_true(fixture_wait(fixture, limits_done, &result));
+        assert_int_equal(result.code, 0);
+        assert_int_equal(runtime_stats(fixture->runtime, "a", &stats), 0);
+        assert_int_equal(stats.memory_limit_bytes, memories[i]);
+        assert_int_equal(stats.cpu_limit_millicores, 1500);
+    }
+    assert_int_equal(fixture_status(fixture, "a").pid, pid);
+    assert_int_equal(fixture_status(fixture, "a").spec->cpu_millicores, 1500);
+    fixture_free(fixture);
+}
+
+static void memory_hog_is_told_apart(void **state)
+{
+    (void)state; /* would break: telling an operator that a container ran out of memory */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a", "exec tail -c 100000000 /dev/zero", &spec);
+    spec.memory_bytes = 16 << 20;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_EXITED));
+    assert_true(fixture_status(fixture, "a").oom_killed);
+    fixture_free(fixture);
+}
+
+static void mounts_of_every_kind(void **state)
+{
+    (void)state; /* would break: volumes, secrets, tmpfs, users, read-only root */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a",
+                 "id -u; id -G; cat /run/secrets/key; stat -c '%a %u' /run/secrets/key; "
+                 "echo kept >> /data/file && cat /data/file; touch /scratch/x && echo scratch; "
+                 "touch /x 2>/dev/null || echo read-only; pwd; echo $HOME",
+                 &spec);
+    spec.user = strdup("app");
+    spec.working_dir = strdup("/made/for/me");
+    spec.read_only = true;
+    struct container_mount *mount = container_spec_add_mount(&spec);
+    mount->type = MOUNT_VOLUME;
+    mount->source = strdup("vol");
+    mount->target = strdup("/data");
+    mount = container_spec_add_mount(&spec);
+    mount->type = MOUNT_FILE;
+    mount->target = strdup("/run/secrets/key");
+    mount->mode = 0400;
+    mount->uid = 1000;
+    buffer_append_text(&mount->content, "s3cret\n");
+    mount = container_spec_add_mount(&spec);
+    mount->type = MOUNT_TMPFS;
+    mount->target = strdup("/scratch");
+    mount->size_bytes = 1 << 20;
+    char text[512];
+    for (int run = 1; run <= 2; run++) {
+        assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+        assert_true(fixture_wait_state(fixture, "a", CONTAINER_EXITED));
+        fixture_logs(fixture, "a", -1, text, sizeof(text));
+        assert_string_equal(text, run == 1 ? "1000\n1000 2000\ns3cret\n400 1000\nkept\nscratch\n"
+                                             "read-only\n/made/for/me\n/home/app\n"
+                                           : "1000\n1000 2000\ns3cret\n400 1000\nkept\nkept\n"
+                                             "scratch\nread-only\n/made/for/me\n/home/app\n");
+        runtime_remove(fixture->runtime, "a");
+        assert_true(fixture_wait_gone(fixture, "a"));
+    }
+    container_spec_done(&spec);
+    fixture_free(fixture);
+}
+
+static void errors_say_why(void **state)
+{
+    (void)state; /* would break: what an operator reads when a container cannot start */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a", "", &spec);
+    text_list_done(&spec.command);
+    text_list_add(&spec.command, "/not/there");
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_FAILED));
+    assert_non_null(strstr(fixture_status(fixture, "a").error, "/not/there"));
+    container_spec_done(&spec);
+
+    fixture_spec(fixture, "b", "true", &spec);
+    spec.user = strdup("nobody-here");
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    assert_true(fixture_wait_state(fixture, "b", CONTAINER_FAILED));
+    assert_non_null(strstr(fixture_status(fixture, "b").error, "nobody-here"));
+    container_spec_done(&spec);
+
+    fixture_spec(fixture, "../c", "true", &spec);
+    struct error error;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), -EINVAL);
+    container_spec_done(&spec);
+    fixture_free(fixture);
+}
+
+struct follower {
+    unsigned lines;
+    long last;
+    bool in_order;
+    bool ended;
+};
+
+static void follow_line(void *context, int64_t wall_ns, bool is_error, struct bytes line)
+{
+    struct follower *follower = context;
+    (void)wall_ns;
+    (void)is_error;
+    long number = strtol((const char *)line.data, NULL, 10);
+    if (number <= follower->last)
+        follower->in_order = false;
+    follower->last = number;
+    follower->lines++;
+}
+
+static void follow_end(void *context, int status)
+{
+    assert_int_equal(status, 0);
+    ((struct follower *)context)->ended = true;
+}
+
+static bool follow_over(void *context)
+{
+    return ((struct follower *)context)->ended;
+}
+
+static bool follow_is_at_200(void *context)
+{
+    return ((struct follower *)context)->last == 200;
+}
+
+static void logs_are_followed_and_capped(void **state)
+{
+    (void)state; /* would break: `logs --follow`, across conmon's rotation; disks full of logs */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a",
+                 "for i in $(seq 100); do echo $i; done; sleep 0.6; "
+                 "for i in $(seq 101 199); do echo $i; done; sleep 0.6; echo 200; sleep 1000",
+                 &spec);
+    spec.log_bytes_max = 4096; /* some 90 lines */
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    struct follower follower = {.in_order = true};
+    struct logs_options options = {.tail = -1, .follow = true};
+    struct logs_callbacks callbacks = {
+        .context = &follower, .on_line = follow_line, .on_end = follow_end};
+    struct runtime_logs *logs;
+    assert_int_equal(runtime_logs_open(fixture->runtime, "a", &options, &callbacks, &logs), 0);
+    assert_true(fixture_wait(fixture, follow_is_at_200, &follower));
+    assert_true(follower.in_order);
+    char text[16384];
+    fixture_logs(fixture, "a", -1, text, sizeof(text));
+    assert_true(strlen(text) < 4096);
+    runtime_remove(fixture->runtime, "a");
+    assert_true(fixture_wait(fixture, follow_over, &follower));
+    runtime_logs_close(logs);
+    fixture_free(fixture);
+}
+
+static void removed_while_it_starts(void **state)
+{
+    (void)state; /* would break: commands that come while a step is under way */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    for (int i = 0; i < 6; i++) {
+        fixture_start(fixture, "a", "sleep 1000");
+        for (int turn = 0; turn < i; turn++)
+            uv_run(&fixture->loop, UV_RUN_ONCE);
+        runtime_stop(fixture->runtime, "a", 10);
+        runtime_remove(fixture->runtime, "a");
+        assert_true(fixture_wait_gone(fixture, "a"));
+        assert_string_equal(fixture->removed, "a");
+        fixture->removed[0] = '\0';
+    }
+    fixture_free(fixture);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_and_logs),
+        cmocka_unit_test(is_confined),
+        cmocka_unit_test(restarts_with_backoff),
+        cmocka_unit_test(stops_and_starts),
+        cmocka_unit_test(unhealthy_is_restarted),
+        cmocka_unit_test(check_that_hangs),
+        cmocka_unit_test(limits_change_live),
+        cmocka_unit_test(memory_hog_is_told_apart),
+        cmocka_unit_test(mounts_of_every_kind),
+        cmocka_unit_test(errors_say_why),
+        cmocka_unit_test(logs_are_followed_and_capped),
+        cmocka_unit_test(removed_while_it_starts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
