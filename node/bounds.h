@@ -22,17 +22,14 @@ enum {
     /* One encrypted TCP link. */
     LINK_PROTOCOL_VERSION = 1,
     LINK_HANDSHAKE_MS = 10000,
-    LINK_HANDSHAKE_BYTES_MAX =
-        8 * 1024,                   /* one handshake message; a certificate chain is under 2 KB */
-    LINK_MESSAGE_BYTES_MAX = 65535, /* Noise's own limit, with the tag */
-    LINK_OUTPUT_BYTES =
-        128 * 1024, /* encrypted and not yet taken by the kernel, when streams wait */
-    LINK_REKEY_MESSAGES = 1 << 16, /* messages under one key, a direction */
-    LINK_LINGER_MS = 1000,         /* for the last bytes of a link that closes */
-    LINK_HALF_OPEN_MAX = 64,       /* incoming links in a handshake */
+    LINK_HANDSHAKE_BYTES_MAX = 8 * 1024, /* one message of it; a certificate chain is under 1 KB */
+    LINK_MESSAGE_BYTES_MAX = 65535,      /* Noise's own limit, with the tag */
+    LINK_OUTPUT_BYTES = 128 * 1024,      /* sealed and not yet with the kernel: then streams wait */
+    LINK_REKEY_MESSAGES = 1 << 16,       /* messages under one key, a direction */
+    LINK_LINGER_MS = 1000,               /* for the last bytes of a link that closes */
+    LINK_HALF_OPEN_MAX = 64,             /* incoming links in a handshake */
     LINK_BACKLOG = 128,
-    LINK_UNSENT_BYTES =
-        128 * 1024, /* TCP_NOTSENT_LOWAT: so that a ping does not wait behind megabytes */
+    LINK_UNSENT_BYTES = 128 * 1024, /* in the kernel: a ping must not wait behind megabytes */
 
     /* The links of one peer. */
     LINKS_PEERS_MAX = 16384,

@@ -261,7 +261,7 @@ static int receive_handshake(struct link *link, struct bytes input, size_t *ret_
     if (rc == -EAGAIN)
         return rc;
     if (rc < 0)
-        fail(link, false);
+        fail(link, link->pending.size == 0); /* a scanner is worth no lingering */
     else if (link_handshake_is_done(link->handshake))
         become_open(link);
     return rc;

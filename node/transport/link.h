@@ -7,7 +7,8 @@
  *     dialer: preamble; then frames: handshake …; hello (sealed verdict); sealed mux frames
  *
  * Streams opened with mux_open(link_mux(link), …) before the link is open wait for it; if it never
- * opens, they close with the reason. A link frees itself after on_close.
+ * opens, they close with the reason. A link frees itself after on_close. The process must ignore
+ * SIGPIPE, as with anything on libuv that writes to sockets.
  */
 #pragma once
 

@@ -413,7 +413,7 @@ static void test_goodbye(void **state)
 static void test_random(void **state)
 {
     struct pair *pair = *state;
-    enum { USERS = 8, STEPS = 20000, SIZE_MAX_BYTES = 40000 };
+    enum { USERS = 8, STEPS = 4000, SIZE_MAX_BYTES = 40000 };
     static struct user here[USERS], there[USERS];
     static uint64_t sent[USERS];
     static uint8_t bytes[SIZE_MAX_BYTES];
