@@ -203,9 +203,9 @@ static void on_link_stream(void *context, struct link *link, struct mux_stream *
     struct entry *entry = context;
     struct links *links = entry->links;
     const struct link_remote *remote = link_remote(link);
-    if (remote->by_token && kind != STREAM_JOIN)
-        stream_reset(stream, -EACCES);
-    else if (kind == STREAM_MESSAGES && !is_from_peer(remote))
+    bool may_open =
+        remote->by_token ? kind == STREAM_JOIN : kind != STREAM_MESSAGES || is_from_peer(remote);
+    if (!may_open)
         stream_reset(stream, -EACCES);
     else if (kind == STREAM_MESSAGES)
         links_messages_accept(links, &remote->id, stream);

@@ -74,7 +74,7 @@ int mux_open(struct mux *mux, uint8_t kind, struct bytes header,
              const struct stream_handler *handler, void *context, struct mux_stream **ret);
 
 /* One frame arrived. -EPROTO (or -EBADMSG, -ENOMEM): the link must be closed, mux_fail included. */
-int mux_receive(struct mux *mux, const uint8_t *frame, size_t size);
+int mux_receive(struct mux *mux, const uint8_t *data, size_t size);
 
 /* Sends what waits, as long as the carrier is ready. Called after a wake, and when the carrier has
  * become ready again. */
