@@ -9,7 +9,6 @@ enum {
     INTENT_PLACE_REASON_BYTES_MAX = 255, /* there are thousands of these */
     INTENT_TOKEN_ID_BYTES = 16,
     INTENT_TOKEN_PSK_BYTES = 32,
-    INTENT_VOTERS_MAX = 15,         /* old and new set together, while they change */
     INTENT_REVISIONS_MAX = 10,      /* remembered, beside those that replicas still run */
     INTENT_REVISIONS_HARD_MAX = 64, /* with those */
     INTENT_CLIENTS_MAX = 1024,

@@ -235,10 +235,7 @@ const struct intent_event *intent_event_at(const struct intent *intent, size_t i
 
 bool intent_is_voter(const struct intent *intent, const struct id *id)
 {
-    for (size_t i = 0; i < intent->voter_count; i++)
-        if (id_equal(&intent->voters[i], id))
-            return true;
-    return false;
+    return raft_configuration_votes(&intent->configuration, id);
 }
 
 bool intent_peer_is_member(const struct intent_peer *peer)

@@ -18,6 +18,7 @@
 #include "base/id.h"
 #include "base/table.h"
 #include "consensus/bounds.h"
+#include "consensus/raft_configuration.h"
 #include "consensus/spec.h"
 
 enum intent_role { INTENT_PEER, INTENT_VIEWER, INTENT_DEPLOYER, INTENT_ADMIN };
@@ -131,8 +132,7 @@ struct intent {
     struct table replicas; /* of struct intent_replica, by generation */
     struct table blobs;    /* of struct intent_blob, by name */
     struct table clients;  /* of struct intent_client, by client */
-    struct id voters[INTENT_VOTERS_MAX];
-    size_t voter_count;
+    struct raft_configuration configuration; /* who takes part in Raft, as the entries say */
     struct intent_event *history; /* ring of INTENT_HISTORY_MAX */
     size_t history_count, history_next;
 };
@@ -156,9 +156,9 @@ void intent_free(struct intent *intent);
 int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct bytes command,
                  struct intent_result *ret_result);
 
-/* A configuration entry was applied: these vote now. */
-int intent_apply_voters(struct intent *intent, uint64_t index, uint64_t term,
-                        const struct id *voters, size_t voter_count);
+/* A configuration entry was applied. Changes that are not possible change nothing, as in Raft. */
+void intent_apply_changes(struct intent *intent, uint64_t index, uint64_t term,
+                          const struct raft_changes *changes);
 
 /* An entry without a command (a new leader's first) was applied. */
 void intent_apply_nothing(struct intent *intent, uint64_t index, uint64_t term);

@@ -161,15 +161,11 @@ int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct by
     return 0;
 }
 
-int intent_apply_voters(struct intent *intent, uint64_t index, uint64_t term,
-                        const struct id *voters, size_t voter_count)
+void intent_apply_changes(struct intent *intent, uint64_t index, uint64_t term,
+                          const struct raft_changes *changes)
 {
-    if (voter_count > INTENT_VOTERS_MAX)
-        return -E2BIG;
-    memcpy(intent->voters, voters, voter_count * sizeof(*voters));
-    intent->voter_count = voter_count;
+    raft_configuration_change(&intent->configuration, changes, &intent->configuration);
     intent_apply_nothing(intent, index, term);
-    return 0;
 }
 
 void intent_apply_nothing(struct intent *intent, uint64_t index, uint64_t term)

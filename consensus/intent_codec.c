@@ -136,9 +136,7 @@ int intent_write(const struct intent *intent, struct buffer *ret)
     writer_array(&writer, intent->clients.count);
     for (size_t i = 0; i < intent->clients.count; i++)
         client_write(&writer, intent->clients.items[i]);
-    writer_array(&writer, intent->voter_count);
-    for (size_t i = 0; i < intent->voter_count; i++)
-        codec_write_id(&writer, &intent->voters[i]);
+    raft_configuration_write(&intent->configuration, &writer);
     writer_array(&writer, intent->history_count);
     for (size_t i = 0; i < intent->history_count; i++)
         event_write(&writer, intent_event_at(intent, i));
@@ -342,14 +340,6 @@ static void clients_read(struct reader *reader, struct intent *intent)
     }
 }
 
-static void voters_read(struct reader *reader, struct intent *intent)
-{
-    uint32_t count = codec_read_count(reader, INTENT_VOTERS_MAX);
-    for (uint32_t i = 0; i < count; i++)
-        codec_read_id(reader, &intent->voters[i]);
-    intent->voter_count = count;
-}
-
 static void history_read(struct reader *reader, struct intent *intent)
 {
     uint32_t count = codec_read_count(reader, INTENT_HISTORY_MAX);
@@ -392,7 +382,7 @@ static int snapshot_read(struct reader *reader, struct intent *intent)
     replicas_read(reader, intent);
     blobs_read(reader, intent);
     clients_read(reader, intent);
-    voters_read(reader, intent);
+    raft_configuration_read(reader, &intent->configuration);
     history_read(reader, intent);
     return reader_end(reader);
 }

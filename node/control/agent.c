@@ -180,10 +180,10 @@ int agent_bootstrap(const struct id *cluster, const struct id *self, const char 
         rc = intent_apply(intent, 1, 1, buffer_view(&bytes), &result);
     if (rc == 0)
         rc = result.code;
-    if (rc == 0)
-        rc = intent_apply_changes(intent, 1, 1, &changes);
-    if (rc == 0)
+    if (rc == 0) {
+        intent_apply_changes(intent, 1, 1, &changes);
         rc = intent_write(intent, ret_state);
+    }
     if (rc == 0) {
         snapshot.configuration = intent->configuration;
         snapshot.data = buffer_view(ret_state);

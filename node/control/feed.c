@@ -63,14 +63,23 @@ void feed_remember(struct feed *feed, const struct raft_entry *entry)
     feed->recent[feed->recent_count++] = copy;
 }
 
-static int apply_configuration(struct intent *intent, const struct raft_entry *entry)
+static void apply_configuration(struct intent *intent, const struct raft_entry *entry)
 {
     struct raft_changes changes;
-    if (raft_changes_decode(entry->data, &changes) < 0) {
+    if (raft_changes_decode(entry->data, &changes) < 0)
         intent_apply_nothing(intent, entry->index, entry->term); /* as Raft itself takes it */
-        return 0;
+    else
+        intent_apply_changes(intent, entry->index, entry->term, &changes);
+}
+
+static struct id id_of_serial(const struct intent *intent, uint64_t serial)
+{
+    for (size_t i = 0; i < intent->peers.count; i++) {
+        const struct intent_peer *peer = intent->peers.items[i];
+        if (peer->serial == serial)
+            return peer->id;
     }
-    return intent_apply_changes(intent, entry->index, entry->term, &changes);
+    return ID_NONE;
 }
 
 int feed_apply_entry(struct intent *intent, const struct raft_entry *entry,
@@ -80,11 +89,13 @@ int feed_apply_entry(struct intent *intent, const struct raft_entry *entry,
         intent_apply_nothing(intent, entry->index, entry->term);
         return 0;
     }
-    if (entry->type == RAFT_ENTRY_CONFIGURATION)
-        return apply_configuration(intent, entry);
+    if (entry->type == RAFT_ENTRY_CONFIGURATION) {
+        apply_configuration(intent, entry);
+        return 0;
+    }
     int rc = intent_apply(intent, entry->index, entry->term, entry->data, ret_result);
     if (rc == 0 && ret_result->code == 0 && ret_result->serial > 0)
-        *ret_admitted = ret_result->admitted;
+        *ret_admitted = id_of_serial(intent, ret_result->serial);
     return rc;
 }
 

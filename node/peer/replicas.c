@@ -105,7 +105,7 @@ static void publish_trouble(struct replicas *replicas, struct replica *replica,
                             enum view_replica_state state, const char *detail)
 {
     struct view_replica status = {.state = (uint8_t)state};
-    snprintf(status.detail, sizeof(status.detail), "%s", detail);
+    snprintf(status.detail, sizeof(status.detail), "%.*s", VIEW_DETAIL_BYTES_MAX, detail);
     publish(replicas, replica, &status);
 }
 
@@ -325,7 +325,7 @@ void replicas_status(struct replicas *replicas, const struct container_status *s
         .restarts = status->restarts,
         .exit_code = status->exit_code,
     };
-    snprintf(told.detail, sizeof(told.detail), "%s%s", status->oom_killed ? "out of memory: " : "",
+    snprintf(told.detail, sizeof(told.detail), "%s%.480s", status->oom_killed ? "out of memory: " : "",
              status->error);
     replica->address = status->address;
     publish(replicas, replica, &told);

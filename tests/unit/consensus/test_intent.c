@@ -259,14 +259,20 @@ static void test_voters(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f, 2);
-    struct id voters[] = {fixture_id(0), fixture_id(1)}, stranger = fixture_id(2);
-    assert_int_equal(intent_apply_voters(f.intent, 20, 3, voters, 2), 0);
+    struct id stranger = fixture_id(2), second = fixture_id(1);
+    struct raft_changes add_first = {.members = {{RAFT_ADD_VOTER, fixture_id(0)}}, .count = 1};
+    struct raft_changes add_second = {.members = {{RAFT_ADD_VOTER, second}}, .count = 1};
+    struct raft_changes impossible = {.transition = RAFT_TRANSITION_AUTO};
+    intent_apply_changes(f.intent, 19, 3, &add_first);
+    intent_apply_changes(f.intent, 20, 3, &add_second);
     intent_apply_nothing(f.intent, 21, 4);
     f.intent = through_snapshot(f.intent);
-    assert_true(intent_is_voter(f.intent, &voters[1]));
+    assert_true(intent_is_voter(f.intent, &second));
     assert_false(intent_is_voter(f.intent, &stranger));
     assert_int_equal(f.intent->applied_index, 21);
-    assert_int_equal(intent_apply_voters(f.intent, 22, 4, voters, INTENT_VOTERS_MAX + 1), -E2BIG);
+    intent_apply_changes(f.intent, 22, 4, &impossible);
+    assert_true(intent_is_voter(f.intent, &second));
+    assert_int_equal(f.intent->applied_index, 22);
     fixture_done(&f);
 }
 
