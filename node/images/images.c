@@ -1,0 +1,221 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "node/images/images_private.h"
+
+void images_hold(struct images *images)
+{
+    images->busy++;
+}
+
+void images_release(struct images *images)
+{
+    if (--images->busy > 0 || !images->is_closing)
+        return;
+    digest_set_done(&images->held);
+    free(images);
+}
+
+static void tell(struct images *images, const struct digest *digest, bool held)
+{
+    char text[DIGEST_TEXT_BYTES];
+    digest_format(digest, text);
+    if (!images->is_closing)
+        images->config.on_held(images->config.context, text, held);
+}
+
+void images_held(struct images *images, const struct digest *digest)
+{
+    if (digest_set_has(&images->held, digest))
+        return;
+    if (digest_set_add(&images->held, digest) == 0)
+        tell(images, digest, true);
+}
+
+bool images_has(const struct images *images, const struct digest *digest)
+{
+    return digest_set_has(&images->held, digest);
+}
+
+/* A look at what the store holds; afterwards `held` is what was found. */
+struct listing {
+    uv_work_t work;
+    struct images *images;
+    struct image_summary *summaries;
+    size_t count;
+    struct error error;
+};
+
+static void list(uv_work_t *work)
+{
+    struct listing *listing = work->data;
+    image_store_list(listing->images->config.store, &listing->summaries, &listing->count,
+                     &listing->error);
+}
+
+static void on_listed(uv_work_t *work, int status)
+{
+    struct listing *listing = work->data;
+    struct images *images = listing->images;
+    struct digest_set before = images->held;
+    (void)status;
+    if (listing->error.code < 0) {
+        log_warning("the images here can't be listed: %s", listing->error.message);
+    } else {
+        images->held = (struct digest_set){0};
+        for (size_t i = 0; i < listing->count; i++)
+            if (listing->summaries[i].complete)
+                digest_set_add(&images->held, &listing->summaries[i].digest);
+        for (size_t i = 0; i < before.count; i++)
+            if (!digest_set_has(&images->held, &before.items[i]))
+                tell(images, &before.items[i], false);
+        for (size_t i = 0; i < images->held.count; i++)
+            if (!digest_set_has(&before, &images->held.items[i]))
+                tell(images, &images->held.items[i], true);
+        digest_set_done(&before);
+    }
+    free(listing->summaries);
+    free(listing);
+    images_release(images);
+}
+
+static void look(struct images *images)
+{
+    struct listing *listing = calloc(1, sizeof(*listing));
+    if (!listing)
+        return;
+    listing->images = images;
+    listing->work.data = listing;
+    images_hold(images);
+    uv_queue_work(images->config.loop, &listing->work, list, on_listed);
+}
+
+struct images *images_new(const struct images_config *config)
+{
+    struct images *images = calloc(1, sizeof(*images));
+    if (!images)
+        return NULL;
+    images->config = *config;
+    look(images);
+    return images;
+}
+
+void images_close(struct images *images)
+{
+    if (!images)
+        return;
+    images_hold(images);
+    images->is_closing = true;
+    fetches_cancel(images);
+    images_release(images);
+}
+
+/* An import or a removal on the pool. */
+struct change {
+    uv_work_t work;
+    struct images *images;
+    char *path; /* NULL: a removal */
+    char *reference;
+    struct image_imported *imported;
+    size_t imported_count;
+    struct error error;
+    void (*on_imported)(void *context, const struct image_imported *imported,
+                        size_t imported_count, const struct error *error);
+    void (*on_removed)(void *context, const struct error *error);
+    void *context;
+};
+
+static void free_change(struct change *change)
+{
+    free(change->path);
+    free(change->reference);
+    free(change->imported);
+    free(change);
+}
+
+static void carry_out(uv_work_t *work)
+{
+    struct change *change = work->data;
+    struct image_store *store = change->images->config.store;
+    if (change->path)
+        image_import(store, change->path, change->reference, &change->imported,
+                     &change->imported_count, &change->error);
+    else
+        image_store_remove(store, change->reference, &change->error);
+}
+
+static void on_carried_out(uv_work_t *work, int status)
+{
+    struct change *change = work->data;
+    struct images *images = change->images;
+    const struct error *error = change->error.code < 0 ? &change->error : NULL;
+    (void)status;
+    for (size_t i = 0; i < change->imported_count && !error; i++)
+        images_held(images, &change->imported[i].digest);
+    if (!images->is_closing)
+        look(images); /* a removal, or a name that now means another image */
+    if (change->on_imported)
+        change->on_imported(change->context, change->imported, change->imported_count, error);
+    else
+        change->on_removed(change->context, error);
+    free_change(change);
+    images_release(images);
+}
+
+static int queue_change(struct images *images, struct change *change, const char *path,
+                        const char *reference)
+{
+    change->path = path ? strdup(path) : NULL;
+    change->reference = reference ? strdup(reference) : NULL;
+    if ((path && !change->path) || (reference && !change->reference)) {
+        free_change(change);
+        return -ENOMEM;
+    }
+    change->images = images;
+    change->work.data = change;
+    images_hold(images);
+    uv_queue_work(images->config.loop, &change->work, carry_out, on_carried_out);
+    return 0;
+}
+
+int images_import(struct images *images, const char *path, const char *reference,
+                  void (*callback)(void *context, const struct image_imported *imported,
+                                   size_t imported_count, const struct error *error),
+                  void *context)
+{
+    struct change *change = calloc(1, sizeof(*change));
+    if (!change)
+        return -ENOMEM;
+    change->on_imported = callback;
+    change->context = context;
+    return queue_change(images, change, path, reference);
+}
+
+int images_remove(struct images *images, const char *reference,
+                  void (*callback)(void *context, const struct error *error), void *context)
+{
+    struct change *change = calloc(1, sizeof(*change));
+    if (!change)
+        return -ENOMEM;
+    change->on_removed = callback;
+    change->context = context;
+    return queue_change(images, change, NULL, reference);
+}
+
+void images_accept(struct images *images, struct mux_stream *stream, struct bytes header)
+{
+    char text[DIGEST_TEXT_BYTES];
+    struct digest digest;
+    if (header.size != sizeof(text) - 1) {
+        stream_reset(stream, -EBADMSG);
+        return;
+    }
+    memcpy(text, header.data, header.size);
+    text[header.size] = '\0';
+    if (digest_parse(text, &digest) < 0)
+        stream_reset(stream, -EBADMSG);
+    else
+        serve_blob(images, stream, &digest);
+}

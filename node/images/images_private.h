@@ -1,0 +1,27 @@
+/* What the files of node/images/ share. */
+#pragma once
+
+#include "node/images/images.h"
+
+struct fetch;
+
+struct images {
+    struct images_config config;
+    struct digest_set held; /* images that are here whole */
+    struct fetch *fetches;
+    unsigned busy; /* work items and streams that hold on to this */
+    bool is_closing;
+};
+
+/* Everything that runs on the pool or a stream counts itself here; the last one frees. */
+void images_hold(struct images *images);
+void images_release(struct images *images);
+
+/* The image is whole from now on: remembered, and told to the node. */
+void images_held(struct images *images, const struct digest *digest);
+
+/* fetch.c: ends all fetches; their callbacks get -ECANCELED. */
+void fetches_cancel(struct images *images);
+
+/* serve.c */
+void serve_blob(struct images *images, struct mux_stream *stream, const struct digest *digest);
