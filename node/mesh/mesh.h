@@ -38,6 +38,10 @@ struct mesh_config {
     const struct view *(*view)(void *context);
     /* Where a replica of this peer takes connections (port 0); false if it does not run here. */
     bool (*local_address)(void *context, uint64_t generation, struct address *ret);
+    /* The stack of the container with that address on this peer's bridge; false if there is none.
+     * May be NULL. */
+    bool (*stack_of)(void *context, const struct address *address,
+                     char ret[BASE_NAME_BYTES_MAX + 1]);
 };
 
 /* NULL when there is no memory. */

@@ -172,6 +172,12 @@ static bool get_local_address(void *context, uint64_t generation, struct address
     return replicas_address(((struct peer *)context)->replicas, generation, ret);
 }
 
+static bool get_stack_of(void *context, const struct address *address,
+                         char ret[BASE_NAME_BYTES_MAX + 1])
+{
+    return replicas_stack_of(((struct peer *)context)->replicas, address, ret);
+}
+
 struct holder_walk {
     void (*each)(void *context, const struct id *id, const struct address *address);
     void *context;
@@ -302,7 +308,8 @@ static int start_residents(struct peer *peer, struct error *error)
                                .context = peer,
                                .intent = get_intent,
                                .view = get_view,
-                               .local_address = get_local_address};
+                               .local_address = get_local_address,
+                               .stack_of = get_stack_of};
     struct runtime_config runtime = {.data_dir = peer->options.data_dir,
                                      .run_dir = peer->options.run_dir,
                                      .instance = instance,

@@ -340,6 +340,25 @@ bool replicas_address(const struct replicas *replicas, uint64_t generation, stru
     return true;
 }
 
+bool replicas_stack_of(const struct replicas *replicas, const struct address *address,
+                       char ret[BASE_NAME_BYTES_MAX + 1])
+{
+    const struct intent *intent = agent_intent(replicas->peer->agent);
+    for (size_t i = 0; i < replicas->table.count; i++) {
+        const struct replica *replica = replicas->table.items[i];
+        if (memcmp(replica->address.ip, address->ip, sizeof(address->ip)) != 0)
+            continue;
+        const struct intent_replica *known = intent_replica_find(intent, replica->generation);
+        const struct intent_service *service =
+            known ? intent_service_find(intent, known->service) : NULL;
+        if (!service)
+            continue;
+        memcpy(ret, service->stack, sizeof(service->stack));
+        return true;
+    }
+    return false;
+}
+
 bool replicas_container_id(const struct replicas *replicas, uint64_t generation,
                            char ret[RUNTIME_ID_BYTES_MAX + 1])
 {

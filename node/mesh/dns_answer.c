@@ -1,0 +1,125 @@
+#include <ldns/ldns.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/mesh/dns.h"
+
+/* The name as text without the dot at its end; false if it does not fit or holds odd characters. */
+static bool name_text(const ldns_rdf *name, char *ret, size_t capacity)
+{
+    char *text = ldns_rdf2str(name);
+    size_t length = text ? strlen(text) : 0;
+    if (length > 0 && text[length - 1] == '.')
+        text[--length] = '\0';
+    bool fits = length > 0 && length < capacity && !strchr(text, '\\');
+    if (fits)
+        memcpy(ret, text, length + 1);
+    free(text);
+    return fits;
+}
+
+static bool push_address(ldns_pkt *reply, const ldns_rr *question, uint32_t ip)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+    ldns_rr *record = ldns_rr_new_frm_type(LDNS_RR_TYPE_A);
+    ldns_rdf *address = ldns_rdf_new_frm_str(LDNS_RDF_TYPE_A, text);
+    ldns_rdf *owner = ldns_rdf_clone(ldns_rr_owner(question));
+    if (!record || !address || !owner) {
+        ldns_rr_free(record);
+        ldns_rdf_deep_free(address);
+        ldns_rdf_deep_free(owner);
+        return false;
+    }
+    ldns_rr_set_owner(record, owner);
+    ldns_rr_set_ttl(record, DNS_TTL_S);
+    ldns_rdf_deep_free(ldns_rr_set_rdf(record, address, 0));
+    if (ldns_pkt_push_rr(reply, LDNS_SECTION_ANSWER, record))
+        return true;
+    ldns_rr_free(record);
+    return false;
+}
+
+static void make_reply(const ldns_pkt *query, ldns_pkt *reply, ldns_pkt_rcode code)
+{
+    ldns_pkt_set_id(reply, ldns_pkt_id(query));
+    ldns_pkt_set_qr(reply, true);
+    ldns_pkt_set_aa(reply, true);
+    ldns_pkt_set_rd(reply, ldns_pkt_rd(query));
+    ldns_pkt_set_ra(reply, true);
+    ldns_pkt_set_rcode(reply, code);
+    ldns_rr *question = ldns_rr_list_rr(ldns_pkt_question(query), 0);
+    ldns_rr *copy = ldns_rr_clone(question);
+    if (copy && !ldns_pkt_push_rr(reply, LDNS_SECTION_QUESTION, copy))
+        ldns_rr_free(copy);
+}
+
+static bool write_reply(const ldns_pkt *reply, struct buffer *answer)
+{
+    uint8_t *wire = NULL;
+    size_t size = 0;
+    bool ok = ldns_pkt2wire(&wire, reply, &size) == LDNS_STATUS_OK &&
+              buffer_append(answer, wire, size) == 0;
+    free(wire);
+    return ok;
+}
+
+/* A query with exactly one question, or NULL. */
+static ldns_pkt *parse(struct bytes question)
+{
+    ldns_pkt *query = NULL;
+    if (question.size > DNS_PACKET_BYTES_MAX ||
+        ldns_wire2pkt(&query, question.data, question.size) != LDNS_STATUS_OK)
+        return NULL;
+    if (ldns_pkt_qr(query) || ldns_pkt_get_opcode(query) != LDNS_PACKET_QUERY ||
+        ldns_rr_list_rr_count(ldns_pkt_question(query)) != 1) {
+        ldns_pkt_free(query);
+        return NULL;
+    }
+    return query;
+}
+
+static bool answer_query(const struct route *route, uint32_t base, const ldns_pkt *query,
+                         ldns_pkt_rcode code, struct buffer *answer)
+{
+    const ldns_rr *asked = ldns_rr_list_rr(ldns_pkt_question(query), 0);
+    ldns_pkt *reply = ldns_pkt_new();
+    bool ok = reply != NULL;
+    if (ok) {
+        make_reply(query, reply, code);
+        if (route && ldns_rr_get_type(asked) == LDNS_RR_TYPE_A)
+            ok = push_address(reply, asked, base + route->virtual_ip);
+        ok = ok && write_reply(reply, answer);
+    }
+    ldns_pkt_free(reply);
+    return ok;
+}
+
+enum dns_outcome dns_answer(const struct routes *routes, const char *stack, uint32_t base,
+                            struct bytes question, struct buffer *answer)
+{
+    char name[LDNS_MAX_DOMAINLEN + 1];
+    ldns_pkt *query = parse(question);
+    if (!query)
+        return DNS_IGNORED;
+    enum dns_outcome outcome = DNS_IGNORED;
+    const ldns_rr *asked = ldns_rr_list_rr(ldns_pkt_question(query), 0);
+    if (name_text(ldns_rr_owner(asked), name, sizeof(name))) {
+        const struct route *route = routes_by_dns_name(routes, name, stack);
+        if (!route && strchr(name, '.'))
+            outcome = DNS_FOREIGN;
+        else if (answer_query(route, base, query,
+                              route ? LDNS_RCODE_NOERROR : LDNS_RCODE_NXDOMAIN, answer))
+            outcome = DNS_ANSWERED;
+    }
+    ldns_pkt_free(query);
+    return outcome;
+}
+
+void dns_fail(struct bytes question, struct buffer *answer)
+{
+    ldns_pkt *query = parse(question);
+    if (query)
+        answer_query(NULL, 0, query, LDNS_RCODE_SERVFAIL, answer);
+    ldns_pkt_free(query);
+}

@@ -1,0 +1,230 @@
+/* Where connections come in: a listener for each published port, and one for what nftables redirects
+ * from the containers' virtual addresses. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter_ipv4.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "node/mesh/mesh_private.h"
+
+struct listener {
+    uv_tcp_t tcp;
+    struct mesh *mesh;
+    struct listener *next;
+    uint16_t port;
+    bool is_open; /* false: the port could not be had */
+    bool is_redirect;
+    int error;    /* why */
+};
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+    mesh_release(listener->mesh);
+    free(listener);
+}
+
+static void close_listener(struct listener *listener)
+{
+    uv_close((uv_handle_t *)&listener->tcp, on_listener_closed);
+}
+
+static void free_handle(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+/* The address that the client meant before nftables redirected it. */
+static int original_destination(uv_tcp_t *tcp, struct sockaddr_in *ret)
+{
+    uv_os_fd_t fd;
+    socklen_t size = sizeof(*ret);
+    if (uv_fileno((uv_handle_t *)tcp, &fd) < 0 ||
+        getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, ret, &size) < 0)
+        return -errno;
+    return ret->sin_family == AF_INET ? 0 : -EAFNOSUPPORT;
+}
+
+static const char *find_service(const struct listener *listener, uv_tcp_t *tcp,
+                                uint16_t *ret_port)
+{
+    const struct routes *routes = &listener->mesh->routes;
+    const struct route *route;
+    if (listener->is_redirect) {
+        struct sockaddr_in meant;
+        if (original_destination(tcp, &meant) < 0)
+            return NULL;
+        *ret_port = ntohs(meant.sin_port);
+        route = routes_by_virtual_ip(routes, (uint16_t)ntohl(meant.sin_addr.s_addr));
+    } else {
+        route = routes_by_port(routes, listener->port, ret_port);
+    }
+    return route ? route->service : NULL;
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct listener *listener = server->data;
+    uint16_t port = 0;
+    if (status < 0)
+        return;
+    uv_tcp_t *tcp = malloc(sizeof(*tcp));
+    if (!tcp || uv_tcp_init(listener->mesh->config.loop, tcp) < 0) {
+        free(tcp);
+        return;
+    }
+    const char *service =
+        uv_accept(server, (uv_stream_t *)tcp) == 0 ? find_service(listener, tcp, &port) : NULL;
+    if (service)
+        connection_start(listener->mesh, tcp, service, port);
+    else
+        uv_close((uv_handle_t *)tcp, free_handle);
+}
+
+static struct listener *new_listener(struct mesh *mesh, uint16_t port)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+    if (!listener)
+        return NULL;
+    listener->mesh = mesh;
+    listener->port = port;
+    listener->tcp.data = listener;
+    if (uv_tcp_init(mesh->config.loop, &listener->tcp) < 0) {
+        free(listener);
+        return NULL;
+    }
+    mesh_hold(mesh);
+    return listener;
+}
+
+static int listen_at(struct listener *listener, const struct sockaddr *address)
+{
+    int rc = uv_tcp_bind(&listener->tcp, address, 0);
+    if (rc == 0)
+        rc = uv_listen((uv_stream_t *)&listener->tcp, MESH_BACKLOG, on_connection);
+    return rc;
+}
+
+/* On all addresses: IPv6's any takes IPv4 too, where the machine has IPv6 at all. */
+static int listen_anywhere(struct listener *listener)
+{
+    struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(listener->port)};
+    struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(listener->port)};
+    int rc = listen_at(listener, (const struct sockaddr *)&any6);
+    if (rc == UV_EAFNOSUPPORT || rc == UV_EADDRNOTAVAIL || rc == UV_EINVAL)
+        rc = listen_at(listener, (const struct sockaddr *)&any4);
+    return rc;
+}
+
+static void open_port(struct mesh *mesh, uint16_t port, const char *service, int known_error)
+{
+    struct listener *listener = new_listener(mesh, port);
+    if (!listener)
+        return;
+    listener->error = listen_anywhere(listener);
+    listener->is_open = listener->error == 0;
+    if (listener->error < 0 && listener->error != known_error)
+        log_warning("port %u of service %s is not served here: %s; end the program that has it "
+                    "(ss -ltnp 'sport = :%u'), it is tried again",
+                    port, service, uv_strerror(listener->error), port);
+    listener->next = mesh->listeners;
+    mesh->listeners = listener;
+}
+
+static struct listener *find_listener(const struct mesh *mesh, uint16_t port)
+{
+    struct listener *listener = mesh->listeners;
+    while (listener && listener->port != port)
+        listener = listener->next;
+    return listener;
+}
+
+/* Closes those that no service wants, and those that failed, which are then opened anew. */
+static void close_unwanted(struct mesh *mesh)
+{
+    struct listener **link = &mesh->listeners;
+    while (*link) {
+        struct listener *listener = *link;
+        uint16_t target;
+        if (routes_by_port(&mesh->routes, listener->port, &target)) {
+            link = &listener->next;
+            continue;
+        }
+        *link = listener->next;
+        close_listener(listener);
+    }
+}
+
+static bool open_wanted(struct mesh *mesh, const struct route *route)
+{
+    bool has_failed = false;
+    for (size_t i = 0; i < route->port_count; i++) {
+        uint16_t port = route->ports[i].published;
+        struct listener *listener = port ? find_listener(mesh, port) : NULL;
+        int known_error = 0;
+        if (port == 0 || (listener && listener->is_open))
+            continue;
+        if (listener) {
+            struct listener **link = &mesh->listeners;
+            while (*link != listener)
+                link = &(*link)->next;
+            *link = listener->next;
+            known_error = listener->error;
+            close_listener(listener);
+        }
+        open_port(mesh, port, route->service, known_error);
+        listener = find_listener(mesh, port);
+        has_failed = has_failed || !listener || !listener->is_open;
+    }
+    return has_failed;
+}
+
+bool listeners_update(struct mesh *mesh)
+{
+    bool has_failed = false;
+    close_unwanted(mesh);
+    for (size_t i = 0; i < mesh->routes.count; i++)
+        has_failed = open_wanted(mesh, &mesh->routes.items[i]) || has_failed;
+    return has_failed;
+}
+
+void listeners_close(struct mesh *mesh)
+{
+    while (mesh->listeners) {
+        struct listener *listener = mesh->listeners;
+        mesh->listeners = listener->next;
+        close_listener(listener);
+    }
+    if (mesh->redirect)
+        close_listener(mesh->redirect);
+    mesh->redirect = NULL;
+}
+
+int redirect_open(struct mesh *mesh, const struct address *gateway)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(MESH_REDIRECT_PORT)};
+    struct listener *listener = new_listener(mesh, MESH_REDIRECT_PORT);
+    if (!listener)
+        return -ENOMEM;
+    memcpy(&at.sin_addr, gateway->ip + 12, sizeof(at.sin_addr));
+    listener->is_redirect = true;
+    int rc = listen_at(listener, (const struct sockaddr *)&at);
+    if (rc < 0)
+        close_listener(listener);
+    else
+        mesh->redirect = listener;
+    return rc;
+}
+
+void mesh_explain(const struct mesh *mesh, const char *service, struct buffer *ret)
+{
+    const struct route *route = routes_by_name(&mesh->routes, service);
+    for (size_t i = 0; route && i < route->port_count; i++) {
+        const struct listener *listener = find_listener(mesh, route->ports[i].published);
+        if (listener && !listener->is_open)
+            buffer_printf(ret, "port %u is not served at this peer: %s\n",
+                          route->ports[i].published, uv_strerror(listener->error));
+    }
+}

@@ -1,0 +1,115 @@
+#include "node/mesh/mesh.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/reader.h"
+#include "node/mesh/dns.h"
+#include "node/mesh/mesh_private.h"
+
+void mesh_hold(struct mesh *mesh)
+{
+    mesh->busy++;
+}
+
+void mesh_release(struct mesh *mesh)
+{
+    if (--mesh->busy > 0 || !mesh->is_closing)
+        return;
+    routes_done(&mesh->routes);
+    free(mesh);
+}
+
+/* Listens at the gateway for what the containers of this peer ask; true once all is open. */
+static bool open_gateway(struct mesh *mesh)
+{
+    int rc = 0;
+    if (address_is_none(&mesh->gateway))
+        return true;
+    if (!mesh->redirect)
+        rc = redirect_open(mesh, &mesh->gateway);
+    if (rc == 0 && !mesh->dns)
+        rc = dns_open(mesh, &mesh->gateway, &mesh->dns);
+    if (rc < 0)
+        log_limited(LOG_WARNING,
+                    "containers can't reach services: the gateway's ports can't be had: %s",
+                    uv_strerror(rc));
+    return rc == 0;
+}
+
+static void update(uv_timer_t *timer)
+{
+    struct mesh *mesh = timer->data;
+    struct routes routes;
+    void *context = mesh->config.context;
+    if (routes_make(mesh->config.intent(context), mesh->config.view(context), &mesh->routes,
+                    &routes) == 0) {
+        routes_done(&mesh->routes);
+        mesh->routes = routes;
+    }
+    bool has_failed = listeners_update(mesh);
+    if (!open_gateway(mesh) || has_failed)
+        uv_timer_start(timer, update, MESH_RETRY_MS, 0);
+}
+
+void mesh_changed(struct mesh *mesh)
+{
+    if (mesh)
+        uv_timer_start(&mesh->timer, update, 0, 0);
+}
+
+void mesh_gateway_ready(struct mesh *mesh, const struct address *gateway)
+{
+    mesh->gateway = *gateway;
+    mesh->gateway.port = MESH_REDIRECT_PORT;
+    mesh_changed(mesh);
+}
+
+void mesh_accept(struct mesh *mesh, struct mux_stream *stream, struct bytes header)
+{
+    struct reader reader;
+    uint64_t generation = 0;
+    uint16_t port = 0;
+    reader_init(&reader, header.data, header.size);
+    reader_array_exact(&reader, 2);
+    reader_u64(&reader, &generation);
+    reader_u16(&reader, &port);
+    if (reader_end(&reader) < 0 || generation == 0 || port == 0)
+        stream_reset(stream, -EBADMSG);
+    else
+        connection_accept(mesh, stream, generation, port);
+}
+
+size_t mesh_connection_count(const struct mesh *mesh)
+{
+    return mesh->connection_count;
+}
+
+struct mesh *mesh_new(const struct mesh_config *config)
+{
+    struct mesh *mesh = calloc(1, sizeof(*mesh));
+    if (!mesh)
+        return NULL;
+    mesh->config = *config;
+    uv_timer_init(config->loop, &mesh->timer);
+    mesh->timer.data = mesh;
+    mesh_hold(mesh);
+    return mesh;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    mesh_release(handle->data);
+}
+
+void mesh_close(struct mesh *mesh)
+{
+    if (!mesh)
+        return;
+    mesh->is_closing = true;
+    listeners_close(mesh);
+    connections_close(mesh);
+    dns_close(mesh->dns);
+    uv_close((uv_handle_t *)&mesh->timer, on_closed);
+}

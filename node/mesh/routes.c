@@ -1,0 +1,165 @@
+#include "node/mesh/routes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static int copy_ports(const struct service_spec *spec, struct route *route)
+{
+    route->ports = calloc(spec->port_count + 1, sizeof(*route->ports));
+    if (!route->ports)
+        return -ENOMEM;
+    for (size_t i = 0; i < spec->port_count; i++)
+        if (spec->ports[i].protocol == SPEC_TCP)
+            route->ports[route->port_count++] = spec->ports[i];
+    return 0;
+}
+
+static int make_route(const struct intent_service *service, const struct routes *old,
+                      struct route *route)
+{
+    const struct intent_revision *revision = intent_revision_find(service, service->revision);
+    const struct route *before = routes_by_name(old, service->name);
+    *route = (struct route){.virtual_ip = service->virtual_ip, .next = before ? before->next : 0};
+    memcpy(route->service, service->name, sizeof(route->service));
+    memcpy(route->stack, service->stack, sizeof(route->stack));
+    return revision ? copy_ports(&revision->spec, route) : 0;
+}
+
+static bool can_serve(const struct view *view, const struct intent_replica *replica)
+{
+    const struct view_replica *seen = view_replica_find(view, replica->generation);
+    const struct view_peer *peer = view_peer_find(view, &replica->peer);
+    return replica->want == INTENT_RUN && peer && peer->liveness == VIEW_ALIVE && seen &&
+           id_equal(&seen->peer, &replica->peer) && view_replica_serves(seen);
+}
+
+static int add_endpoint(struct route *route, const struct intent_replica *replica)
+{
+    struct endpoint *endpoints =
+        realloc(route->endpoints, (route->endpoint_count + 1) * sizeof(*endpoints));
+    if (!endpoints)
+        return -ENOMEM;
+    route->endpoints = endpoints;
+    endpoints[route->endpoint_count++] = (struct endpoint){replica->generation, replica->peer};
+    return 0;
+}
+
+int routes_make(const struct intent *intent, const struct view *view, const struct routes *old,
+                struct routes *ret)
+{
+    struct routes routes = {0};
+    int rc = 0;
+    routes.items = calloc(intent->services.count + 1, sizeof(*routes.items));
+    if (!routes.items)
+        return -ENOMEM;
+    for (size_t i = 0; i < intent->services.count && rc == 0; i++)
+        rc = make_route(intent->services.items[i], old, &routes.items[routes.count++]);
+    for (size_t i = 0; i < intent->replicas.count && rc == 0; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        struct route *route = routes_by_name(&routes, replica->service);
+        if (route && can_serve(view, replica))
+            rc = add_endpoint(route, replica);
+    }
+    if (rc < 0)
+        routes_done(&routes);
+    else
+        *ret = routes;
+    return rc;
+}
+
+void routes_done(struct routes *routes)
+{
+    for (size_t i = 0; i < routes->count; i++) {
+        free(routes->items[i].ports);
+        free(routes->items[i].endpoints);
+    }
+    free(routes->items);
+    *routes = (struct routes){0};
+}
+
+static int compare_route(const void *key, const void *item)
+{
+    return strcmp(key, ((const struct route *)item)->service);
+}
+
+struct route *routes_by_name(const struct routes *routes, const char *service)
+{
+    if (routes->count == 0)
+        return NULL;
+    return bsearch(service, routes->items, routes->count, sizeof(*routes->items), compare_route);
+}
+
+struct route *routes_by_virtual_ip(const struct routes *routes, uint16_t virtual_ip)
+{
+    for (size_t i = 0; i < routes->count; i++)
+        if (routes->items[i].virtual_ip == virtual_ip)
+            return &routes->items[i];
+    return NULL;
+}
+
+struct route *routes_by_port(const struct routes *routes, uint16_t port, uint16_t *ret_target)
+{
+    for (size_t i = 0; i < routes->count; i++) {
+        for (size_t j = 0; j < routes->items[i].port_count; j++) {
+            if (routes->items[i].ports[j].published != port)
+                continue;
+            *ret_target = routes->items[i].ports[j].target;
+            return &routes->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* The service's name within its stack: what stands after "stack_". */
+static const char *short_name(const struct route *route)
+{
+    size_t stack_length = strlen(route->stack);
+    bool has_stack = stack_length > 0 &&
+                     strncmp(route->service, route->stack, stack_length) == 0 &&
+                     route->service[stack_length] == '_';
+    return has_stack ? route->service + stack_length + 1 : route->service;
+}
+
+static bool is_qualified(const struct route *route, const char *name)
+{
+    size_t length = strlen(short_name(route));
+    return strcasecmp(name, route->service) == 0 ||
+           (strncasecmp(name, short_name(route), length) == 0 && name[length] == '.' &&
+            strcasecmp(name + length + 1, route->stack) == 0);
+}
+
+struct route *routes_by_dns_name(const struct routes *routes, const char *name, const char *stack)
+{
+    struct route *only = NULL;
+    size_t same_name_count = 0;
+    for (size_t i = 0; i < routes->count; i++) {
+        struct route *route = &routes->items[i];
+        if (is_qualified(route, name))
+            return route;
+        if (strcasecmp(name, short_name(route)) != 0)
+            continue;
+        if (strcmp(route->stack, stack) == 0)
+            return route;
+        only = route;
+        same_name_count++;
+    }
+    return same_name_count == 1 ? only : NULL;
+}
+
+const struct endpoint *route_next(struct route *route, const uint64_t *tried, size_t tried_count)
+{
+    for (size_t i = 0; i < route->endpoint_count; i++) {
+        size_t index = (route->next + i) % route->endpoint_count;
+        const struct endpoint *endpoint = &route->endpoints[index];
+        bool was_tried = false;
+        for (size_t j = 0; j < tried_count; j++)
+            was_tried = was_tried || tried[j] == endpoint->generation;
+        if (was_tried)
+            continue;
+        route->next = index + 1;
+        return endpoint;
+    }
+    return NULL;
+}

@@ -1,0 +1,52 @@
+/* Who serves what: the mesh's own table, made from the intent and the view. Pure.
+ *
+ * Only replicas that shall run, run, are healthy and are on a peer that is alive are endpoints: a
+ * suspected peer is out at once, and a replica that is to be stopped gets no new connections.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/id.h"
+#include "consensus/intent.h"
+#include "node/control/view.h"
+
+struct endpoint {
+    uint64_t generation;
+    struct id peer;
+};
+
+struct route {
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    char stack[BASE_NAME_BYTES_MAX + 1];
+    uint16_t virtual_ip; /* host part */
+    struct spec_port *ports; /* the TCP ones */
+    size_t port_count;
+    struct endpoint *endpoints; /* by generation */
+    size_t endpoint_count;
+    size_t next; /* whose turn it is */
+};
+
+struct routes {
+    struct route *items; /* by service name */
+    size_t count;
+};
+
+/* Makes a new table; the turns of `old` (may be empty) go on. -ENOMEM. */
+int routes_make(const struct intent *intent, const struct view *view, const struct routes *old,
+                struct routes *ret);
+void routes_done(struct routes *routes);
+
+struct route *routes_by_name(const struct routes *routes, const char *service);
+struct route *routes_by_virtual_ip(const struct routes *routes, uint16_t virtual_ip);
+
+/* The service that publishes `port`, and the port inside its containers. */
+struct route *routes_by_port(const struct routes *routes, uint16_t port, uint16_t *ret_target);
+
+/* The service that a container of `stack` (may be "") means by a DNS name: "web", "stack_web" or
+ * "web.stack", without regard to case. A short name means the own stack's service first; of others
+ * only one that has the name alone. */
+struct route *routes_by_dns_name(const struct routes *routes, const char *name, const char *stack);
+
+/* The next endpoint in turn that is not among `tried`; NULL if there is none. */
+const struct endpoint *route_next(struct route *route, const uint64_t *tried, size_t tried_count);
