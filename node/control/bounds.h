@@ -5,7 +5,11 @@ enum {
     VIEW_LABELS_BYTES_MAX = 255,
     VIEW_DETAIL_BYTES_MAX = 511,
     VIEW_VERSION_BYTES_MAX = 31,
-    CONTROL_SETTLE_MS_DEFAULT = 5000, /* how long a new replica must stay well by default */
+    CONTROL_TRUST_MS = 2000,          /* up so long, one without a health check is trusted to serve */
+    CONTROL_ABSENT_MS = 2000,         /* a stopped one that nobody reports so long is gone */
+    CONTROL_UNKNOWN_PEER_MS = 15000,  /* a peer nobody has heard of counts as dead after so long */
+    CONTROL_CRASHES_MAX = 2,          /* restarts after which a new replica counts as failed */
+    CONTROL_SPREADS_MAX = 4,          /* spread preferences that are looked at */
 
     AGENT_EVENT_TEXT_BYTES_MAX = 256,
     AGENT_PENDING_MAX = 4096,             /* proposals under way */

@@ -75,6 +75,8 @@ void view_peer_remove(struct view *view, const struct id *id);
 /* Is up, and healthy unless it has no health check: may be sent requests. */
 bool view_replica_serves(const struct view_replica *replica);
 
+/* The records' bytes, without the owner: `peer` of a decoded replica is ID_NONE. Encoders append,
+ * or return -ENOMEM; decoders return -EBADMSG. */
 int view_capacity_encode(const struct view_capacity *capacity, struct buffer *ret);
 int view_capacity_decode(struct bytes bytes, struct view_capacity *ret);
 int view_replica_encode(const struct view_replica *replica, struct buffer *ret);
