@@ -175,9 +175,16 @@ int agent_publish_capacity(struct agent *agent, int64_t now_ms,
 int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view_replica *replica);
 int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generation);
 
-/* Says that others may fetch an image here, or no longer. The digest is the manifest's. */
-int agent_publish_image(struct agent *agent, int64_t now_ms, const char *digest);
+/* Says that others may fetch an image here, and under which names ("hello:1,hello:latest") it is
+ * known; or that they no longer may. The digest is the manifest's. */
+int agent_publish_image(struct agent *agent, int64_t now_ms, const char *digest,
+                        const char *references);
 int agent_withdraw_image(struct agent *agent, int64_t now_ms, const char *digest);
+
+/* The digest ("sha256:…") of the image that this peer, or else another, knows under that name in its
+ * short form ("hello:1"). -ENOENT. */
+int agent_image_resolve(const struct agent *agent, const char *reference,
+                        char ret[AGENT_DIGEST_TEXT_BYTES]);
 
 /* Calls `each` for every live peer, other than this one, that says it has the image. */
 void agent_image_holders(const struct agent *agent, const char *digest,

@@ -227,10 +227,51 @@ static struct bytes image_key(const char *digest)
     return bytes_of_text(colon ? colon + 1 : digest);
 }
 
-int agent_publish_image(struct agent *agent, int64_t now_ms, const char *digest)
+int agent_publish_image(struct agent *agent, int64_t now_ms, const char *digest,
+                        const char *references)
 {
-    return swim_publish(agent->swim, now_ms, SWIM_TABLE_IMAGE, image_key(digest),
-                        bytes_of_text("1"));
+    struct bytes value = bytes_of_text(references);
+    if (value.size > SWIM_VALUE_BYTES_MAX)
+        value.size = SWIM_VALUE_BYTES_MAX; /* the last names are not known elsewhere */
+    return swim_publish(agent->swim, now_ms, SWIM_TABLE_IMAGE, image_key(digest), value);
+}
+
+/* Whether `list`, separated by commas, has the word. */
+static bool has_word(struct bytes list, const char *word)
+{
+    size_t length = strlen(word);
+    for (size_t start = 0; start + length <= list.size;) {
+        const uint8_t *comma = memchr(list.data + start, ',', list.size - start);
+        size_t end = comma ? (size_t)(comma - list.data) : list.size;
+        if (end - start == length && memcmp(list.data + start, word, length) == 0)
+            return true;
+        start = end + 1;
+    }
+    return false;
+}
+
+static bool find_image(const struct agent *agent, struct swim_cursor cursor, const char *reference,
+                       char ret[AGENT_DIGEST_TEXT_BYTES])
+{
+    struct swim_record record;
+    while (swim_cursor_next(agent->swim, &cursor, &record)) {
+        if (record.key.size != SWIM_KEY_BYTES_MAX || !has_word(record.value, reference))
+            continue;
+        memcpy(ret, "sha256:", 7);
+        memcpy(ret + 7, record.key.data, SWIM_KEY_BYTES_MAX);
+        ret[7 + SWIM_KEY_BYTES_MAX] = '\0';
+        return true;
+    }
+    return false;
+}
+
+int agent_image_resolve(const struct agent *agent, const char *reference,
+                        char ret[AGENT_DIGEST_TEXT_BYTES])
+{
+    bool found =
+        find_image(agent, swim_cursor_of(&agent->self, SWIM_TABLE_IMAGE), reference, ret) ||
+        find_image(agent, swim_cursor_all(SWIM_TABLE_IMAGE), reference, ret);
+    return found ? 0 : -ENOENT;
 }
 
 int agent_withdraw_image(struct agent *agent, int64_t now_ms, const char *digest)

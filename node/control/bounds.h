@@ -12,6 +12,7 @@ enum {
     CONTROL_SPREADS_MAX = 4,          /* spread preferences that are looked at */
 
     AGENT_EVENT_TEXT_BYTES_MAX = 256,
+    AGENT_DIGEST_TEXT_BYTES = 7 + 64 + 1, /* "sha256:", digits, NUL */
     AGENT_PENDING_MAX = 4096,             /* proposals under way */
     AGENT_PROPOSE_TIMEOUT_MS = 10000,     /* then the proposer is told that the outcome is unknown */
     AGENT_PROPOSE_HOPS_MAX = 3,           /* from one peer that does not lead to another */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "node/images/images_private.h"
 
@@ -18,12 +19,12 @@ void images_release(struct images *images)
     free(images);
 }
 
-static void tell(struct images *images, const struct digest *digest, bool held)
+static void tell(struct images *images, const struct digest *digest, const char *references)
 {
     char text[DIGEST_TEXT_BYTES];
     digest_format(digest, text);
     if (!images->is_closing)
-        images->config.on_held(images->config.context, text, held);
+        images->config.on_held(images->config.context, text, references);
 }
 
 void images_held(struct images *images, const struct digest *digest)
@@ -31,7 +32,7 @@ void images_held(struct images *images, const struct digest *digest)
     if (digest_set_has(&images->held, digest))
         return;
     if (digest_set_add(&images->held, digest) == 0)
-        tell(images, digest, true);
+        tell(images, digest, "");
 }
 
 bool images_has(const struct images *images, const struct digest *digest)
@@ -55,26 +56,48 @@ static void list(uv_work_t *work)
                      &listing->error);
 }
 
+/* Images whose blobs were collected are here no longer. One look at a directory entry each. */
+static void drop_removed(struct images *images)
+{
+    const struct blob_store *blobs = image_store_blobs(images->config.store);
+    struct digest_set kept = {0};
+    for (size_t i = 0; i < images->held.count; i++) {
+        if (!blob_store_has(blobs, &images->held.items[i]))
+            tell(images, &images->held.items[i], NULL);
+        else if (digest_set_add(&kept, &images->held.items[i]) < 0)
+            break; /* forgotten until the next look */
+    }
+    digest_set_done(&images->held);
+    images->held = kept;
+}
+
+static void tell_names(struct images *images, const struct digest *digest,
+                       const struct listing *listing)
+{
+    cleanup_buffer struct buffer names = {0};
+    for (size_t i = 0; i < listing->count; i++)
+        if (digest_equal(&listing->summaries[i].digest, digest))
+            buffer_printf(&names, "%s%s", names.size > 0 ? "," : "",
+                          listing->summaries[i].reference);
+    cleanup_free char *text = buffer_take_text(&names);
+    if (text)
+        tell(images, digest, text);
+}
+
 static void on_listed(uv_work_t *work, int status)
 {
     struct listing *listing = work->data;
     struct images *images = listing->images;
-    struct digest_set before = images->held;
     (void)status;
     if (listing->error.code < 0) {
         log_warning("the images here can't be listed: %s", listing->error.message);
     } else {
-        images->held = (struct digest_set){0};
         for (size_t i = 0; i < listing->count; i++)
             if (listing->summaries[i].complete)
                 digest_set_add(&images->held, &listing->summaries[i].digest);
-        for (size_t i = 0; i < before.count; i++)
-            if (!digest_set_has(&images->held, &before.items[i]))
-                tell(images, &before.items[i], false);
+        drop_removed(images);
         for (size_t i = 0; i < images->held.count; i++)
-            if (!digest_set_has(&before, &images->held.items[i]))
-                tell(images, &images->held.items[i], true);
-        digest_set_done(&before);
+            tell_names(images, &images->held.items[i], listing);
     }
     free(listing->summaries);
     free(listing);

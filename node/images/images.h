@@ -28,9 +28,9 @@ struct images_config {
                     void (*each)(void *each_context, const struct id *id,
                                  const struct address *address),
                     void *each_context);
-    /* An image is here whole from now on, or (false) no longer; also called, from the loop soon
-     * after images_new(), for those that were here before. */
-    void (*on_held)(void *context, const char *digest, bool held);
+    /* An image is here whole, under these names ("hello:1,hello:latest", or "" if it has none), or
+     * (NULL) no longer. Called after every change, and soon after images_new(). */
+    void (*on_held)(void *context, const char *digest, const char *references);
 };
 
 /* NULL when there is no memory. */

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/writer.h"
 #include "node/mesh/mesh_private.h"
-#include "node/mesh/pipe.h"
+#include "node/transport/pipe.h"
 
 static const uint8_t accepted_byte = 0;
 
@@ -219,7 +219,7 @@ static int connect_local(struct connection *connection, uint64_t generation)
         uv_close((uv_handle_t *)&dial->tcp, free_handle);
         return rc;
     }
-    pipe_end_use_tcp(&connection->target, &dial->tcp, &handler, connection);
+    pipe_end_use_socket(&connection->target, (uv_stream_t *)&dial->tcp, &handler, connection);
     uv_timer_start(&connection->timer, on_timeout, MESH_CONNECT_LOCAL_MS, 0);
     return 0;
 }
@@ -317,7 +317,7 @@ void connection_start(struct mesh *mesh, uv_tcp_t *tcp, const char *service, uin
         return;
     }
     memcpy(connection->service, service, strnlen(service, sizeof(connection->service) - 1));
-    pipe_end_use_tcp(&connection->client, tcp, &handler, connection);
+    pipe_end_use_socket(&connection->client, (uv_stream_t *)tcp, &handler, connection);
     try_next(connection);
 }
 

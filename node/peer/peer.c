@@ -198,11 +198,11 @@ static void get_holders(void *context, const char *digest,
     agent_image_holders(((struct peer *)context)->agent, digest, on_holder, &walk);
 }
 
-static void on_image_held(void *context, const char *digest, bool held)
+static void on_image_held(void *context, const char *digest, const char *references)
 {
     struct peer *peer = context;
-    if (held)
-        agent_publish_image(peer->agent, peer_now_ms(peer), digest);
+    if (references)
+        agent_publish_image(peer->agent, peer_now_ms(peer), digest, references);
     else
         agent_withdraw_image(peer->agent, peer_now_ms(peer), digest);
     peer_wake(peer);

@@ -1,5 +1,5 @@
-/* One end of a proxied connection, either a TCP socket or a stream to another peer, behind the same
- * few words; so that connection.c passes bytes between any two.
+/* One end of a connection, either a local socket (TCP or UNIX) or a stream to another peer, behind
+ * the same few words: the mesh passes bytes between any two, and the API is served over either.
  *
  * Bytes flow with backpressure: pipe_end_write() takes all it is given, and says when the writer
  * should wait for on_drained; a reader is paused meanwhile.
@@ -27,7 +27,7 @@ struct pipe_handler {
 struct pipe_end {
     const struct pipe_handler *handler;
     void *context;
-    uv_tcp_t *tcp;             /* NULL: a stream */
+    uv_stream_t *socket;       /* on the heap; NULL: a stream */
     struct mux_stream *stream; /* NULL: a socket, or over */
     struct buffer unsent;      /* a stream's: what its queue had no room for */
     size_t queued_bytes;       /* a socket's: handed to the kernel's queue */
@@ -35,9 +35,10 @@ struct pipe_end {
     bool is_paused, is_ending, is_flushed, wants_drained;
 };
 
-/* Starts using a connected or accepted socket, which now belongs to `end`. */
-void pipe_end_use_tcp(struct pipe_end *end, uv_tcp_t *tcp, const struct pipe_handler *handler,
-                      void *context);
+/* Starts using a connected or accepted socket, a heap block with the handle first, which now belongs
+ * to `end`. */
+void pipe_end_use_socket(struct pipe_end *end, uv_stream_t *socket,
+                         const struct pipe_handler *handler, void *context);
 
 /* The handler for streams: mux_open() or stream_accept() with `end` as the context. */
 extern const struct stream_handler pipe_stream_handler;

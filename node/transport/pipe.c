@@ -1,4 +1,4 @@
-#include "node/mesh/pipe.h"
+#include "node/transport/pipe.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@ enum {
 
 bool pipe_end_is_open(const struct pipe_end *end)
 {
-    return end->tcp || end->stream;
+    return end->socket || end->stream;
 }
 
 static void closed(struct pipe_end *end, int reason)
@@ -36,29 +36,29 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
     *ret = uv_buf_init(buffer, sizeof(buffer));
 }
 
-static void on_tcp_read(uv_stream_t *tcp, ssize_t size, const uv_buf_t *buffer)
+static void on_socket_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
 {
-    struct pipe_end *end = tcp->data;
+    struct pipe_end *end = socket->data;
     if (size > 0) {
         end->handler->on_data(end->context, end,
                               (struct bytes){(const uint8_t *)buffer->base, (size_t)size});
     } else if (size == UV_EOF) {
-        uv_read_stop(tcp);
+        uv_read_stop(socket);
         end->handler->on_end(end->context, end);
     } else if (size < 0) {
         closed(end, (int)size);
     }
 }
 
-struct tcp_write {
+struct socket_write {
     uv_write_t request;
     size_t size;
     uint8_t bytes[];
 };
 
-static void on_tcp_written(uv_write_t *request, int status)
+static void on_socket_written(uv_write_t *request, int status)
 {
-    struct tcp_write *write = (struct tcp_write *)request;
+    struct socket_write *write = (struct socket_write *)request;
     struct pipe_end *end = request->handle->data;
     size_t size = write->size;
     free(write);
@@ -73,23 +73,23 @@ static void on_tcp_written(uv_write_t *request, int status)
     }
 }
 
-static int write_tcp(struct pipe_end *end, struct bytes data)
+static int write_socket(struct pipe_end *end, struct bytes data)
 {
     uv_buf_t whole = uv_buf_init((char *)(uintptr_t)data.data, (unsigned)data.size);
-    int sent = end->queued_bytes == 0 ? uv_try_write((uv_stream_t *)end->tcp, &whole, 1) : 0;
+    int sent = end->queued_bytes == 0 ? uv_try_write(end->socket, &whole, 1) : 0;
     if (sent < 0 && sent != UV_EAGAIN)
         return sent;
     size_t offset = sent > 0 ? (size_t)sent : 0;
     if (offset == data.size)
         return 0;
     size_t left = data.size - offset;
-    struct tcp_write *write = malloc(sizeof(*write) + left);
+    struct socket_write *write = malloc(sizeof(*write) + left);
     if (!write)
         return -ENOMEM;
     write->size = left;
     memcpy(write->bytes, data.data + offset, left);
     uv_buf_t rest = uv_buf_init((char *)write->bytes, (unsigned)left);
-    int rc = uv_write(&write->request, (uv_stream_t *)end->tcp, &rest, 1, on_tcp_written);
+    int rc = uv_write(&write->request, end->socket, &rest, 1, on_socket_written);
     if (rc < 0) {
         free(write);
         return rc;
@@ -117,12 +117,13 @@ static void on_shutdown(uv_shutdown_t *request, int status)
         closed(end, status);
 }
 
-void pipe_end_use_tcp(struct pipe_end *end, uv_tcp_t *tcp, const struct pipe_handler *handler,
-                      void *context)
+void pipe_end_use_socket(struct pipe_end *end, uv_stream_t *socket,
+                         const struct pipe_handler *handler, void *context)
 {
-    *end = (struct pipe_end){.handler = handler, .context = context, .tcp = tcp};
-    tcp->data = end;
-    uv_tcp_nodelay(tcp, 1);
+    *end = (struct pipe_end){.handler = handler, .context = context, .socket = socket};
+    socket->data = end;
+    if (socket->type == UV_TCP)
+        uv_tcp_nodelay((uv_tcp_t *)socket, 1);
 }
 
 /* --- Streams --- */
@@ -150,14 +151,11 @@ static int flush_stream(struct pipe_end *end)
 static void on_stream_data(void *context, struct mux_stream *stream, struct bytes data)
 {
     struct pipe_end *end = context;
-    (void)stream;
-    size_t size = data.size;
-    end->unconsumed_bytes += size;
-    end->handler->on_data(end->context, end, data);
-    if (end->stream && !end->is_paused && end->unconsumed_bytes > 0) {
-        stream_consumed(end->stream, end->unconsumed_bytes);
-        end->unconsumed_bytes = 0;
-    }
+    if (end->is_paused)
+        end->unconsumed_bytes += data.size;
+    else
+        stream_consumed(stream, data.size);
+    end->handler->on_data(end->context, end, data); /* may let go of the end */
 }
 
 static void on_stream_end(void *context, struct mux_stream *stream)
@@ -214,8 +212,8 @@ static int write_stream(struct pipe_end *end, struct bytes data)
 
 void pipe_end_start(struct pipe_end *end)
 {
-    if (end->tcp && !end->is_paused)
-        uv_read_start((uv_stream_t *)end->tcp, on_alloc, on_tcp_read);
+    if (end->socket && !end->is_paused)
+        uv_read_start(end->socket, on_alloc, on_socket_read);
 }
 
 void pipe_end_pause(struct pipe_end *end, bool pause)
@@ -223,9 +221,9 @@ void pipe_end_pause(struct pipe_end *end, bool pause)
     if (end->is_paused == pause || !pipe_end_is_open(end))
         return;
     end->is_paused = pause;
-    if (end->tcp && pause)
-        uv_read_stop((uv_stream_t *)end->tcp);
-    else if (end->tcp)
+    if (end->socket && pause)
+        uv_read_stop(end->socket);
+    else if (end->socket)
         pipe_end_start(end);
     else if (!pause && end->unconsumed_bytes > 0) {
         stream_consumed(end->stream, end->unconsumed_bytes);
@@ -237,7 +235,7 @@ int pipe_end_write(struct pipe_end *end, struct bytes data)
 {
     if (!pipe_end_is_open(end) || end->is_ending)
         return -EPIPE;
-    return end->tcp ? write_tcp(end, data) : write_stream(end, data);
+    return end->socket ? write_socket(end, data) : write_stream(end, data);
 }
 
 void pipe_end_finish(struct pipe_end *end)
@@ -251,19 +249,19 @@ void pipe_end_finish(struct pipe_end *end)
         return;
     }
     uv_shutdown_t *request = malloc(sizeof(*request));
-    if (!request || uv_shutdown(request, (uv_stream_t *)end->tcp, on_shutdown) < 0)
+    if (!request || uv_shutdown(request, end->socket, on_shutdown) < 0)
         free(request); /* not connected any more: its read says so */
 }
 
 void pipe_end_close(struct pipe_end *end, int reason)
 {
-    if (end->tcp) {
-        end->tcp->data = NULL;
-        uv_close((uv_handle_t *)end->tcp, free_handle);
+    if (end->socket) {
+        end->socket->data = NULL;
+        uv_close((uv_handle_t *)end->socket, free_handle);
     }
     if (end->stream)
         stream_reset(end->stream, reason < 0 ? reason : -EPIPE);
-    end->tcp = NULL;
+    end->socket = NULL;
     end->stream = NULL;
     buffer_done(&end->unsent);
 }

@@ -1,0 +1,66 @@
+/* One call of the API, from its request to its answer.
+ *
+ * A method gets the call and its params and answers once, now or later, with one of api_answer(),
+ * api_fail() and api_forward(); the call is gone then. When the client goes away or cancels,
+ * on_cancel comes (if set), and the method still answers, to nobody: so calls need no other cleaning
+ * up.
+ */
+#pragma once
+
+#include "node/api/frame.h"
+#include "node/peer/peer.h"
+
+struct api_connection;
+
+struct api_call {
+    struct peer *peer;
+    struct api_connection *connection; /* NULL: nobody listens any more */
+    struct api_call *next;
+    uint64_t id;
+    enum role role;
+    char actor[INTENT_ACTOR_BYTES_MAX + 1];
+    char method[FRAME_NAME_BYTES_MAX + 1];
+    bool is_canceled;
+    void *context; /* the method's own */
+    void (*on_note)(struct api_call *call, const char *kind, struct bytes payload);
+    void (*on_cancel)(struct api_call *call);
+    void (*on_drained)(struct api_call *call); /* after api_note() returned 1 */
+};
+
+typedef void api_method(struct api_call *call, struct bytes params);
+
+struct api_entry {
+    const char *name;
+    enum role needs; /* ROLE_VIEWER, ROLE_DEPLOYER or ROLE_ADMIN */
+    bool needs_cluster;
+    api_method *method;
+};
+
+/* Ends with a NULL name. */
+extern const struct api_entry api_cluster_methods[], api_service_methods[], api_query_methods[],
+    api_container_methods[], api_image_methods[];
+
+/* `result` is a packed map; empty means an empty one. */
+void api_answer(struct api_call *call, const struct buffer *result);
+void api_fail(struct api_call *call, const struct error *error);
+void api_fail_with(struct api_call *call, int code, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* 1 when the client takes no more at the moment: wait for on_drained. */
+int api_note(struct api_call *call, const char *kind, struct bytes payload);
+
+/* Has another peer answer the same call; notes go both ways. */
+void api_forward(struct api_call *call, const struct id *peer, struct bytes params);
+
+/* The answer to a call whose proposal was decided against; true if it was and the call is gone. */
+bool api_fail_if_refused(struct api_call *call, const struct agent_result *result);
+
+/* Keys and values of a map, for methods' results. */
+void put_text(struct writer *writer, const char *key, const char *value);
+void put_u64(struct writer *writer, const char *key, uint64_t value);
+void put_i64(struct writer *writer, const char *key, int64_t value);
+void put_flag(struct writer *writer, const char *key, bool value);
+void put_id(struct writer *writer, const char *key, const struct id *value);
+
+/* A peer's name, or the short form of an id that is not known. */
+const char *peer_name(const struct peer *peer, const struct id *id);

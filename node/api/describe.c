@@ -1,0 +1,139 @@
+#include "node/api/describe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/peer/replicas.h"
+
+const struct intent_service *find_service(const struct peer *peer, const char *name)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    const struct intent_service *found = intent_service_find(intent, name);
+    size_t count = 0;
+    for (size_t i = 0; i < intent->services.count && !found; i++) {
+        const struct intent_service *service = intent->services.items[i];
+        size_t stack = strlen(service->stack);
+        if (strncmp(service->name, service->stack, stack) == 0 && service->name[stack] == '_' &&
+            strcmp(service->name + stack + 1, name) == 0)
+            count++;
+    }
+    for (size_t i = 0; i < intent->services.count && !found && count == 1; i++) {
+        const struct intent_service *service = intent->services.items[i];
+        size_t stack = strlen(service->stack);
+        if (service->name[stack] == '_' && strcmp(service->name + stack + 1, name) == 0)
+            return service;
+    }
+    return found;
+}
+
+static bool serves(const struct peer *peer, const struct intent_replica *replica)
+{
+    const struct view_replica *seen =
+        view_replica_find(agent_view(peer->agent), replica->generation);
+    const struct view_peer *at = view_peer_find(agent_view(peer->agent), &replica->peer);
+    return seen && view_replica_serves(seen) && at && at->liveness == VIEW_ALIVE;
+}
+
+const struct intent_replica *find_replica(const struct peer *peer, const char *name)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    char text[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    const char *dot = strchr(name, '.');
+    if (!dot || (size_t)(dot - name) >= sizeof(text))
+        return NULL;
+    memcpy(text, name, (size_t)(dot - name));
+    text[dot - name] = '\0';
+    const struct intent_service *service = find_service(peer, text);
+    uint32_t slot = (uint32_t)strtoul(dot + 1, NULL, 10);
+    uint64_t generation = strchr(dot + 1, '.') ? replicas_generation_of(name) : 0;
+    const struct intent_replica *best = NULL;
+    for (size_t i = 0; i < intent->replicas.count && service; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        if (strcmp(replica->service, service->name) != 0 || replica->slot != slot ||
+            (generation != 0 && replica->generation != generation))
+            continue;
+        if (!best || !serves(peer, best) || serves(peer, replica))
+            best = replica;
+    }
+    return best;
+}
+
+static const char *state_text(const struct intent_replica *replica,
+                              const struct view_replica *seen, const struct view_peer *at)
+{
+    static const char *const words[] = {
+        [VIEW_REPLICA_UNKNOWN] = "assigned", [VIEW_REPLICA_PENDING] = "pending",
+        [VIEW_REPLICA_STARTING] = "starting", [VIEW_REPLICA_RUNNING] = "running",
+        [VIEW_REPLICA_STOPPING] = "stopping", [VIEW_REPLICA_BACKOFF] = "backoff",
+        [VIEW_REPLICA_EXITED] = "exited",     [VIEW_REPLICA_FAILED] = "failed"};
+    if (!at || at->liveness == VIEW_DEAD)
+        return "unreachable";
+    if (replica->want == INTENT_STOP)
+        return seen ? "stopping" : "stopped";
+    return words[seen ? seen->state : VIEW_REPLICA_UNKNOWN];
+}
+
+static const char *health_text(const struct view_replica *seen)
+{
+    static const char *const words[] = {[VIEW_HEALTH_NONE] = "none",
+                                        [VIEW_HEALTH_STARTING] = "starting",
+                                        [VIEW_HEALTH_GOOD] = "healthy",
+                                        [VIEW_HEALTH_BAD] = "unhealthy"};
+    return words[seen ? seen->health : VIEW_HEALTH_NONE];
+}
+
+void describe_replica(struct writer *writer, const struct peer *peer,
+                      const struct intent_replica *replica)
+{
+    const struct view *view = agent_view(peer->agent);
+    const struct view_replica *seen = view_replica_find(view, replica->generation);
+    const struct service_spec *spec = intent_spec_of(agent_intent(peer->agent), replica);
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 16];
+    snprintf(name, sizeof(name), "%s.%u", replica->service, replica->slot);
+    writer_map(writer, 16);
+    put_text(writer, "name", name);
+    put_text(writer, "service", replica->service);
+    put_u64(writer, "slot", replica->slot);
+    put_u64(writer, "generation", replica->generation);
+    put_u64(writer, "revision", replica->revision);
+    put_text(writer, "peer", peer_name(peer, &replica->peer));
+    put_text(writer, "want", replica->want == INTENT_RUN ? "run" : "stop");
+    put_text(writer, "state", state_text(replica, seen, view_peer_find(view, &replica->peer)));
+    put_text(writer, "health", health_text(seen));
+    put_u64(writer, "restarts", seen ? seen->restarts : 0);
+    put_i64(writer, "exit_code", seen ? seen->exit_code : 0);
+    put_text(writer, "detail", seen ? seen->detail : "");
+    put_i64(writer, "since_wall_ms", replica->since_wall_ms);
+    put_text(writer, "reason", replica->reason);
+    put_text(writer, "image", spec ? spec->image : "");
+    put_id(writer, "peer_id", &replica->peer);
+}
+
+uint32_t count_serving(const struct peer *peer, const struct intent_service *service)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    uint32_t count = 0;
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        count += replica->want == INTENT_RUN && strcmp(replica->service, service->name) == 0 &&
+                 serves(peer, replica);
+    }
+    return count;
+}
+
+uint32_t count_wanted(const struct peer *peer, const struct intent_service *service)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    const struct intent_revision *revision = intent_revision_find(service, service->revision);
+    uint32_t count = 0;
+    if (service->removing)
+        return 0;
+    if (!revision || revision->spec.mode != SPEC_GLOBAL)
+        return service->replicas;
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        count += replica->want == INTENT_RUN && strcmp(replica->service, service->name) == 0;
+    }
+    return count;
+}

@@ -1,0 +1,513 @@
+/* Looking: version, status, peers, services, replicas, why, events. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/api/describe.h"
+#include "node/control/control.h"
+#include "node/mesh/mesh.h"
+
+static void method_version(struct api_call *call, struct bytes params)
+{
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    (void)params;
+    writer_init(&writer, &result);
+    writer_map(&writer, 2);
+    put_text(&writer, "version", CONSORT_VERSION);
+    put_u64(&writer, "protocol", LINK_PROTOCOL_VERSION);
+    api_answer(call, &result);
+}
+
+static const char *phase_text(enum peer_phase phase)
+{
+    static const char *const words[] = {[PEER_ALONE] = "no cluster",
+                                        [PEER_JOINING] = "joining",
+                                        [PEER_MEMBER] = "member",
+                                        [PEER_LEAVING] = "leaving",
+                                        [PEER_GONE] = "gone"};
+    return words[phase];
+}
+
+static void status_of_member(struct writer *writer, const struct peer *peer)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    struct agent_status status;
+    uint32_t wanted = 0, serving = 0;
+    agent_status(peer->agent, &status);
+    for (size_t i = 0; i < intent->services.count; i++) {
+        wanted += count_wanted(peer, intent->services.items[i]);
+        serving += count_serving(peer, intent->services.items[i]);
+    }
+    bool has_leader = !id_is_none(&status.leader) &&
+                      (status.leader_is_alive || id_equal(&status.leader, &peer->identity.id));
+    put_id(writer, "cluster", &peer->cluster);
+    put_text(writer, "role", raft_role_name(status.role));
+    put_flag(writer, "is_voter", status.is_voter);
+    put_u64(writer, "term", status.term);
+    put_text(writer, "leader", has_leader ? peer_name(peer, &status.leader) : NULL);
+    put_flag(writer, "quorum", has_leader && status.live_voter_count * 2 > status.voter_count);
+    put_u64(writer, "applied", status.applied_index);
+    put_u64(writer, "newest", status.newest_index);
+    put_u64(writer, "voters", status.voter_count);
+    put_u64(writer, "live_voters", status.live_voter_count);
+    put_u64(writer, "members", status.member_count);
+    put_u64(writer, "live", status.live_count);
+    put_u64(writer, "services", intent->services.count);
+    put_u64(writer, "replicas_wanted", wanted);
+    put_u64(writer, "replicas_serving", serving);
+    put_u64(writer, "connections", mesh_connection_count(peer->mesh));
+}
+
+static void method_status(struct api_call *call, struct bytes params)
+{
+    const struct peer *peer = call->peer;
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    char address[ADDRESS_TEXT_BYTES];
+    (void)params;
+    address_format(&peer->options.advertised, address);
+    writer_init(&writer, &result);
+    writer_map(&writer, 5 + (peer->agent ? 16 : 0));
+    put_text(&writer, "phase", phase_text(peer->phase));
+    put_id(&writer, "id", &peer->identity.id);
+    put_text(&writer, "name", peer->options.name);
+    put_text(&writer, "version", CONSORT_VERSION);
+    put_text(&writer, "address", address);
+    if (peer->agent)
+        status_of_member(&writer, peer);
+    api_answer(call, &result);
+}
+
+/* --- Peers --- */
+
+static const char *liveness_text(const struct peer *peer, const struct intent_peer *known,
+                                 const struct view_peer *seen)
+{
+    static const char *const words[] = {[VIEW_ALIVE] = "alive",
+                                        [VIEW_SUSPECT] = "suspect",
+                                        [VIEW_DEAD] = "dead",
+                                        [VIEW_LEFT] = "left"};
+    if (known->state == INTENT_REVOKED)
+        return "revoked";
+    if (known->state == INTENT_LEFT)
+        return "left";
+    if (id_equal(&known->id, &peer->identity.id))
+        return "alive";
+    return seen ? words[seen->liveness] : "unknown";
+}
+
+static uint64_t replicas_at(const struct peer *peer, const struct id *id)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    uint64_t count = 0;
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        count += replica->want == INTENT_RUN && id_equal(&replica->peer, id);
+    }
+    return count;
+}
+
+enum {
+    PEER_KEYS = 17,
+};
+
+static void describe_peer(struct writer *writer, const struct peer *peer,
+                          const struct intent_peer *known)
+{
+    const struct view_peer *seen = view_peer_find(agent_view(peer->agent), &known->id);
+    const struct swim_member *member = swim_member_find(agent_swim(peer->agent), &known->id);
+    struct agent_status status;
+    char address[ADDRESS_TEXT_BYTES] = "";
+    agent_status(peer->agent, &status);
+    if (id_equal(&known->id, &peer->identity.id))
+        address_format(&peer->options.advertised, address);
+    else if (member)
+        address_format(&member->address, address);
+    put_id(writer, "id", &known->id);
+    put_text(writer, "name", known->name);
+    put_text(writer, "state", liveness_text(peer, known, seen));
+    put_text(writer, "intent", intent_peer_state_text(known->state));
+    put_text(writer, "role", intent_role_text(known->role));
+    put_flag(writer, "is_voter", intent_is_voter(agent_intent(peer->agent), &known->id));
+    put_flag(writer, "is_leader", id_equal(&known->id, &status.leader));
+    put_text(writer, "address", address);
+    put_text(writer, "version", seen && seen->has_capacity ? seen->capacity.version : "");
+    put_text(writer, "labels", seen && seen->has_capacity ? seen->capacity.labels : "");
+    put_u64(writer, "cpu_millis", seen && seen->has_capacity ? seen->capacity.cpu_millis : 0);
+    put_u64(writer, "memory_bytes", seen && seen->has_capacity ? seen->capacity.memory_bytes : 0);
+    put_i64(writer, "since_ms", seen ? peer_now_ms(peer) - seen->since_ms : 0);
+    put_u64(writer, "rtt_ms", member ? member->rtt_ms : 0);
+    put_u64(writer, "health", member ? member->health : 0);
+    put_u64(writer, "replicas", replicas_at(peer, &known->id));
+    put_flag(writer, "self", id_equal(&known->id, &peer->identity.id));
+}
+
+static void method_peer_ls(struct api_call *call, struct bytes params)
+{
+    const struct table *peers = &agent_intent(call->peer->agent)->peers;
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    size_t count = 0;
+    (void)params;
+    for (size_t i = 0; i < peers->count; i++)
+        count += ((const struct intent_peer *)peers->items[i])->role == INTENT_PEER;
+    writer_init(&writer, &result);
+    writer_map(&writer, 1);
+    writer_text(&writer, "peers");
+    writer_array(&writer, count);
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct intent_peer *known = peers->items[i];
+        if (known->role != INTENT_PEER)
+            continue;
+        writer_map(&writer, PEER_KEYS);
+        describe_peer(&writer, call->peer, known);
+    }
+    api_answer(call, &result);
+}
+
+static void write_accusers(struct writer *writer, const struct peer *peer, const struct id *id)
+{
+    const struct swim *swim = agent_swim(peer->agent);
+    const struct id *accuser;
+    size_t count = 0;
+    while (swim_member_accuser(swim, id, count))
+        count++;
+    writer_text(writer, "accusers");
+    writer_array(writer, count);
+    for (size_t i = 0; (accuser = swim_member_accuser(swim, id, i)); i++)
+        writer_text(writer, peer_name(peer, accuser));
+}
+
+static void write_replicas(struct writer *writer, const struct peer *peer, const char *service,
+                           const struct id *at)
+{
+    const struct table *replicas = &agent_intent(peer->agent)->replicas;
+    size_t count = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1)
+            writer_array(writer, count);
+        for (size_t i = 0; i < replicas->count; i++) {
+            const struct intent_replica *replica = replicas->items[i];
+            if ((service && strcmp(replica->service, service) != 0) ||
+                (at && !id_equal(&replica->peer, at)))
+                continue;
+            if (pass == 0)
+                count++;
+            else
+                describe_replica(writer, peer, replica);
+        }
+    }
+}
+
+static void method_peer_inspect(struct api_call *call, struct bytes params)
+{
+    char name[ID_TEXT_BYTES] = "";
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    frame_text(params, "peer", name, sizeof(name));
+    const struct intent_peer *known = find_peer(call->peer, name);
+    if (!known) {
+        api_fail_with(call, -ENOENT, "list them with: consort peer ls", "there is no peer %s",
+                      name);
+        return;
+    }
+    writer_init(&writer, &result);
+    writer_map(&writer, PEER_KEYS + 4);
+    describe_peer(&writer, call->peer, known);
+    put_u64(&writer, "serial", known->serial);
+    put_i64(&writer, "admitted_wall_ms", known->admitted_wall_ms);
+    write_accusers(&writer, call->peer, &known->id);
+    writer_text(&writer, "replica_list");
+    write_replicas(&writer, call->peer, NULL, &known->id);
+    api_answer(call, &result);
+}
+
+/* --- Services --- */
+
+enum {
+    SERVICE_KEYS = 12,
+};
+
+static void format_ports(const struct service_spec *spec, char *ret, size_t capacity)
+{
+    size_t length = 0;
+    ret[0] = '\0';
+    for (size_t i = 0; i < spec->port_count && length < capacity; i++) {
+        int written = snprintf(ret + length, capacity - length, "%s%u:%u", i > 0 ? "," : "",
+                               spec->ports[i].published, spec->ports[i].target);
+        length += (size_t)written;
+    }
+}
+
+static void describe_service(struct writer *writer, const struct peer *peer,
+                             const struct intent_service *service)
+{
+    const struct intent_revision *revision = intent_revision_find(service, service->revision);
+    const struct service_spec *spec = &revision->spec;
+    char ports[256];
+    format_ports(spec, ports, sizeof(ports));
+    put_text(writer, "name", service->name);
+    put_text(writer, "stack", service->stack);
+    put_text(writer, "mode", spec->mode == SPEC_GLOBAL ? "global" : "replicated");
+    put_u64(writer, "replicas", count_wanted(peer, service));
+    put_u64(writer, "serving", count_serving(peer, service));
+    put_text(writer, "image", spec->image);
+    put_text(writer, "ports", ports);
+    put_u64(writer, "revision", service->revision);
+    put_text(writer, "rollout", intent_rollout_state_text(service->rollout.state));
+    put_text(writer, "reason", service->rollout.reason);
+    put_flag(writer, "removing", service->removing);
+    put_i64(writer, "since_wall_ms", revision->wall_ms);
+}
+
+static void method_service_ls(struct api_call *call, struct bytes params)
+{
+    const struct table *services = &agent_intent(call->peer->agent)->services;
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    (void)params;
+    writer_init(&writer, &result);
+    writer_map(&writer, 1);
+    writer_text(&writer, "services");
+    writer_array(&writer, services->count);
+    for (size_t i = 0; i < services->count; i++) {
+        writer_map(&writer, SERVICE_KEYS);
+        describe_service(&writer, call->peer, services->items[i]);
+    }
+    api_answer(call, &result);
+}
+
+static const struct intent_service *wanted_service(struct api_call *call, struct bytes params,
+                                                   const char *key)
+{
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1] = "";
+    frame_text(params, key, name, sizeof(name));
+    const struct intent_service *service = find_service(call->peer, name);
+    if (!service)
+        api_fail_with(call, -ENOENT, "list them with: consort service ls",
+                      "there is no service %s", name);
+    return service;
+}
+
+static void write_revisions(struct writer *writer, const struct intent_service *service)
+{
+    writer_text(writer, "revisions");
+    writer_array(writer, service->revisions.count);
+    for (size_t i = 0; i < service->revisions.count; i++) {
+        const struct intent_revision *revision = service->revisions.items[i];
+        writer_map(writer, 4);
+        put_u64(writer, "number", revision->number);
+        put_i64(writer, "wall_ms", revision->wall_ms);
+        put_text(writer, "actor", revision->actor);
+        put_text(writer, "image", revision->spec.image);
+    }
+}
+
+static void method_service_inspect(struct api_call *call, struct bytes params)
+{
+    const struct intent_service *service = wanted_service(call, params, "service");
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    char virtual_ip[INET_ADDRSTRLEN];
+    if (!service)
+        return;
+    snprintf(virtual_ip, sizeof(virtual_ip), "10.97.%u.%u", service->virtual_ip >> 8,
+             service->virtual_ip & 0xffu);
+    writer_init(&writer, &result);
+    writer_map(&writer, SERVICE_KEYS + 3);
+    describe_service(&writer, call->peer, service);
+    put_text(&writer, "virtual_ip", virtual_ip);
+    write_revisions(&writer, service);
+    writer_text(&writer, "replica_list");
+    write_replicas(&writer, call->peer, service->name, NULL);
+    api_answer(call, &result);
+}
+
+static void method_ps(struct api_call *call, struct bytes params)
+{
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    const struct intent_service *service = NULL;
+    if (frame_text(params, "service", name, sizeof(name))) {
+        service = wanted_service(call, params, "service");
+        if (!service)
+            return;
+    }
+    writer_init(&writer, &result);
+    writer_map(&writer, 1);
+    writer_text(&writer, "replicas");
+    write_replicas(&writer, call->peer, service ? service->name : NULL, NULL);
+    api_answer(call, &result);
+}
+
+/* --- Why --- */
+
+static void explain_replica(const struct peer *peer, const struct intent_replica *replica,
+                            struct buffer *text)
+{
+    const struct view_replica *seen =
+        view_replica_find(agent_view(peer->agent), replica->generation);
+    buffer_printf(text, "%s.%u revision %u at peer %s: %s", replica->service, replica->slot,
+                  replica->revision, peer_name(peer, &replica->peer), replica->reason);
+    if (seen && seen->detail[0])
+        buffer_printf(text, "; %s", seen->detail);
+    if (seen && seen->restarts > 0)
+        buffer_printf(text, "; restarted %u times", seen->restarts);
+    buffer_append_text(text, "\n");
+}
+
+static void explain_history(const struct peer *peer, const char *service, struct buffer *text)
+{
+    const struct intent_event *event;
+    size_t length = strlen(service);
+    for (size_t i = 0; (event = intent_event_at(agent_intent(peer->agent), i)); i++) {
+        bool is_ours = strncmp(event->subject, service, length) == 0 &&
+                       (event->subject[length] == '\0' || event->subject[length] == '.');
+        if (is_ours)
+            buffer_printf(text, "#%llu %s %s: %s\n", (unsigned long long)event->index,
+                          event->actor, event->subject, event->text);
+    }
+}
+
+static void answer_lines(struct api_call *call, struct buffer *text)
+{
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    size_t count = 0;
+    writer_init(&writer, &result);
+    writer_map(&writer, 1);
+    writer_text(&writer, "lines");
+    for (size_t i = 0; i < text->size; i++)
+        count += text->bytes[i] == '\n';
+    writer_array(&writer, count);
+    for (size_t start = 0; start < text->size;) {
+        size_t end = start;
+        while (text->bytes[end] != '\n')
+            end++;
+        writer_text_bytes(&writer, (struct bytes){text->bytes + start, end - start});
+        start = end + 1;
+    }
+    api_answer(call, &result);
+}
+
+static void method_why(struct api_call *call, struct bytes params)
+{
+    const struct peer *peer = call->peer;
+    const struct intent *intent = agent_intent(peer->agent);
+    char subject[INTENT_SERVICE_NAME_BYTES_MAX + 32] = "";
+    cleanup_buffer struct buffer text = {0};
+    frame_text(params, "subject", subject, sizeof(subject));
+    const struct intent_replica *only = find_replica(peer, subject);
+    const struct intent_service *service =
+        only ? intent_service_find(intent, only->service) : find_service(peer, subject);
+    if (!service) {
+        api_fail_with(call, -ENOENT, "list them with: consort service ls, consort ps",
+                      "there is no service or replica %s", subject);
+        return;
+    }
+    buffer_printf(&text, "%s: %u of %u replicas serve; rollout of revision %u: %s\n",
+                  service->name, count_serving(peer, service), count_wanted(peer, service),
+                  service->rollout.to, intent_rollout_state_text(service->rollout.state));
+    if (service->rollout.reason[0])
+        buffer_printf(&text, "%s\n", service->rollout.reason);
+    control_explain(intent, agent_view(peer->agent), service->name, &text);
+    mesh_explain(peer->mesh, service->name, &text);
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        if (only ? replica == only : strcmp(replica->service, service->name) == 0)
+            explain_replica(peer, replica, &text);
+    }
+    explain_history(peer, service->name, &text);
+    for (size_t i = 0; i < text.size; i++) /* last log lines may have any bytes */
+        if (text.bytes[i] < 0x20 && text.bytes[i] != '\n')
+            text.bytes[i] = ' ';
+    answer_lines(call, &text);
+}
+
+/* --- Events --- */
+
+enum {
+    EVENTS_POLL_MS = 200, /* how often a follower is told what is new */
+};
+
+struct events {
+    uv_timer_t timer;
+    struct api_call *call;
+    uint64_t last_index;
+};
+
+static int note_event(struct api_call *call, const struct intent_event *event)
+{
+    cleanup_buffer struct buffer payload = {0};
+    struct writer writer;
+    writer_init(&writer, &payload);
+    writer_map(&writer, 6);
+    put_u64(&writer, "index", event->index);
+    put_i64(&writer, "wall_ms", event->wall_ms);
+    put_text(&writer, "actor", event->actor);
+    put_text(&writer, "kind", event->kind);
+    put_text(&writer, "subject", event->subject);
+    put_text(&writer, "text", event->text);
+    return api_note(call, "event", buffer_view(&payload));
+}
+
+static uint64_t note_newer(struct api_call *call, uint64_t last_index)
+{
+    const struct intent_event *event;
+    uint64_t newest = last_index;
+    for (size_t i = 0; (event = intent_event_at(agent_intent(call->peer->agent), i)); i++) {
+        if (event->index <= last_index)
+            continue;
+        note_event(call, event);
+        newest = event->index;
+    }
+    return newest;
+}
+
+static void on_events_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void on_events_timer(uv_timer_t *timer)
+{
+    struct events *events = timer->data;
+    if (!events->call->is_canceled) {
+        events->last_index = note_newer(events->call, events->last_index);
+        return;
+    }
+    api_answer(events->call, NULL);
+    uv_close((uv_handle_t *)timer, on_events_closed);
+}
+
+static void method_events(struct api_call *call, struct bytes params)
+{
+    uint64_t last_index = note_newer(call, 0);
+    struct events *events = frame_flag(params, "follow") ? calloc(1, sizeof(*events)) : NULL;
+    if (!events) {
+        api_answer(call, NULL);
+        return;
+    }
+    events->call = call;
+    events->last_index = last_index;
+    uv_timer_init(call->peer->loop, &events->timer);
+    events->timer.data = events;
+    uv_timer_start(&events->timer, on_events_timer, EVENTS_POLL_MS, EVENTS_POLL_MS);
+}
+
+const struct api_entry api_query_methods[] = {
+    {"version", ROLE_VIEWER, false, method_version},
+    {"status", ROLE_VIEWER, false, method_status},
+    {"peer.ls", ROLE_VIEWER, true, method_peer_ls},
+    {"peer.inspect", ROLE_VIEWER, true, method_peer_inspect},
+    {"service.ls", ROLE_VIEWER, true, method_service_ls},
+    {"service.inspect", ROLE_VIEWER, true, method_service_inspect},
+    {"ps", ROLE_VIEWER, true, method_ps},
+    {"why", ROLE_VIEWER, true, method_why},
+    {"events", ROLE_VIEWER, true, method_events},
+    {0},
+};
