@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/api/call.h"
+#include "node/api/describe.h"
 #include "node/peer/proposals.h"
 
 enum {

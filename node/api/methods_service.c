@@ -1,0 +1,406 @@
+/* Changing what runs: deploy, scale, update, rollback, rm; and waiting until it does. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/api/describe.h"
+#include "runtime/image_reference.h"
+
+/* Sets the digest of the image that the spec names; words in `error` if no peer has it. */
+static int resolve_image(struct peer *peer, struct service_spec *spec, struct error *error)
+{
+    struct image_reference reference;
+    char text[IMAGE_REFERENCE_BYTES_MAX], digest[AGENT_DIGEST_TEXT_BYTES];
+    int rc = image_reference_parse(spec->image, &reference, error);
+    if (rc < 0) {
+        error_prefix(error, "service %s", spec->name);
+        return rc;
+    }
+    if (reference.has_digest) {
+        digest_format(&reference.digest, digest);
+    } else {
+        image_reference_format(&reference, text);
+        if (agent_image_resolve(peer->agent, text, digest) < 0) {
+            error_set(error, -ENOENT, "service %s: no peer has the image %s", spec->name, text);
+            error_hint(error, "import it first: consort image import FILE");
+            return -ENOENT;
+        }
+    }
+    free(spec->image_digest);
+    spec->image_digest = strdup(digest);
+    return spec->image_digest ? 0 : error_set_errno(error, -ENOMEM, "service %s", spec->name);
+}
+
+/* --- Deploy --- */
+
+static void on_deployed(void *context, const struct agent_result *decided)
+{
+    struct api_call *call = context;
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    if (api_fail_if_refused(call, decided))
+        return;
+    writer_init(&writer, &result);
+    writer_map(&writer, 2);
+    put_flag(&writer, "unchanged", decided->result.unchanged);
+    put_u64(&writer, "revision", decided->result.revision);
+    api_answer(call, &result);
+}
+
+static void method_deploy(struct api_call *call, struct bytes params)
+{
+    struct reader reader;
+    struct bytes packed;
+    struct command command;
+    struct error error = {0};
+    int rc = frame_find(params, "spec", &reader) ? reader_binary(&reader, &packed) : -EINVAL;
+    if (rc == 0)
+        rc = command_decode(packed, &command);
+    if (rc < 0 || command.head.type != COMMAND_DEPLOY) {
+        api_fail_with(call, -EBADMSG, "use the same version of consort here and at the peer",
+                      "the deploy's contents make no sense to this peer");
+        if (rc == 0)
+            command_done(&command);
+        return;
+    }
+    for (size_t i = 0; i < command.deploy.service_count && rc == 0; i++)
+        rc = resolve_image(call->peer, &command.deploy.services[i], &error);
+    if (rc < 0)
+        api_fail(call, &error);
+    else
+        propose_for(call, &command, on_deployed);
+    command_done(&command);
+}
+
+/* --- One service --- */
+
+static const struct intent_service *wanted_service(struct api_call *call, struct bytes params,
+                                                   char name[INTENT_SERVICE_NAME_BYTES_MAX + 1])
+{
+    name[0] = '\0';
+    frame_text(params, "service", name, INTENT_SERVICE_NAME_BYTES_MAX + 1);
+    const struct intent_service *service = find_service(call->peer, name);
+    if (!service) {
+        api_fail_with(call, -ENOENT, "list them with: consort service ls",
+                      "there is no service %s", name);
+        return NULL;
+    }
+    memcpy(name, service->name, INTENT_SERVICE_NAME_BYTES_MAX + 1);
+    return service;
+}
+
+static void on_changed(void *context, const struct agent_result *decided)
+{
+    struct api_call *call = context;
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    if (api_fail_if_refused(call, decided))
+        return;
+    writer_init(&writer, &result);
+    writer_map(&writer, 2);
+    put_u64(&writer, "revision", decided->result.revision);
+    put_flag(&writer, "unchanged", decided->result.unchanged);
+    api_answer(call, &result);
+}
+
+static void method_scale(struct api_call *call, struct bytes params)
+{
+    uint64_t replicas = 0;
+    struct command command = {.head.type = COMMAND_SCALE};
+    if (!frame_u64(params, "replicas", &replicas) || replicas > INTENT_REPLICAS_MAX) {
+        api_fail_with(call, -EINVAL, "as in: consort scale web=3", "how many replicas?");
+        return;
+    }
+    if (!wanted_service(call, params, command.scale.service))
+        return;
+    command.scale.replicas = (uint32_t)replicas;
+    propose_for(call, &command, on_changed);
+}
+
+/* Sets or removes "KEY=VALUE" in an environment. */
+static int change_environment(struct service_spec *spec, const char *entry)
+{
+    struct text_list changed = {0};
+    const char *equals = strchr(entry, '=');
+    size_t key_size = equals ? (size_t)(equals - entry) + 1 : strlen(entry);
+    int rc = 0;
+    for (size_t i = 0; i < spec->environment.count && rc == 0; i++) {
+        const char *old = spec->environment.items[i];
+        bool is_same = strncmp(old, entry, key_size) == 0 &&
+                       (equals || old[key_size] == '=' || old[key_size] == '\0');
+        if (!is_same)
+            rc = text_list_add(&changed, old);
+    }
+    if (rc == 0 && equals)
+        rc = text_list_add(&changed, entry);
+    if (rc < 0) {
+        text_list_done(&changed);
+        return rc;
+    }
+    text_list_done(&spec->environment);
+    spec->environment = changed;
+    return 0;
+}
+
+static int change_environments(struct service_spec *spec, struct bytes params, const char *key)
+{
+    struct reader reader;
+    uint32_t count = 0;
+    int rc = 0;
+    if (!frame_find(params, key, &reader))
+        return 0;
+    if (reader_array(&reader, &count) < 0)
+        return -EBADMSG;
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        char *entry = NULL;
+        rc = reader_dup_text(&reader, &entry, SPEC_TEXT_BYTES_MAX);
+        if (rc == 0)
+            rc = change_environment(spec, entry);
+        free(entry);
+    }
+    return rc;
+}
+
+/* A label that is new each time makes a new revision of an unchanged spec. */
+static int force_revision(struct service_spec *spec, uint32_t revision)
+{
+    char entry[64];
+    snprintf(entry, sizeof(entry), "CONSORT_FORCED_UPDATE=%u", revision + 1);
+    return change_environment(spec, entry);
+}
+
+static int change_spec(struct api_call *call, struct bytes params, uint32_t revision,
+                       struct service_spec *spec, struct error *error)
+{
+    char image[IMAGE_REFERENCE_BYTES_MAX];
+    uint64_t value;
+    int rc = change_environments(spec, params, "environment_add");
+    if (rc == 0)
+        rc = change_environments(spec, params, "environment_remove");
+    if (rc == 0 && frame_flag(params, "force"))
+        rc = force_revision(spec, revision);
+    if (rc < 0)
+        return error_set_errno(error, rc, "changing the environment");
+    if (frame_u64(params, "cpu_millis", &value) && value <= UINT32_MAX)
+        spec->resources.cpu_limit_millis = (uint32_t)value;
+    if (frame_u64(params, "memory_bytes", &value))
+        spec->resources.memory_limit_bytes = value;
+    if (frame_u64(params, "replicas", &value) && value <= INTENT_REPLICAS_MAX)
+        spec->replicas = (uint32_t)value;
+    if (frame_text(params, "image", image, sizeof(image))) {
+        free(spec->image);
+        spec->image = strdup(image);
+        if (!spec->image)
+            return error_set_errno(error, -ENOMEM, "changing the image");
+        rc = resolve_image(call->peer, spec, error);
+    }
+    return rc;
+}
+
+static void method_update(struct api_call *call, struct bytes params)
+{
+    struct command command = {.head.type = COMMAND_UPDATE};
+    struct error error = {0};
+    const struct intent_service *service = wanted_service(call, params, command.update.service);
+    if (!service)
+        return;
+    const struct intent_revision *revision = intent_revision_find(service, service->revision);
+    int rc = service_spec_copy(&revision->spec, &command.update.spec);
+    if (rc < 0) {
+        api_fail_with(call, rc, NULL, "out of memory");
+        return;
+    }
+    command.update.spec.replicas = service->replicas;
+    uint32_t newest = ((const struct intent_revision *)
+                           service->revisions.items[service->revisions.count - 1])->number;
+    rc = change_spec(call, params, newest, &command.update.spec, &error);
+    if (rc < 0)
+        api_fail(call, &error);
+    else
+        propose_for(call, &command, on_changed);
+    command_done(&command);
+}
+
+static void method_rollback(struct api_call *call, struct bytes params)
+{
+    struct command command = {.head.type = COMMAND_ROLLBACK};
+    uint64_t revision = 0;
+    if (!wanted_service(call, params, command.rollback.service))
+        return;
+    frame_u64(params, "revision", &revision);
+    command.rollback.revision = (uint32_t)revision;
+    propose_for(call, &command, on_changed);
+}
+
+static void method_rm(struct api_call *call, struct bytes params)
+{
+    struct command command = {.head.type = COMMAND_REMOVE};
+    const struct intent *intent = agent_intent(call->peer->agent);
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1] = "";
+    frame_text(params, "name", name, sizeof(name));
+    for (size_t i = 0; i < intent->services.count; i++) {
+        const struct intent_service *service = intent->services.items[i];
+        if (strcmp(service->stack, name) == 0)
+            command.remove.is_stack = true;
+    }
+    const struct intent_service *service = find_service(call->peer, name);
+    if (!service && !command.remove.is_stack) {
+        api_fail_with(call, -ENOENT, "list them with: consort service ls",
+                      "there is no service or stack %s", name);
+        return;
+    }
+    memcpy(command.remove.name, command.remove.is_stack ? name : service->name,
+           sizeof(command.remove.name));
+    propose_for(call, &command, on_changed);
+}
+
+/* --- Waiting --- */
+
+enum {
+    WAIT_POLL_MS = 100,
+    WAIT_SERVICES_MAX = 64,
+};
+
+struct waiting {
+    uv_timer_t timer;
+    struct api_call *call;
+    char services[WAIT_SERVICES_MAX][INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    size_t service_count;
+    int64_t give_up_ms;
+    uint64_t told; /* a sum of what was told last: only changes are */
+};
+
+enum wait_verdict { WAIT_ON, WAIT_GOOD, WAIT_BAD };
+
+static enum wait_verdict verdict_of(const struct peer *peer, const struct intent_service *service)
+{
+    if (!service)
+        return WAIT_GOOD; /* removed */
+    switch (service->rollout.state) {
+    case INTENT_ROLLOUT_FAILED:
+    case INTENT_ROLLOUT_ROLLED_BACK:
+    case INTENT_ROLLOUT_PAUSED:
+        return WAIT_BAD;
+    case INTENT_ROLLOUT_RUNNING:
+    case INTENT_ROLLOUT_ROLLING_BACK:
+        return WAIT_ON;
+    default:
+        return !service->removing && count_serving(peer, service) >= count_wanted(peer, service)
+                   ? WAIT_GOOD
+                   : WAIT_ON;
+    }
+}
+
+static void note_progress(struct waiting *waiting)
+{
+    const struct peer *peer = waiting->call->peer;
+    uint64_t sum = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < waiting->service_count; i++) {
+            const struct intent_service *service =
+                intent_service_find(agent_intent(peer->agent), waiting->services[i]);
+            if (!service)
+                continue;
+            uint32_t serving = count_serving(peer, service), wanted = count_wanted(peer, service);
+            if (pass == 0) {
+                sum = sum * 31 + serving * 1000003u + wanted * 7919u + service->rollout.state;
+                continue;
+            }
+            cleanup_buffer struct buffer payload = {0};
+            struct writer writer;
+            writer_init(&writer, &payload);
+            writer_map(&writer, 5);
+            put_text(&writer, "service", service->name);
+            put_u64(&writer, "serving", serving);
+            put_u64(&writer, "replicas", wanted);
+            put_text(&writer, "rollout", intent_rollout_state_text(service->rollout.state));
+            put_text(&writer, "reason", service->rollout.reason);
+            api_note(waiting->call, "progress", buffer_view(&payload));
+        }
+        if (pass == 0 && sum == waiting->told)
+            return;
+    }
+    waiting->told = sum;
+}
+
+static void on_wait_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void finish_wait(struct waiting *waiting, const struct intent_service *failed,
+                        bool is_timeout)
+{
+    struct api_call *call = waiting->call;
+    if (failed)
+        api_fail_with(call, -ECANCELED, "see more with: consort why SERVICE, consort logs SERVICE",
+                      "%s: revision %u %s: %s", failed->name, failed->rollout.to,
+                      intent_rollout_state_text(failed->rollout.state), failed->rollout.reason);
+    else if (is_timeout)
+        api_fail_with(call, -ETIMEDOUT, "see what is missing with: consort why SERVICE",
+                      "not all replicas serve yet");
+    else
+        api_answer(call, NULL);
+    uv_close((uv_handle_t *)&waiting->timer, on_wait_closed);
+}
+
+static void on_wait_timer(uv_timer_t *timer)
+{
+    struct waiting *waiting = timer->data;
+    struct peer *peer = waiting->call->peer;
+    bool all_good = true;
+    if (waiting->call->is_canceled || !peer->agent) {
+        finish_wait(waiting, NULL, true);
+        return;
+    }
+    note_progress(waiting);
+    for (size_t i = 0; i < waiting->service_count; i++) {
+        const struct intent_service *service =
+            intent_service_find(agent_intent(peer->agent), waiting->services[i]);
+        enum wait_verdict verdict = verdict_of(peer, service);
+        if (verdict == WAIT_BAD) {
+            finish_wait(waiting, service, false);
+            return;
+        }
+        all_good = all_good && verdict == WAIT_GOOD;
+    }
+    if (all_good)
+        finish_wait(waiting, NULL, false);
+    else if (peer_now_ms(peer) >= waiting->give_up_ms)
+        finish_wait(waiting, NULL, true);
+}
+
+static void method_wait(struct api_call *call, struct bytes params)
+{
+    struct reader reader;
+    uint32_t count = 0;
+    uint64_t timeout_ms = 120000;
+    struct waiting *waiting = calloc(1, sizeof(*waiting));
+    if (!waiting || !frame_find(params, "services", &reader) ||
+        reader_array(&reader, &count) < 0 || count > WAIT_SERVICES_MAX) {
+        free(waiting);
+        api_fail_with(call, -EINVAL, NULL, "wait for which services?");
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (reader_copy_text(&reader, waiting->services[i], sizeof(waiting->services[i])) == 0)
+            waiting->service_count++;
+    frame_u64(params, "timeout_ms", &timeout_ms);
+    waiting->call = call;
+    waiting->give_up_ms = peer_now_ms(call->peer) + (int64_t)timeout_ms;
+    uv_timer_init(call->peer->loop, &waiting->timer);
+    waiting->timer.data = waiting;
+    uv_timer_start(&waiting->timer, on_wait_timer, WAIT_POLL_MS, WAIT_POLL_MS);
+}
+
+const struct api_entry api_service_methods[] = {
+    {"deploy", ROLE_DEPLOYER, true, method_deploy},
+    {"scale", ROLE_DEPLOYER, true, method_scale},
+    {"update", ROLE_DEPLOYER, true, method_update},
+    {"rollback", ROLE_DEPLOYER, true, method_rollback},
+    {"rm", ROLE_DEPLOYER, true, method_rm},
+    {"wait", ROLE_VIEWER, true, method_wait},
+    {0},
+};
