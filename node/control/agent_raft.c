@@ -136,8 +136,7 @@ static void role_changed(struct agent *agent)
 {
     if (agent_leads(agent) && !agent->control) {
         agent->control = control_new(
-            &(struct control_config){.exclusive_wait_ms = 2 * agent->config.lease_ms},
-            agent->now_ms);
+            &(struct control_config){.exclusive_wait_ms = 2 * agent->config.lease_ms});
         agent->failed = agent->failed || !agent->control;
         agent->control_due = true;
         agent->control_deadline_ms = INT64_MAX;

@@ -5,17 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/control/plan.h"
+#include "base/cleanup.h"
+#include "node/control/decision.h"
+#include "node/control/memory.h"
+#include "node/control/world.h"
+
+static const char leader_actor[] = "consort";
 
 struct control {
     struct control_config config;
     struct memory memory;
 };
 
-struct control *control_new(const struct control_config *config, int64_t now_ms)
+struct control *control_new(const struct control_config *config)
 {
     struct control *control = calloc(1, sizeof(*control));
-    (void)now_ms; /* every clock in memory starts when it is first looked at */
     if (!control)
         return NULL;
     control->config = *config;
@@ -31,35 +35,33 @@ void control_free(struct control *control)
     free(control);
 }
 
-static struct command *add_command(struct control_output *output, enum command_type type,
+static struct command *command_add(struct control_output *output, enum command_type type,
                                    int64_t wall_ms)
 {
     struct command *command = &output->commands[output->command_count++];
     *command = (struct command){.head = {.type = (uint8_t)type, .wall_ms = wall_ms}};
-    snprintf(command->head.actor, sizeof(command->head.actor), "consort");
+    memcpy(command->head.actor, leader_actor, sizeof(leader_actor));
     return command;
 }
 
-static int plan_all(struct control *control, struct world *world, int64_t wall_ms,
-                    struct control_output *output)
+static int decide_all(struct control *control, struct world *world, struct control_output *output,
+                      int64_t wall_ms)
 {
     for (size_t i = 0; i < world->service_count; i++) {
-        struct world_service *service = &world->services[i];
-        struct plan_verdict verdict = {0};
-        struct memory_service *memory = memory_service_get(
-            &control->memory, service->intent->name, service->intent->rollout.id);
-        int rc = memory ? plan_service(world, service, memory, &verdict) : -ENOMEM;
+        struct decision decision;
+        int rc = decision_make(&decision, world, &world->services[i], &control->memory);
         if (rc < 0)
             return rc;
-        if (verdict.changes)
-            add_command(output, COMMAND_ROLLOUT, wall_ms)->rollout = verdict.rollout;
+        if (decision.has_rollout)
+            command_add(output, COMMAND_ROLLOUT, wall_ms)->rollout = decision.rollout;
     }
     if (world->change_count > 0) {
-        struct command *place = add_command(output, COMMAND_PLACE, wall_ms);
-        place->place.changes = world->changes;
+        struct command *place = command_add(output, COMMAND_PLACE, wall_ms);
         place->place.change_count = world->change_count;
-        world->changes = NULL; /* the command owns them */
+        place->place.changes = take_pointer(world->changes);
     }
+    memory_sweep(&control->memory);
+    output->next_deadline_ms = world->deadline_ms;
     return 0;
 }
 
@@ -67,28 +69,27 @@ int control_step(struct control *control, const struct intent *intent, const str
                  int64_t now_ms, int64_t wall_ms, struct control_output *ret)
 {
     struct world world;
-    struct control_output output = {0};
-    output.commands = calloc(intent->services.count + 1, sizeof(*output.commands));
-    int rc = output.commands ? world_init(&world, intent, view, &control->memory, now_ms) : -ENOMEM;
-    if (rc < 0) {
-        free(output.commands);
+    struct control_output output = {.next_deadline_ms = INT64_MAX};
+    int rc = world_init(&world, intent, view, &control->memory, now_ms);
+    if (rc < 0)
         return rc;
-    }
     world.exclusive_wait_ms = control->config.exclusive_wait_ms;
-    rc = plan_all(control, &world, wall_ms, &output);
-    output.next_deadline_ms = world.deadline_ms;
+    /* a word on each service's rollout, and one batch of placements */
+    output.commands = calloc(world.service_count + 1, sizeof(*output.commands));
+    rc = output.commands ? decide_all(control, &world, &output, wall_ms) : -ENOMEM;
     world_done(&world);
     if (rc < 0) {
         control_output_done(&output);
         return rc;
     }
-    memory_sweep(&control->memory);
     *ret = output;
     return 0;
 }
 
 void control_output_done(struct control_output *output)
 {
+    if (!output)
+        return;
     for (size_t i = 0; i < output->command_count; i++)
         command_done(&output->commands[i]);
     free(output->commands);

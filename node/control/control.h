@@ -17,7 +17,7 @@
 struct control;
 
 struct control_config {
-    uint32_t exclusive_wait_ms; /* how long a dead peer's lease may still last: see lease.h */
+    uint32_t exclusive_wait_ms; /* how long a dead peer's lease may still last: see agent_lease.c */
 };
 
 struct control_output {
@@ -28,14 +28,16 @@ struct control_output {
 
 /* Volatile state of one leader's term: how long each peer has been dead, each replica been well,
  * each batch waited. A new leader starts afresh. */
-struct control *control_new(const struct control_config *config, int64_t now_ms);
+struct control *control_new(const struct control_config *config);
 void control_free(struct control *control);
 
+/* -ENOMEM; `*ret` is untouched then. */
 int control_step(struct control *control, const struct intent *intent, const struct view *view,
                  int64_t now_ms, int64_t wall_ms, struct control_output *ret);
 void control_output_done(struct control_output *output);
 
-/* Says for one service what keeps it from being as wanted, peer by peer: "pending: peer b: needs
- * 512M memory, 200M free; peer c: constraint node.labels.zone==a". Appends lines. */
+/* Says for one service how it is, and what keeps it from being as wanted, replica by replica and
+ * peer by peer: "hello_web.3 waits for a peer that may take it:", "  b needs 512M of memory, 200M
+ * are free". Appends lines. -ENOENT, or -ENOMEM. */
 int control_explain(const struct intent *intent, const struct view *view, const char *service,
                     struct buffer *ret);

@@ -1,89 +1,104 @@
-/* Why a service is not as wanted, peer by peer. */
+/* `consort why`: what control sees and would do, in words. */
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include "node/control/control.h"
-#include "node/control/place.h"
+#include "node/control/describe.h"
+#include "node/control/slots.h"
 
-enum {
-    MEBIBYTE = 1024 * 1024,
-};
-
-static uint64_t left_of(uint64_t whole, uint64_t used)
+static void explain_summary(const struct world_service *service, const struct slots *slots,
+                            struct buffer *ret)
 {
-    return used < whole ? whole - used : 0;
-}
-
-static int explain_peer(const struct placer *placer, const struct world_peer *peer,
-                        struct buffer *ret)
-{
-    const struct place_request request = {.slot = 0};
-    const struct spec_resources *needs = &placer->spec->resources;
-    const char *unmet = "";
-    const char *name = peer->intent->name;
-    switch (placer_check(placer, peer, &request, &unmet)) {
-    case PLACE_FITS:
-        return buffer_printf(ret, "  peer %s: has room\n", name);
-    case PLACE_NOT_ACTIVE:
-        return buffer_printf(ret, "  peer %s: is %s\n", name,
-                             intent_peer_state_text(peer->intent->state));
-    case PLACE_UNREACHED:
-        return buffer_printf(ret, "  peer %s: does not answer\n", name);
-    case PLACE_UNKNOWN:
-        return buffer_printf(ret, "  peer %s: has not said yet what it can\n", name);
-    case PLACE_CONSTRAINT:
-        return buffer_printf(ret, "  peer %s: does not meet the constraint %s\n", name, unmet);
-    case PLACE_FULL:
-        return buffer_printf(ret, "  peer %s: has max_replicas_per_node %u\n", name,
-                             placer->spec->max_replicas_per_node);
-    case PLACE_CPU:
-        return buffer_printf(
-            ret, "  peer %s: needs %u.%03u cpus, %" PRIu64 " thousandths free\n", name,
-            needs->cpu_reserved_millis / 1000, needs->cpu_reserved_millis % 1000,
-            left_of(peer->view->capacity.cpu_millis, peer->cpu_reserved_millis));
-    case PLACE_MEMORY:
-        break;
+    const struct intent_service *intent = service->intent;
+    size_t serving = 0;
+    for (size_t i = 0; i < slots->count; i++) {
+        const struct slot *slot = &slots->items[i];
+        serving += (slot->good && slot->good->serves) || (slot->stale && slot->stale->serves);
     }
-    return buffer_printf(ret, "  peer %s: needs %" PRIu64 "M memory, %" PRIu64 "M free\n", name,
-                         needs->memory_reserved_bytes / MEBIBYTE,
-                         left_of(peer->view->capacity.memory_bytes, peer->memory_reserved_bytes) /
-                             MEBIBYTE);
+    buffer_printf(ret, "%s: %zu of %zu serve, revision %" PRIu32 ", rollout %s%s%s\n", intent->name,
+                  serving, slots->count, intent->revision,
+                  intent_rollout_state_text(intent->rollout.state),
+                  intent->rollout.reason[0] ? ": " : "", intent->rollout.reason);
 }
 
-static int explain_service(const struct world *world, const struct world_service *service,
+static void explain_replicas(const struct world_service *service, struct buffer *ret)
+{
+    for (size_t i = 0; i < service->replica_count; i++) {
+        const struct world_replica *replica = &service->replicas[i];
+        char text[DESCRIBE_BYTES_MAX + 1];
+        describe_replica(replica, text);
+        if (!replica->runs)
+            buffer_printf(ret, "%s, and shall stop: %s\n", text, replica->intent->reason);
+        else if (!replica->serves)
+            buffer_printf(ret, "%s\n", text);
+    }
+}
+
+static bool any_fits(const struct placer *placer, const struct place_request *request)
+{
+    return placer_choose(placer, request) != NULL;
+}
+
+/* Says peer by peer why the slot's next replica can't be placed; nothing if it can. */
+static void explain_slot(const struct placer *placer, const struct slot *slot, struct buffer *ret)
+{
+    struct place_request request = {
+        .slot = slot->number,
+        .home = slot->home,
+        .replaced = slot->stale,
+        .replaced_is_gone = slot->stale != NULL,
+    };
+    if (slot->good || any_fits(placer, &request))
+        return;
+    buffer_printf(ret, "%s.%" PRIu32 " waits for a peer that may take it:\n", placer->service,
+                  slot->number);
+    for (size_t i = 0; i < placer->world->peer_count; i++) {
+        const struct world_peer *peer = &placer->world->peers[i];
+        if (peer->intent->role != INTENT_PEER || !intent_peer_is_member(peer->intent) ||
+            (slot->home && slot->home != peer))
+            continue;
+        char text[DESCRIBE_BYTES_MAX + 1];
+        describe_verdict(placer, peer, &request, text);
+        buffer_printf(ret, "  %s %s\n", peer->intent->name, text);
+    }
+}
+
+static int explain_service(const struct world *world, struct world_service *service,
                            struct buffer *ret)
 {
+    struct slots slots;
     struct placer placer;
-    size_t placed = 0;
-    for (size_t i = 0; i < service->replica_count; i++)
-        placed += service->replicas[i].runs;
-    if (service->spec->mode == SPEC_GLOBAL || placed >= service->intent->replicas ||
-        service->intent->removing)
+    if (service->intent->removing) {
+        buffer_printf(ret, "%s is being removed\n", service->intent->name);
+        explain_replicas(service, ret);
         return 0;
-    int rc = placer_init(&placer, world, service, service->spec);
-    if (rc < 0)
-        return rc;
-    rc = buffer_printf(ret, "pending: %zu of %u replicas have no peer\n",
-                       service->intent->replicas - placed, service->intent->replicas);
-    for (size_t i = 0; i < world->peer_count && rc == 0; i++)
-        if (world->peers[i].intent->role == INTENT_PEER &&
-            intent_peer_is_member(world->peers[i].intent))
-            rc = explain_peer(&placer, &world->peers[i], ret);
+    }
+    if (slots_init(&slots, world, service) < 0)
+        return -ENOMEM;
+    if (placer_init(&placer, world, service, service->spec) < 0) {
+        slots_done(&slots);
+        return -ENOMEM;
+    }
+    explain_summary(service, &slots, ret);
+    explain_replicas(service, ret);
+    for (size_t i = 0; i < slots.count; i++)
+        explain_slot(&placer, &slots.items[i], ret);
     placer_done(&placer);
-    return rc;
+    slots_done(&slots);
+    return 0;
 }
 
 int control_explain(const struct intent *intent, const struct view *view, const char *service,
                     struct buffer *ret)
 {
+    if (!intent_service_find(intent, service))
+        return -ENOENT;
     struct world world;
     int rc = world_init(&world, intent, view, NULL, 0);
     if (rc < 0)
         return rc;
-    for (size_t i = 0; i < world.service_count && rc == 0; i++)
-        if (strcmp(world.services[i].intent->name, service) == 0)
-            rc = explain_service(&world, &world.services[i], ret);
+    rc = explain_service(&world, &world.services[table_lower_bound(&intent->services, service)],
+                         ret);
     world_done(&world);
     return rc;
 }

@@ -1,209 +1,224 @@
-/* Keeps a service as it shall be: every slot has one replica, on a peer that lives and stays. */
-#include <errno.h>
+#include "node/control/repair.h"
+
+#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "node/control/plan.h"
-
-static bool is_global(const struct plan *plan)
+/* Either revision may say so: the old one still has its lease. */
+static bool is_exclusive(const struct decision *decision, const struct world_replica *replica)
 {
-    return plan->service->spec->mode == SPEC_GLOBAL;
+    return decision_is_exclusive(decision) || replica->spec->exclusive;
 }
 
-/* The slot number that a peer's replica of a global service has, or the lowest free one. */
-static uint32_t global_slot(const struct plan *plan, const struct world_peer *peer)
+static bool is_due(struct world *world, int64_t at_ms)
 {
-    for (size_t i = 0; i < plan->service->replica_count; i++)
-        if (plan->service->replicas[i].peer == peer)
-            return plan->service->replicas[i].intent->slot;
-    for (uint32_t number = 1;; number++) {
-        bool is_free = true;
-        for (size_t i = 0; i < plan->service->replica_count && is_free; i++)
-            is_free = plan->service->replicas[i].intent->slot != number;
-        for (size_t i = 0; i < plan->slot_count && is_free; i++)
-            is_free = plan->slots[i].number != number;
-        if (is_free)
-            return number;
-    }
-}
-
-static bool has_replica(const struct plan *plan, const struct world_peer *peer)
-{
-    for (size_t i = 0; i < plan->service->replica_count; i++)
-        if (plan->service->replicas[i].peer == peer && plan->service->replicas[i].runs)
-            return true;
+    if (world->now_ms >= at_ms)
+        return true;
+    world_wake_at(world, at_ms);
     return false;
 }
 
-int plan_slots(struct plan *plan)
+/* When the peer counts as dead; INT64_MAX while it does not. One that nobody has heard of gets some
+ * time first: a leader that has just started knows nobody yet. */
+static int64_t dead_since(const struct world_replica *replica)
 {
-    size_t wanted = plan->service->intent->removing ? 0
-                    : is_global(plan)               ? plan->world->peer_count
-                                                    : plan->service->intent->replicas;
-    plan->slots = calloc(wanted + 1, sizeof(*plan->slots));
-    if (!plan->slots)
-        return -ENOMEM;
-    for (size_t i = 0; i < wanted; i++) {
-        struct plan_slot slot = {.number = (uint32_t)i + 1};
-        if (is_global(plan)) {
-            const struct world_peer *peer = &plan->world->peers[i];
-            struct place_request request = {.home = peer};
-            if (peer->intent->role != INTENT_PEER || peer->intent->state != INTENT_ACTIVE ||
-                (!has_replica(plan, peer) &&
-                 placer_check(&plan->placer, peer, &request, NULL) != PLACE_FITS))
-                continue;
-            slot = (struct plan_slot){global_slot(plan, peer), peer};
-        }
-        plan->slots[plan->slot_count++] = slot;
+    const struct world_peer *peer = replica->peer;
+    if (!intent_peer_is_member(peer->intent))
+        return 0;
+    if (!peer->view)
+        return replica->memory->peer_away_since_ms + CONTROL_UNKNOWN_PEER_MS;
+    bool dead = peer->view->liveness == VIEW_DEAD || peer->view->liveness == VIEW_LEFT;
+    return dead ? peer->view->since_ms : INT64_MAX;
+}
+
+/* When the last lease that the peer may have of an exclusive replica has run out. */
+static int64_t lease_end(const struct decision *decision, const struct world_replica *replica,
+                         int64_t since_ms)
+{
+    return is_exclusive(decision, replica) ? since_ms + decision->world->exclusive_wait_ms : 0;
+}
+
+static bool is_lost(struct decision *decision, const struct world_replica *replica)
+{
+    bool is_member = intent_peer_is_member(replica->peer->intent);
+    if (is_member && decision->service->spec->mode == SPEC_GLOBAL)
+        return false; /* it goes on when its peer comes back: no other could take its place */
+    int64_t due_ms = dead_since(replica);
+    if (due_ms == INT64_MAX)
+        return false;
+    if (is_member)
+        due_ms += decision->service->spec->failover_after_ms;
+    int64_t free_ms = lease_end(decision, replica, replica->memory->peer_away_since_ms);
+    return is_due(decision->world, due_ms > free_ms ? due_ms : free_ms);
+}
+
+/* Whether a stopped replica no longer runs anywhere. */
+static bool is_gone(struct decision *decision, const struct world_replica *replica)
+{
+    const struct memory_replica *memory = replica->memory;
+    int64_t dead_ms = dead_since(replica);
+    if (dead_ms != INT64_MAX) {
+        int64_t free_ms = lease_end(decision, replica, memory->peer_away_since_ms);
+        return is_due(decision->world, dead_ms > free_ms ? dead_ms : free_ms);
     }
-    return 0;
+    if (replica->view)
+        return false;
+    if (memory->was_reported)
+        return true;
+    int64_t free_ms = lease_end(decision, replica, memory->absent_since_ms);
+    int64_t due_ms = memory->absent_since_ms + CONTROL_ABSENT_MS;
+    return is_due(decision->world, due_ms > free_ms ? due_ms : free_ms);
 }
 
-static const struct plan_slot *slot_of(const struct plan *plan,
-                                       const struct world_replica *replica)
+void repair_losses(struct decision *decision)
 {
-    for (size_t i = 0; i < plan->slot_count; i++)
-        if (plan->slots[i].number == replica->intent->slot)
-            return &plan->slots[i];
-    return NULL;
+    for (size_t i = 0; i < decision->service->replica_count; i++) {
+        struct world_replica *replica = &decision->service->replicas[i];
+        if (replica->runs ? !is_lost(decision, replica) : !is_gone(decision, replica))
+            continue;
+        char reason[DESCRIBE_BYTES_MAX + 1];
+        describe_peer(replica->peer, reason);
+        world_delete(decision->world, replica, reason);
+    }
 }
 
-/* A stopped replica goes from the intent once it is gone from its peer, or the peer itself is gone: a
- * peer that comes back removes whatever it does not find in the intent. */
-static void delete_stopped(struct plan *plan, struct world_replica *replica)
+void repair_retire(struct decision *decision)
 {
-    int64_t absent_ms = replica->memory->absent_since_ms;
-    if (plan_is_lost(plan, replica)) {
-        world_delete(plan->world, replica, "its peer is gone");
-    } else if (absent_ms != MEMORY_NEVER) {
-        if (plan->world->now_ms - absent_ms >= CONTROL_ABSENT_MS)
-            world_delete(plan->world, replica, "stopped");
+    for (size_t i = 0; i < decision->service->replica_count; i++)
+        if (decision->service->replicas[i].runs)
+            decision_stop(decision, &decision->service->replicas[i], "the service is removed");
+}
+
+void repair_surplus(struct decision *decision)
+{
+    bool is_global = decision->service->spec->mode == SPEC_GLOBAL;
+    for (size_t i = 0; i < decision->service->replica_count; i++) {
+        struct world_replica *replica = &decision->service->replicas[i];
+        if (!replica->runs || replica->slot_index != SIZE_MAX)
+            continue;
+        char reason[INTENT_PLACE_REASON_BYTES_MAX + 1];
+        if (is_global)
+            snprintf(reason, sizeof(reason), "the service shall not run on %s",
+                     replica->peer->intent->name);
         else
-            world_wake_at(plan->world, absent_ms + CONTROL_ABSENT_MS);
+            snprintf(reason, sizeof(reason), "scaled to %" PRIu32,
+                     decision->service->intent->replicas);
+        decision_stop(decision, replica, reason);
     }
 }
 
-static void stop(struct plan *plan, struct world_replica *replica, const char *reason)
+/* Known not to serve; what is not known may well serve. */
+static bool is_down(const struct world_replica *replica)
 {
-    if (plan_is_lost(plan, replica) ? world_delete(plan->world, replica, reason)
-                                    : world_stop(plan->world, replica, reason))
-        placer_count(&plan->placer, replica->peer, -1);
+    const struct world_peer *peer = replica->peer;
+    if (peer->view && peer->view->liveness != VIEW_ALIVE)
+        return true;
+    return replica->view && !view_replica_serves(replica->view);
 }
 
-/* Ends what is in no slot. */
-static void end_surplus(struct plan *plan)
+/* A stale replica goes once the good one has taken over, or when it does no good itself. An
+ * exclusive one goes before there is another. */
+static bool stale_may_go(const struct decision *decision, const struct slot *slot,
+                         const struct world_replica *stale)
 {
-    for (size_t i = 0; i < plan->service->replica_count; i++) {
-        struct world_replica *replica = &plan->service->replicas[i];
-        if (!replica->runs)
-            delete_stopped(plan, replica);
-        else if (!slot_of(plan, replica))
-            stop(plan, replica,
-                 plan->service->intent->removing ? "the service is removed" : "scaled down");
-    }
+    if (!slot->good)
+        return is_exclusive(decision, stale) && stale->peer->intent->state != INTENT_ACTIVE;
+    return is_down(stale) || decision_trusts(decision, slot->good);
 }
 
-static const char *loss_reason(const struct world_replica *lost, char *text, size_t capacity)
+static void finish_stale(struct decision *decision, struct world_replica *stale)
 {
-    const char *name = lost->peer->intent->name;
-    if (!intent_peer_is_member(lost->peer->intent))
-        snprintf(text, capacity, "peer %s left the cluster", name);
+    struct slot *slot = &decision->slots.items[stale->slot_index];
+    if (!stale_may_go(decision, slot, stale))
+        return;
+    char reason[DESCRIBE_BYTES_MAX + 1];
+    if (stale->peer->intent->state != INTENT_ACTIVE)
+        describe_peer(stale->peer, reason);
     else
-        snprintf(text, capacity, "peer %s is dead", name);
-    return text;
-}
-
-/* Gives an empty slot a replica; the lost ones that it had go in the same batch, and stay if there is
- * no place: their peer may come back. */
-static void fill(struct plan *plan, const struct plan_slot *slot)
-{
-    struct world_service *service = plan->service;
-    struct place_request request = {.slot = slot->number, .home = slot->home};
-    char text[INTENT_REASON_BYTES_MAX + 1];
-    const char *reason = "first placement";
-    for (size_t i = 0; i < service->replica_count; i++) {
-        struct world_replica *replica = &service->replicas[i];
-        if (replica->intent->slot != slot->number || replica->deleted)
-            continue;
-        if (replica->spec->exclusive && !replica->runs)
-            return; /* the old one may still be running: after it is deleted */
-        if (replica->runs) {
-            request.replaced = replica;
-            request.replaced_is_gone = true;
-            reason = loss_reason(replica, text, sizeof(text));
-        }
-    }
-    struct world_peer *peer = placer_choose(&plan->placer, &request);
-    if (!peer)
+        snprintf(reason, sizeof(reason), "replaced by revision %" PRIu32,
+                 slot->good->intent->revision);
+    if (!decision_stop(decision, stale, reason))
         return;
-    for (size_t i = 0; i < service->replica_count; i++) {
-        struct world_replica *replica = &service->replicas[i];
-        if (replica->intent->slot == slot->number && replica->runs)
-            stop(plan, replica, reason);
-    }
-    if (world_add(plan->world, service, service->spec, slot->number, service->intent->revision,
-                  peer, reason))
-        placer_count(&plan->placer, peer, 1);
+    slot->is_ending = true;
+    if (slot->stale == stale)
+        slot->stale = NULL;
 }
 
-/* The kept replica is on a peer that drains: another one first, unless only one may ever run. */
-static void drain(struct plan *plan, const struct plan_slot *slot, struct world_replica *keeper)
+void repair_finish(struct decision *decision)
 {
-    struct place_request request = {.slot = slot->number, .replaced = keeper};
-    char reason[INTENT_REASON_BYTES_MAX + 1];
-    snprintf(reason, sizeof(reason), "peer %s is draining", keeper->peer->intent->name);
-    if (slot->home || keeper->spec->exclusive) {
-        stop(plan, keeper, reason);
-        return;
-    }
-    struct world_peer *peer = placer_choose(&plan->placer, &request);
-    if (peer && world_add(plan->world, plan->service, keeper->spec, slot->number,
-                          keeper->intent->revision, peer, reason))
-        placer_count(&plan->placer, peer, 1);
-}
-
-/* Ends the slot's other replicas once the kept one is trusted, or when they serve nobody. */
-static void end_others(struct plan *plan, struct world_replica *keeper)
-{
-    bool is_wanted = keeper->intent->revision == plan->service->intent->revision;
-    bool is_trusted = plan_is_trusted(plan, keeper);
-    for (size_t i = 0; i < plan->service->replica_count; i++) {
-        struct world_replica *other = &plan->service->replicas[i];
-        if (other == keeper || !other->runs || other->intent->slot != keeper->intent->slot)
+    for (size_t i = 0; i < decision->service->replica_count; i++) {
+        struct world_replica *replica = &decision->service->replicas[i];
+        if (!replica->runs || replica->slot_index == SIZE_MAX)
             continue;
-        if (plan_is_lost(plan, other))
-            stop(plan, other, "replaced: its peer is gone");
-        else if (is_trusted || (is_wanted && !other->serves))
-            stop(plan, other,
-                 other->peer->intent->state == INTENT_ACTIVE ? "replaced by a newer one"
-                                                             : "moved: its peer is draining");
+        const struct slot *slot = &decision->slots.items[replica->slot_index];
+        if (!slots_replica_is_good(&decision->slots, decision->service, replica))
+            finish_stale(decision, replica);
+        else if (replica != slot->good)
+            decision_stop(decision, replica, "another one fills its slot");
     }
 }
 
-static bool has_successor(const struct plan *plan, const struct world_replica *keeper)
+/* The revision for an empty slot: while a rollout is paused, the one that it began from. */
+static uint32_t fill_revision(const struct decision *decision)
 {
-    for (size_t i = 0; i < plan->service->replica_count; i++) {
-        const struct world_replica *other = &plan->service->replicas[i];
-        if (other != keeper && other->runs && other->intent->slot == keeper->intent->slot &&
-            other->peer->intent->state == INTENT_ACTIVE && !plan_is_lost(plan, other))
+    const struct intent_service *service = decision->service->intent;
+    if (service->rollout.state == INTENT_ROLLOUT_PAUSED &&
+        intent_revision_find(service, service->rollout.from))
+        return service->rollout.from;
+    return service->revision;
+}
+
+/* Whether what was stopped must be gone before the slot is filled again. */
+static bool must_wait(const struct decision *decision, const struct slot *slot)
+{
+    if (decision->policy->order == SPEC_STOP_FIRST && slot->is_ending)
+        return true;
+    if (!decision_is_exclusive(decision))
+        return false;
+    for (size_t i = 0; i < decision->service->replica_count; i++)
+        if (!decision->service->replicas[i].deleted)
             return true;
-    }
     return false;
 }
 
-void plan_repair(struct plan *plan)
+static void fill_empty(struct decision *decision, struct slot *slot)
 {
-    end_surplus(plan);
-    for (size_t i = 0; i < plan->slot_count && !world_is_full(plan->world); i++) {
-        struct world_replica *keeper = plan_keeper(plan, &plan->slots[i]);
-        if (!keeper) {
-            fill(plan, &plan->slots[i]);
-            continue;
+    if (!decision_home_is_alive(slot) || must_wait(decision, slot))
+        return;
+    struct place_request request = {.slot = slot->number, .home = slot->home};
+    char why[DESCRIBE_BYTES_MAX + 1], reason[INTENT_PLACE_REASON_BYTES_MAX + 1] = "wanted";
+    if (slot->lost) {
+        describe_peer(slot->lost->peer, why);
+        snprintf(reason, sizeof(reason), "%.*s", (int)sizeof(reason) - 1, why);
+    }
+    slot->is_placed = decision_place(decision, slot, fill_revision(decision), &request, reason);
+    slot->is_unplaced = !slot->is_placed;
+}
+
+static void move(struct decision *decision, struct slot *slot)
+{
+    struct place_request request = {.slot = slot->number, .replaced = slot->stale};
+    uint32_t revision = decision->slots.frozen ? slot->stale->intent->revision
+                                               : decision->service->intent->revision;
+    char why[DESCRIBE_BYTES_MAX + 1], reason[INTENT_PLACE_REASON_BYTES_MAX + 1];
+    describe_peer(slot->stale->peer, why);
+    snprintf(reason, sizeof(reason), "%.*s", (int)sizeof(reason) - 1, why);
+    slot->is_placed = decision_place(decision, slot, revision, &request, reason);
+}
+
+void repair_fill(struct decision *decision)
+{
+    for (size_t i = 0; i < decision->slots.count; i++) {
+        struct slot *slot = &decision->slots.items[i];
+        if (world_is_full(decision->world)) {
+            world_wake_at(decision->world, decision->world->now_ms);
+            return;
         }
-        if (keeper->peer->intent->state != INTENT_ACTIVE && !has_successor(plan, keeper))
-            drain(plan, &plan->slots[i], keeper);
-        else
-            end_others(plan, keeper);
+        if (slot->good)
+            continue;
+        if (!slot->stale)
+            fill_empty(decision, slot);
+        else if (slot->stale->peer->intent->state != INTENT_ACTIVE &&
+                 !is_exclusive(decision, slot->stale))
+            move(decision, slot);
     }
 }

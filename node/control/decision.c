@@ -1,0 +1,128 @@
+#include "node/control/decision.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "node/control/repair.h"
+#include "node/control/rollout.h"
+
+bool decision_is_exclusive(const struct decision *decision)
+{
+    return decision->service->spec->exclusive;
+}
+
+bool decision_home_is_alive(const struct slot *slot)
+{
+    return !slot->home || (slot->home->view && slot->home->view->liveness == VIEW_ALIVE);
+}
+
+bool decision_is_completed(const struct world_replica *replica)
+{
+    return replica->view && replica->view->state == VIEW_REPLICA_EXITED &&
+           replica->view->exit_code == 0 && replica->spec->restart.condition != SPEC_RESTART_ANY;
+}
+
+bool decision_trusts(const struct decision *decision, const struct world_replica *replica)
+{
+    if (decision_is_completed(replica))
+        return true;
+    if (!replica->serves)
+        return false;
+    if (replica->view->health == VIEW_HEALTH_GOOD || replica->memory->settled)
+        return true;
+    int64_t trust_ms = decision->policy->monitor_ms < CONTROL_TRUST_MS
+                           ? decision->policy->monitor_ms
+                           : CONTROL_TRUST_MS;
+    int64_t trusted_at_ms = replica->memory->serving_since_ms + trust_ms;
+    if (decision->world->now_ms >= trusted_at_ms)
+        return true;
+    world_wake_at(decision->world, trusted_at_ms);
+    return false;
+}
+
+/* Makes the placer ready for the revision; NULL when out of memory. */
+static struct placer *placer_for(struct decision *decision, uint32_t revision)
+{
+    const struct service_spec *spec =
+        &intent_revision_find(decision->service->intent, revision)->spec;
+    struct placer *placer = &decision->placer;
+    if (placer->spec == spec)
+        return placer;
+    placer_done(placer);
+    if (placer_init(placer, decision->world, decision->service, spec) < 0) {
+        decision->no_memory = true;
+        return NULL;
+    }
+    return placer;
+}
+
+bool decision_place(struct decision *decision, const struct slot *slot, uint32_t revision,
+                    const struct place_request *request, const char *reason)
+{
+    struct placer *placer = placer_for(decision, revision);
+    struct world_peer *peer = placer ? placer_choose(placer, request) : NULL;
+    if (!peer || !world_add(decision->world, decision->service, placer->spec, slot->number,
+                            revision, peer, reason))
+        return false;
+    placer_count(placer, peer, 1);
+    return true;
+}
+
+bool decision_could_place(struct decision *decision, const struct slot *slot)
+{
+    struct placer *placer = placer_for(decision, decision->service->intent->revision);
+    struct place_request request = {
+        .slot = slot->number,
+        .home = slot->home,
+        .replaced = slot->stale,
+        .replaced_is_gone = true,
+    };
+    return placer && placer_choose(placer, &request);
+}
+
+bool decision_stop(struct decision *decision, struct world_replica *replica, const char *reason)
+{
+    if (!world_stop(decision->world, replica, reason))
+        return false;
+    if (decision->placer.spec)
+        placer_count(&decision->placer, replica->peer, -1);
+    return true;
+}
+
+static void decide(struct decision *decision)
+{
+    rollout_watch(decision);
+    if (decision->has_rollout)
+        return; /* another revision will be wanted once that is applied */
+    repair_surplus(decision);
+    repair_finish(decision);
+    repair_fill(decision);
+    rollout_advance(decision);
+}
+
+int decision_make(struct decision *decision, struct world *world, struct world_service *service,
+                  struct memory *memory)
+{
+    const struct intent_service *intent = service->intent;
+    *decision = (struct decision){
+        .world = world,
+        .service = service,
+        .policy = intent->rollout.state == INTENT_ROLLOUT_ROLLING_BACK ? &service->spec->rollback
+                                                                       : &service->spec->update,
+        .memory = memory_service_get(memory, intent->name, intent->rollout.id),
+        .change_count_before = world->change_count,
+    };
+    if (!decision->memory)
+        return -ENOMEM;
+    repair_losses(decision);
+    if (intent->removing) {
+        repair_retire(decision);
+        return 0;
+    }
+    if (slots_init(&decision->slots, world, service) < 0)
+        return -ENOMEM;
+    decide(decision);
+    slots_done(&decision->slots);
+    placer_done(&decision->placer);
+    return decision->no_memory ? -ENOMEM : 0;
+}
