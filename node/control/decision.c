@@ -80,6 +80,16 @@ bool decision_could_place(struct decision *decision, const struct slot *slot)
     return placer && placer_choose(placer, &request);
 }
 
+bool decision_delete(struct decision *decision, struct world_replica *replica, const char *reason)
+{
+    bool ran = replica->runs;
+    if (!world_delete(decision->world, replica, reason))
+        return false;
+    if (decision->placer.spec && ran)
+        placer_count(&decision->placer, replica->peer, -1);
+    return true;
+}
+
 bool decision_stop(struct decision *decision, struct world_replica *replica, const char *reason)
 {
     if (!world_stop(decision->world, replica, reason))

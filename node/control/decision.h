@@ -31,6 +31,8 @@ bool decision_place(struct decision *decision, const struct slot *slot, uint32_t
 /* Whether any peer could take the slot's next replica, once its stale one is gone. */
 bool decision_could_place(struct decision *decision, const struct slot *slot);
 
+/* Plan a replica's end; false when there is no room in the batch. */
+bool decision_delete(struct decision *decision, struct world_replica *replica, const char *reason);
 bool decision_stop(struct decision *decision, struct world_replica *replica, const char *reason);
 
 /* Whether requests can be left to this replica alone: it serves, and not only since a moment ago.

@@ -71,13 +71,19 @@ static bool is_gone(struct decision *decision, const struct world_replica *repli
 
 void repair_losses(struct decision *decision)
 {
+    bool is_removing = decision->service->intent->removing;
     for (size_t i = 0; i < decision->service->replica_count; i++) {
         struct world_replica *replica = &decision->service->replicas[i];
-        if (replica->runs ? !is_lost(decision, replica) : !is_gone(decision, replica))
-            continue;
         char reason[DESCRIBE_BYTES_MAX + 1];
         describe_peer(replica->peer, reason);
-        world_delete(decision->world, replica, reason);
+        if (!replica->runs) {
+            if (is_gone(decision, replica))
+                decision_delete(decision, replica, reason);
+            continue;
+        }
+        replica->lost = is_lost(decision, replica);
+        if (replica->lost && (is_removing || !intent_peer_is_member(replica->peer->intent)))
+            decision_delete(decision, replica, reason);
     }
 }
 
@@ -102,7 +108,10 @@ void repair_surplus(struct decision *decision)
         else
             snprintf(reason, sizeof(reason), "scaled to %" PRIu32,
                      decision->service->intent->replicas);
-        decision_stop(decision, replica, reason);
+        if (replica->lost)
+            decision_delete(decision, replica, reason);
+        else
+            decision_stop(decision, replica, reason);
     }
 }
 
@@ -123,6 +132,13 @@ static bool stale_may_go(const struct decision *decision, const struct slot *slo
     if (!slot->good)
         return is_exclusive(decision, stale) && stale->peer->intent->state != INTENT_ACTIVE;
     return is_down(stale) || decision_trusts(decision, slot->good);
+}
+
+static void finish_lost(struct decision *decision, struct world_replica *lost)
+{
+    char reason[DESCRIBE_BYTES_MAX + 1];
+    describe_peer(lost->peer, reason);
+    decision_delete(decision, lost, reason);
 }
 
 static void finish_stale(struct decision *decision, struct world_replica *stale)
@@ -150,7 +166,11 @@ void repair_finish(struct decision *decision)
         if (!replica->runs || replica->slot_index == SIZE_MAX)
             continue;
         const struct slot *slot = &decision->slots.items[replica->slot_index];
-        if (!slots_replica_is_good(&decision->slots, decision->service, replica))
+        if (replica->lost && slot->good)
+            finish_lost(decision, replica);
+        else if (replica->lost)
+            continue; /* its peer may come back before another one can take its place */
+        else if (!slots_replica_is_good(&decision->slots, decision->service, replica))
             finish_stale(decision, replica);
         else if (replica != slot->good)
             decision_stop(decision, replica, "another one fills its slot");
@@ -175,23 +195,48 @@ static bool must_wait(const struct decision *decision, const struct slot *slot)
     if (!decision_is_exclusive(decision))
         return false;
     for (size_t i = 0; i < decision->service->replica_count; i++)
-        if (!decision->service->replicas[i].deleted)
+        if (!decision->service->replicas[i].deleted && !decision->service->replicas[i].lost)
             return true;
     return false;
 }
 
+/* Deletes what the slot lost, or only counts it. */
+static size_t end_lost(struct decision *decision, const struct slot *slot, bool only_count)
+{
+    size_t count = 0;
+    for (size_t i = 0; slot->lost && i < decision->service->replica_count; i++) {
+        struct world_replica *replica = &decision->service->replicas[i];
+        if (!replica->lost || replica->deleted ||
+            replica->slot_index != (size_t)(slot - decision->slots.items))
+            continue;
+        count++;
+        if (!only_count)
+            finish_lost(decision, replica);
+    }
+    return count;
+}
+
+/* What is lost goes in the same batch as its replacement comes, and stays if there is none. */
 static void fill_empty(struct decision *decision, struct slot *slot)
 {
     if (!decision_home_is_alive(slot) || must_wait(decision, slot))
         return;
+    if (world_room(decision->world) < 1 + end_lost(decision, slot, true)) {
+        world_wake_at(decision->world, decision->world->now_ms);
+        return;
+    }
     struct place_request request = {.slot = slot->number, .home = slot->home};
     char why[DESCRIBE_BYTES_MAX + 1], reason[INTENT_PLACE_REASON_BYTES_MAX + 1] = "wanted";
     if (slot->lost) {
         describe_peer(slot->lost->peer, why);
         snprintf(reason, sizeof(reason), "%.*s", (int)sizeof(reason) - 1, why);
+        request.replaced = slot->lost->deleted ? NULL : slot->lost;
+        request.replaced_is_gone = request.replaced != NULL;
     }
     slot->is_placed = decision_place(decision, slot, fill_revision(decision), &request, reason);
     slot->is_unplaced = !slot->is_placed;
+    if (slot->is_placed)
+        end_lost(decision, slot, false);
 }
 
 static void move(struct decision *decision, struct slot *slot)
@@ -209,7 +254,7 @@ void repair_fill(struct decision *decision)
 {
     for (size_t i = 0; i < decision->slots.count; i++) {
         struct slot *slot = &decision->slots.items[i];
-        if (world_is_full(decision->world)) {
+        if (world_room(decision->world) == 0) {
             world_wake_at(decision->world, decision->world->now_ms);
             return;
         }

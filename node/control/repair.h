@@ -1,16 +1,17 @@
 /* Keeping every slot filled: after losses, drains, scaling, and when a service is removed.
  *
  * A replica is lost when its peer has left or was revoked, or is dead for the service's
- * failover_after; it is deleted and replaced in one batch, since a peer that comes back removes
- * what the intent no longer has. Replicas on a draining peer are replaced before they stop. An
- * exclusive one is stopped first, and replaced only when no other generation of it can be running:
- * it was seen to be gone, or its peer's lease has run out.
+ * failover_after. It is deleted and replaced in one batch, since a peer that comes back removes
+ * what the intent no longer has; while no other peer has room it is kept, for its peer may come
+ * back. Replicas on a draining peer are replaced before they stop. An exclusive one is stopped
+ * first, and replaced only when no other generation of it can be running: it was seen to be gone,
+ * or its peer's lease has run out.
  */
 #pragma once
 
 #include "node/control/decision.h"
 
-/* Deletes the replicas that are lost, and the stopped ones that are gone. */
+/* Finds out which replicas are lost, and deletes the stopped ones that are gone. */
 void repair_losses(struct decision *decision);
 
 /* Stops every replica: the service is being removed. */

@@ -81,7 +81,7 @@ static void watch(struct decision *decision, const struct world_replica *replica
 
 static bool is_watched(const struct decision *decision, const struct world_replica *replica)
 {
-    return replica->runs && replica->slot_index != SIZE_MAX &&
+    return replica->runs && !replica->lost && replica->slot_index != SIZE_MAX &&
            replica->intent->revision == decision->service->intent->revision;
 }
 

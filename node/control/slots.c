@@ -14,7 +14,7 @@ static bool is_draining(const struct world_replica *replica)
 bool slots_replica_is_good(const struct slots *slots, const struct world_service *service,
                            const struct world_replica *replica)
 {
-    return replica->runs && !is_draining(replica) &&
+    return replica->runs && !replica->lost && !is_draining(replica) &&
            (slots->frozen || replica->intent->revision == service->intent->revision);
 }
 
@@ -121,14 +121,14 @@ static void sort_in(struct slots *slots, const struct world_service *service,
     replica->slot_index = slot ? (size_t)(slot - slots->items) : SIZE_MAX;
     if (!slot)
         return;
-    if (slots_replica_is_good(slots, service, replica))
+    if (replica->lost)
+        slot->lost = replica;
+    else if (slots_replica_is_good(slots, service, replica))
         slot->good = better(slot->good, replica);
     else if (replica->runs)
         slot->stale = better(slot->stale, replica);
     else if (!replica->deleted)
         slot->is_ending = true;
-    else if (replica->intent->want == INTENT_RUN)
-        slot->lost = replica;
 }
 
 int slots_init(struct slots *slots, const struct world *world, struct world_service *service)

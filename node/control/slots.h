@@ -13,10 +13,10 @@ struct slot {
     struct world_peer *home;     /* of a global service's slot, else NULL */
     struct world_replica *good;  /* runs as it shall, where it may stay; of several, the best */
     struct world_replica *stale; /* runs another revision, or on a peer that is draining */
-    const struct world_replica *lost; /* is given up in this step */
-    bool is_ending;                   /* a stopped one is still there */
-    bool is_placed;                   /* a replica for it was planned in this step */
-    bool is_unplaced;                 /* empty, and no peer may take a replica */
+    struct world_replica *lost;  /* on a peer that is dead or gone */
+    bool is_ending;              /* a stopped one is still there */
+    bool is_placed;              /* a replica for it was planned in this step */
+    bool is_unplaced;            /* empty, and no peer may take a replica */
 };
 
 struct slots {

@@ -166,9 +166,9 @@ void world_done(struct world *world)
     *world = (struct world){0};
 }
 
-bool world_is_full(const struct world *world)
+size_t world_room(const struct world *world)
 {
-    return world->change_count == COMMAND_PLACE_CHANGES_MAX;
+    return COMMAND_PLACE_CHANGES_MAX - world->change_count;
 }
 
 void world_wake_at(struct world *world, int64_t at_ms)
@@ -180,7 +180,7 @@ void world_wake_at(struct world *world, int64_t at_ms)
 /* The next change of the batch, zeroed; NULL when the batch is full, with the rest due at once. */
 static struct command_place_change *change_new(struct world *world, const char *reason)
 {
-    if (world_is_full(world)) {
+    if (world_room(world) == 0) {
         world_wake_at(world, world->now_ms);
         return NULL;
     }

@@ -30,6 +30,7 @@ struct world_replica {
     struct world_peer *peer;
     struct memory_replica *memory; /* NULL when explaining */
     bool runs;                     /* shall run, also after what was planned */
+    bool lost;                     /* with its peer: it is given up once another can replace it */
     bool deleted;                  /* by what was planned */
     bool serves;                   /* is up and well, on a peer that is alive */
     size_t slot_index;             /* among the service's slots; SIZE_MAX: in none of them */
@@ -63,8 +64,8 @@ int world_init(struct world *world, const struct intent *intent, const struct vi
                struct memory *memory, int64_t now_ms);
 void world_done(struct world *world);
 
-/* No more changes fit into this step's batch. */
-bool world_is_full(const struct world *world);
+/* How many more changes fit into this step's batch. */
+size_t world_room(const struct world *world);
 
 /* Says that the step after `at_ms` may decide something new. */
 void world_wake_at(struct world *world, int64_t at_ms);
