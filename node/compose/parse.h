@@ -1,0 +1,65 @@
+/* What the files that read parts of a Compose file share. Readers return 0 or a negative errno with
+ * file, line and key in the context's error.
+ */
+#pragma once
+
+#include "node/compose/compose.h"
+#include "node/compose/tree.h"
+
+struct parse {
+    const char *path;
+    const struct tree_node *root;
+    struct compose_result *result;
+    struct error *error;
+};
+
+/* A key and how its value is read into `target`; NULL `read`: known, but not supported. */
+struct parse_key {
+    const char *name;
+    int (*read)(struct parse *parse, const struct tree_node *node, void *target);
+};
+
+/* Reads every entry of a map by the table (it ends with a NULL name). Keys that begin with "x-" are
+ * passed over unless the table has them; others are errors that name the nearest key. */
+int parse_map(struct parse *parse, const struct tree_node *map, const struct parse_key *keys,
+              void *target);
+
+/* "path:line: key: words": what is wrong, or (warning) what is left out. */
+int parse_fail(struct parse *parse, const struct tree_node *node, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int parse_warn(struct parse *parse, const struct tree_node *node, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+int parse_text(struct parse *parse, const struct tree_node *node, char **ret);
+int parse_flag(struct parse *parse, const struct tree_node *node, bool *ret);
+int parse_number(struct parse *parse, const struct tree_node *node, uint64_t max, uint64_t *ret);
+int parse_u32(struct parse *parse, const struct tree_node *node, uint32_t *ret);
+int parse_duration(struct parse *parse, const struct tree_node *node, uint32_t *ret_ms);
+int parse_size(struct parse *parse, const struct tree_node *node, uint64_t *ret_bytes);
+int parse_cpus(struct parse *parse, const struct tree_node *node, uint32_t *ret_millis);
+
+/* One of the words; its index. The list ends with NULL. */
+int parse_word(struct parse *parse, const struct tree_node *node, const char *const *words,
+               uint8_t *ret);
+
+/* A list of texts, or a single one. */
+int parse_list(struct parse *parse, const struct tree_node *node, struct text_list *ret);
+
+/* "KEY=VALUE" each, from a list or a map; without a value, from the environment. */
+int parse_pairs(struct parse *parse, const struct tree_node *node, struct text_list *ret);
+
+/* An argument vector: a list as it is, a text split at white space, quotes respected. */
+int parse_command(struct parse *parse, const struct tree_node *node, struct text_list *ret);
+
+/* parse_service.c, parse_deploy.c, parse_storage.c: */
+int parse_service(struct parse *parse, const struct tree_node *node, struct service_spec *spec);
+int read_deploy(struct parse *parse, const struct tree_node *node, void *spec);
+int read_health(struct parse *parse, const struct tree_node *node, void *spec);
+int read_ports(struct parse *parse, const struct tree_node *node, void *spec);
+int read_volumes(struct parse *parse, const struct tree_node *node, void *spec);
+int read_tmpfs(struct parse *parse, const struct tree_node *node, void *spec);
+int read_configs(struct parse *parse, const struct tree_node *node, void *spec);
+int read_secrets(struct parse *parse, const struct tree_node *node, void *spec);
+
+/* The top level's configs or secrets: their files' contents become blobs. */
+int parse_blobs(struct parse *parse, const struct tree_node *node, enum spec_file_kind kind);

@@ -1,0 +1,207 @@
+/* deploy: how many, where, with what, and how updated; and the health check. */
+#include <errno.h>
+#include <string.h>
+
+#include "node/compose/parse.h"
+
+static const char *const modes[] = {"replicated", "global", NULL};
+static const char *const conditions[] = {"none", "on-failure", "any", NULL};
+static const char *const failure_actions[] = {"pause", "continue", "rollback", NULL};
+static const char *const orders[] = {"stop-first", "start-first", NULL};
+
+enum {
+    PERMILLE = 1000,
+};
+
+#define READER(name, type, call)                                                                   \
+    static int name(struct parse *parse, const struct tree_node *node, void *target)              \
+    {                                                                                              \
+        type *to = target;                                                                         \
+        return call;                                                                               \
+    }
+
+READER(read_mode, struct service_spec, parse_word(parse, node, modes, &to->mode))
+READER(read_replicas, struct service_spec, parse_u32(parse, node, &to->replicas))
+READER(read_labels, struct service_spec, parse_pairs(parse, node, &to->labels))
+
+READER(read_limit_cpus, struct spec_resources, parse_cpus(parse, node, &to->cpu_limit_millis))
+READER(read_limit_memory, struct spec_resources,
+       parse_size(parse, node, &to->memory_limit_bytes))
+READER(read_limit_pids, struct spec_resources, parse_u32(parse, node, &to->pids_limit))
+READER(read_reserved_cpus, struct spec_resources,
+       parse_cpus(parse, node, &to->cpu_reserved_millis))
+READER(read_reserved_memory, struct spec_resources,
+       parse_size(parse, node, &to->memory_reserved_bytes))
+
+READER(read_condition, struct spec_restart, parse_word(parse, node, conditions, &to->condition))
+READER(read_restart_delay, struct spec_restart, parse_duration(parse, node, &to->delay_ms))
+READER(read_attempts, struct spec_restart, parse_u32(parse, node, &to->max_attempts))
+READER(read_window, struct spec_restart, parse_duration(parse, node, &to->window_ms))
+
+READER(read_parallelism, struct spec_update, parse_u32(parse, node, &to->parallelism))
+READER(read_update_delay, struct spec_update, parse_duration(parse, node, &to->delay_ms))
+READER(read_monitor, struct spec_update, parse_duration(parse, node, &to->monitor_ms))
+READER(read_failure_action, struct spec_update,
+       parse_word(parse, node, failure_actions, &to->failure_action))
+READER(read_order, struct spec_update, parse_word(parse, node, orders, &to->order))
+
+READER(read_constraints, struct service_spec, parse_list(parse, node, &to->constraints))
+READER(read_max_per_node, struct service_spec,
+       parse_u32(parse, node, &to->max_replicas_per_node))
+
+READER(read_interval, struct spec_health, parse_duration(parse, node, &to->interval_ms))
+READER(read_timeout, struct spec_health, parse_duration(parse, node, &to->timeout_ms))
+READER(read_start_period, struct spec_health, parse_duration(parse, node, &to->start_period_ms))
+READER(read_start_interval, struct spec_health,
+       parse_duration(parse, node, &to->start_interval_ms))
+READER(read_retries, struct spec_health, parse_u32(parse, node, &to->retries))
+READER(read_disable, struct spec_health, parse_flag(parse, node, &to->disabled))
+
+static int read_failure_ratio(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct spec_update *update = target;
+    int rc = parse_cpus(parse, node, &update->max_failure_permille); /* thousandths too */
+    if (rc == 0 && update->max_failure_permille > PERMILLE)
+        return parse_fail(parse, node, "a ratio from 0 to 1 is expected");
+    return rc;
+}
+
+static int read_limits(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const struct parse_key keys[] = {
+        {"cpus", read_limit_cpus}, {"memory", read_limit_memory}, {"pids", read_limit_pids}, {0}};
+    return parse_map(parse, node, keys, target);
+}
+
+static int read_reservations(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const struct parse_key keys[] = {{"cpus", read_reserved_cpus},
+                                            {"memory", read_reserved_memory},
+                                            {"devices", NULL},
+                                            {"generic_resources", NULL},
+                                            {0}};
+    return parse_map(parse, node, keys, target);
+}
+
+static int read_resources(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const struct parse_key keys[] = {
+        {"limits", read_limits}, {"reservations", read_reservations}, {0}};
+    return parse_map(parse, node, keys, &((struct service_spec *)target)->resources);
+}
+
+static int read_restart_policy(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const struct parse_key keys[] = {{"condition", read_condition},
+                                            {"delay", read_restart_delay},
+                                            {"max_attempts", read_attempts},
+                                            {"window", read_window},
+                                            {0}};
+    return parse_map(parse, node, keys, &((struct service_spec *)target)->restart);
+}
+
+static const struct parse_key update_keys[] = {{"parallelism", read_parallelism},
+                                               {"delay", read_update_delay},
+                                               {"monitor", read_monitor},
+                                               {"failure_action", read_failure_action},
+                                               {"max_failure_ratio", read_failure_ratio},
+                                               {"order", read_order},
+                                               {0}};
+
+static int read_update(struct parse *parse, const struct tree_node *node, void *target)
+{
+    return parse_map(parse, node, update_keys, &((struct service_spec *)target)->update);
+}
+
+static int read_rollback(struct parse *parse, const struct tree_node *node, void *target)
+{
+    return parse_map(parse, node, update_keys, &((struct service_spec *)target)->rollback);
+}
+
+static int read_preferences(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct service_spec *spec = target;
+    if (node->type != TREE_LIST)
+        return parse_fail(parse, node, "a list is expected, as - spread: node.labels.zone");
+    for (size_t i = 0; i < node->count; i++) {
+        const struct tree_node *spread = tree_find(node->children[i], "spread");
+        if (!spread)
+            return parse_fail(parse, node->children[i], "spread: node.labels.KEY is expected");
+        int rc = parse_list(parse, spread, &spec->spread);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int read_placement(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const struct parse_key keys[] = {{"constraints", read_constraints},
+                                            {"preferences", read_preferences},
+                                            {"max_replicas_per_node", read_max_per_node},
+                                            {0}};
+    return parse_map(parse, node, keys, target);
+}
+
+int read_deploy(struct parse *parse, const struct tree_node *node, void *spec)
+{
+    static const struct parse_key keys[] = {{"mode", read_mode},
+                                            {"replicas", read_replicas},
+                                            {"labels", read_labels},
+                                            {"resources", read_resources},
+                                            {"restart_policy", read_restart_policy},
+                                            {"update_config", read_update},
+                                            {"rollback_config", read_rollback},
+                                            {"placement", read_placement},
+                                            {"endpoint_mode", NULL},
+                                            {0}};
+    return parse_map(parse, node, keys, spec);
+}
+
+/* "CMD", …; "CMD-SHELL", line; "NONE"; or a line alone. */
+static int read_test(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct spec_health *health = target;
+    struct text_list words = {0}, test = {0};
+    int rc = parse_list(parse, node, &words);
+    bool is_line = node->type == TREE_SCALAR;
+    const char *first = rc == 0 && words.count > 0 ? words.items[0] : "";
+    if (rc == 0 && strcmp(first, "NONE") == 0) {
+        health->disabled = true;
+    } else if (rc == 0 && (is_line || (strcmp(first, "CMD-SHELL") == 0 && words.count == 2))) {
+        rc = text_list_add(&test, "/bin/sh");
+        if (rc == 0)
+            rc = text_list_add(&test, "-c");
+        if (rc == 0)
+            rc = text_list_add(&test, words.items[is_line ? 0 : 1]);
+    } else if (rc == 0 && strcmp(first, "CMD") == 0 && words.count > 1) {
+        for (size_t i = 1; i < words.count && rc == 0; i++)
+            rc = text_list_add(&test, words.items[i]);
+    } else if (rc == 0) {
+        rc = parse_fail(parse, node, "[\"CMD\", …], [\"CMD-SHELL\", line] or [\"NONE\"] is "
+                                     "expected");
+    }
+    text_list_done(&words);
+    if (rc < 0) {
+        text_list_done(&test);
+        return rc;
+    }
+    text_list_done(&health->test);
+    health->test = test;
+    return 0;
+}
+
+int read_health(struct parse *parse, const struct tree_node *node, void *spec)
+{
+    static const struct parse_key keys[] = {{"test", read_test},
+                                            {"interval", read_interval},
+                                            {"timeout", read_timeout},
+                                            {"start_period", read_start_period},
+                                            {"start_interval", read_start_interval},
+                                            {"retries", read_retries},
+                                            {"disable", read_disable},
+                                            {0}};
+    struct spec_health *health = &((struct service_spec *)spec)->health;
+    health->is_set = true;
+    return parse_map(parse, node, keys, health);
+}

@@ -1,0 +1,208 @@
+/* One service: its keys, and those of x-consort. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "node/compose/interpolate.h"
+#include "node/compose/parse.h"
+
+#define READER(name, call)                                                                         \
+    static int name(struct parse *parse, const struct tree_node *node, void *target)              \
+    {                                                                                              \
+        struct service_spec *to = target;                                                          \
+        return call;                                                                               \
+    }
+
+READER(read_image, parse_text(parse, node, &to->image))
+READER(read_command, parse_command(parse, node, &to->command))
+READER(read_entrypoint, parse_command(parse, node, &to->entrypoint))
+READER(read_environment, parse_pairs(parse, node, &to->environment))
+READER(read_working_dir, parse_text(parse, node, &to->working_dir))
+READER(read_user, parse_text(parse, node, &to->user))
+READER(read_hostname, parse_text(parse, node, &to->hostname))
+READER(read_cap_add, parse_list(parse, node, &to->cap_add))
+READER(read_cap_drop, parse_list(parse, node, &to->cap_drop))
+READER(read_extra_hosts, parse_list(parse, node, &to->extra_hosts))
+READER(read_read_only, parse_flag(parse, node, &to->read_only))
+READER(read_init, parse_flag(parse, node, &to->init))
+READER(read_stop_signal, parse_text(parse, node, &to->stop_signal))
+READER(read_stop_grace, parse_duration(parse, node, &to->stop_grace_ms))
+READER(read_labels, parse_pairs(parse, node, &to->labels))
+READER(read_cpus, parse_cpus(parse, node, &to->resources.cpu_limit_millis))
+READER(read_memory, parse_size(parse, node, &to->resources.memory_limit_bytes))
+READER(read_memory_reservation, parse_size(parse, node, &to->resources.memory_reserved_bytes))
+READER(read_pids, parse_u32(parse, node, &to->resources.pids_limit))
+READER(read_scale, parse_u32(parse, node, &to->replicas))
+READER(read_failover, parse_duration(parse, node, &to->failover_after_ms))
+READER(read_exclusive, parse_flag(parse, node, &to->exclusive))
+
+static int read_restart(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct spec_restart *restart = &((struct service_spec *)target)->restart;
+    if (node->type != TREE_SCALAR)
+        return parse_fail(parse, node, "no, always, on-failure or unless-stopped is expected");
+    if (strcmp(node->text, "no") == 0 || strcmp(node->text, "false") == 0)
+        restart->condition = SPEC_RESTART_NONE;
+    else if (strncmp(node->text, "on-failure", 10) == 0)
+        restart->condition = SPEC_RESTART_ON_FAILURE;
+    else if (strcmp(node->text, "always") == 0 || strcmp(node->text, "unless-stopped") == 0)
+        restart->condition = SPEC_RESTART_ANY;
+    else
+        return parse_fail(parse, node, "%s is not one of no, always, on-failure, unless-stopped",
+                          node->text);
+    return 0;
+}
+
+static int read_depends_on(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct service_spec *spec = target;
+    int rc = 0;
+    if (node->type != TREE_MAP)
+        return parse_list(parse, node, &spec->depends_on);
+    for (size_t i = 0; i < node->count && rc == 0; i++)
+        rc = text_list_add(&spec->depends_on, node->children[i]->key);
+    return rc;
+}
+
+static int read_env_file(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct service_spec *spec = target;
+    struct text_list files = {0};
+    struct error why = {0};
+    const char *slash = strrchr(parse->path, '/');
+    int rc = parse_list(parse, node, &files);
+    for (size_t i = 0; i < files.count && rc == 0; i++) {
+        char path[4096];
+        snprintf(path, sizeof(path), "%.*s%s",
+                 files.items[i][0] == '/' || !slash ? 0 : (int)(slash - parse->path + 1),
+                 parse->path, files.items[i]);
+        rc = environment_file_read(path, &spec->environment, &why);
+        if (rc < 0)
+            rc = parse_fail(parse, node, "%s", why.message);
+    }
+    text_list_done(&files);
+    return rc;
+}
+
+static int read_on_minority(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const char *const words[] = {"hold", "duplicate", NULL};
+    struct service_spec *spec = target;
+    int rc = parse_word(parse, node, words, &spec->on_minority);
+    if (rc == 0 && spec->on_minority == SPEC_MINORITY_DUPLICATE)
+        rc = parse_warn(parse, node, "duplicate is not carried out by this version: as hold");
+    return rc;
+}
+
+static int read_consort(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const struct parse_key keys[] = {{"failover_after", read_failover},
+                                            {"on_minority", read_on_minority},
+                                            {"exclusive", read_exclusive},
+                                            {"autoscale", NULL},
+                                            {"ingress", NULL},
+                                            {0}};
+    return parse_map(parse, node, keys, target);
+}
+
+static const struct parse_key service_keys[] = {
+    {"image", read_image},
+    {"command", read_command},
+    {"entrypoint", read_entrypoint},
+    {"env_file", read_env_file},
+    {"environment", read_environment},
+    {"ports", read_ports},
+    {"volumes", read_volumes},
+    {"tmpfs", read_tmpfs},
+    {"configs", read_configs},
+    {"secrets", read_secrets},
+    {"healthcheck", read_health},
+    {"deploy", read_deploy},
+    {"restart", read_restart},
+    {"working_dir", read_working_dir},
+    {"user", read_user},
+    {"hostname", read_hostname},
+    {"cap_add", read_cap_add},
+    {"cap_drop", read_cap_drop},
+    {"extra_hosts", read_extra_hosts},
+    {"read_only", read_read_only},
+    {"init", read_init},
+    {"stop_signal", read_stop_signal},
+    {"stop_grace_period", read_stop_grace},
+    {"labels", read_labels},
+    {"depends_on", read_depends_on},
+    {"cpus", read_cpus},
+    {"mem_limit", read_memory},
+    {"mem_reservation", read_memory_reservation},
+    {"pids_limit", read_pids},
+    {"scale", read_scale},
+    {"x-consort", read_consort},
+    /* Known to the Compose Specification, and not supported: */
+    {"annotations", NULL},
+    {"attach", NULL},
+    {"blkio_config", NULL},
+    {"build", NULL},
+    {"cgroup", NULL},
+    {"cgroup_parent", NULL},
+    {"container_name", NULL},
+    {"cpu_count", NULL},
+    {"cpu_percent", NULL},
+    {"cpu_period", NULL},
+    {"cpu_quota", NULL},
+    {"cpu_rt_period", NULL},
+    {"cpu_rt_runtime", NULL},
+    {"cpu_shares", NULL},
+    {"cpuset", NULL},
+    {"credential_spec", NULL},
+    {"device_cgroup_rules", NULL},
+    {"devices", NULL},
+    {"dns", NULL},
+    {"dns_opt", NULL},
+    {"dns_search", NULL},
+    {"domainname", NULL},
+    {"expose", NULL},
+    {"extends", NULL},
+    {"external_links", NULL},
+    {"gpus", NULL},
+    {"group_add", NULL},
+    {"ipc", NULL},
+    {"isolation", NULL},
+    {"links", NULL},
+    {"logging", NULL},
+    {"mac_address", NULL},
+    {"mem_swappiness", NULL},
+    {"memswap_limit", NULL},
+    {"network_mode", NULL},
+    {"networks", NULL},
+    {"oom_kill_disable", NULL},
+    {"oom_score_adj", NULL},
+    {"pid", NULL},
+    {"platform", NULL},
+    {"post_start", NULL},
+    {"pre_stop", NULL},
+    {"privileged", NULL},
+    {"profiles", NULL},
+    {"pull_policy", NULL},
+    {"runtime", NULL},
+    {"security_opt", NULL},
+    {"shm_size", NULL},
+    {"stdin_open", NULL},
+    {"storage_opt", NULL},
+    {"sysctls", NULL},
+    {"tty", NULL},
+    {"ulimits", NULL},
+    {"userns_mode", NULL},
+    {"uts", NULL},
+    {"volumes_from", NULL},
+    {0},
+};
+
+int parse_service(struct parse *parse, const struct tree_node *node, struct service_spec *spec)
+{
+    int rc = parse_map(parse, node, service_keys, spec);
+    if (rc == 0 && !spec->image)
+        rc = parse_fail(parse, node, "no image; build it elsewhere, import it with consort image "
+                                     "import, and name it: image: NAME");
+    return rc;
+}
