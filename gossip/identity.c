@@ -34,7 +34,7 @@ int id_to_exchange(const struct id *id, uint8_t ret[EXCHANGE_KEY_BYTES])
 
 /* Hashes purpose and message; the purpose's length goes first, so that no two pairs run together.
  */
-static void digest_of(const char *purpose, struct bytes message, uint8_t ret[DIGEST_BYTES])
+static void sync_digest_of(const char *purpose, struct bytes message, uint8_t ret[DIGEST_BYTES])
 {
     size_t length = strlen(purpose);
     assert(length > 0);
@@ -53,7 +53,7 @@ void identity_sign(const struct identity *identity, const char *purpose, struct 
                    uint8_t ret_signature[SIGNATURE_BYTES])
 {
     uint8_t digest[DIGEST_BYTES];
-    digest_of(purpose, message, digest);
+    sync_digest_of(purpose, message, digest);
     int rc = crypto_sign_detached(ret_signature, NULL, digest, sizeof(digest), identity->secret);
     assert(rc == 0);
 }
@@ -62,6 +62,6 @@ bool identity_verify(const struct id *id, const char *purpose, struct bytes mess
                      const uint8_t signature[SIGNATURE_BYTES])
 {
     uint8_t digest[DIGEST_BYTES];
-    digest_of(purpose, message, digest);
+    sync_digest_of(purpose, message, digest);
     return crypto_sign_verify_detached(signature, digest, sizeof(digest), id->bytes) == 0;
 }

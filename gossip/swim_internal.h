@@ -264,7 +264,7 @@ void probes_run(struct swim *swim);
 int64_t probes_deadline(const struct swim *swim);
 
 /* swim_sync.c: anti-entropy. */
-struct digest_entry digest_of(const struct member *member);
+struct digest_entry sync_digest_of(const struct member *member);
 bool digest_is_behind(const struct member *ours, const struct digest_entry *theirs);
 
 /* Collects the facts about `ours` that are news to whoever wrote `theirs` (NULL: knows nothing). */

@@ -48,11 +48,11 @@ void packet_finish(struct swim *swim, struct packet_draft *draft, const struct i
 
 static void add_digests(struct swim *swim, struct packet_draft *draft)
 {
-    struct digest_entry entry = digest_of(swim->self);
+    struct digest_entry entry = sync_digest_of(swim->self);
     packet_draft_add_digest(draft, &entry);
     for (int i = 1; i < DIGESTS_RIDING; i++) {
         swim->digest_next = (swim->digest_next + 1) % swim->members.count;
-        entry = digest_of(member_at(swim, swim->digest_next));
+        entry = sync_digest_of(member_at(swim, swim->digest_next));
         packet_draft_add_digest(draft, &entry);
     }
 }
@@ -87,7 +87,7 @@ static void answer_digests(struct swim *swim, const struct id *from, const struc
         const struct member *ours = find_by_prefix(swim, theirs->prefix);
         struct digest_entry entry = {.prefix = theirs->prefix};
         if (ours)
-            entry = digest_of(ours);
+            entry = sync_digest_of(ours);
         if (digest_is_behind(ours, theirs)) {
             packet_draft_add_digest(draft, &entry);
             repair_note(swim, from, ours, theirs);

@@ -31,7 +31,7 @@ static size_t first_after(const struct swim *swim, const struct id *after)
     return index;
 }
 
-struct digest_entry digest_of(const struct member *member)
+struct digest_entry sync_digest_of(const struct member *member)
 {
     return (struct digest_entry){
         .prefix = id_prefix(&member->view.id),
@@ -154,7 +154,7 @@ static struct id send_digest(struct swim *swim, const struct id *to, const struc
         /* We have got to the top and still lack something: begin again from the bottom. */
         if (!records_are_complete(member) && member->base >= member->newest)
             member->base = member->floor > 0 ? member->floor - 1 : 0;
-        entries[count++] = digest_of(member);
+        entries[count++] = sync_digest_of(member);
     }
     int rc = sync_write_digest(reply_wanted, after, &end, entries, count, &swim->pending.arena);
     swim_message_end(swim, start, rc, to, address, SWIM_CHANNEL_STREAM);

@@ -1,0 +1,104 @@
+/* consort deploy */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "consensus/command.h"
+#include "node/cli/client.h"
+#include "node/cli/follow.h"
+#include "node/cli/options.h"
+#include "node/cli/output.h"
+#include "node/compose/compose.h"
+
+/* The call's params: the stack's services and blobs, as the command that the peer will propose. */
+static int make_params(const struct compose_result *loaded, struct buffer *ret)
+{
+    cleanup_buffer struct buffer packed = {0};
+    struct writer writer;
+    struct command command = {.head.type = COMMAND_DEPLOY,
+                              .deploy = {.services = loaded->services,
+                                         .service_count = loaded->service_count,
+                                         .blobs = loaded->blobs,
+                                         .blob_count = loaded->blob_count}};
+    memcpy(command.deploy.stack, loaded->stack, sizeof(command.deploy.stack));
+    int rc = command_encode(&command, &packed);
+    if (rc < 0)
+        return rc;
+    writer_init(&writer, ret);
+    writer_map(&writer, 2);
+    writer_text(&writer, "stack");
+    writer_text(&writer, loaded->stack);
+    writer_text(&writer, "spec");
+    writer_binary(&writer, packed.bytes, packed.size);
+    return writer_check(&writer);
+}
+
+static int send_deploy(struct cli *cli, const struct compose_result *loaded, json_t **ret)
+{
+    cleanup_buffer struct buffer params = {0};
+    struct client *client = NULL;
+    struct error error = {0};
+    int rc = make_params(loaded, &params);
+    if (rc < 0)
+        error_set_errno(&error, rc, "packing what to deploy");
+    else
+        rc = client_open(cli, &client, &error);
+    if (rc == 0)
+        rc = client_call(client, "deploy", buffer_view(&params), NULL, NULL, ret, &error);
+    client_close(client);
+    return rc < 0 ? cli_fail(&error) : CLI_OK;
+}
+
+static json_t *service_names(const struct compose_result *loaded)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < loaded->service_count; i++) {
+        char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+        snprintf(name, sizeof(name), "%s_%s", loaded->stack, loaded->services[i].name);
+        json_array_append_new(names, json_string(name));
+    }
+    return names;
+}
+
+static int deploy(struct cli *cli, const struct compose_result *loaded, bool wait)
+{
+    json_t *result = NULL;
+    for (size_t i = 0; i < loaded->warnings.count; i++)
+        fprintf(stderr, "warning: %s\n", loaded->warnings.items[i]);
+    int rc = send_deploy(cli, loaded, &result);
+    if (rc != CLI_OK)
+        return rc;
+    if (wait)
+        rc = follow_wait(cli, service_names(loaded));
+    if (rc == CLI_OK && cli->format == CLI_JSON)
+        output_json(result);
+    else if (rc == CLI_OK)
+        printf("%s: %zu service%s %s\n", loaded->stack, loaded->service_count,
+               loaded->service_count == 1 ? "" : "s",
+               json_flag(result, "unchanged") ? "unchanged" : wait ? "serving" : "accepted");
+    json_decref(result);
+    return rc;
+}
+
+int verb_deploy(struct cli *cli, int argc, char **argv)
+{
+    const char *file = NULL;
+    bool wait = false;
+    struct option_row rows[] = {
+        OPTION_ROW('f', "file", "FILE", "The Compose file", OPTION_TEXT, &file),
+        OPTION_ROW(0, "wait", NULL, "Wait until all replicas serve", OPTION_FLAG, &wait),
+    };
+    struct compose_result loaded;
+    struct error error = {0};
+    int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
+    if (rc != OPTIONS_GO_ON)
+        return rc;
+    if (!file || argc > 1)
+        return cli_usage(cli, !file ? "which file? As in: consort deploy -f compose.yaml"
+                                    : "at most one name is expected");
+    if (compose_load(file, argc > 0 ? argv[0] : NULL, &loaded, &error) < 0)
+        return cli_fail(&error);
+    rc = deploy(cli, &loaded, wait);
+    compose_result_done(&loaded);
+    return rc;
+}

@@ -1,0 +1,20 @@
+/* Verbs that are much alike: those that list, and those that name one thing. */
+#pragma once
+
+#include "node/cli/cli.h"
+#include "node/cli/output.h"
+
+/* Prints the array `key` of the result as a table or as JSON, and gives the result back. CLI_OK. */
+int list_print(const struct cli *cli, json_t *result, const char *key,
+               const struct column *columns, size_t count);
+
+/* A verb without arguments that shows such a list. */
+int list_verb(struct cli *cli, int argc, char **argv, const char *method, const char *key,
+              const struct column *columns, size_t count);
+
+/* A verb with one argument, passed as `param`. */
+int named_verb(struct cli *cli, int argc, char **argv, const char *method, const char *param,
+               void (*say)(const json_t *result));
+
+/* Prints nothing: for what is done is done. */
+void say_done(const json_t *result);

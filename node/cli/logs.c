@@ -1,0 +1,85 @@
+/* consort logs: of one replica, or of all of a service's, wherever they run */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "node/cli/client.h"
+#include "node/cli/follow.h"
+#include "node/cli/options.h"
+#include "node/cli/output.h"
+
+static bool show_times;
+
+static void say_line(const json_t *line)
+{
+    FILE *to = json_number(line, "stream") == 2 ? stderr : stdout;
+    char when[40] = "";
+    if (show_times) {
+        time_t seconds = (time_t)(json_number(line, "wall_ns") / 1000000000);
+        struct tm utc;
+        if (gmtime_r(&seconds, &utc))
+            strftime(when, sizeof(when), "%FT%TZ ", &utc);
+    }
+    fprintf(to, "%s%s@%s | %s\n", when, json_text(line, "replica"), json_text(line, "peer"),
+            json_text(line, "text"));
+}
+
+/* The replicas that the subject means, as the API's list. */
+static int list_replicas(struct cli *cli, const char *subject, json_t **ret)
+{
+    char service[256];
+    snprintf(service, sizeof(service), "%.*s", (int)strcspn(subject, "."), subject);
+    return cli_ask(cli, "ps", json_pack("{s:s}", "service", service), ret);
+}
+
+/* One call for each replica, one after the other: their peers answer for them. */
+static int show_each(struct cli *cli, const json_t *replicas, json_t *options)
+{
+    int rc = CLI_OK;
+    for (size_t i = 0; i < json_array_size(replicas) && rc == CLI_OK; i++) {
+        const json_t *replica = json_array_get(replicas, i);
+        char name[320];
+        json_t *params = json_deep_copy(options);
+        snprintf(name, sizeof(name), "%s.%lld", json_text(replica, "name"),
+                 (long long)json_number(replica, "generation"));
+        json_object_set_new(params, "subject", json_string(name));
+        rc = follow_call(cli, "logs", params, "line", say_line);
+    }
+    return rc;
+}
+
+int verb_logs(struct cli *cli, int argc, char **argv)
+{
+    bool follow = false;
+    uint32_t tail = 0;
+    int64_t since_ms = 0;
+    struct option_row rows[] = {
+        OPTION_ROW('f', "follow", NULL, "Go on with what is printed", OPTION_FLAG, &follow),
+        OPTION_ROW('n', "tail", "N", "Only the last lines of each replica", OPTION_COUNT, &tail),
+        OPTION_ROW(0, "since", "TIME", "Only what is younger, as 10m", OPTION_DURATION, &since_ms),
+        OPTION_ROW('t', "timestamps", NULL, "Show when", OPTION_FLAG, &show_times),
+    };
+    json_t *listed = NULL;
+    int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
+    if (rc != OPTIONS_GO_ON)
+        return rc;
+    if (argc != 1)
+        return cli_usage(cli, "one service or replica is expected");
+    json_t *options = json_pack("{s:b}", "follow", follow);
+    if (rows[1].is_given)
+        json_object_set_new(options, "tail", json_integer(tail));
+    if (since_ms > 0)
+        json_object_set_new(options, "since_wall_ms",
+                            json_integer((json_int_t)time(NULL) * 1000 - since_ms));
+    if (follow || strchr(argv[0], '.')) {
+        json_object_set_new(options, "subject", json_string(argv[0]));
+        return follow_call(cli, "logs", options, "line", say_line);
+    }
+    rc = list_replicas(cli, argv[0], &listed);
+    if (rc == CLI_OK)
+        rc = show_each(cli, json_object_get(listed, "replicas"), options);
+    json_decref(listed);
+    json_decref(options);
+    return rc;
+}

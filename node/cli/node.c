@@ -1,0 +1,210 @@
+/* consort node: the peer itself */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "node/cli/client.h"
+#include "node/cli/options.h"
+#include "node/peer/peer.h"
+
+static const char data_dir_default[] = "/var/lib/consort";
+static const char run_dir_default[] = "/run/consort";
+
+/* The machine's name as a label: lower case, up to the first dot. */
+static void default_name(char ret[BASE_NAME_BYTES_MAX + 1])
+{
+    char host[256] = "";
+    size_t length = 0;
+    gethostname(host, sizeof(host) - 1);
+    for (const char *at = host; *at && *at != '.' && length < BASE_NAME_BYTES_MAX; at++) {
+        char c = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
+        bool is_good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (is_good || length > 0)
+            ret[length++] = is_good ? c : '-';
+    }
+    while (length > 0 && ret[length - 1] == '-')
+        length--;
+    ret[length] = '\0';
+    if (length == 0)
+        strcpy(ret, "peer");
+}
+
+/* The first address that is not loopback: right for a machine with one network. */
+static bool default_advertised(struct address *ret)
+{
+    struct ifaddrs *list, *at;
+    bool found = false;
+    if (getifaddrs(&list) < 0)
+        return false;
+    for (at = list; at && !found; at = at->ifa_next) {
+        if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET || (at->ifa_flags & IFF_LOOPBACK) ||
+            !(at->ifa_flags & IFF_UP) || strncmp(at->ifa_name, "consort", 7) == 0)
+            continue;
+        const struct sockaddr_in *address = (const struct sockaddr_in *)(const void *)at->ifa_addr;
+        *ret = address_from_v4(ntohl(address->sin_addr.s_addr), PEER_PORT_DEFAULT);
+        found = true;
+    }
+    freeifaddrs(list);
+    return found;
+}
+
+static int compare_labels(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int join_labels(struct cli *cli, struct text_list *labels, char *ret, size_t capacity)
+{
+    size_t length = 0;
+    if (labels->count > 0)
+        qsort(labels->items, labels->count, sizeof(*labels->items), compare_labels);
+    ret[0] = '\0';
+    for (size_t i = 0; i < labels->count; i++) {
+        if (!strchr(labels->items[i], '=') || strchr(labels->items[i], ','))
+            return cli_usage(cli, "%s: a label is KEY=VALUE, as in zone=a", labels->items[i]);
+        length += (size_t)snprintf(ret + length, capacity - length, "%s%s", i > 0 ? "," : "",
+                                   labels->items[i]);
+        if (length >= capacity)
+            return cli_usage(cli, "the labels are longer than %zu bytes together", capacity - 1);
+    }
+    return OPTIONS_GO_ON;
+}
+
+/* Tells systemd that the peer is up, when started by it (sd_notify(3)). */
+static void notify_ready(void)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!path || strlen(path) >= sizeof(address.sun_path))
+        return;
+    cleanup_close int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memcpy(address.sun_path, path, strlen(path));
+    if (address.sun_path[0] == '@')
+        address.sun_path[0] = '\0';
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    if (fd < 0 || sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&address, size) < 0)
+        log_warning("systemd could not be told that the peer is up: %s", strerror(errno));
+}
+
+static int run_peer(const struct peer_options *options)
+{
+    uv_loop_t loop;
+    struct peer peer;
+    struct error error = {0};
+    uv_loop_init(&loop);
+    if (peer_start(&peer, &loop, options, &error) < 0) {
+        uv_loop_close(&loop);
+        return cli_fail(&error);
+    }
+    log_notice("consort %s serves %s", CONSORT_VERSION, options->socket_path);
+    notify_ready();
+    int code = peer_run(&peer);
+    peer_done(&peer);
+    uv_loop_close(&loop);
+    return code;
+}
+
+/* What was typed; the options point into it. */
+struct node_words {
+    const char *data_dir, *run_dir, *listen, *advertise, *name, *runtime, *level;
+    struct text_list labels;
+    uint32_t cpus;
+    uint64_t memory;
+};
+
+static int make_options(struct cli *cli, struct node_words *words, char *name, char *labels,
+                        struct peer_options *options)
+{
+    enum log_level level;
+    if (log_level_parse(words->level, &level) < 0)
+        return cli_usage(cli, "%s: error, warning, notice, info or debug is expected",
+                         words->level);
+    log_setup(level, getenv("JOURNAL_STREAM") != NULL);
+    if (!words->name)
+        default_name(name);
+    else
+        snprintf(name, BASE_NAME_BYTES_MAX + 1, "%s", words->name);
+    if (!certificate_name_is_valid(name))
+        return cli_usage(cli, "%s: a name is 1 to 63 of a-z, 0-9 and -", name);
+    int rc = join_labels(cli, &words->labels, labels, VIEW_LABELS_BYTES_MAX + 1);
+    if (rc != OPTIONS_GO_ON)
+        return rc;
+    *options = (struct peer_options){
+        .data_dir = words->data_dir,
+        .run_dir = words->run_dir,
+        .socket_path = client_socket_path(cli),
+        .name = name,
+        .labels = labels,
+        .cpu_millis = words->cpus,
+        .memory_bytes = words->memory,
+        .oci_runtime = words->runtime,
+        .fault = getenv("CONSORT_FAULT"),
+    };
+    if (address_parse(words->listen, PEER_PORT_DEFAULT, &options->listen) < 0)
+        return cli_usage(cli, "--listen %s: IP:PORT is expected", words->listen);
+    bool has_address =
+        words->advertise
+            ? address_parse(words->advertise, options->listen.port, &options->advertised) == 0
+            : default_advertised(&options->advertised);
+    if (!has_address)
+        return cli_usage(cli, words->advertise ? "--advertise: IP or IP:PORT is expected"
+                                               : "no address to be reached at was found: give one "
+                                                 "with --advertise IP");
+    if (!words->advertise)
+        options->advertised.port = options->listen.port;
+    return OPTIONS_GO_ON;
+}
+
+int verb_node(struct cli *cli, int argc, char **argv)
+{
+    struct node_words words = {
+        .data_dir = data_dir_default,
+        .run_dir = run_dir_default,
+        .listen = "0.0.0.0:7300",
+        .level = "info",
+        .cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN) * 1000,
+        .memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE),
+    };
+    struct option_row rows[] = {
+        OPTION_ROW(0, "data-dir", "DIR", "What must outlive a reboot (/var/lib/consort)",
+                   OPTION_TEXT, &words.data_dir),
+        OPTION_ROW(0, "run-dir", "DIR", "What a reboot forgets (/run/consort)", OPTION_TEXT,
+                   &words.run_dir),
+        OPTION_ROW(0, "listen", "IP:PORT", "Where peers reach this one (0.0.0.0:7300, UDP and TCP)",
+                   OPTION_TEXT, &words.listen),
+        OPTION_ROW(0, "advertise", "IP[:PORT]", "The address that others are told", OPTION_TEXT,
+                   &words.advertise),
+        OPTION_ROW(0, "name", "NAME", "This peer's name (the machine's)", OPTION_TEXT, &words.name),
+        OPTION_ROW(0, "label", "KEY=VALUE", "For placement; may be given often", OPTION_LIST,
+                   &words.labels),
+        OPTION_ROW(0, "cpus", "N", "CPUs that replicas may reserve", OPTION_CPUS, &words.cpus),
+        OPTION_ROW(0, "memory", "SIZE", "Memory that replicas may reserve", OPTION_SIZE,
+                   &words.memory),
+        OPTION_ROW(0, "runtime", "PATH", "The OCI runtime (crun)", OPTION_TEXT, &words.runtime),
+        OPTION_ROW(0, "log-level", "LEVEL", "error, warning, notice, info or debug", OPTION_TEXT,
+                   &words.level),
+    };
+    char name[BASE_NAME_BYTES_MAX + 1], labels[VIEW_LABELS_BYTES_MAX + 1];
+    struct peer_options options;
+    int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
+    if (rc == OPTIONS_GO_ON && argc > 0)
+        rc = cli_usage(cli, "node takes no argument");
+    if (rc == OPTIONS_GO_ON)
+        rc = make_options(cli, &words, name, labels, &options);
+    if (rc == OPTIONS_GO_ON) {
+        umask(0027);
+        rc = run_peer(&options);
+    }
+    text_list_done(&words.labels);
+    return rc;
+}

@@ -1,0 +1,51 @@
+/* consort service ls, inspect */
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "node/cli/list.h"
+
+static void cell_serving(const json_t *row, const char *key, char *ret)
+{
+    (void)key;
+    snprintf(ret, 32, "%lld/%lld", (long long)json_number(row, "serving"),
+             (long long)json_number(row, "replicas"));
+}
+
+int verb_service_ls(struct cli *cli, int argc, char **argv)
+{
+    static const struct column columns[] = {{"NAME", "name", NULL},
+                                            {"MODE", "mode", NULL},
+                                            {"SERVING", NULL, cell_serving},
+                                            {"IMAGE", "image", NULL},
+                                            {"PORTS", "ports", NULL},
+                                            {"REVISION", "revision", NULL},
+                                            {"ROLLOUT", "rollout", NULL}};
+    return list_verb(cli, argc, argv, "service.ls", "services", columns, array_count(columns));
+}
+
+static void say_service(const json_t *service)
+{
+    static const struct column revisions[] = {{"  REVISION", "number", NULL},
+                                              {"SINCE", "wall_ms", cell_since},
+                                              {"BY", "actor", NULL},
+                                              {"IMAGE", "image", NULL}};
+    static const struct column replicas[] = {{"  REPLICA", "name", NULL},
+                                             {"PEER", "peer", NULL},
+                                             {"REVISION", "revision", NULL},
+                                             {"STATE", "state", NULL},
+                                             {"HEALTH", "health", NULL}};
+    printf("name:       %s\nstack:      %s\nmode:       %s\nserving:    %lld of %lld\n"
+           "image:      %s\nports:      %s\nvirtual ip: %s\nrollout:    %s %s\n",
+           json_text(service, "name"), json_text(service, "stack"), json_text(service, "mode"),
+           (long long)json_number(service, "serving"), (long long)json_number(service, "replicas"),
+           json_text(service, "image"), json_text(service, "ports"),
+           json_text(service, "virtual_ip"), json_text(service, "rollout"),
+           json_text(service, "reason"));
+    output_table(json_object_get(service, "revisions"), revisions, array_count(revisions));
+    output_table(json_object_get(service, "replica_list"), replicas, array_count(replicas));
+}
+
+int verb_service_inspect(struct cli *cli, int argc, char **argv)
+{
+    return named_verb(cli, argc, argv, "service.inspect", "service", say_service);
+}

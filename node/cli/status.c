@@ -1,0 +1,86 @@
+/* consort status, version */
+#include <stdio.h>
+
+#include "node/cli/cli.h"
+#include "node/cli/options.h"
+#include "node/cli/output.h"
+
+static void say_status(const json_t *status)
+{
+    printf("peer %s (%s), version %s, at %s: %s\n", json_text(status, "name"),
+           json_text(status, "id"), json_text(status, "version"), json_text(status, "address"),
+           json_text(status, "phase"));
+    if (!json_object_get(status, "cluster")) {
+        puts("in no cluster: begin one with consort init, or join one with consort join TOKEN");
+        return;
+    }
+    printf("cluster %.12s: %lld of %lld peers answer\n", json_text(status, "cluster"),
+           (long long)json_number(status, "live"), (long long)json_number(status, "members"));
+    if (json_flag(status, "quorum"))
+        printf("%s leads, %lld of %lld voters answer\n", json_text(status, "leader"),
+               (long long)json_number(status, "live_voters"),
+               (long long)json_number(status, "voters"));
+    else
+        printf("no quorum: %lld of %lld voters answer. What runs goes on and is served; changes "
+               "wait until a majority of the voters is back\n",
+               (long long)json_number(status, "live_voters"),
+               (long long)json_number(status, "voters"));
+    printf("%lld services, %lld of %lld replicas serve\n",
+           (long long)json_number(status, "services"),
+           (long long)json_number(status, "replicas_serving"),
+           (long long)json_number(status, "replicas_wanted"));
+}
+
+static int simple_verb(struct cli *cli, int argc, char **argv, const char *method,
+                       void (*say)(const json_t *result))
+{
+    int rc = options_parse(cli, NULL, 0, &argc, &argv);
+    if (rc != OPTIONS_GO_ON)
+        return rc;
+    if (argc > 0)
+        return cli_usage(cli, "%s takes no argument", cli->verb->name);
+    return cli_do(cli, method, NULL, say);
+}
+
+int verb_status(struct cli *cli, int argc, char **argv)
+{
+    return simple_verb(cli, argc, argv, "status", say_status);
+}
+
+static void say_init(const json_t *result)
+{
+    printf("%s began cluster %.12s\nMake a token for the next machine with: consort token create\n",
+           json_text(result, "name"), json_text(result, "cluster"));
+}
+
+int verb_init(struct cli *cli, int argc, char **argv)
+{
+    return simple_verb(cli, argc, argv, "init", say_init);
+}
+
+static void say_join(const json_t *result)
+{
+    printf("%s joined cluster %.12s\n", json_text(result, "name"), json_text(result, "cluster"));
+}
+
+int verb_join(struct cli *cli, int argc, char **argv)
+{
+    int rc = options_parse(cli, NULL, 0, &argc, &argv);
+    if (rc != OPTIONS_GO_ON)
+        return rc;
+    if (argc != 1)
+        return cli_usage(cli, "which token? Make one at a member with: consort token create");
+    return cli_do(cli, "join", json_pack("{s:s}", "token", argv[0]), say_join);
+}
+
+int verb_version(struct cli *cli, int argc, char **argv)
+{
+    int rc = cli->verb ? options_parse(cli, NULL, 0, &argc, &argv) : OPTIONS_GO_ON;
+    if (rc != OPTIONS_GO_ON)
+        return rc;
+    if (cli->format == CLI_JSON)
+        printf("{\"version\": \"%s\"}\n", CONSORT_VERSION);
+    else
+        printf("consort %s\n", CONSORT_VERSION);
+    return CLI_OK;
+}
