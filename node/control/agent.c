@@ -171,7 +171,7 @@ int agent_bootstrap(const struct id *cluster, const struct id *self, const char 
                               .admit = {.id = *self, .role = INTENT_PEER}};
     struct raft_changes changes = {
         .members = {{RAFT_ADD_VOTER, *self}}, .count = 1, .transition = RAFT_TRANSITION_AUTO};
-    struct raft_snapshot snapshot = {.index = 1, .term = 1};
+    struct raft_snapshot snapshot = {.index = 2, .term = 1};
 
     strncpy(command.head.actor, name, sizeof(command.head.actor) - 1);
     strncpy(command.admit.name, name, sizeof(command.admit.name) - 1);
@@ -181,7 +181,7 @@ int agent_bootstrap(const struct id *cluster, const struct id *self, const char 
     if (rc == 0)
         rc = result.code;
     if (rc == 0) {
-        intent_apply_changes(intent, 1, 1, &changes);
+        intent_apply_changes(intent, 2, 1, &changes);
         rc = intent_write(intent, ret_state);
     }
     if (rc == 0) {
