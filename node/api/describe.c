@@ -83,7 +83,7 @@ static const char *health_text(const struct view_replica *seen)
     return words[seen ? seen->health : VIEW_HEALTH_NONE];
 }
 
-void describe_replica(struct writer *writer, const struct peer *peer,
+void put_replica(struct writer *writer, const struct peer *peer,
                       const struct intent_replica *replica)
 {
     const struct view *view = agent_view(peer->agent);

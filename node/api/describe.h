@@ -17,7 +17,7 @@ const struct intent_service *find_service(const struct peer *peer, const char *n
 const struct intent_replica *find_replica(const struct peer *peer, const char *name);
 
 /* Writes docs/api.md's "replica" map. */
-void describe_replica(struct writer *writer, const struct peer *peer,
+void put_replica(struct writer *writer, const struct peer *peer,
                       const struct intent_replica *replica);
 
 /* How many of a service's wanted replicas serve. */

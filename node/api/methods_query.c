@@ -197,7 +197,7 @@ static void write_replicas(struct writer *writer, const struct peer *peer, const
             if (pass == 0)
                 count++;
             else
-                describe_replica(writer, peer, replica);
+                put_replica(writer, peer, replica);
         }
     }
 }
