@@ -159,7 +159,7 @@ def test_names_inside_containers(cluster):
     """A container finds a service by its name, whichever peers the two run on."""
     compose = web(replicas=2)
     compose["services"]["ticker"] = {
-        "image": "hello:1", "command": ["/bin/ticker", "http://web/"], "deploy": {"replicas": 3}}
+        "image": "hello:1", "command": ["/bin/ticker", "web"], "deploy": {"replicas": 3}}
     cluster.deploy(compose)
     peer = cluster.peer(1)
     for slot in (1, 2, 3):

@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int r = disk_open_directory(scratch_fd, "layer", &layer_fd);
     assert(r == 0);
     struct digest diff_id;
-    sync_digest_of(data, size, &diff_id);
+    digest_of(data, size, &diff_id);
     layer_unpack(blob_fd, layer_fd, &diff_id, NULL);
     r = disk_each_entry(scratch_fd, check_entry, NULL);
     assert(r == 0);
