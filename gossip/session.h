@@ -40,8 +40,7 @@ enum session_refusal {
     SESSION_OTHER_VERSION,   /* a newer or older protocol */
     SESSION_NOT_FOR_US,      /* the sender does not know our key */
     SESSION_COOKIE_WANTED,   /* under load: `reply` asks the source to prove its address */
-    SESSION_COOKIE_RECEIVED, /* `from` is under load: what was sent to it last is to be sent again
-                              */
+    SESSION_COOKIE_RECEIVED, /* `from` is under load and wants the last packet again */
     SESSION_SOURCE_BUSY,     /* under load: this source sent too many first packets */
     SESSION_UNKNOWN_INDEX,   /* keys that we no longer have, for instance after a restart */
     SESSION_NOT_AUTHENTIC,
@@ -83,7 +82,7 @@ struct sessions_config {
     uint64_t rekey_after_messages;
 };
 
-/* NULL if there is no memory. */
+/* NULL if there is no memory, or the chain is not our identity's. */
 struct sessions *sessions_new(const struct sessions_config *config);
 void sessions_free(struct sessions *sessions);
 

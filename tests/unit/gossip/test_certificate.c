@@ -131,6 +131,24 @@ static void test_operators_do_not_issue(void **state)
     assert_int_equal(verify(&cluster, &forged), CERTIFICATE_ISSUER_NOT_PEER);
 }
 
+/* Breaks if what a peer signed in one cluster counts in another that it belongs to as well. */
+static void test_peer_of_two_clusters(void **state)
+{
+    (void)state;
+    struct cluster cluster;
+    struct identity other_root;
+    struct certificate_chain other_chain, moved = {0};
+    cluster_init(&cluster);
+    fixture_identity(&other_root, 50);
+    assert_int_equal(fixture_certify(&other_root, &other_root, &NO_CHAIN, &cluster.peers[0],
+                                     ROLE_PEER, &other_chain),
+                     0);
+    struct certificate leaf = cluster.chains[1].certificates[0];
+    leaf.cluster = other_root.id;
+    assert_int_equal(certificate_chain_extend(&leaf, &other_chain, &moved), 0);
+    assert_int_equal(certificate_chain_verify(&moved, &other_root.id), CERTIFICATE_SIGNATURE_BAD);
+}
+
 /* Breaks if names other than DNS labels are signed, or labels are not. */
 static void test_names(void **state)
 {
@@ -244,10 +262,15 @@ static void test_certificate_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lengths),   cmocka_unit_test(test_tampering),
-        cmocka_unit_test(test_reasons),   cmocka_unit_test(test_operators_do_not_issue),
-        cmocka_unit_test(test_names),     cmocka_unit_test(test_chain_round_trip),
-        cmocka_unit_test(test_cut_short), cmocka_unit_test(test_certificate_round_trip),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_tampering),
+        cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_operators_do_not_issue),
+        cmocka_unit_test(test_peer_of_two_clusters),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_chain_round_trip),
+        cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_certificate_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,6 +106,26 @@ static void test_round_trip(void **state)
     }
 }
 
+/* Breaks if the bytes of a handshake change: these hashes are of a version that the published
+ * vectors (test_noise_vectors.c) were checked against. */
+static void test_known_hashes(void **state)
+{
+    (void)state;
+    static const char *const hashes[] = {"0f7231a5c1f346e78194419884c6d9ef",
+                                         "5e05a834dcbe1134b66570748e7e8eca",
+                                         "1bac960c62518b259399285b59359292"};
+    for (size_t p = 0; p < 3; p++) {
+        struct pair pair;
+        char text[2 * 16 + 1];
+        pair_init(&pair, PATTERNS[p]);
+        pair_start(&pair);
+        assert_int_equal(pair_run(&pair), 0);
+        hex_encode(noise_hash(&pair.sides[0]), 16, text);
+        assert_string_equal(text, hashes[p]);
+        pair_done(&pair);
+    }
+}
+
 /* Breaks if a changed bit anywhere in a message passes, or spoils the state for the true one. */
 static void test_tampering(void **state)
 {
@@ -230,10 +250,11 @@ static void test_wiped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_tampering),
-        cmocka_unit_test(test_wrong_psk),      cmocka_unit_test(test_wrong_static),
-        cmocka_unit_test(test_wrong_prologue), cmocka_unit_test(test_small_order),
-        cmocka_unit_test(test_sizes),          cmocka_unit_test(test_wiped),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_known_hashes),
+        cmocka_unit_test(test_tampering),    cmocka_unit_test(test_wrong_psk),
+        cmocka_unit_test(test_wrong_static), cmocka_unit_test(test_wrong_prologue),
+        cmocka_unit_test(test_small_order),  cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_wiped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
