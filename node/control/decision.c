@@ -56,15 +56,63 @@ static struct placer *placer_for(struct decision *decision, uint32_t revision)
     return placer;
 }
 
+bool decision_delete(struct decision *decision, struct world_replica *replica, const char *reason)
+{
+    bool ran = replica->runs;
+    if (!world_delete(decision->world, replica, reason))
+        return false;
+    if (decision->placer.spec && ran)
+        placer_count(&decision->placer, replica->peer, -1);
+    return true;
+}
+
+bool decision_delete_lost(struct decision *decision, struct world_replica *lost)
+{
+    char reason[DESCRIBE_BYTES_MAX + 1];
+    describe_peer(lost->peer, reason);
+    return decision_delete(decision, lost, reason);
+}
+
+bool decision_stop(struct decision *decision, struct world_replica *replica, const char *reason)
+{
+    if (!world_stop(decision->world, replica, reason))
+        return false;
+    if (decision->placer.spec)
+        placer_count(&decision->placer, replica->peer, -1);
+    return true;
+}
+
+/* Deletes what the slot lost, or only counts it. */
+static size_t end_lost(struct decision *decision, const struct slot *slot, bool only_count)
+{
+    size_t count = 0;
+    for (size_t i = 0; slot->lost && i < decision->service->replica_count; i++) {
+        struct world_replica *replica = &decision->service->replicas[i];
+        if (!replica->lost || replica->deleted ||
+            replica->slot_index != (size_t)(slot - decision->slots.items))
+            continue;
+        count++;
+        if (!only_count)
+            decision_delete_lost(decision, replica);
+    }
+    return count;
+}
+
 bool decision_place(struct decision *decision, const struct slot *slot, uint32_t revision,
                     const struct place_request *request, const char *reason)
 {
+    struct world *world = decision->world;
+    if (world_room(world) < 1 + end_lost(decision, slot, true)) {
+        world_wake_at(world, world->now_ms);
+        return false;
+    }
     struct placer *placer = placer_for(decision, revision);
     struct world_peer *peer = placer ? placer_choose(placer, request) : NULL;
-    if (!peer || !world_add(decision->world, decision->service, placer->spec, slot->number,
-                            revision, peer, reason))
+    if (!peer ||
+        !world_add(world, decision->service, placer->spec, slot->number, revision, peer, reason))
         return false;
     placer_count(placer, peer, 1);
+    end_lost(decision, slot, false);
     return true;
 }
 
@@ -78,25 +126,6 @@ bool decision_could_place(struct decision *decision, const struct slot *slot)
         .replaced_is_gone = true,
     };
     return placer && placer_choose(placer, &request);
-}
-
-bool decision_delete(struct decision *decision, struct world_replica *replica, const char *reason)
-{
-    bool ran = replica->runs;
-    if (!world_delete(decision->world, replica, reason))
-        return false;
-    if (decision->placer.spec && ran)
-        placer_count(&decision->placer, replica->peer, -1);
-    return true;
-}
-
-bool decision_stop(struct decision *decision, struct world_replica *replica, const char *reason)
-{
-    if (!world_stop(decision->world, replica, reason))
-        return false;
-    if (decision->placer.spec)
-        placer_count(&decision->placer, replica->peer, -1);
-    return true;
 }
 
 static void decide(struct decision *decision)

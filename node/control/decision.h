@@ -33,6 +33,7 @@ bool decision_could_place(struct decision *decision, const struct slot *slot);
 
 /* Plan a replica's end; false when there is no room in the batch. */
 bool decision_delete(struct decision *decision, struct world_replica *replica, const char *reason);
+bool decision_delete_lost(struct decision *decision, struct world_replica *lost);
 bool decision_stop(struct decision *decision, struct world_replica *replica, const char *reason);
 
 /* Whether requests can be left to this replica alone: it serves, and not only since a moment ago.

@@ -134,13 +134,6 @@ static bool stale_may_go(const struct decision *decision, const struct slot *slo
     return is_down(stale) || decision_trusts(decision, slot->good);
 }
 
-static void finish_lost(struct decision *decision, struct world_replica *lost)
-{
-    char reason[DESCRIBE_BYTES_MAX + 1];
-    describe_peer(lost->peer, reason);
-    decision_delete(decision, lost, reason);
-}
-
 static void finish_stale(struct decision *decision, struct world_replica *stale)
 {
     struct slot *slot = &decision->slots.items[stale->slot_index];
@@ -167,7 +160,7 @@ void repair_finish(struct decision *decision)
             continue;
         const struct slot *slot = &decision->slots.items[replica->slot_index];
         if (replica->lost && slot->good)
-            finish_lost(decision, replica);
+            decision_delete_lost(decision, replica);
         else if (replica->lost)
             continue; /* its peer may come back before another one can take its place */
         else if (!slots_replica_is_good(&decision->slots, decision->service, replica))
@@ -200,31 +193,10 @@ static bool must_wait(const struct decision *decision, const struct slot *slot)
     return false;
 }
 
-/* Deletes what the slot lost, or only counts it. */
-static size_t end_lost(struct decision *decision, const struct slot *slot, bool only_count)
-{
-    size_t count = 0;
-    for (size_t i = 0; slot->lost && i < decision->service->replica_count; i++) {
-        struct world_replica *replica = &decision->service->replicas[i];
-        if (!replica->lost || replica->deleted ||
-            replica->slot_index != (size_t)(slot - decision->slots.items))
-            continue;
-        count++;
-        if (!only_count)
-            finish_lost(decision, replica);
-    }
-    return count;
-}
-
-/* What is lost goes in the same batch as its replacement comes, and stays if there is none. */
 static void fill_empty(struct decision *decision, struct slot *slot)
 {
     if (!decision_home_is_alive(slot) || must_wait(decision, slot))
         return;
-    if (world_room(decision->world) < 1 + end_lost(decision, slot, true)) {
-        world_wake_at(decision->world, decision->world->now_ms);
-        return;
-    }
     struct place_request request = {.slot = slot->number, .home = slot->home};
     char why[DESCRIBE_BYTES_MAX + 1], reason[INTENT_PLACE_REASON_BYTES_MAX + 1] = "wanted";
     if (slot->lost) {
@@ -235,8 +207,6 @@ static void fill_empty(struct decision *decision, struct slot *slot)
     }
     slot->is_placed = decision_place(decision, slot, fill_revision(decision), &request, reason);
     slot->is_unplaced = !slot->is_placed;
-    if (slot->is_placed)
-        end_lost(decision, slot, false);
 }
 
 static void move(struct decision *decision, struct slot *slot)

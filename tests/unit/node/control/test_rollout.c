@@ -160,6 +160,30 @@ static void test_stop_first_waits(void **state)
     cluster_done(&c);
 }
 
+static void stop_first_and_half_may_fail(struct service_spec *spec)
+{
+    spec->update.order = SPEC_STOP_FIRST;
+    spec->update.max_failure_permille = 500;
+}
+
+/* Breaks if stop-first goes on to stop others when the first new replica serves nobody. */
+static void test_stop_first_stops(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start(&c, 2, NULL);
+    c.bad_revision = 2;
+    deploy(&c, 2, stop_first_and_half_may_fail);
+    for (int i = 0; i < 200; i++) {
+        cluster_step(&c);
+        assert_true(cluster_serving(&c, "s_web") >= REPLICAS - 1);
+        cluster_obey(&c);
+        c.now_ms += TICK_MS;
+    }
+    assert_int_equal(cluster_count_of(&c, "s_web", 2), 1);
+    cluster_done(&c);
+}
+
 static void fill_a_quarter(struct service_spec *spec)
 {
     spec->resources.memory_reserved_bytes = cluster_memory_bytes / REPLICAS;
@@ -532,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_start_first_order),
         cmocka_unit_test(test_stop_first),
         cmocka_unit_test(test_stop_first_waits),
+        cmocka_unit_test(test_stop_first_stops),
         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_rollback),

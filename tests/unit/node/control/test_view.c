@@ -1,0 +1,130 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/writer.h"
+#include "node/control/view.h"
+
+/* Breaks if the view loses a peer or replica, or keeps one that went. */
+static void test_tables(void **state)
+{
+    (void)state;
+    struct view view;
+    view_init(&view);
+    struct id a = {{1}}, b = {{2}};
+    struct view_peer *peer = view_peer_get(&view, &b);
+    assert_non_null(peer);
+    assert_non_null(view_peer_get(&view, &a));
+    assert_ptr_equal(view_peer_get(&view, &b), peer);
+    assert_int_equal(view.peers.count, 2);
+    assert_ptr_equal(view.peers.items[1], peer);
+    view_peer_remove(&view, &b);
+    view_peer_remove(&view, &b);
+    assert_null(view_peer_find(&view, &b));
+    struct view_replica *replica = view_replica_get(&view, 7);
+    assert_non_null(replica);
+    assert_int_equal(replica->generation, 7);
+    assert_ptr_equal(view_replica_get(&view, 7), replica);
+    view_replica_remove(&view, 7);
+    assert_null(view_replica_find(&view, 7));
+    view_replica_remove(&view, 7);
+    assert_non_null(view_replica_get(&view, 8));
+    view_done(&view);
+    view_done(NULL);
+}
+
+/* Breaks if requests go to a replica that is not up, or whose health is not known to be good. */
+static void test_serves(void **state)
+{
+    (void)state;
+    for (uint8_t s = VIEW_REPLICA_UNKNOWN; s <= VIEW_REPLICA_FAILED; s++) {
+        for (uint8_t health = VIEW_HEALTH_NONE; health <= VIEW_HEALTH_BAD; health++) {
+            struct view_replica replica = {.state = s, .health = health};
+            assert_int_equal(view_replica_serves(&replica),
+                             s == VIEW_REPLICA_RUNNING &&
+                                 (health == VIEW_HEALTH_NONE || health == VIEW_HEALTH_GOOD));
+        }
+    }
+}
+
+/* Breaks if what a peer says of itself arrives as something else, or in part. */
+static void test_capacity(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer bytes = {0};
+    struct view_capacity said = {.cpu_millis = 4000,
+                                 .memory_bytes = (uint64_t)8 << 30,
+                                 .version = "1.2.3",
+                                 .labels = "disk=ssd,zone=a"};
+    struct view_capacity heard = {0};
+    assert_int_equal(view_capacity_encode(&said, &bytes), 0);
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(view_capacity_decode((struct bytes){bytes.bytes, size}, &heard), -EBADMSG);
+    assert_int_equal(view_capacity_decode(buffer_view(&bytes), &heard), 0);
+    assert_int_equal(heard.cpu_millis, 4000);
+    assert_int_equal(heard.memory_bytes, said.memory_bytes);
+    assert_string_equal(heard.version, "1.2.3");
+    assert_string_equal(heard.labels, "disk=ssd,zone=a");
+}
+
+/* Breaks if a replica's state is misread, or one that does not exist is accepted. */
+static void test_replica(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer bytes = {0}, bad = {0};
+    struct view_replica said = {.generation = 1234567890123,
+                                .state = VIEW_REPLICA_BACKOFF,
+                                .health = VIEW_HEALTH_BAD,
+                                .restarts = 3,
+                                .exit_code = -1,
+                                .detail = "no such table"};
+    struct view_replica heard = {0};
+    assert_int_equal(view_replica_encode(&said, &bytes), 0);
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(view_replica_decode((struct bytes){bytes.bytes, size}, &heard), -EBADMSG);
+    assert_int_equal(view_replica_decode(buffer_view(&bytes), &heard), 0);
+    assert_int_equal(heard.generation, said.generation);
+    assert_int_equal(heard.state, VIEW_REPLICA_BACKOFF);
+    assert_int_equal(heard.health, VIEW_HEALTH_BAD);
+    assert_int_equal(heard.restarts, 3);
+    assert_int_equal(heard.exit_code, -1);
+    assert_string_equal(heard.detail, "no such table");
+    assert_true(id_is_none(&heard.peer));
+    said.state = VIEW_REPLICA_FAILED + 1;
+    assert_int_equal(view_replica_encode(&said, &bad), 0);
+    assert_int_equal(view_replica_decode(buffer_view(&bad), &heard), -EBADMSG);
+}
+
+/* Breaks if a newer peer can't add to what it says without being ignored by older ones. */
+static void test_newer(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer bytes = {0};
+    struct writer writer;
+    struct view_capacity heard;
+    writer_init(&writer, &bytes);
+    writer_array(&writer, 5);
+    writer_u64(&writer, 1000);
+    writer_u64(&writer, 2000);
+    writer_text(&writer, "9");
+    writer_text(&writer, "");
+    writer_array(&writer, 1);
+    writer_text(&writer, "gpu");
+    assert_int_equal(view_capacity_decode(buffer_view(&bytes), &heard), 0);
+    assert_int_equal(heard.memory_bytes, 2000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tables),   cmocka_unit_test(test_serves),
+        cmocka_unit_test(test_capacity), cmocka_unit_test(test_replica),
+        cmocka_unit_test(test_newer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
