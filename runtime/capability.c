@@ -121,8 +121,8 @@ static int parse_list(const struct text_list *list, uint64_t *ret_named, bool *r
 int capability_resolve(const struct text_list *add, const struct text_list *drop, uint64_t *ret,
                        struct error *error)
 {
-    uint64_t added, dropped;
-    bool add_all, drop_all;
+    uint64_t added = 0, dropped = 0;
+    bool add_all = false, drop_all = false;
     int result = parse_list(add, &added, &add_all, error);
     if (result == 0)
         result = parse_list(drop, &dropped, &drop_all, error);

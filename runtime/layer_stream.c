@@ -29,7 +29,7 @@ int layer_open_archive(struct archive *archive, int fd, struct error *error)
         [LAYER_GZIP] = ARCHIVE_FILTER_GZIP,
         [LAYER_ZSTD] = ARCHIVE_FILTER_ZSTD,
     };
-    enum layer_compression compression;
+    enum layer_compression compression = LAYER_TAR;
     int r = layer_sniff(fd, &compression);
     if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
         r = -errno;

@@ -9,6 +9,7 @@
 
 #include "node/api/describe.h"
 #include "node/images/images.h"
+#include "runtime/image_reference.h"
 
 /* --- Import: the archive arrives in chunks, is kept in a file, and imported from there --- */
 
@@ -246,10 +247,34 @@ static void on_removed(void *context, const struct error *error)
         api_answer(context, NULL);
 }
 
+/* The name of a service whose wanted revision uses that image; NULL. */
+static const char *used_by(const struct peer *peer, const char *name)
+{
+    const struct table *services = &agent_intent(peer->agent)->services;
+    struct image_reference wanted, used;
+    if (image_reference_parse(name, &wanted, NULL) < 0)
+        return NULL;
+    for (size_t i = 0; i < services->count; i++) {
+        const struct intent_service *service = services->items[i];
+        const struct intent_revision *revision = intent_revision_find(service, service->revision);
+        if (revision && image_reference_parse(revision->spec.image, &used, NULL) == 0 &&
+            strcmp(used.registry, wanted.registry) == 0 &&
+            strcmp(used.repository, wanted.repository) == 0 && strcmp(used.tag, wanted.tag) == 0)
+            return service->name;
+    }
+    return NULL;
+}
+
 static void method_remove(struct api_call *call, struct bytes params)
 {
     char reference[IMAGE_REFERENCE_BYTES_MAX] = "";
     frame_text(params, "reference", reference, sizeof(reference));
+    const char *user = used_by(call->peer, reference);
+    if (user) {
+        api_fail_with(call, -EBUSY, "remove or update the service first", "the service %s uses %s",
+                      user, reference);
+        return;
+    }
     int rc = images_remove(call->peer->images, reference, on_removed, call);
     if (rc < 0)
         api_fail_with(call, rc, NULL, "removing %s: %s", reference, strerror(-rc));

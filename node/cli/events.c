@@ -31,7 +31,9 @@ int verb_events(struct cli *cli, int argc, char **argv)
         return rc;
     if (argc > 0)
         return cli_usage(cli, "events takes no argument");
-    return follow_call(cli, "events", json_pack("{s:b}", "follow", follow), "event", say_event);
+    json_t *params = json_pack("{s:b}", "follow", follow);
+    return follow ? follow_call(cli, "events", params, "event", say_event)
+                  : follow_list(cli, "events", params, "event", say_event);
 }
 
 static void say_lines(const json_t *result)

@@ -9,5 +9,9 @@
 int follow_call(struct cli *cli, const char *method, json_t *params, const char *kind,
                 void (*say)(const json_t *payload));
 
+/* As follow_call, for what ends by itself: with --format json one array is printed. */
+int follow_list(struct cli *cli, const char *method, json_t *params, const char *kind,
+                void (*say)(const json_t *payload));
+
 /* Waits until the services serve (or their rollout failed), with progress on a terminal. */
 int follow_wait(struct cli *cli, json_t *services);

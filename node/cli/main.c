@@ -165,11 +165,24 @@ static int run_group(const struct cli *cli, int argc, char **argv)
     return cli_usage(cli, "%s what?", argv[0]);
 }
 
+/* Whether --help stands before any command. */
+static bool wants_overview(int argc, char **argv)
+{
+    for (int i = 1; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+        if (strcmp(argv[i], "--socket") == 0 || strcmp(argv[i], "--context") == 0 ||
+            strcmp(argv[i], "--format") == 0)
+            i++; /* its value */
+    }
+    return false;
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     static const struct verb top = {"", "", "", NULL};
     int words;
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+    if (wants_overview(argc, argv))
         return print_overview();
     if (argc > 1 && strcmp(argv[1], "--version") == 0)
         return verb_version(cli, 1, argv);

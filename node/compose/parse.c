@@ -157,7 +157,7 @@ int parse_number(struct parse *parse, const struct tree_node *node, uint64_t max
 
 int parse_u32(struct parse *parse, const struct tree_node *node, uint32_t *ret)
 {
-    uint64_t value;
+    uint64_t value = 0;
     int rc = parse_number(parse, node, UINT32_MAX, &value);
     if (rc == 0)
         *ret = (uint32_t)value;

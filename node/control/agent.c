@@ -315,9 +315,7 @@ static void do_what_is_due(struct agent *agent)
     deadline = earlier(deadline, agent->feed.pull_at_ms);
     deadline = earlier(deadline, agent_pending_deadline(agent));
     deadline = earlier(deadline, agent_lease_deadline(agent));
-    if (agent->control)
-        deadline = earlier(deadline,
-                           earlier(agent->control_deadline_ms, agent->voters_deadline_ms));
+    deadline = earlier(deadline, agent_lead_deadline(agent));
     agent->output->next_deadline_ms = deadline;
 }
 

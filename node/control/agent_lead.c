@@ -28,6 +28,15 @@ static void decide(struct agent *agent)
     control_output_done(&output);
 }
 
+/* Nothing is due while nothing may be decided: what makes that possible is a step of its own. */
+int64_t agent_lead_deadline(const struct agent *agent)
+{
+    if (!may_decide(agent))
+        return INT64_MAX;
+    return agent->control_deadline_ms < agent->voters_deadline_ms ? agent->control_deadline_ms
+                                                                  : agent->voters_deadline_ms;
+}
+
 void agent_lead_tick(struct agent *agent)
 {
     if (!may_decide(agent))

@@ -106,6 +106,7 @@ void agent_feed_tick(struct agent *agent);
 
 /* agent_lead.c and agent_voters.c */
 void agent_lead_tick(struct agent *agent);
+int64_t agent_lead_deadline(const struct agent *agent);
 void agent_voters_tick(struct agent *agent);
 
 /* agent_lease.c */

@@ -148,9 +148,10 @@ void peer_step(struct peer *peer, struct agent_input *input)
         carry_out(peer);
     }
     peer->is_stepping = false;
+    /* Never at once: timers that are due run before sockets are looked at again. */
     int64_t wait_ms = peer->output.next_deadline_ms - peer_now_ms(peer);
     if (!peer->is_stopping)
-        uv_timer_start(&peer->deadline, on_deadline, wait_ms > 0 ? (uint64_t)wait_ms : 0, 0);
+        uv_timer_start(&peer->deadline, on_deadline, wait_ms > 1 ? (uint64_t)wait_ms : 1, 0);
 }
 
 static void on_wake(uv_idle_t *idle)

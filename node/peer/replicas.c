@@ -13,6 +13,8 @@
 #include "node/peer/replica_spec.h"
 
 enum {
+    REPLICA_DRAIN_MS = 1000, /* between saying that a replica stops and stopping it: until then, all
+                              * peers have heard that it gets no new connections */
     REPLICA_RETRY_MS = 2000, /* after an image could not be fetched or a start was refused */
 };
 
@@ -26,6 +28,7 @@ struct replica {
     bool is_fetching;
     bool is_started; /* the runtime has it */
     bool is_removing;
+    int64_t drained_at_ms; /* unwanted, and to be stopped then; 0: not yet */
     int64_t retry_at_ms;
     struct address address;
     struct view_replica told; /* what was last published */
@@ -221,6 +224,24 @@ static void adopt(void *context, const struct container_status *status)
     replicas_status(replicas, status);
 }
 
+/* Tells the others first, and waits until they have heard. What does not serve needs no such care, and
+ * an exclusive replica without a lease must not wait. */
+static bool is_drained(struct replicas *replicas, struct replica *replica)
+{
+    int64_t now_ms = peer_now_ms(replicas->peer);
+    const struct intent_replica *known =
+        intent_replica_find(agent_intent(replicas->peer->agent), replica->generation);
+    const struct service_spec *spec =
+        known ? intent_spec_of(agent_intent(replicas->peer->agent), known) : NULL;
+    if ((spec && spec->exclusive) || replica->told.state != VIEW_REPLICA_RUNNING)
+        return replica->drained_at_ms == 0 || now_ms >= replica->drained_at_ms;
+    struct view_replica stopping = replica->told;
+    stopping.state = VIEW_REPLICA_STOPPING;
+    replica->drained_at_ms = now_ms + REPLICA_DRAIN_MS;
+    publish(replicas, replica, &stopping);
+    return false;
+}
+
 /* Removes what is no longer wanted; the entry goes when the runtime says that nothing is left. */
 static void remove_unwanted(struct replicas *replicas)
 {
@@ -233,6 +254,8 @@ static void remove_unwanted(struct replicas *replicas)
                 forget(replicas, replica);
             continue;
         }
+        if (!is_drained(replicas, replica))
+            continue;
         replica->is_removing = true;
         if (runtime_remove(replicas->peer->runtime, replica->container_id) == -ENOENT)
             forget(replicas, replica);
@@ -259,6 +282,9 @@ static void reconcile(uv_timer_t *timer)
         if (replica->is_wanted && !replica->is_started && !replica->is_fetching &&
             replica->retry_at_ms < next_ms)
             next_ms = replica->retry_at_ms;
+        if (!replica->is_wanted && replica->is_started && !replica->is_removing &&
+            replica->drained_at_ms < next_ms)
+            next_ms = replica->drained_at_ms;
     }
     if (next_ms != INT64_MAX) {
         int64_t wait_ms = next_ms - peer_now_ms(peer);
@@ -314,6 +340,8 @@ void replicas_status(struct replicas *replicas, const struct container_status *s
     struct replica *replica = table_find(&replicas->table, &generation);
     if (!replica)
         return;
+    if (replica->drained_at_ms > 0 && status->state == CONTAINER_RUNNING)
+        return; /* it still runs, but was said to stop */
     if (status->state == CONTAINER_REMOVED) {
         forget(replicas, replica);
         replicas_changed(replicas);

@@ -25,7 +25,8 @@ def test_help_and_version(cluster):
 @scenario(peers=3)
 def test_peers_and_status(cluster):
     peer = cluster.peer(2)
-    assert cluster.states(peer) == {f"peer-{i}": "alive" for i in (1, 2, 3)}
+    everybody = {f"peer-{i}": "alive" for i in (1, 2, 3)}
+    cluster.wait(lambda: cluster.states(peer) == everybody, "peer-2 sees everybody")
     entry = peer.query("peer", "inspect", "peer-1")
     assert entry["name"] == "peer-1" and entry["address"].startswith("10.77.0.1"), entry
     assert peer.query("status")["quorum"] is True
