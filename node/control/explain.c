@@ -6,8 +6,20 @@
 #include "node/control/describe.h"
 #include "node/control/slots.h"
 
+/* The lines said so far, and whether any was lost. */
+struct explanation {
+    struct buffer *lines;
+    int rc;
+};
+
+static void said(struct explanation *explanation, int rc)
+{
+    if (rc < 0)
+        explanation->rc = rc;
+}
+
 static void explain_summary(const struct world_service *service, const struct slots *slots,
-                            struct buffer *ret)
+                            struct explanation *ret)
 {
     const struct intent_service *intent = service->intent;
     size_t serving = 0;
@@ -15,22 +27,24 @@ static void explain_summary(const struct world_service *service, const struct sl
         const struct slot *slot = &slots->items[i];
         serving += (slot->good && slot->good->serves) || (slot->stale && slot->stale->serves);
     }
-    buffer_printf(ret, "%s: %zu of %zu serve, revision %" PRIu32 ", rollout %s%s%s\n", intent->name,
-                  serving, slots->count, intent->revision,
-                  intent_rollout_state_text(intent->rollout.state),
-                  intent->rollout.reason[0] ? ": " : "", intent->rollout.reason);
+    said(ret,
+         buffer_printf(ret->lines, "%s: %zu of %zu serve, revision %" PRIu32 ", rollout %s%s%s\n",
+                       intent->name, serving, slots->count, intent->revision,
+                       intent_rollout_state_text(intent->rollout.state),
+                       intent->rollout.reason[0] ? ": " : "", intent->rollout.reason));
 }
 
-static void explain_replicas(const struct world_service *service, struct buffer *ret)
+static void explain_replicas(const struct world_service *service, struct explanation *ret)
 {
     for (size_t i = 0; i < service->replica_count; i++) {
         const struct world_replica *replica = &service->replicas[i];
         char text[DESCRIBE_BYTES_MAX + 1];
         describe_replica(replica, text);
         if (!replica->runs)
-            buffer_printf(ret, "%s, and shall stop: %s\n", text, replica->intent->reason);
+            said(ret, buffer_printf(ret->lines, "%s, and shall stop: %s\n", text,
+                                    replica->intent->reason));
         else if (!replica->serves)
-            buffer_printf(ret, "%s\n", text);
+            said(ret, buffer_printf(ret->lines, "%s\n", text));
     }
 }
 
@@ -40,7 +54,8 @@ static bool any_fits(const struct placer *placer, const struct place_request *re
 }
 
 /* Says peer by peer why the slot's next replica can't be placed; nothing if it can. */
-static void explain_slot(const struct placer *placer, const struct slot *slot, struct buffer *ret)
+static void explain_slot(const struct placer *placer, const struct slot *slot,
+                         struct explanation *ret)
 {
     struct place_request request = {
         .slot = slot->number,
@@ -50,8 +65,8 @@ static void explain_slot(const struct placer *placer, const struct slot *slot, s
     };
     if (slot->good || any_fits(placer, &request))
         return;
-    buffer_printf(ret, "%s.%" PRIu32 " waits for a peer that may take it:\n", placer->service,
-                  slot->number);
+    said(ret, buffer_printf(ret->lines, "%s.%" PRIu32 " waits for a peer that may take it:\n",
+                            placer->service, slot->number));
     for (size_t i = 0; i < placer->world->peer_count; i++) {
         const struct world_peer *peer = &placer->world->peers[i];
         if (peer->intent->role != INTENT_PEER || !intent_peer_is_member(peer->intent) ||
@@ -59,17 +74,17 @@ static void explain_slot(const struct placer *placer, const struct slot *slot, s
             continue;
         char text[DESCRIBE_BYTES_MAX + 1];
         describe_verdict(placer, peer, &request, text);
-        buffer_printf(ret, "  %s %s\n", peer->intent->name, text);
+        said(ret, buffer_printf(ret->lines, "  %s %s\n", peer->intent->name, text));
     }
 }
 
 static int explain_service(const struct world *world, struct world_service *service,
-                           struct buffer *ret)
+                           struct explanation *ret)
 {
     struct slots slots;
     struct placer placer;
     if (service->intent->removing) {
-        buffer_printf(ret, "%s is being removed\n", service->intent->name);
+        said(ret, buffer_printf(ret->lines, "%s is being removed\n", service->intent->name));
         explain_replicas(service, ret);
         return 0;
     }
@@ -91,14 +106,15 @@ static int explain_service(const struct world *world, struct world_service *serv
 int control_explain(const struct intent *intent, const struct view *view, const char *service,
                     struct buffer *ret)
 {
+    struct explanation explanation = {.lines = ret};
+    struct world world;
     if (!intent_service_find(intent, service))
         return -ENOENT;
-    struct world world;
     int rc = world_init(&world, intent, view, NULL, 0);
     if (rc < 0)
         return rc;
     rc = explain_service(&world, &world.services[table_lower_bound(&intent->services, service)],
-                         ret);
+                         &explanation);
     world_done(&world);
-    return rc;
+    return rc < 0 ? rc : explanation.rc;
 }
