@@ -32,13 +32,14 @@ static void on_answer(void *context, const struct join_answer *answer, const str
     context_save(creation->name, creation->seed, &made, &creation->error);
 }
 
-/* The operator's label in the cluster: who, and from where. */
-static void operator_name(const char *context, char *ret, size_t capacity)
+/* The operator's label in the cluster: the context, the machine, and some of the key, for a machine may
+ * have several. */
+static void operator_name(const char *context, const struct id *key, char *ret, size_t capacity)
 {
     char host[64] = "";
     size_t length = 0;
     gethostname(host, sizeof(host) - 1);
-    snprintf(ret, capacity, "%.30s-%.30s", context, host);
+    snprintf(ret, capacity, "%.24s-%.24s-%.8s", context, host, id_short(key));
     for (; ret[length]; length++)
         if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789-", ret[length]))
             ret[length] = '-';
@@ -51,9 +52,9 @@ static int join(struct creation *creation, const struct token *token, enum role 
     uv_loop_t loop;
     struct identity identity;
     struct join_request request = {.role = role};
-    operator_name(creation->name, request.name, sizeof(request.name));
     randombytes_buf(creation->seed, sizeof(creation->seed));
     identity_init(&identity, creation->seed);
+    operator_name(creation->name, &identity.id, request.name, sizeof(request.name));
     uv_loop_init(&loop);
     int rc = join_start(&loop, &identity, token, &request, NULL, on_answer, creation);
     if (rc < 0)
@@ -69,7 +70,7 @@ int verb_context_create(struct cli *cli, int argc, char **argv)
 {
     const char *role_text = "deployer";
     struct option_row rows[] = {
-        OPTION_ROW(0, "role", "ROLE", "The token's: viewer, deployer (default) or admin",
+        OPTION_ROW(0, "role", "ROLE", "The token's: viewer, deployer or admin (found out by trying)",
                    OPTION_TEXT, &role_text),
     };
     struct creation creation = {0};
@@ -86,6 +87,12 @@ int verb_context_create(struct cli *cli, int argc, char **argv)
         token_parse(argv[1], &token, &creation.error) < 0)
         return cli_fail(&creation.error);
     rc = join(&creation, &token, role);
+    for (role = ROLE_VIEWER; rc < 0 && !rows[0].is_given && role <= ROLE_ADMIN; role++) {
+        if (role == ROLE_DEPLOYER)
+            continue; /* was tried */
+        creation.error = (struct error){0};
+        rc = join(&creation, &token, role);
+    }
     token_done(&token);
     if (rc == 0)
         rc = context_use(argv[0], &creation.error);

@@ -106,8 +106,10 @@ int verb_image_import(struct cli *cli, int argc, char **argv)
     if (fstat(fd, &about) == 0 && S_ISREG(about.st_mode))
         import.size = (uint64_t)about.st_size;
     rc = run(cli, &import, argc > 1 ? argv[1] : NULL, &result, &error);
-    if (rc < 0)
+    if (rc < 0) {
+        error_prefix(&error, "importing %s", argv[0]);
         return cli_fail(&error);
+    }
     const json_t *images = json_object_get(result, "images");
     if (cli->format == CLI_JSON)
         output_json(images);

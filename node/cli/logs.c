@@ -1,7 +1,12 @@
 /* consort logs: of one replica, or of all of a service's, wherever they run */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "node/cli/client.h"
@@ -49,6 +54,25 @@ static int show_each(struct cli *cli, const json_t *replicas, json_t *options)
     return rc;
 }
 
+/* Follows each replica from a process of its own, which ends with this one. */
+static int follow_each(struct cli *cli, const json_t *replicas, json_t *options)
+{
+    pid_t parent = getpid();
+    for (size_t i = 0; i < json_array_size(replicas); i++) {
+        json_t *one = json_pack("[O]", json_array_get(replicas, i));
+        pid_t pid = fork();
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGTERM);
+            _exit(getppid() == parent ? show_each(cli, one, options) : CLI_FAILED);
+        }
+        json_decref(one);
+    }
+    while (wait(NULL) > 0 || errno == EINTR)
+        ;
+    return CLI_OK;
+}
+
+
 int verb_logs(struct cli *cli, int argc, char **argv)
 {
     bool follow = false;
@@ -72,13 +96,13 @@ int verb_logs(struct cli *cli, int argc, char **argv)
     if (since_ms > 0)
         json_object_set_new(options, "since_wall_ms",
                             json_integer((json_int_t)time(NULL) * 1000 - since_ms));
-    if (follow || strchr(argv[0], '.')) {
+    if (strchr(argv[0], '.')) {
         json_object_set_new(options, "subject", json_string(argv[0]));
         return follow_call(cli, "logs", options, "line", say_line);
     }
     rc = list_replicas(cli, argv[0], &listed);
     if (rc == CLI_OK)
-        rc = show_each(cli, json_object_get(listed, "replicas"), options);
+        rc = (follow ? follow_each : show_each)(cli, json_object_get(listed, "replicas"), options);
     json_decref(listed);
     json_decref(options);
     return rc;

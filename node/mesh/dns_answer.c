@@ -95,6 +95,15 @@ static bool answer_query(const struct route *route, uint32_t base, const ldns_pk
     return ok;
 }
 
+/* A resolver without a search list takes what stands behind the first dot of the host's name for its
+ * domain: in "hello_web.1" asks for "web.1". No real domain is a number, so that is cut off. */
+static void cut_slot(char *name)
+{
+    char *dot = strrchr(name, '.');
+    if (dot && dot > name && dot[1] && dot[1 + strspn(dot + 1, "0123456789")] == '\0')
+        *dot = '\0';
+}
+
 enum dns_outcome dns_answer(const struct routes *routes, const char *stack, uint32_t base,
                             struct bytes question, struct buffer *answer)
 {
@@ -105,6 +114,7 @@ enum dns_outcome dns_answer(const struct routes *routes, const char *stack, uint
     enum dns_outcome outcome = DNS_IGNORED;
     const ldns_rr *asked = ldns_rr_list_rr(ldns_pkt_question(query), 0);
     if (name_text(ldns_rr_owner(asked), name, sizeof(name))) {
+        cut_slot(name);
         const struct route *route = routes_by_dns_name(routes, name, stack);
         if (!route && strchr(name, '.'))
             outcome = DNS_FOREIGN;

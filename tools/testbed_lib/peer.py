@@ -123,7 +123,7 @@ class Peer:
         return process.of_peer(self.namespace, self.directory)
 
     def conmons(self):
-        return [pid for pid in self.processes() if Path(process.arguments(pid)[0]).name == "conmon"]
+        return [pid for pid in self.processes() if Path((process.arguments(pid) or [""])[0]).name == "conmon"]
 
     def mounts(self):
         return process.mounts_below(self.directory)
