@@ -58,7 +58,7 @@ void command_read_place(struct reader *reader, struct command *command)
     struct command_place *place = &command->place;
     place->changes = codec_read_items(reader, COMMAND_PLACE_CHANGES_MAX, sizeof(*place->changes),
                                       &place->change_count);
-    for (size_t i = 0; i < place->change_count; i++)
+    for (size_t i = 0; place->changes && i < place->change_count; i++)
         change_read(reader, &place->changes[i]);
 }
 

@@ -135,23 +135,23 @@ static int apply_once(struct intent_apply *apply, const struct command *command)
     return rc == -ENOMEM ? rc : remember_client(apply, client, rc);
 }
 
-int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct bytes bytes,
+int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct bytes command,
                  struct intent_result *ret_result)
 {
     assert(index > intent->applied_index);
     struct intent_result result = {0};
-    struct command command;
-    int rc = command_decode(bytes, &command);
+    struct command decoded;
+    int rc = command_decode(command, &decoded);
     if (rc == -ENOMEM || rc == -EPROTONOSUPPORT)
         return rc;
     if (rc < 0) {
         error_set(&result.error, rc, "the command's bytes are malformed");
     } else {
-        struct intent_apply apply = {intent, index, &command.head, &result, false};
-        rc = apply_once(&apply, &command);
+        struct intent_apply apply = {intent, index, &decoded.head, &result, false};
+        rc = apply_once(&apply, &decoded);
         if (apply.no_memory)
             rc = -ENOMEM;
-        command_done(&command);
+        command_done(&decoded);
         if (rc == -ENOMEM)
             return rc;
     }

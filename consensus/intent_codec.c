@@ -360,16 +360,21 @@ static void history_read(struct reader *reader, struct intent *intent)
     }
 }
 
+static int version_read(struct reader *reader)
+{
+    uint32_t version = 0;
+    if (reader_u32(reader, &version) < 0)
+        return -EBADMSG;
+    if (version > SNAPSHOT_VERSION)
+        return -EPROTONOSUPPORT;
+    return version == SNAPSHOT_VERSION ? 0 : -EBADMSG;
+}
+
 static int snapshot_read(struct reader *reader, struct intent *intent)
 {
     cleanup_free bool *taken = calloc(UINT16_MAX + 1, sizeof(*taken));
     if (!taken)
         return -ENOMEM;
-    uint32_t version = 0;
-    if (reader_u32(reader, &version) < 0)
-        return -EBADMSG;
-    if (version != SNAPSHOT_VERSION)
-        return version > SNAPSHOT_VERSION ? -EPROTONOSUPPORT : -EBADMSG;
     reader_u64(reader, &intent->applied_index);
     reader_u64(reader, &intent->applied_term);
     reader_u64(reader, &intent->epoch);
@@ -394,7 +399,9 @@ int intent_read(struct bytes bytes, struct intent **ret)
         return -ENOMEM;
     struct reader reader;
     reader_init(&reader, bytes.data, bytes.size);
-    int rc = snapshot_read(&reader, intent);
+    int rc = version_read(&reader);
+    if (rc == 0)
+        rc = snapshot_read(&reader, intent);
     if (rc < 0) {
         intent_free(intent);
         return rc;

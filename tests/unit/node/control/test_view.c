@@ -42,9 +42,9 @@ static void test_tables(void **state)
 static void test_serves(void **state)
 {
     (void)state;
-    for (uint8_t s = VIEW_REPLICA_UNKNOWN; s <= VIEW_REPLICA_FAILED; s++) {
-        for (uint8_t health = VIEW_HEALTH_NONE; health <= VIEW_HEALTH_BAD; health++) {
-            struct view_replica replica = {.state = s, .health = health};
+    for (int s = VIEW_REPLICA_UNKNOWN; s <= VIEW_REPLICA_FAILED; s++) {
+        for (int health = VIEW_HEALTH_NONE; health <= VIEW_HEALTH_BAD; health++) {
+            struct view_replica replica = {.state = (uint8_t)s, .health = (uint8_t)health};
             assert_int_equal(view_replica_serves(&replica),
                              s == VIEW_REPLICA_RUNNING &&
                                  (health == VIEW_HEALTH_NONE || health == VIEW_HEALTH_GOOD));
