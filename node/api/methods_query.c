@@ -326,6 +326,74 @@ static void method_service_inspect(struct api_call *call, struct bytes params)
     api_answer(call, &result);
 }
 
+static bool slot_is_placed(const struct intent *intent, const char *service, uint32_t slot)
+{
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        if (replica->want == INTENT_RUN && replica->slot == slot &&
+            strcmp(replica->service, service) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Replicas that no peer has taken yet: rows of `ps` without a peer. Counts them when `writer` is
+ * NULL. */
+static size_t put_pending(struct writer *writer, const struct intent *intent,
+                          const struct intent_service *service)
+{
+    const struct intent_revision *revision = intent_revision_find(service, service->revision);
+    size_t count = 0;
+    if (service->removing || !revision || revision->spec.mode == SPEC_GLOBAL)
+        return 0;
+    for (uint32_t slot = 1; slot <= service->replicas; slot++) {
+        char name[INTENT_SERVICE_NAME_BYTES_MAX + 16];
+        if (slot_is_placed(intent, service->name, slot))
+            continue;
+        count++;
+        if (!writer)
+            continue;
+        snprintf(name, sizeof(name), "%s.%u", service->name, slot);
+        writer_map(writer, 11);
+        put_text(writer, "name", name);
+        put_text(writer, "service", service->name);
+        put_u64(writer, "slot", slot);
+        put_u64(writer, "generation", 0);
+        put_u64(writer, "revision", service->revision);
+        put_text(writer, "peer", "");
+        put_text(writer, "state", "pending");
+        put_text(writer, "health", "none");
+        put_u64(writer, "restarts", 0);
+        put_text(writer, "detail", "no peer has taken it: see consort why");
+        put_text(writer, "image", revision->spec.image);
+    }
+    return count;
+}
+
+/* All rows of `ps`: what is placed, and what is not. */
+static void write_rows(struct writer *writer, const struct peer *peer,
+                       const struct intent_service *only)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    size_t count = 0;
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        count += !only || strcmp(replica->service, only->name) == 0;
+    }
+    for (size_t i = 0; i < intent->services.count; i++)
+        if (!only || only == intent->services.items[i])
+            count += put_pending(NULL, intent, intent->services.items[i]);
+    writer_array(writer, count);
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        if (!only || strcmp(replica->service, only->name) == 0)
+            put_replica(writer, peer, replica);
+    }
+    for (size_t i = 0; i < intent->services.count; i++)
+        if (!only || only == intent->services.items[i])
+            put_pending(writer, intent, intent->services.items[i]);
+}
+
 static void method_ps(struct api_call *call, struct bytes params)
 {
     char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
@@ -340,7 +408,7 @@ static void method_ps(struct api_call *call, struct bytes params)
     writer_init(&writer, &result);
     writer_map(&writer, 1);
     writer_text(&writer, "replicas");
-    write_replicas(&writer, call->peer, service ? service->name : NULL, NULL);
+    write_rows(&writer, call->peer, service);
     api_answer(call, &result);
 }
 

@@ -10,11 +10,21 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 
+/* "compose.yaml:7: services.web.ports: ": list items go by the key of their list. */
 static void format_place(const struct parse *parse, const struct tree_node *node, char *ret,
                          size_t capacity)
 {
-    snprintf(ret, capacity, "%s:%u: %s%s", parse->path, node->line, node->key ? node->key : "",
-             node->key ? ": " : "");
+    const char *keys[TREE_DEPTH_MAX + 1];
+    size_t count = 0;
+    for (const struct tree_node *at = node; at && count <= TREE_DEPTH_MAX; at = at->parent)
+        if (at->key)
+            keys[count++] = at->key;
+    size_t length = (size_t)snprintf(ret, capacity, "%s:%u: ", parse->path, node->line);
+    while (count > 0 && length < capacity) {
+        count--;
+        length += (size_t)snprintf(ret + length, capacity - length, "%s%s", keys[count],
+                                   count > 0 ? "." : ": ");
+    }
 }
 
 int parse_fail(struct parse *parse, const struct tree_node *node, const char *format, ...)

@@ -59,6 +59,7 @@ static int add_child(struct tree_node *parent, struct tree_node *child)
         return -ENOMEM;
     parent->children = children;
     children[parent->count++] = child;
+    child->parent = parent;
     return 0;
 }
 

@@ -22,6 +22,7 @@ struct tree_node {
     char *key;            /* of a map's entry, else NULL */
     char *text;           /* of a scalar */
     bool is_plain;        /* a scalar without quotes: may be null, a number, a flag */
+    struct tree_node *parent; /* NULL: the document */
     struct tree_node **children;
     size_t count;
 };

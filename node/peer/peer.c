@@ -227,6 +227,14 @@ static void on_container(void *context, const struct container_status *status)
     replicas_status(((struct peer *)context)->replicas, status);
 }
 
+/* How much fits into the next packet to a peer: a first one carries our certificates too. */
+static size_t packet_room(void *context, int64_t now_ms, const struct id *to)
+{
+    const struct peer *peer = context;
+    return peer->udp ? sessions_room(udp_sessions(peer->udp), now_ms, to)
+                     : SESSION_FIRST_PAYLOAD_BYTES_MIN;
+}
+
 static int start_agent(struct peer *peer, struct error *error)
 {
     struct peer_loaded *loaded;
@@ -241,7 +249,8 @@ static int start_agent(struct peer *peer, struct error *error)
     };
     snprintf(config.name, sizeof(config.name), "%s", peer->options.name);
     randombytes_buf(&config.seed, sizeof(config.seed));
-    config.swim.packet_bytes_max = SESSION_FIRST_PAYLOAD_BYTES_MIN;
+    config.swim.packet_room = packet_room;
+    config.swim.packet_room_context = peer;
     int rc = peer_store_load(peer, &loaded, &stored, error);
     if (rc < 0)
         return rc;
