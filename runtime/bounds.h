@@ -22,6 +22,7 @@ enum {
     RUNTIME_LAUNCH_TIMEOUT_MS = 60 * 1000, /* for one step of conmon or the OCI runtime */
     RUNTIME_STOP_GRACE_MS_DEFAULT = 10 * 1000,
     RUNTIME_EXIT_FILE_WAIT_MS = 2000, /* conmon writes the exit code soon after the end, or never */
+    RUNTIME_START_NOTED_MS = 2000, /* within which a container's start is noted */
     RUNTIME_ERROR_LOG_LINES = 5,      /* last lines shown with an exit code */
 
     /* Restarts (restart.c). */

@@ -244,8 +244,9 @@ static void describe_exit(const struct runtime_settings *settings, const char *i
         snprintf(text, capacity, "exit code %d", record->exit_code);
     struct path log = path_log(settings, id);
     char lines[STATE_ERROR_BYTES / 2];
-    if (log_tail_text(log.text, RUNTIME_ERROR_LOG_LINES, record->started_wall_ms, lines,
-                      sizeof(lines)) > 0) {
+    /* What it printed first may be older than the moment at which its start was noted. */
+    int64_t since_ms = record->started_wall_ms - RUNTIME_START_NOTED_MS;
+    if (log_tail_text(log.text, RUNTIME_ERROR_LOG_LINES, since_ms, lines, sizeof(lines)) > 0) {
         size_t length = strlen(text);
         snprintf(text + length, capacity - length, "; last log lines: %s", lines);
     }

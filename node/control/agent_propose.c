@@ -169,7 +169,7 @@ void agent_propose(struct agent *agent, const struct id *from, uint64_t request,
     else if (rc == -EBUSY)
         answer_error(agent, from, request, rc, "the leader has too many changes under way");
     else
-        answer_error(agent, from, request, -EAGAIN, "no peer leads at the moment");
+        answer_error(agent, from, request, -EAGAIN, "there is no quorum: no peer leads at the moment");
 }
 
 int agent_propose_control(struct agent *agent, const struct command *command)

@@ -27,7 +27,7 @@ enum {
 
 int store_error_damaged(const struct store *store, struct error *error, const char *record)
 {
-    error_set(error, -EBADMSG, "store %s: %s is damaged: its checksum does not match", store->path,
+    error_set(error, -EBADMSG, "store %s: %s is corrupt: its checksum does not match", store->path,
               record);
     error_hint(error, "check the disk (dmesg), " REJOIN_HINT_FMT, store->path);
     return -EBADMSG;
@@ -59,7 +59,7 @@ int store_error(const struct store *store, struct error *error, int code, const 
     case MDB_PAGE_NOTFOUND:
     case MDB_INCOMPATIBLE:
     case MDB_PANIC:
-        error_set(error, -EBADMSG, "%s to store %s: not a store, or damaged (%s)", doing,
+        error_set(error, -EBADMSG, "%s to store %s: not a store, or corrupt (%s)", doing,
                   store->path, mdb_strerror(code));
         error_hint(error, "check the disk (dmesg), " REJOIN_HINT_FMT, store->path);
         return -EBADMSG;
