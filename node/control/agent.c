@@ -193,12 +193,21 @@ int agent_bootstrap(const struct id *cluster, const struct id *self, const char 
     return rc;
 }
 
+/* A peer that leaves must still hear that this was agreed on: it is out once it has said goodbye, or
+ * does not answer. */
+static bool has_left(const struct agent *agent, const struct intent_peer *peer)
+{
+    const struct swim_member *member = swim_member_find(agent->swim, &peer->id);
+    bool answers = member && (member->state == SWIM_ALIVE || member->state == SWIM_SUSPECT);
+    return peer->state == INTENT_LEFT && !answers;
+}
+
 /* Tells the node once about each key that no longer belongs here, and again if it came back. */
-static void update_shut_out(struct agent *agent)
+void agent_update_shut_out(struct agent *agent)
 {
     for (size_t i = 0; i < agent->intent->peers.count; i++) {
         const struct intent_peer *peer = agent->intent->peers.items[i];
-        bool is_out = peer->state == INTENT_REVOKED || peer->state == INTENT_LEFT;
+        bool is_out = peer->state == INTENT_REVOKED || has_left(agent, peer);
         struct id *known = table_find(&agent->shut_out, &peer->id);
         if (is_out == (known != NULL))
             continue;
@@ -223,7 +232,7 @@ static void update_shut_out(struct agent *agent)
 
 void agent_intent_changed(struct agent *agent)
 {
-    update_shut_out(agent);
+    agent_update_shut_out(agent);
     agent->control_due = true;
     agent->output->wanted_changed = true;
     agent->output->routes_changed = true;
@@ -339,7 +348,7 @@ bool agent_admits(const struct agent *agent, const struct id *id,
     *ret_reason = NULL;
     if (peer && peer->state == INTENT_REVOKED)
         *ret_reason = "it was revoked";
-    else if (peer && peer->state == INTENT_LEFT)
+    else if (peer && has_left(agent, peer))
         *ret_reason = "it has left the cluster; it can join again with a new token";
     else if (!peer && chain->count > 0 &&
              chain->certificates[0].log_index <= agent->intent->applied_index)

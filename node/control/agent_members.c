@@ -139,6 +139,7 @@ static void carry_out(struct agent *agent, const struct swim_event *event)
     case SWIM_MEMBER_LEFT:
     case SWIM_MEMBER_CHANGED:
         member_changed(agent, &event->id);
+        agent_update_shut_out(agent);
         break;
     case SWIM_MEMBER_REVOKED:
     case SWIM_MEMBER_FORGOTTEN:
