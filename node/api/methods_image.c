@@ -257,7 +257,7 @@ static const char *used_by(const struct peer *peer, const char *name)
     for (size_t i = 0; i < services->count; i++) {
         const struct intent_service *service = services->items[i];
         const struct intent_revision *revision = intent_revision_find(service, service->revision);
-        if (revision && image_reference_parse(revision->spec.image, &used, NULL) == 0 &&
+        if (revision && !service->removing && image_reference_parse(revision->spec.image, &used, NULL) == 0 &&
             strcmp(used.registry, wanted.registry) == 0 &&
             strcmp(used.repository, wanted.repository) == 0 && strcmp(used.tag, wanted.tag) == 0)
             return service->name;

@@ -132,8 +132,11 @@ static int convert_entry(struct loader *loader, yaml_node_t *key, yaml_node_t *v
     const char *name = (const char *)key->data.scalar.value;
     if ((strcmp(name, "<<") == 0) != merges)
         return 0;
-    if (!merges && tree_find(node, name))
-        return fail(loader, key, "the same key twice");
+    if (!merges && tree_find(node, name)) {
+        char what[256];
+        snprintf(what, sizeof(what), "%.200s: the same key twice", name);
+        return fail(loader, key, what);
+    }
     int rc = convert(loader, value, depth + 1, &child);
     if (rc < 0)
         return rc;
@@ -226,7 +229,7 @@ int tree_load(const char *path, struct tree_node **ret, struct error *error)
     if (rc == 0) {
         yaml_node_t *root = yaml_document_get_root_node(&loader.document);
         rc = root ? convert(&loader, root, 0, ret)
-                  : error_set(error, -EINVAL, "%s:1: the file is empty", path);
+                  : error_set(error, -EINVAL, "%s:1: the file is empty: services is missing", path);
         yaml_document_delete(&loader.document);
     }
     text_list_done(&loader.extra);

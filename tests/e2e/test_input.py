@@ -123,9 +123,9 @@ def test_corrupt_data(cluster):
         with open(store, "r+b") as file:
             file.write(b"\xa5" * 8192)
     peer.start(wait=False)
+    cluster.wait(lambda: "corrupt" in peer.log_tail(), "it says what is wrong")
     cluster.wait(lambda: not peer.daemon_pid(), "it gives up")
-    log = peer.log_tail()
-    assert str(peer.data_dir) in log and "corrupt" in log, log
+    assert str(peer.data_dir) in peer.log_tail(), peer.log_tail()
     cluster.wait_serving(3)
 
 
