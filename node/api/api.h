@@ -1,8 +1,9 @@
 /* The API that the CLI speaks: MessagePack-RPC over the UNIX socket (whoever may open it is an
  * admin) or over a STREAM_API from an operator or a peer (the role in the certificate counts).
  *
- * docs/api.md has the frames and every method. A method runs on the loop; one that takes long answers
- * later, and may send notifications before. A connection that goes away cancels what it asked for.
+ * docs/api.md has the frames and every method. A method runs on the loop; one that takes long
+ * answers later, and may send notifications before. A connection that goes away cancels what it
+ * asked for.
  */
 #pragma once
 
@@ -12,8 +13,8 @@
 struct api_server;
 struct peer;
 
-/* Listens at `socket_path`, mode 0660, group `consort` if there is one. A socket that a dead process
- * left is replaced; -EADDRINUSE if a living one answers at it. */
+/* Listens at `socket_path`, mode 0660, group `consort` if there is one. A socket that a dead
+ * process left is replaced; -EADDRINUSE if a living one answers at it. */
 int api_server_new(struct peer *peer, const char *socket_path, struct api_server **ret,
                    struct error *error);
 

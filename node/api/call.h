@@ -2,8 +2,8 @@
  *
  * A method gets the call and its params and answers once, now or later, with one of api_answer(),
  * api_fail() and api_forward(); the call is gone then. When the client goes away or cancels,
- * on_cancel comes (if set), and the method still answers, to nobody: so calls need no other cleaning
- * up.
+ * on_cancel comes (if set), and the method still answers, to nobody: so calls need no other
+ * cleaning up.
  */
 #pragma once
 

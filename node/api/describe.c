@@ -59,11 +59,11 @@ const struct intent_replica *find_replica(const struct peer *peer, const char *n
     return best;
 }
 
-static const char *state_text(const struct intent_replica *replica,
-                              const struct view_replica *seen, const struct view_peer *at)
+static const char *state_text(const struct intent_replica *replica, const struct view_replica *seen,
+                              const struct view_peer *at)
 {
     static const char *const words[] = {
-        [VIEW_REPLICA_UNKNOWN] = "assigned", [VIEW_REPLICA_PENDING] = "pending",
+        [VIEW_REPLICA_UNKNOWN] = "assigned",  [VIEW_REPLICA_PENDING] = "pending",
         [VIEW_REPLICA_STARTING] = "starting", [VIEW_REPLICA_RUNNING] = "running",
         [VIEW_REPLICA_STOPPING] = "stopping", [VIEW_REPLICA_BACKOFF] = "backoff",
         [VIEW_REPLICA_EXITED] = "exited",     [VIEW_REPLICA_FAILED] = "failed"};
@@ -84,7 +84,7 @@ static const char *health_text(const struct view_replica *seen)
 }
 
 void put_replica(struct writer *writer, const struct peer *peer,
-                      const struct intent_replica *replica)
+                 const struct intent_replica *replica)
 {
     const struct view *view = agent_view(peer->agent);
     const struct view_replica *seen = view_replica_find(view, replica->generation);

@@ -18,7 +18,7 @@ const struct intent_replica *find_replica(const struct peer *peer, const char *n
 
 /* Writes docs/api.md's "replica" map. */
 void put_replica(struct writer *writer, const struct peer *peer,
-                      const struct intent_replica *replica);
+                 const struct intent_replica *replica);
 
 /* How many of a service's wanted replicas serve. */
 uint32_t count_serving(const struct peer *peer, const struct intent_service *service);

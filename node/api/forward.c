@@ -1,4 +1,5 @@
-/* Passes a call on to the peer that it concerns: the request there, notes both ways, the answer back. */
+/* Passes a call on to the peer that it concerns: the request there, notes both ways, the answer
+ * back. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

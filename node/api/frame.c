@@ -54,9 +54,8 @@ int frame_decode(struct bytes bytes, struct frame *ret)
     if (reader_check(&reader) < 0 || type > FRAME_NOTE)
         return -EBADMSG;
     frame.type = (enum frame_type)type;
-    int rc = frame.type == FRAME_ANSWER
-                 ? read_failure(&reader, &frame.error)
-                 : reader_copy_text(&reader, frame.name, sizeof(frame.name));
+    int rc = frame.type == FRAME_ANSWER ? read_failure(&reader, &frame.error)
+                                        : reader_copy_text(&reader, frame.name, sizeof(frame.name));
     if (rc < 0 || take_value(&reader, &frame.body) < 0 || reader_end(&reader) < 0)
         return -EBADMSG;
     *ret = frame;

@@ -24,13 +24,15 @@ struct frame {
     struct bytes body;                   /* params, result or payload, packed; borrowed */
 };
 
-/* Takes the first whole frame off `input`'s front: 1 and its bytes in `*ret` (borrowed until `input`
- * changes; then buffer_consume() FRAME_HEAD_BYTES + ret->size), 0 if it is not whole yet, -EMSGSIZE. */
+/* Takes the first whole frame off `input`'s front: 1 and its bytes in `*ret` (borrowed until
+ * `input` changes; then buffer_consume() FRAME_HEAD_BYTES + ret->size), 0 if it is not whole yet,
+ * -EMSGSIZE. */
 int frame_next(const struct buffer *input, struct bytes *ret);
 
 int frame_decode(struct bytes bytes, struct frame *ret);
 
-/* These append a whole frame. -ENOMEM, or -EMSGSIZE past FRAME_BYTES_MAX; `ret` is as it was then. */
+/* These append a whole frame. -ENOMEM, or -EMSGSIZE past FRAME_BYTES_MAX; `ret` is as it was then.
+ */
 int frame_request(struct buffer *ret, uint64_t id, const char *method, struct bytes params);
 int frame_answer(struct buffer *ret, uint64_t id, struct bytes result);
 int frame_failure(struct buffer *ret, uint64_t id, const struct error *error);

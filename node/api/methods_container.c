@@ -21,8 +21,8 @@ struct logs_source {
     char replica[INTENT_SERVICE_NAME_BYTES_MAX + 16];
 };
 
-/* The logs of replicas here. A call for a service asks each other peer by a call of its own, made by
- * the client: it knows from `ps` where the replicas are. */
+/* The logs of replicas here. A call for a service asks each other peer by a call of its own, made
+ * by the client: it knows from `ps` where the replicas are. */
 struct logs {
     struct api_call *call;
     struct logs_source *sources;

@@ -35,8 +35,8 @@ static void free_import(struct import *import)
     free(import);
 }
 
-static void on_imported(void *context, const struct image_imported *imported,
-                        size_t imported_count, const struct error *error)
+static void on_imported(void *context, const struct image_imported *imported, size_t imported_count,
+                        const struct error *error)
 {
     struct import *import = context;
     struct api_call *call = import->call;
@@ -76,8 +76,8 @@ static void write_arrived(uv_work_t *work)
     size_t offset = 0;
     import->error = 0;
     while (offset < import->writing.size) {
-        ssize_t written = write(import->fd, import->writing.bytes + offset,
-                                import->writing.size - offset);
+        ssize_t written =
+            write(import->fd, import->writing.bytes + offset, import->writing.size - offset);
         if (written < 0) {
             import->error = -errno;
             return;
@@ -257,7 +257,8 @@ static const char *used_by(const struct peer *peer, const char *name)
     for (size_t i = 0; i < services->count; i++) {
         const struct intent_service *service = services->items[i];
         const struct intent_revision *revision = intent_revision_find(service, service->revision);
-        if (revision && !service->removing && image_reference_parse(revision->spec.image, &used, NULL) == 0 &&
+        if (revision && !service->removing &&
+            image_reference_parse(revision->spec.image, &used, NULL) == 0 &&
             strcmp(used.registry, wanted.registry) == 0 &&
             strcmp(used.repository, wanted.repository) == 0 && strcmp(used.tag, wanted.tag) == 0)
             return service->name;

@@ -287,8 +287,8 @@ static const struct intent_service *wanted_service(struct api_call *call, struct
     frame_text(params, key, name, sizeof(name));
     const struct intent_service *service = find_service(call->peer, name);
     if (!service)
-        api_fail_with(call, -ENOENT, "list them with: consort service ls",
-                      "there is no service %s", name);
+        api_fail_with(call, -ENOENT, "list them with: consort service ls", "there is no service %s",
+                      name);
     return service;
 }
 
@@ -436,8 +436,8 @@ static void explain_history(const struct peer *peer, const char *service, struct
         bool is_ours = strncmp(event->subject, service, length) == 0 &&
                        (event->subject[length] == '\0' || event->subject[length] == '.');
         if (is_ours)
-            buffer_printf(text, "#%llu %s %s: %s\n", (unsigned long long)event->index,
-                          event->actor, event->subject, event->text);
+            buffer_printf(text, "#%llu %s %s: %s\n", (unsigned long long)event->index, event->actor,
+                          event->subject, event->text);
     }
 }
 
@@ -477,9 +477,9 @@ static void method_why(struct api_call *call, struct bytes params)
                       "there is no service or replica %s", subject);
         return;
     }
-    buffer_printf(&text, "%s: %u of %u replicas serve; rollout of revision %u: %s\n",
-                  service->name, count_serving(peer, service), count_wanted(peer, service),
-                  service->rollout.to, intent_rollout_state_text(service->rollout.state));
+    buffer_printf(&text, "%s: %u of %u replicas serve; rollout of revision %u: %s\n", service->name,
+                  count_serving(peer, service), count_wanted(peer, service), service->rollout.to,
+                  intent_rollout_state_text(service->rollout.state));
     if (service->rollout.reason[0])
         buffer_printf(&text, "%s\n", service->rollout.reason);
     control_explain(intent, agent_view(peer->agent), service->name, &text);

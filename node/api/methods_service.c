@@ -83,8 +83,8 @@ static const struct intent_service *wanted_service(struct api_call *call, struct
     frame_text(params, "service", name, INTENT_SERVICE_NAME_BYTES_MAX + 1);
     const struct intent_service *service = find_service(call->peer, name);
     if (!service) {
-        api_fail_with(call, -ENOENT, "list them with: consort service ls",
-                      "there is no service %s", name);
+        api_fail_with(call, -ENOENT, "list them with: consort service ls", "there is no service %s",
+                      name);
         return NULL;
     }
     memcpy(name, service->name, INTENT_SERVICE_NAME_BYTES_MAX + 1);
@@ -213,8 +213,9 @@ static void method_update(struct api_call *call, struct bytes params)
         return;
     }
     command.update.spec.replicas = service->replicas;
-    uint32_t newest = ((const struct intent_revision *)
-                           service->revisions.items[service->revisions.count - 1])->number;
+    uint32_t newest =
+        ((const struct intent_revision *)service->revisions.items[service->revisions.count - 1])
+            ->number;
     rc = change_spec(call, params, newest, &command.update.spec, &error);
     if (rc < 0)
         api_fail(call, &error);
@@ -378,8 +379,8 @@ static void method_wait(struct api_call *call, struct bytes params)
     uint32_t count = 0;
     uint64_t timeout_ms = 120000;
     struct waiting *waiting = calloc(1, sizeof(*waiting));
-    if (!waiting || !frame_find(params, "services", &reader) ||
-        reader_array(&reader, &count) < 0 || count > WAIT_SERVICES_MAX) {
+    if (!waiting || !frame_find(params, "services", &reader) || reader_array(&reader, &count) < 0 ||
+        count > WAIT_SERVICES_MAX) {
         free(waiting);
         api_fail_with(call, -EINVAL, NULL, "wait for which services?");
         return;

@@ -63,8 +63,8 @@ void api_answer(struct api_call *call, const struct buffer *result)
 {
     static const uint8_t empty_map = 0x80;
     cleanup_buffer struct buffer frame = {0};
-    struct bytes body = result && result->size > 0 ? buffer_view(result)
-                                                   : (struct bytes){&empty_map, 1};
+    struct bytes body =
+        result && result->size > 0 ? buffer_view(result) : (struct bytes){&empty_map, 1};
     if (call->connection) {
         if (frame_answer(&frame, call->id, body) < 0) {
             struct error error = {0};

@@ -45,7 +45,8 @@ int cli_fail(const struct error *error);
 int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Asks the cluster: opens a connection, calls `method`, closes. Takes over `params` (may be NULL).
- * CLI_OK and the result in `*ret`, which the caller gives to json_decref(); or CLI_FAILED, printed. */
+ * CLI_OK and the result in `*ret`, which the caller gives to json_decref(); or CLI_FAILED, printed.
+ */
 int cli_ask(const struct cli *cli, const char *method, json_t *params, json_t **ret);
 
 /* As cli_ask, for what answers nothing worth showing as text: prints the line (without a newline)

@@ -212,7 +212,7 @@ static int open_context(struct client *client, const char *name, struct error *e
     int rc = context_load(name, &client->operator, error);
     if (rc < 0)
         return rc;
-    struct operator_context *operator = client->operator;
+    struct operator_context *operator= client->operator;
     client->link_config = (struct link_config){.loop = &client->loop,
                                                .identity = &operator->identity,
                                                .chain = &operator->chain,
@@ -222,8 +222,8 @@ static int open_context(struct client *client, const char *name, struct error *e
     for (uint32_t i = 0; i < operator->seed_count && !client->is_connected; i++)
         rc = dial(client, &operator->seeds[i]);
     if (rc < 0) {
-        error_set(error, rc, "context %s: none of its %u peers lets us in: %s", name,
-                  operator->seed_count, client->link_error.message);
+        error_set(error, rc, "context %s: none of its %u peers lets us in: %s",
+                  name, operator->seed_count, client->link_error.message);
         error_hint(error, "if the fleet has moved, make a new one with: consort context create");
         return rc;
     }
@@ -326,7 +326,8 @@ int client_finish(struct client *client, json_t **ret, struct error *error)
     while (!client->is_answered && !client->has_failed)
         uv_run(&client->loop, UV_RUN_ONCE);
     if (!client->is_answered) {
-        error_set_errno(error, client->failure, "the peer closed the connection before it answered");
+        error_set_errno(error, client->failure,
+                        "the peer closed the connection before it answered");
         error_hint(error, "see what its log says, or ask another peer");
         return client->failure;
     }

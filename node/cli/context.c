@@ -32,8 +32,8 @@ static void on_answer(void *context, const struct join_answer *answer, const str
     context_save(creation->name, creation->seed, &made, &creation->error);
 }
 
-/* The operator's label in the cluster: the context, the machine, and some of the key, for a machine may
- * have several. */
+/* The operator's label in the cluster: the context, the machine, and some of the key, for a machine
+ * may have several. */
 static void operator_name(const char *context, const struct id *key, char *ret, size_t capacity)
 {
     char host[64] = "";
@@ -70,8 +70,9 @@ int verb_context_create(struct cli *cli, int argc, char **argv)
 {
     const char *role_text = "deployer";
     struct option_row rows[] = {
-        OPTION_ROW(0, "role", "ROLE", "The token's: viewer, deployer or admin (found out by trying)",
-                   OPTION_TEXT, &role_text),
+        OPTION_ROW(0, "role", "ROLE",
+                   "The token's: viewer, deployer or admin (found out by trying)", OPTION_TEXT,
+                   &role_text),
     };
     struct creation creation = {0};
     struct token token;

@@ -75,7 +75,9 @@ static int deploy(struct cli *cli, const struct compose_result *loaded, bool wai
     else if (rc == CLI_OK)
         printf("%s: %zu service%s %s\n", loaded->stack, loaded->service_count,
                loaded->service_count == 1 ? "" : "s",
-               json_flag(result, "unchanged") ? "unchanged" : wait ? "serving" : "accepted");
+               json_flag(result, "unchanged") ? "unchanged"
+               : wait                         ? "serving"
+                                              : "accepted");
     json_decref(result);
     return rc;
 }

@@ -14,7 +14,8 @@
  */
 int json_from_packed(struct bytes packed, json_t **ret);
 
-/* Appends `value`; maps keep their keys' order. -ENOMEM, -EINVAL deeper than CLI_PARAMS_DEPTH_MAX. */
+/* Appends `value`; maps keep their keys' order. -ENOMEM, -EINVAL deeper than CLI_PARAMS_DEPTH_MAX.
+ */
 int json_to_packed(const json_t *value, struct buffer *ret);
 
 /* A key's text, or "" if it is not there; 0; false. */

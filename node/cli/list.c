@@ -4,8 +4,8 @@
 
 #include "node/cli/options.h"
 
-int list_print(const struct cli *cli, json_t *result, const char *key,
-               const struct column *columns, size_t count)
+int list_print(const struct cli *cli, json_t *result, const char *key, const struct column *columns,
+               size_t count)
 {
     const json_t *rows = json_object_get(result, key);
     if (cli->format == CLI_JSON)

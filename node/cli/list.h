@@ -5,8 +5,8 @@
 #include "node/cli/output.h"
 
 /* Prints the array `key` of the result as a table or as JSON, and gives the result back. CLI_OK. */
-int list_print(const struct cli *cli, json_t *result, const char *key,
-               const struct column *columns, size_t count);
+int list_print(const struct cli *cli, json_t *result, const char *key, const struct column *columns,
+               size_t count);
 
 /* A verb without arguments that shows such a list. */
 int list_verb(struct cli *cli, int argc, char **argv, const char *method, const char *key,

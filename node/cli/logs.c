@@ -72,7 +72,6 @@ static int follow_each(struct cli *cli, const json_t *replicas, json_t *options)
     return CLI_OK;
 }
 
-
 int verb_logs(struct cli *cli, int argc, char **argv)
 {
     bool follow = false;

@@ -119,11 +119,13 @@ static int print_overview(void)
          "Commands:");
     print_verbs(NULL);
     puts("\nOptions:\n"
-         "  --socket PATH         The peer's socket (or CONSORT_SOCKET; " CLIENT_SOCKET_DEFAULT ")\n"
+         "  --socket PATH         The peer's socket (or CONSORT_SOCKET; " CLIENT_SOCKET_DEFAULT
+         ")\n"
          "  --context NAME        A fleet elsewhere (or CONSORT_CONTEXT): see consort context\n"
          "  --format text|json    How to print\n"
          "  --help                Show this; consort COMMAND --help: show a command's options\n\n"
-         "A first fleet: consort node & consort init; consort token create; and on the next machine\n"
+         "A first fleet: consort node & consort init; consort token create; and on the next "
+         "machine\n"
          "consort node & consort join TOKEN.");
     return CLI_OK;
 }

@@ -152,10 +152,9 @@ static int make_options(struct cli *cli, struct node_words *words, char *name, c
     };
     if (address_parse(words->listen, PEER_PORT_DEFAULT, &options->listen) < 0)
         return cli_usage(cli, "--listen %s: IP:PORT is expected", words->listen);
-    bool has_address =
-        words->advertise
-            ? address_parse(words->advertise, options->listen.port, &options->advertised) == 0
-            : default_advertised(&options->advertised);
+    bool has_address = words->advertise ? address_parse(words->advertise, options->listen.port,
+                                                        &options->advertised) == 0
+                                        : default_advertised(&options->advertised);
     if (!has_address)
         return cli_usage(cli, words->advertise ? "--advertise: IP or IP:PORT is expected"
                                                : "no address to be reached at was found: give one "

@@ -13,7 +13,9 @@ static void cell_votes(const json_t *row, const char *key, char *ret)
 {
     (void)key;
     snprintf(ret, 8, "%s",
-             json_flag(row, "is_leader") ? "leads" : json_flag(row, "is_voter") ? "votes" : "");
+             json_flag(row, "is_leader")  ? "leads"
+             : json_flag(row, "is_voter") ? "votes"
+                                          : "");
 }
 
 int verb_peer_ls(struct cli *cli, int argc, char **argv)

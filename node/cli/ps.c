@@ -18,6 +18,5 @@ int verb_ps(struct cli *cli, int argc, char **argv)
     if (argc > 1)
         return cli_usage(cli, "at most one service is expected");
     rc = cli_ask(cli, "ps", argc > 0 ? json_pack("{s:s}", "service", argv[0]) : NULL, &result);
-    return rc != CLI_OK ? rc
-                        : list_print(cli, result, "replicas", columns, array_count(columns));
+    return rc != CLI_OK ? rc : list_print(cli, result, "replicas", columns, array_count(columns));
 }

@@ -84,7 +84,11 @@ static int64_t take_time_unit(const char **text)
         const char *name;
         int64_t milliseconds;
     } units[] = {/* "ms" before "m" */
-                 {"ms", 1}, {"s", MS_SECOND}, {"m", MS_MINUTE}, {"h", MS_HOUR}, {"d", MS_DAY}};
+                 {"ms", 1},
+                 {"s", MS_SECOND},
+                 {"m", MS_MINUTE},
+                 {"h", MS_HOUR},
+                 {"d", MS_DAY}};
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         size_t size = strlen(units[i].name);
         if (strncmp(*text, units[i].name, size) == 0) {

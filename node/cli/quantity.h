@@ -12,8 +12,8 @@ enum {
     QUANTITY_TEXT_BYTES = 24,
 };
 
-/* Bytes: a number, perhaps with a fraction, and k, M, G or T (powers of 1024), perhaps with B or iB:
- * "512M", "1.5GiB", "4096". */
+/* Bytes: a number, perhaps with a fraction, and k, M, G or T (powers of 1024), perhaps with B or
+ * iB: "512M", "1.5GiB", "4096". */
 int quantity_parse_size(const char *text, uint64_t *ret);
 
 /* Milliseconds: numbers with ms, s, m, h or d: "10s", "1h30m". A bare number has no unit and is

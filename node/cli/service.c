@@ -13,13 +13,10 @@ static void cell_serving(const json_t *row, const char *key, char *ret)
 
 int verb_service_ls(struct cli *cli, int argc, char **argv)
 {
-    static const struct column columns[] = {{"NAME", "name", NULL},
-                                            {"MODE", "mode", NULL},
-                                            {"SERVING", NULL, cell_serving},
-                                            {"IMAGE", "image", NULL},
-                                            {"PORTS", "ports", NULL},
-                                            {"REVISION", "revision", NULL},
-                                            {"ROLLOUT", "rollout", NULL}};
+    static const struct column columns[] = {
+        {"NAME", "name", NULL},      {"MODE", "mode", NULL},   {"SERVING", NULL, cell_serving},
+        {"IMAGE", "image", NULL},    {"PORTS", "ports", NULL}, {"REVISION", "revision", NULL},
+        {"ROLLOUT", "rollout", NULL}};
     return list_verb(cli, argc, argv, "service.ls", "services", columns, array_count(columns));
 }
 

@@ -9,9 +9,10 @@
 
 static void say_token(const json_t *result)
 {
-    printf("Use it on the new machine with: consort join TOKEN (an operator: consort context create "
-           "NAME TOKEN)\n%s\n",
-           json_text(result, "token"));
+    printf(
+        "Use it on the new machine with: consort join TOKEN (an operator: consort context create "
+        "NAME TOKEN)\n%s\n",
+        json_text(result, "token"));
 }
 
 int verb_token_create(struct cli *cli, int argc, char **argv)

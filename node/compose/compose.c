@@ -62,8 +62,7 @@ static int read_services(struct parse *parse, const struct tree_node *node, void
         if (strncmp(service->key, "x-", 2) == 0)
             continue;
         if (!certificate_name_is_valid(service->key))
-            return parse_fail(parse, service,
-                              "a service's name must be 1 to 63 of a-z, 0-9 and -");
+            return parse_fail(parse, service, "a service's name must be 1 to 63 of a-z, 0-9 and -");
         struct service_spec *spec = &result->services[result->service_count++];
         service_spec_init(spec);
         snprintf(spec->name, sizeof(spec->name), "%s", service->key);
@@ -101,8 +100,9 @@ static int read_top_volumes(struct parse *parse, const struct tree_node *node, v
     (void)target;
     for (size_t i = 0; node->type == TREE_MAP && i < node->count && rc == 0; i++)
         if (!tree_is_null(node->children[i]) && node->children[i]->count > 0)
-            rc = parse_warn(parse, node->children[i], "options of volumes are not supported by "
-                                                      "Consort: ignored");
+            rc = parse_warn(parse, node->children[i],
+                            "options of volumes are not supported by "
+                            "Consort: ignored");
     return rc;
 }
 

@@ -1,9 +1,9 @@
 /* Compose files: what an operator writes, made into what the cluster agrees on.
  *
- * The Compose Specification's keys are taken as data; what Consort does not support is a warning that
- * names its line, never silently dropped; a key that nobody knows is an error that names the nearest
- * one. ${VAR}, ${VAR:-default} and ${VAR:?words} are filled in from the environment, then from .env
- * beside the file.
+ * The Compose Specification's keys are taken as data; what Consort does not support is a warning
+ * that names its line, never silently dropped; a key that nobody knows is an error that names the
+ * nearest one. ${VAR}, ${VAR:-default} and ${VAR:?words} are filled in from the environment, then
+ * from .env beside the file.
  */
 #pragma once
 

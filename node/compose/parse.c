@@ -287,8 +287,7 @@ static int add_pair(struct parse *parse, const struct tree_node *node, const cha
     return text_list_add(ret, pair);
 }
 
-static int add_listed_pair(struct parse *parse, const struct tree_node *item,
-                           struct text_list *ret)
+static int add_listed_pair(struct parse *parse, const struct tree_node *item, struct text_list *ret)
 {
     int rc = need_scalar(parse, item, "KEY=VALUE");
     if (rc < 0)

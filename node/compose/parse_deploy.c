@@ -14,7 +14,7 @@ enum {
 };
 
 #define READER(name, type, call)                                                                   \
-    static int name(struct parse *parse, const struct tree_node *node, void *target)              \
+    static int name(struct parse *parse, const struct tree_node *node, void *target)               \
     {                                                                                              \
         type *to = target;                                                                         \
         return call;                                                                               \
@@ -25,11 +25,9 @@ READER(read_replicas, struct service_spec, parse_u32(parse, node, &to->replicas)
 READER(read_labels, struct service_spec, parse_pairs(parse, node, &to->labels))
 
 READER(read_limit_cpus, struct spec_resources, parse_cpus(parse, node, &to->cpu_limit_millis))
-READER(read_limit_memory, struct spec_resources,
-       parse_size(parse, node, &to->memory_limit_bytes))
+READER(read_limit_memory, struct spec_resources, parse_size(parse, node, &to->memory_limit_bytes))
 READER(read_limit_pids, struct spec_resources, parse_u32(parse, node, &to->pids_limit))
-READER(read_reserved_cpus, struct spec_resources,
-       parse_cpus(parse, node, &to->cpu_reserved_millis))
+READER(read_reserved_cpus, struct spec_resources, parse_cpus(parse, node, &to->cpu_reserved_millis))
 READER(read_reserved_memory, struct spec_resources,
        parse_size(parse, node, &to->memory_reserved_bytes))
 
@@ -46,14 +44,12 @@ READER(read_failure_action, struct spec_update,
 READER(read_order, struct spec_update, parse_word(parse, node, orders, &to->order))
 
 READER(read_constraints, struct service_spec, parse_list(parse, node, &to->constraints))
-READER(read_max_per_node, struct service_spec,
-       parse_u32(parse, node, &to->max_replicas_per_node))
+READER(read_max_per_node, struct service_spec, parse_u32(parse, node, &to->max_replicas_per_node))
 
 READER(read_interval, struct spec_health, parse_duration(parse, node, &to->interval_ms))
 READER(read_timeout, struct spec_health, parse_duration(parse, node, &to->timeout_ms))
 READER(read_start_period, struct spec_health, parse_duration(parse, node, &to->start_period_ms))
-READER(read_start_interval, struct spec_health,
-       parse_duration(parse, node, &to->start_interval_ms))
+READER(read_start_interval, struct spec_health, parse_duration(parse, node, &to->start_interval_ms))
 READER(read_retries, struct spec_health, parse_u32(parse, node, &to->retries))
 READER(read_disable, struct spec_health, parse_flag(parse, node, &to->disabled))
 
@@ -178,8 +174,9 @@ static int read_test(struct parse *parse, const struct tree_node *node, void *ta
         for (size_t i = 1; i < words.count && rc == 0; i++)
             rc = text_list_add(&test, words.items[i]);
     } else if (rc == 0) {
-        rc = parse_fail(parse, node, "[\"CMD\", …], [\"CMD-SHELL\", line] or [\"NONE\"] is "
-                                     "expected");
+        rc = parse_fail(parse, node,
+                        "[\"CMD\", …], [\"CMD-SHELL\", line] or [\"NONE\"] is "
+                        "expected");
     }
     text_list_done(&words);
     if (rc < 0) {

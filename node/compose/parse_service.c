@@ -8,7 +8,7 @@
 #include "node/compose/parse.h"
 
 #define READER(name, call)                                                                         \
-    static int name(struct parse *parse, const struct tree_node *node, void *target)              \
+    static int name(struct parse *parse, const struct tree_node *node, void *target)               \
     {                                                                                              \
         struct service_spec *to = target;                                                          \
         return call;                                                                               \
@@ -202,7 +202,8 @@ int parse_service(struct parse *parse, const struct tree_node *node, struct serv
 {
     int rc = parse_map(parse, node, service_keys, spec);
     if (rc == 0 && !spec->image)
-        rc = parse_fail(parse, node, "no image; build it elsewhere, import it with consort image "
-                                     "import, and name it: image: NAME");
+        rc = parse_fail(parse, node,
+                        "no image; build it elsewhere, import it with consort image "
+                        "import, and name it: image: NAME");
     return rc;
 }

@@ -1,4 +1,5 @@
-/* ports, volumes, tmpfs, configs and secrets of a service; and the contents of configs and secrets. */
+/* ports, volumes, tmpfs, configs and secrets of a service; and the contents of configs and secrets.
+ */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -73,8 +74,8 @@ static int read_long_port(struct parse *parse, const struct tree_node *node,
     const struct tree_node *published_node = tree_find(node, "published");
     const struct tree_node *target_node = tree_find(node, "target");
     const struct tree_node *protocol = tree_find(node, "protocol");
-    static const char *const known[] = {"target", "published", "protocol", "mode", "name",
-                                        "host_ip", "app_protocol"};
+    static const char *const known[] = {"target", "published", "protocol",    "mode",
+                                        "name",   "host_ip",   "app_protocol"};
     for (size_t i = 0; i < node->count; i++) {
         bool is_known = false;
         for (size_t j = 0; j < array_count(known); j++)
@@ -96,9 +97,8 @@ int read_ports(struct parse *parse, const struct tree_node *node, void *spec)
 {
     int rc = node->type == TREE_LIST ? 0 : parse_fail(parse, node, "a list is expected");
     for (size_t i = 0; i < node->count && rc == 0; i++)
-        rc = node->children[i]->type == TREE_MAP
-                 ? read_long_port(parse, node->children[i], spec)
-                 : read_short_port(parse, node->children[i], spec);
+        rc = node->children[i]->type == TREE_MAP ? read_long_port(parse, node->children[i], spec)
+                                                 : read_short_port(parse, node->children[i], spec);
     return rc;
 }
 

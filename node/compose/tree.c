@@ -20,8 +20,8 @@ struct loader {
 
 static int fail(struct loader *loader, const yaml_node_t *node, const char *what)
 {
-    return error_set(loader->error, -EINVAL, "%s:%zu: %s", loader->path,
-                     node->start_mark.line + 1, what);
+    return error_set(loader->error, -EINVAL, "%s:%zu: %s", loader->path, node->start_mark.line + 1,
+                     what);
 }
 
 void tree_free(struct tree_node *node)
@@ -82,8 +82,8 @@ static int convert_list(struct loader *loader, const yaml_node_t *yaml, int dept
     for (yaml_node_item_t *item = yaml->data.sequence.items.start;
          item < yaml->data.sequence.items.top; item++) {
         struct tree_node *child = NULL;
-        int rc = convert(loader, yaml_document_get_node(&loader->document, *item), depth + 1,
-                         &child);
+        int rc =
+            convert(loader, yaml_document_get_node(&loader->document, *item), depth + 1, &child);
         if (rc == 0)
             rc = add_child(node, child);
         if (rc < 0) {

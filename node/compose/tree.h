@@ -18,10 +18,10 @@ enum tree_type { TREE_SCALAR, TREE_LIST, TREE_MAP };
 
 struct tree_node {
     enum tree_type type;
-    unsigned line;        /* from 1 */
-    char *key;            /* of a map's entry, else NULL */
-    char *text;           /* of a scalar */
-    bool is_plain;        /* a scalar without quotes: may be null, a number, a flag */
+    unsigned line;            /* from 1 */
+    char *key;                /* of a map's entry, else NULL */
+    char *text;               /* of a scalar */
+    bool is_plain;            /* a scalar without quotes: may be null, a number, a flag */
     struct tree_node *parent; /* NULL: the document */
     struct tree_node **children;
     size_t count;

@@ -193,8 +193,8 @@ int agent_bootstrap(const struct id *cluster, const struct id *self, const char 
     return rc;
 }
 
-/* A peer that leaves must still hear that this was agreed on: it is out once it has said goodbye, or
- * does not answer. */
+/* A peer that leaves must still hear that this was agreed on: it is out once it has said goodbye,
+ * or does not answer. */
 static bool has_left(const struct agent *agent, const struct intent_peer *peer)
 {
     const struct swim_member *member = swim_member_find(agent->swim, &peer->id);
@@ -240,10 +240,8 @@ void agent_intent_changed(struct agent *agent)
 
 static int take_message(struct agent *agent, const struct agent_input *input)
 {
-    struct swim_input sync = {.now_ms = input->now_ms,
-                              .type = SWIM_STREAM,
-                              .from = input->from,
-                              .bytes = input->bytes};
+    struct swim_input sync = {
+        .now_ms = input->now_ms, .type = SWIM_STREAM, .from = input->from, .bytes = input->bytes};
     switch (input->kind) {
     case AGENT_SYNC:
         return agent_members_step(agent, &sync);
@@ -267,8 +265,7 @@ static int take_message(struct agent *agent, const struct agent_input *input)
 
 static int take_unreached(struct agent *agent, const struct id *id)
 {
-    struct raft_input raft = {
-        .type = RAFT_UNREACHABLE, .now_ms = agent->now_ms, .peer = *id};
+    struct raft_input raft = {.type = RAFT_UNREACHABLE, .now_ms = agent->now_ms, .peer = *id};
     struct swim_input swim = {.now_ms = agent->now_ms, .type = SWIM_UNREACHED, .from = *id};
     agent_raft_step(agent, &raft, NULL, NULL);
     return agent_members_step(agent, &swim);

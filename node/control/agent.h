@@ -5,8 +5,8 @@
  *     agent_step(agent, &(struct agent_input){.now_ms = …, .type = AGENT_TICK}, &output);
  *     agent_output_done(&output) after everything in it was carried out
  *
- * node/peer/ drives it with sockets, LMDB and containers; tests/sim/ drives hundreds of them under a
- * virtual clock. Which peers exist, who leads, what runs where and what a peer may do follow from
+ * node/peer/ drives it with sockets, LMDB and containers; tests/sim/ drives hundreds of them under
+ * a virtual clock. Which peers exist, who leads, what runs where and what a peer may do follow from
  * here alone.
  *
  *     swim  ─ events ─► view ─┐
@@ -51,14 +51,14 @@ struct agent_config {
     struct address advertised;
     uint32_t generation; /* grows with every start of this peer */
     uint64_t seed;
-    struct swim_config swim; /* its timings; who we are is filled in from above */
-    struct fact_pool *pool;  /* see swim_config; NULL outside the simulator */
+    struct swim_config swim;      /* its timings; who we are is filled in from above */
+    struct fact_pool *pool;       /* see swim_config; NULL outside the simulator */
     uint32_t election_timeout_ms; /* from here on, 0 means the default of bounds.h */
     uint32_t heartbeat_ms;
     uint32_t lease_ms;               /* of exclusive replicas */
     uint32_t voter_replace_after_ms; /* a voter that is dead for so long is replaced */
     uint32_t compact_after_entries;
-    uint32_t voters_max;             /* 1, 3, 5 or 7 */
+    uint32_t voters_max; /* 1, 3, 5 or 7 */
 };
 
 /* What was stored before this start; borrowed for agent_new(). */
@@ -100,14 +100,14 @@ struct agent_write {
     uint64_t sequence; /* for AGENT_STORED; 0: nobody waits for it */
     bool hard_state_changed;
     struct raft_hard_state hard_state;
-    bool has_snapshot;                  /* replaces the log up to its index, see `keeps_log` */
-    bool keeps_log;                     /* it only compacts: later entries stay */
-    struct raft_snapshot snapshot;      /* its data lies in `intent` */
-    uint64_t log_index, log_term;       /* with keeps_log: entries up to here are deleted */
-    uint64_t truncate_from;             /* 0: nothing to delete */
-    struct raft_entry *entries;         /* their data lies in `arena` */
+    bool has_snapshot;             /* replaces the log up to its index, see `keeps_log` */
+    bool keeps_log;                /* it only compacts: later entries stay */
+    struct raft_snapshot snapshot; /* its data lies in `intent` */
+    uint64_t log_index, log_term;  /* with keeps_log: entries up to here are deleted */
+    uint64_t truncate_from;        /* 0: nothing to delete */
+    struct raft_entry *entries;    /* their data lies in `arena` */
     size_t entry_count;
-    struct buffer intent;               /* without a snapshot: replaces the stored intent */
+    struct buffer intent; /* without a snapshot: replaces the stored intent */
     struct buffer arena;
 };
 
@@ -181,8 +181,8 @@ int agent_publish_image(struct agent *agent, int64_t now_ms, const char *digest,
                         const char *references);
 int agent_withdraw_image(struct agent *agent, int64_t now_ms, const char *digest);
 
-/* The digest ("sha256:…") of the image that this peer, or else another, knows under that name in its
- * short form ("hello:1"). -ENOENT. */
+/* The digest ("sha256:…") of the image that this peer, or else another, knows under that name in
+ * its short form ("hello:1"). -ENOENT. */
 int agent_image_resolve(const struct agent *agent, const char *reference,
                         char ret[AGENT_DIGEST_TEXT_BYTES]);
 
@@ -207,8 +207,8 @@ struct agent_wanted {
     const struct service_spec *spec;
 };
 
-/* Calls `each` for all that shall run here, in order of generation. What is borrowed lives until the
- * next step. */
+/* Calls `each` for all that shall run here, in order of generation. What is borrowed lives until
+ * the next step. */
 void agent_wanted(const struct agent *agent, int64_t now_ms,
                   void (*each)(void *context, const struct agent_wanted *wanted), void *context);
 

@@ -29,9 +29,8 @@ static void announce(struct agent *agent)
     struct writer writer;
     writer_init(&writer, &value);
     feed_head_write(&writer, &agent->feed.head);
-    if (writer_check(&writer) < 0 ||
-        swim_publish(agent->swim, agent->now_ms, SWIM_TABLE_FEED, bytes_of_text(head_key),
-                     buffer_view(&value)) < 0)
+    if (writer_check(&writer) < 0 || swim_publish(agent->swim, agent->now_ms, SWIM_TABLE_FEED,
+                                                  bytes_of_text(head_key), buffer_view(&value)) < 0)
         agent->failed = true;
 }
 
@@ -167,8 +166,7 @@ static int push_received(struct agent *agent, const struct id *from, struct byte
     return 0;
 }
 
-int agent_feed_message(struct agent *agent, uint8_t kind, const struct id *from,
-                       struct bytes bytes)
+int agent_feed_message(struct agent *agent, uint8_t kind, const struct id *from, struct bytes bytes)
 {
     return kind == AGENT_FEED_PULL ? pull_received(agent, from, bytes)
                                    : push_received(agent, from, bytes);

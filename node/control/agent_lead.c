@@ -21,7 +21,8 @@ static void decide(struct agent *agent)
     agent->control_deadline_ms = output.next_deadline_ms;
     for (size_t i = 0; i < output.command_count; i++) {
         if (agent_propose_control(agent, &output.commands[i]) < 0) {
-            agent->control_due = true; /* busy or no longer leading: decided anew at the next step */
+            agent->control_due =
+                true; /* busy or no longer leading: decided anew at the next step */
             break;
         }
     }

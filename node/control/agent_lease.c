@@ -1,9 +1,9 @@
 /* Leases of exclusive replicas: this peer asks the leader for them, and grants them when it leads.
  *
- * A holder counts its lease from the moment it asked, on its own clock, so a slow answer shortens it
- * and never lengthens it. The leader grants only while no other can lead (the Raft lease, thesis
- * §6.4.1), and moves an exclusive replica only when every lease that may have been granted, by it or
- * by a leader before it, has run out.
+ * A holder counts its lease from the moment it asked, on its own clock, so a slow answer shortens
+ * it and never lengthens it. The leader grants only while no other can lead (the Raft lease, thesis
+ * §6.4.1), and moves an exclusive replica only when every lease that may have been granted, by it
+ * or by a leader before it, has run out.
  */
 #include <errno.h>
 

@@ -9,10 +9,10 @@
 
 /* A proposal whose outcome somebody waits for. */
 struct agent_pending {
-    uint64_t request;   /* the asker's number for it */
-    struct id from;     /* a peer that forwarded it; ID_NONE: this peer's own API */
-    bool is_control;    /* the leader's own decision: nobody waits */
-    bool is_forwarded;  /* sent on to the leader; else it is in our log at (index, term) */
+    uint64_t request;  /* the asker's number for it */
+    struct id from;    /* a peer that forwarded it; ID_NONE: this peer's own API */
+    bool is_control;   /* the leader's own decision: nobody waits */
+    bool is_forwarded; /* sent on to the leader; else it is in our log at (index, term) */
     uint64_t index, term;
     int64_t expires_ms;
     uint8_t hops;
@@ -57,10 +57,10 @@ struct agent {
     size_t pending_count, pending_capacity;
     uint64_t next_request; /* of forwarded proposals */
 
-    struct table shut_out; /* of struct id: told to the node already */
-    int64_t now_ms, wall_ms; /* of the step under way */
+    struct table shut_out;       /* of struct id: told to the node already */
+    int64_t now_ms, wall_ms;     /* of the step under way */
     struct agent_output *output; /* of the step under way, else NULL */
-    bool failed; /* ran out of memory where nothing may be left out */
+    bool failed;                 /* ran out of memory where nothing may be left out */
 };
 
 /* agent_output.c: appending to what a step returns. -ENOMEM marks the agent as failed. */
@@ -76,8 +76,8 @@ void agent_output_reset(struct agent_output *output);
 int agent_members_step(struct agent *agent, const struct swim_input *input);
 
 /* agent_raft.c */
-int agent_raft_step(struct agent *agent, const struct raft_input *input,
-                    uint64_t *ret_index, uint64_t *ret_term);
+int agent_raft_step(struct agent *agent, const struct raft_input *input, uint64_t *ret_index,
+                    uint64_t *ret_term);
 int agent_raft_message(struct agent *agent, const struct id *from, struct bytes bytes);
 void agent_raft_stored(struct agent *agent, uint64_t sequence);
 bool agent_leads(const struct agent *agent);

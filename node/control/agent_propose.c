@@ -144,8 +144,8 @@ void agent_propose(struct agent *agent, const struct id *from, uint64_t request,
                    struct bytes command)
 {
     uint64_t index, term;
-    struct raft_input input = {.type = RAFT_PROPOSE, .now_ms = agent->now_ms, .data = command,
-                               .defer_apply = true};
+    struct raft_input input = {
+        .type = RAFT_PROPOSE, .now_ms = agent->now_ms, .data = command, .defer_apply = true};
     int rc = agent_raft_step(agent, &input, &index, &term);
     if (rc == 0) {
         struct agent_pending *pending = add_pending(agent);
@@ -169,7 +169,8 @@ void agent_propose(struct agent *agent, const struct id *from, uint64_t request,
     else if (rc == -EBUSY)
         answer_error(agent, from, request, rc, "the leader has too many changes under way");
     else
-        answer_error(agent, from, request, -EAGAIN, "there is no quorum: no peer leads at the moment");
+        answer_error(agent, from, request, -EAGAIN,
+                     "there is no quorum: no peer leads at the moment");
 }
 
 int agent_propose_control(struct agent *agent, const struct command *command)
@@ -179,8 +180,10 @@ int agent_propose_control(struct agent *agent, const struct command *command)
     int rc = command_encode(command, &bytes);
     if (rc < 0)
         return rc;
-    struct raft_input input = {.type = RAFT_PROPOSE, .now_ms = agent->now_ms,
-                               .data = buffer_view(&bytes), .defer_apply = true};
+    struct raft_input input = {.type = RAFT_PROPOSE,
+                               .now_ms = agent->now_ms,
+                               .data = buffer_view(&bytes),
+                               .defer_apply = true};
     rc = agent_raft_step(agent, &input, &index, &term);
     if (rc < 0)
         return rc;

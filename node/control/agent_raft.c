@@ -135,8 +135,8 @@ static void leader_changed(struct agent *agent)
 static void role_changed(struct agent *agent)
 {
     if (agent_leads(agent) && !agent->control) {
-        agent->control = control_new(
-            &(struct control_config){.exclusive_wait_ms = 2 * agent->config.lease_ms});
+        agent->control =
+            control_new(&(struct control_config){.exclusive_wait_ms = 2 * agent->config.lease_ms});
         agent->failed = agent->failed || !agent->control;
         agent->control_due = true;
         agent->control_deadline_ms = INT64_MAX;
@@ -200,8 +200,7 @@ int agent_raft_message(struct agent *agent, const struct id *from, struct bytes 
     message.to = agent->self;
     if (message.type == RAFT_APPEND || message.type == RAFT_HEARTBEAT)
         agent->raft_progress_ms = agent->now_ms;
-    struct raft_input input = {
-        .type = RAFT_MESSAGE, .now_ms = agent->now_ms, .message = &message};
+    struct raft_input input = {.type = RAFT_MESSAGE, .now_ms = agent->now_ms, .message = &message};
     rc = agent_raft_step(agent, &input, NULL, NULL);
     raft_message_done(&message);
     return rc == -ENOMEM ? rc : 0; /* Raft refuses old and stray messages: nothing is wrong */
@@ -209,8 +208,7 @@ int agent_raft_message(struct agent *agent, const struct id *from, struct bytes 
 
 void agent_raft_stored(struct agent *agent, uint64_t sequence)
 {
-    struct raft_input input = {
-        .type = RAFT_STORED, .now_ms = agent->now_ms, .sequence = sequence};
+    struct raft_input input = {.type = RAFT_STORED, .now_ms = agent->now_ms, .sequence = sequence};
     agent_raft_step(agent, &input, NULL, NULL);
     release_held(agent, sequence);
 }

@@ -1,7 +1,7 @@
 /* Who votes: the leader keeps 1, 3 or 5 voters among the active peers, and replaces them by itself.
  *
- * A newcomer is first a learner; once all who shall vote have caught up, one joint change makes them
- * voters and lets the others go, so that the number of voters is never even for long.
+ * A newcomer is first a learner; once all who shall vote have caught up, one joint change makes
+ * them voters and lets the others go, so that the number of voters is never even for long.
  */
 #include <stdlib.h>
 
@@ -105,11 +105,10 @@ static void add_learners(const struct raft_configuration *configuration, const s
             add_change(changes, RAFT_ADD_LEARNER, &wanted[i]);
 }
 
-/* Second step, once all of them have caught up: they vote, and who shall not vote goes. A leader that
- * shall go hands over first, and its successor does the rest. */
+/* Second step, once all of them have caught up: they vote, and who shall not vote goes. A leader
+ * that shall go hands over first, and its successor does the rest. */
 static void swap_voters(const struct agent *agent, const struct raft_configuration *configuration,
-                        const struct id *wanted, size_t wanted_count,
-                        struct raft_changes *changes)
+                        const struct id *wanted, size_t wanted_count, struct raft_changes *changes)
 {
     for (size_t i = 0; i < wanted_count; i++) {
         if (raft_configuration_votes(configuration, &wanted[i]))

@@ -110,8 +110,7 @@ int feed_hash(const struct intent *intent, uint8_t ret[FEED_HASH_BYTES])
 }
 
 /* What is signed: everything of the head but the signature, and the cluster. */
-static int signed_bytes(const struct feed_head *head, const struct id *cluster,
-                        struct buffer *ret)
+static int signed_bytes(const struct feed_head *head, const struct id *cluster, struct buffer *ret)
 {
     struct writer writer;
     writer_init(&writer, ret);
@@ -125,9 +124,8 @@ static int signed_bytes(const struct feed_head *head, const struct id *cluster,
 int feed_head_sign(const struct intent *intent, const struct identity *identity,
                    struct feed_head *ret)
 {
-    struct feed_head head = {.index = intent->applied_index,
-                             .term = intent->applied_term,
-                             .signer = identity->id};
+    struct feed_head head = {
+        .index = intent->applied_index, .term = intent->applied_term, .signer = identity->id};
     cleanup_buffer struct buffer message = {0};
     int rc = feed_hash(intent, head.hash);
     if (rc == 0)

@@ -60,7 +60,8 @@ int feed_hash(const struct intent *intent, uint8_t ret[FEED_HASH_BYTES]);
 int feed_head_sign(const struct intent *intent, const struct identity *identity,
                    struct feed_head *ret);
 
-/* Whether the signature is the signer's, for that cluster. Who may sign is the caller's question. */
+/* Whether the signature is the signer's, for that cluster. Who may sign is the caller's question.
+ */
 bool feed_head_verify(const struct feed_head *head, const struct id *cluster);
 
 void feed_head_write(struct writer *writer, const struct feed_head *head);
@@ -72,7 +73,7 @@ int feed_push_encode(const struct feed *feed, const struct intent *intent, uint6
                      struct buffer *ret);
 
 /* Takes such an answer. `*ret` is a new intent, checked against the signed head (`ret_head`), or
- * NULL if there was nothing newer than `intent`. -EBADMSG malformed; -EKEYREJECTED: the signature or
- * the hash is wrong; -ENOMEM. */
+ * NULL if there was nothing newer than `intent`. -EBADMSG malformed; -EKEYREJECTED: the signature
+ * or the hash is wrong; -ENOMEM. */
 int feed_push_decode(const struct intent *intent, struct bytes bytes, struct intent **ret,
                      struct feed_head *ret_head);

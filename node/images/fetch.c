@@ -1,7 +1,7 @@
 /* Gets an image from the peers that hold it, blob after blob, trying one peer after another.
  *
- *     look (pool): what is missing?  →  stream the first missing blob  →  write (pool) … commit (pool)
- *                  →  look again, until nothing is missing
+ *     look (pool): what is missing?  →  stream the first missing blob  →  write (pool) … commit
+ * (pool) →  look again, until nothing is missing
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -102,8 +102,7 @@ static void write_arrived(uv_work_t *work)
     int rc = 0;
     fetch->error = (struct error){0};
     if (!fetch->writer)
-        rc = blob_writer_new(blobs, &blob->digest, blob->size_bytes, &fetch->writer,
-                             &fetch->error);
+        rc = blob_writer_new(blobs, &blob->digest, blob->size_bytes, &fetch->writer, &fetch->error);
     if (rc == 0 && fetch->writing.size > 0)
         rc = blob_writer_write(fetch->writer, fetch->writing.bytes, fetch->writing.size,
                                &fetch->error);
@@ -207,9 +206,9 @@ static void ask_next_holder(struct fetch *fetch)
     digest_format(&fetch->missing[0].digest, text);
     while (fetch->next_holder < fetch->holder_count) {
         const struct holder *holder = &fetch->holders[fetch->next_holder++];
-        int rc = links_open_stream(fetch->images->config.links, &holder->id, &holder->address,
-                                   STREAM_BLOB, bytes_of_text(text), &handler, fetch,
-                                   &fetch->stream);
+        int rc =
+            links_open_stream(fetch->images->config.links, &holder->id, &holder->address,
+                              STREAM_BLOB, bytes_of_text(text), &handler, fetch, &fetch->stream);
         if (rc == 0) {
             stream_end(fetch->stream);
             return;

@@ -144,8 +144,8 @@ struct change {
     struct image_imported *imported;
     size_t imported_count;
     struct error error;
-    void (*on_imported)(void *context, const struct image_imported *imported,
-                        size_t imported_count, const struct error *error);
+    void (*on_imported)(void *context, const struct image_imported *imported, size_t imported_count,
+                        const struct error *error);
     void (*on_removed)(void *context, const struct error *error);
     void *context;
 };

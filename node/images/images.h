@@ -1,10 +1,11 @@
 /* Images between peers: fetched blob by blob from peers that have them, served to those that ask.
  *
  * A blob travels on a STREAM_BLOB whose header is the digest's text; the server sends the bytes and
- * ends the stream, or resets it with -ENOENT. Whatever arrives is hashed by the blob store before it
- * gets its name, so a peer can't pass off anything else.
+ * ends the stream, or resets it with -ENOENT. Whatever arrives is hashed by the blob store before
+ * it gets its name, so a peer can't pass off anything else.
  *
- * Which peers have an image is gossip: each publishes the digests of the images that it holds whole.
+ * Which peers have an image is gossip: each publishes the digests of the images that it holds
+ * whole.
  */
 #pragma once
 

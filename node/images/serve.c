@@ -30,9 +30,8 @@ static void read_chunk(uv_work_t *work)
 {
     struct serving *serving = work->data;
     if (serving->fd < 0) {
-        serving->error =
-            blob_store_open_blob(image_store_blobs(serving->images->config.store),
-                                 &serving->digest, &serving->fd, NULL, NULL);
+        serving->error = blob_store_open_blob(image_store_blobs(serving->images->config.store),
+                                              &serving->digest, &serving->fd, NULL, NULL);
         if (serving->error < 0)
             return;
     }

@@ -18,8 +18,8 @@ typedef void join_callback(void *context, const struct join_answer *answer,
                            const struct error *error);
 
 /* The token and request are copied; `identity` and `fault` (may be NULL) are borrowed until the
- * callback, which comes once, perhaps from inside this call. The answer's chain is verified, and is `identity`'s.
- * -ENOMEM. */
+ * callback, which comes once, perhaps from inside this call. The answer's chain is verified, and is
+ * `identity`'s. -ENOMEM. */
 int join_start(uv_loop_t *loop, const struct identity *identity, const struct token *token,
                const struct join_request *request, struct fault *fault, join_callback *callback,
                void *context);

@@ -32,11 +32,11 @@ struct join_seed {
 };
 
 struct join_answer {
-    struct error error;             /* code 0: admitted, and the rest is set */
+    struct error error; /* code 0: admitted, and the rest is set */
     struct certificate_chain chain;
     struct join_seed seeds[JOIN_SEEDS_MAX]; /* live peers, the one that answers first */
     uint32_t seed_count;
-    struct bytes intent;            /* intent_write()'s; only for a peer; borrowed when read */
+    struct bytes intent; /* intent_write()'s; only for a peer; borrowed when read */
 };
 
 int join_request_encode(const struct join_request *request, struct buffer *ret);

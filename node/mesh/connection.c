@@ -26,9 +26,9 @@ struct connection {
     uint64_t tried[MESH_TRIED_MAX];
     size_t tried_count;
     int64_t give_up_ms;
-    uv_timer_t timer; /* of the try under way, or until the next one */
+    uv_timer_t timer;    /* of the try under way, or until the next one */
     struct buffer early; /* a peer's stream can't be told to wait: at most its window */
-    bool is_joined; /* a replica has taken it */
+    bool is_joined;      /* a replica has taken it */
     bool client_ended, target_ended;
     bool is_over;
 };

@@ -89,7 +89,8 @@ static void on_alloc_answer(uv_handle_t *handle, size_t suggested, uv_buf_t *ret
     *ret = uv_buf_init((char *)forward->packet, sizeof(forward->packet));
 }
 
-/* The socket is connected to the resolver, so only its packets come; the id must be the question's. */
+/* The socket is connected to the resolver, so only its packets come; the id must be the question's.
+ */
 static void on_forward_answer(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffer,
                               const struct sockaddr *from, unsigned flags)
 {

@@ -95,8 +95,8 @@ static bool answer_query(const struct route *route, uint32_t base, const ldns_pk
     return ok;
 }
 
-/* A resolver without a search list takes what stands behind the first dot of the host's name for its
- * domain: in "hello_web.1" asks for "web.1". No real domain is a number, so that is cut off. */
+/* A resolver without a search list takes what stands behind the first dot of the host's name for
+ * its domain: in "hello_web.1" asks for "web.1". No real domain is a number, so that is cut off. */
 static void cut_slot(char *name)
 {
     char *dot = strrchr(name, '.');
@@ -118,8 +118,8 @@ enum dns_outcome dns_answer(const struct routes *routes, const char *stack, uint
         const struct route *route = routes_by_dns_name(routes, name, stack);
         if (!route && strchr(name, '.'))
             outcome = DNS_FOREIGN;
-        else if (answer_query(route, base, query,
-                              route ? LDNS_RCODE_NOERROR : LDNS_RCODE_NXDOMAIN, answer))
+        else if (answer_query(route, base, query, route ? LDNS_RCODE_NOERROR : LDNS_RCODE_NXDOMAIN,
+                              answer))
             outcome = DNS_ANSWERED;
     }
     ldns_pkt_free(query);

@@ -1,5 +1,5 @@
-/* Where connections come in: a listener for each published port, and one for what nftables redirects
- * from the containers' virtual addresses. */
+/* Where connections come in: a listener for each published port, and one for what nftables
+ * redirects from the containers' virtual addresses. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter_ipv4.h>
@@ -16,7 +16,7 @@ struct listener {
     uint16_t port;
     bool is_open; /* false: the port could not be had */
     bool is_redirect;
-    int error;    /* why */
+    int error; /* why */
 };
 
 static void on_listener_closed(uv_handle_t *handle)
@@ -47,8 +47,7 @@ static int original_destination(uv_tcp_t *tcp, struct sockaddr_in *ret)
     return ret->sin_family == AF_INET ? 0 : -EAFNOSUPPORT;
 }
 
-static const char *find_service(const struct listener *listener, uv_tcp_t *tcp,
-                                uint16_t *ret_port)
+static const char *find_service(const struct listener *listener, uv_tcp_t *tcp, uint16_t *ret_port)
 {
     const struct routes *routes = &listener->mesh->routes;
     const struct route *route;

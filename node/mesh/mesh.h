@@ -8,9 +8,9 @@
  *     STREAM_MESH      a connection that another peer passes to a replica here
  *
  * A replica here is reached at its address on the bridge; one elsewhere over an encrypted stream to
- * its peer. A connection that could not be made is tried with another replica, as long as no byte has
- * been passed on; one that is open is never broken because the routes changed. So a replica that is
- * to be stopped gets no new connections, and the ones it has are let finish.
+ * its peer. A connection that could not be made is tried with another replica, as long as no byte
+ * has been passed on; one that is open is never broken because the routes changed. So a replica
+ * that is to be stopped gets no new connections, and the ones it has are let finish.
  */
 #pragma once
 
@@ -54,11 +54,12 @@ void mesh_gateway_ready(struct mesh *mesh, const struct address *gateway);
 /* Services, replicas or peers may have changed; looked at from the loop, soon. Accepts NULL. */
 void mesh_changed(struct mesh *mesh);
 
-/* Takes over a STREAM_MESH from another peer; the header names the replica's generation and port. */
+/* Takes over a STREAM_MESH from another peer; the header names the replica's generation and port.
+ */
 void mesh_accept(struct mesh *mesh, struct mux_stream *stream, struct bytes header);
 
-/* Why a published port is not served by this peer ("port 8080 is taken by another program"): one line
- * each, appended to `ret`. */
+/* Why a published port is not served by this peer ("port 8080 is taken by another program"): one
+ * line each, appended to `ret`. */
 void mesh_explain(const struct mesh *mesh, const char *service, struct buffer *ret);
 
 /* How many connections are passed on at the moment. */

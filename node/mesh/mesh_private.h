@@ -9,12 +9,12 @@ struct dns;
 struct listener;
 
 enum {
-    MESH_TRIED_MAX = 32,          /* replicas tried for one connection, a round */
+    MESH_TRIED_MAX = 32, /* replicas tried for one connection, a round */
     MESH_CONNECT_LOCAL_MS = 1000,
     MESH_CONNECT_REMOTE_MS = 2000,
-    MESH_WAIT_MS = 8000,          /* for a replica that serves to appear */
+    MESH_WAIT_MS = 8000, /* for a replica that serves to appear */
     MESH_WAIT_STEP_MS = 50,
-    MESH_RETRY_MS = 2000,         /* before a port that is taken is tried again */
+    MESH_RETRY_MS = 2000, /* before a port that is taken is tried again */
     MESH_BACKLOG = 1024,
 };
 

@@ -116,8 +116,7 @@ struct route *routes_by_port(const struct routes *routes, uint16_t port, uint16_
 static const char *short_name(const struct route *route)
 {
     size_t stack_length = strlen(route->stack);
-    bool has_stack = stack_length > 0 &&
-                     strncmp(route->service, route->stack, stack_length) == 0 &&
+    bool has_stack = stack_length > 0 && strncmp(route->service, route->stack, stack_length) == 0 &&
                      route->service[stack_length] == '_';
     return has_stack ? route->service + stack_length + 1 : route->service;
 }

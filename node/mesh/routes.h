@@ -19,7 +19,7 @@ struct endpoint {
 struct route {
     char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
     char stack[BASE_NAME_BYTES_MAX + 1];
-    uint16_t virtual_ip; /* host part */
+    uint16_t virtual_ip;     /* host part */
     struct spec_port *ports; /* the TCP ones */
     size_t port_count;
     struct endpoint *endpoints; /* by generation */

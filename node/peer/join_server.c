@@ -63,8 +63,7 @@ static void refuse(struct admission *admission, int code, const char *message)
     answer(admission, &refusal);
 }
 
-static void add_seed(struct join_answer *answer, const struct id *id,
-                     const struct address *address)
+static void add_seed(struct join_answer *answer, const struct id *id, const struct address *address)
 {
     if (answer->seed_count < JOIN_SEEDS_MAX && !address_is_none(address))
         answer->seeds[answer->seed_count++] = (struct join_seed){*id, *address};
@@ -102,7 +101,8 @@ static void on_decided(void *context, const struct agent_result *result)
     log_notice("%s %s is admitted, id=%s", role_name(admission->request.role),
                admission->request.name, id_short(&admission->id));
     add_seeds(peer, &admitted);
-    if (admission->request.role == ROLE_PEER && intent_write(agent_intent(peer->agent), &intent) < 0)
+    if (admission->request.role == ROLE_PEER &&
+        intent_write(agent_intent(peer->agent), &intent) < 0)
         refuse(admission, -ENOMEM, "the peer that was asked is out of memory");
     else {
         admitted.intent = buffer_view(&intent);
@@ -115,8 +115,9 @@ static void take_request(struct admission *admission)
     struct command command = {.head.type = COMMAND_ADMIT};
     int rc = join_request_decode(buffer_view(&admission->input), &admission->request);
     if (rc == -EPROTONOSUPPORT) {
-        refuse(admission, rc, "this cluster runs an older version of consort: upgrade it first, or "
-                              "join with its version");
+        refuse(admission, rc,
+               "this cluster runs an older version of consort: upgrade it first, or "
+               "join with its version");
         return;
     }
     if (rc < 0) {

@@ -122,8 +122,7 @@ static void on_stream(void *context, const struct link_remote *remote, struct mu
         stream_reset(stream, -EACCES);
 }
 
-static bool admit_session(void *context, const struct id *id,
-                          const struct certificate_chain *chain)
+static bool admit_session(void *context, const struct id *id, const struct certificate_chain *chain)
 {
     struct peer *peer = context;
     const char *reason;
@@ -358,9 +357,9 @@ int peer_start_member(struct peer *peer, struct error *error)
     snprintf(capacity.labels, sizeof(capacity.labels), "%s", peer->options.labels);
     agent_publish_capacity(peer->agent, peer_now_ms(peer), &capacity);
     peer->phase = PEER_MEMBER;
-    log_notice("peer %s of cluster %s at generation %llu, id=%s",
-               peer->chain.certificates[0].name, id_short(&peer->cluster),
-               (unsigned long long)store_generation(peer->store), id_short(&peer->identity.id));
+    log_notice("peer %s of cluster %s at generation %llu, id=%s", peer->chain.certificates[0].name,
+               id_short(&peer->cluster), (unsigned long long)store_generation(peer->store),
+               id_short(&peer->identity.id));
     peer_tick(peer);
     return 0;
 }

@@ -42,14 +42,14 @@ struct peer_options {
     const char *data_dir;
     const char *run_dir;
     const char *socket_path;
-    const char *name;            /* a DNS label */
-    struct address listen;       /* where packets and links are taken */
-    struct address advertised;   /* where others reach us */
-    const char *labels;          /* "disk=ssd,zone=a": sorted by key; "" for none */
-    uint32_t cpu_millis;         /* what replicas may reserve here */
+    const char *name;          /* a DNS label */
+    struct address listen;     /* where packets and links are taken */
+    struct address advertised; /* where others reach us */
+    const char *labels;        /* "disk=ssd,zone=a": sorted by key; "" for none */
+    uint32_t cpu_millis;       /* what replicas may reserve here */
     uint64_t memory_bytes;
-    const char *oci_runtime;     /* NULL: the default */
-    const char *fault;           /* for tests: see node/transport/fault.h; NULL: none */
+    const char *oci_runtime; /* NULL: the default */
+    const char *fault;       /* for tests: see node/transport/fault.h; NULL: none */
 };
 
 enum peer_phase {
@@ -136,11 +136,11 @@ void peer_removed(struct peer *peer);
 
 /* peer_leave.c: drains this peer, then leaves the cluster, then stops. Progress goes to `progress`
  * (may be NULL) in words; `callback` comes once, when it has left or (error) can't. */
-int peer_leave(struct peer *peer, bool force,
-               void (*progress)(void *context, const char *words),
+int peer_leave(struct peer *peer, bool force, void (*progress)(void *context, const char *words),
                peer_membership_callback *callback, void *context, struct error *error);
 
-/* peer_agent.c: gives the agent an input and carries out what it returns. Not from inside itself. */
+/* peer_agent.c: gives the agent an input and carries out what it returns. Not from inside itself.
+ */
 void peer_step(struct peer *peer, struct agent_input *input);
 void peer_tick(struct peer *peer);
 

@@ -116,8 +116,8 @@ static int make_root(struct peer *peer, struct error *error)
     char path[PATH_MAX];
     uint8_t seed[IDENTITY_SEED_BYTES];
     struct identity root;
-    struct certificate leaf = {.subject = peer->identity.id, .role = ROLE_PEER, .serial = 1,
-                               .log_index = 1};
+    struct certificate leaf = {
+        .subject = peer->identity.id, .role = ROLE_PEER, .serial = 1, .log_index = 1};
     static const struct certificate_chain no_chain;
 
     randombytes_buf(seed, sizeof(seed));
@@ -163,8 +163,7 @@ static void on_founded(void *context, int result, const struct error *error)
 }
 
 static int write_membership(struct peer *peer, struct store_batch *batch,
-                            peer_membership_callback *callback, void *context,
-                            struct error *error)
+                            peer_membership_callback *callback, void *context, struct error *error)
 {
     struct founding *founding = malloc(sizeof(*founding));
     int rc = -ENOMEM;
@@ -259,8 +258,7 @@ int peer_join_cluster(struct peer *peer, const struct token *token,
     *joining = (struct joining){peer, callback, context};
     snprintf(request.name, sizeof(request.name), "%s", peer->options.name);
     peer->phase = PEER_JOINING;
-    rc = join_start(peer->loop, &peer->identity, token, &request, &peer->fault, on_answer,
-                    joining);
+    rc = join_start(peer->loop, &peer->identity, token, &request, &peer->fault, on_answer, joining);
     if (rc < 0) {
         peer->phase = PEER_ALONE;
         free(joining);

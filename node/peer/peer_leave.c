@@ -9,9 +9,9 @@
 #include "node/peer/proposals.h"
 
 enum {
-    LEAVE_LOOK_MS = 100,        /* how often what is left to do is looked at */
-    LEAVE_PATIENCE_MS = 15000,  /* for the cluster to agree to one change */
-    LEAVE_GOODBYE_MS = 1200,    /* for the word to spread */
+    LEAVE_LOOK_MS = 100,       /* how often what is left to do is looked at */
+    LEAVE_PATIENCE_MS = 15000, /* for the cluster to agree to one change */
+    LEAVE_GOODBYE_MS = 1200,   /* for the word to spread */
 };
 
 enum leave_step {
@@ -188,8 +188,9 @@ int peer_leave(struct peer *peer, bool force, void (*progress)(void *context, co
                peer_membership_callback *callback, void *context, struct error *error)
 {
     if (peer->phase != PEER_MEMBER) {
-        error_set(error, -ENOTCONN, peer->phase == PEER_LEAVING ? "this peer is leaving already"
-                                                                : "this peer is in no cluster");
+        error_set(error, -ENOTCONN,
+                  peer->phase == PEER_LEAVING ? "this peer is leaving already"
+                                              : "this peer is in no cluster");
         return -ENOTCONN;
     }
     if (is_last_peer(peer) && replicas_here(peer) > 0 && !force) {

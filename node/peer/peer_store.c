@@ -234,9 +234,8 @@ static int load(struct peer *peer, struct peer_loaded *loaded, struct error *err
         rc = get_optional(peer->store, STORE_KEY_INTENT, &loaded->intent_bytes, error);
     if (rc < 0)
         return rc;
-    if (loaded->hard_state_bytes.size > 0 &&
-        read_hard_state(buffer_view(&loaded->hard_state_bytes), &loaded->stored.raft.hard_state) <
-            0)
+    if (loaded->hard_state_bytes.size > 0 && read_hard_state(buffer_view(&loaded->hard_state_bytes),
+                                                             &loaded->stored.raft.hard_state) < 0)
         return error_set(error, -EBADMSG, "the stored vote makes no sense");
     if (loaded->snapshot_bytes.size > 0 && read_snapshot(loaded) < 0)
         return error_set(error, -EBADMSG, "the stored snapshot makes no sense");

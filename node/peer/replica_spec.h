@@ -1,4 +1,5 @@
-/* From what the cluster agreed on (a service's spec) to what the runtime runs (a container's spec). */
+/* From what the cluster agreed on (a service's spec) to what the runtime runs (a container's spec).
+ */
 #pragma once
 
 #include "base/error.h"

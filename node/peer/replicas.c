@@ -24,7 +24,7 @@ struct replica {
     char container_id[RUNTIME_ID_BYTES_MAX + 1];
     struct digest image;
     bool is_wanted;
-    bool is_pinned;  /* its image */
+    bool is_pinned; /* its image */
     bool is_fetching;
     bool is_started; /* the runtime has it */
     bool is_removing;
@@ -170,8 +170,8 @@ static void start(struct replicas *replicas, struct replica *replica,
     struct peer *peer = replicas->peer;
     struct container_spec spec;
     struct error error = {0};
-    int rc = replica_spec_make(wanted, agent_intent(peer->agent), replica->container_id, &spec,
-                               &error);
+    int rc =
+        replica_spec_make(wanted, agent_intent(peer->agent), replica->container_id, &spec, &error);
     if (rc == 0) {
         rc = runtime_start(peer->runtime, &spec, &error);
         container_spec_done(&spec);
@@ -219,13 +219,12 @@ static void adopt(void *context, const struct container_status *status)
     replica->is_started = true;
     snprintf(replica->container_id, sizeof(replica->container_id), "%s", status->id);
     if (digest_parse(status->spec->image, &replica->image) == 0)
-        replica->is_pinned =
-            image_store_pin(replicas->peer->image_store, &replica->image) == 0;
+        replica->is_pinned = image_store_pin(replicas->peer->image_store, &replica->image) == 0;
     replicas_status(replicas, status);
 }
 
-/* Tells the others first, and waits until they have heard. What does not serve needs no such care, and
- * an exclusive replica without a lease must not wait. */
+/* Tells the others first, and waits until they have heard. What does not serve needs no such care,
+ * and an exclusive replica without a lease must not wait. */
 static bool is_drained(struct replicas *replicas, struct replica *replica)
 {
     int64_t now_ms = peer_now_ms(replicas->peer);
@@ -353,8 +352,8 @@ void replicas_status(struct replicas *replicas, const struct container_status *s
         .restarts = status->restarts,
         .exit_code = status->exit_code,
     };
-    snprintf(told.detail, sizeof(told.detail), "%s%.480s", status->oom_killed ? "out of memory: " : "",
-             status->error);
+    snprintf(told.detail, sizeof(told.detail), "%s%.480s",
+             status->oom_killed ? "out of memory: " : "", status->error);
     replica->address = status->address;
     publish(replicas, replica, &told);
 }

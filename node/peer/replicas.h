@@ -1,11 +1,12 @@
-/* This peer's own replicas: what the intent wants here, made true by the runtime, and told to others.
+/* This peer's own replicas: what the intent wants here, made true by the runtime, and told to
+ * others.
  *
  *     wanted and not there    fetch the image, start the container
  *     there and not wanted    stop it, remove it
  *
- * Containers carry their generation in their id ("hello_web.2.17"), so after a restart each is known
- * again, and one that the intent no longer knows is removed. Nothing is stopped because control was
- * lost: an intent that can't be updated goes on wanting what it wanted.
+ * Containers carry their generation in their id ("hello_web.2.17"), so after a restart each is
+ * known again, and one that the intent no longer knows is removed. Nothing is stopped because
+ * control was lost: an intent that can't be updated goes on wanting what it wanted.
  */
 #pragma once
 

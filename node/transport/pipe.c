@@ -27,7 +27,8 @@ static void free_handle(uv_handle_t *handle)
     free(handle);
 }
 
-/* One buffer serves all reads of a loop's thread: what is read is passed on before the next read. */
+/* One buffer serves all reads of a loop's thread: what is read is passed on before the next read.
+ */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     static _Thread_local char buffer[PIPE_READ_BYTES];

@@ -35,8 +35,8 @@ struct pipe_end {
     bool is_paused, is_ending, is_flushed, wants_drained;
 };
 
-/* Starts using a connected or accepted socket, a heap block with the handle first, which now belongs
- * to `end`. */
+/* Starts using a connected or accepted socket, a heap block with the handle first, which now
+ * belongs to `end`. */
 void pipe_end_use_socket(struct pipe_end *end, uv_stream_t *socket,
                          const struct pipe_handler *handler, void *context);
 
@@ -49,12 +49,14 @@ void pipe_end_use_stream(struct pipe_end *end, struct mux_stream *stream,
 void pipe_end_start(struct pipe_end *end);
 void pipe_end_pause(struct pipe_end *end, bool pause);
 
-/* Copies the bytes. Returns 1 when the writer should wait for on_drained, 0, or a negative errno. */
+/* Copies the bytes. Returns 1 when the writer should wait for on_drained, 0, or a negative errno.
+ */
 int pipe_end_write(struct pipe_end *end, struct bytes data);
 
 /* Nothing more will be written: the other side reads the end after what was written. */
 void pipe_end_finish(struct pipe_end *end);
 
-/* Lets go; `reason` 0 or a negative errno that a stream's other side is told. No callback follows. */
+/* Lets go; `reason` 0 or a negative errno that a stream's other side is told. No callback follows.
+ */
 void pipe_end_close(struct pipe_end *end, int reason);
 bool pipe_end_is_open(const struct pipe_end *end);
