@@ -7,168 +7,14 @@
 
 #include "base/cleanup.h"
 #include "failing_memory.h"
-
-#define insist(condition, ...)                                                                     \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "seed %llu at %lld ms: ", (unsigned long long)c->options.seed,         \
-                    (long long)c->now_ms);                                                         \
-            fprintf(stderr, __VA_ARGS__);                                                          \
-            fprintf(stderr, " (%s)\n", #condition);                                                \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-static void *grow(void *items, size_t count, size_t size)
-{
-    void *grown = reallocarray(items, count, size);
-    if (!grown)
-        abort();
-    return grown;
-}
-
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-    hash = (hash ^ value) * 0x9e3779b97f4a7c15;
-    return hash ^ hash >> 29;
-}
-
-static uint64_t mix_bytes(uint64_t hash, struct bytes bytes)
-{
-    for (size_t i = 0; i < bytes.size; i++)
-        hash = mix(hash, bytes.data[i]);
-    return mix(hash, bytes.size);
-}
+#include "raft_cluster_checks.h"
 
 static struct bytes copy_bytes(struct bytes bytes)
 {
-    uint8_t *data = grow(NULL, bytes.size + 1, 1);
+    uint8_t *data = cluster_grow(NULL, bytes.size + 1, 1);
     if (bytes.size > 0)
         memcpy(data, bytes.data, bytes.size);
     return (struct bytes){data, bytes.size};
-}
-
-/* ---- what must hold ------------------------------------------------------------------------- */
-
-static uint64_t entry_hash(const struct raft_entry *entry)
-{
-    return mix_bytes(mix(entry->type, entry->term), entry->data);
-}
-
-/* Log matching: one content and one predecessor for each (index, term), in whatever log. */
-static void check_sighting(struct cluster *c, const struct raft_entry *entry,
-                           uint64_t previous_term)
-{
-    struct cluster_sighting seen = {entry->index, entry->term, entry_hash(entry), previous_term};
-    for (size_t i = c->sighting_count; i-- > 0;) {
-        const struct cluster_sighting *other = &c->sightings[i];
-        if (other->index != seen.index || other->term != seen.term)
-            continue;
-        insist(other->hash == seen.hash, "two entries %llu/%llu", (unsigned long long)seen.term,
-               (unsigned long long)seen.index);
-        insist(other->previous_term == previous_term, "logs differ before %llu/%llu",
-               (unsigned long long)seen.term, (unsigned long long)seen.index);
-        return;
-    }
-    c->sightings = grow(c->sightings, c->sighting_count + 1, sizeof(*c->sightings));
-    c->sightings[c->sighting_count++] = seen;
-}
-
-static void check_new_entries(struct cluster *c, const struct cluster_node *node,
-                              const struct raft_output *output)
-{
-    for (size_t i = 0; i < output->entry_count; i++) {
-        const struct raft_entry *entry = &output->entries[i];
-        const struct raft_entry *before = raft_entry_at(node->raft, entry->index - 1);
-        const struct raft_snapshot *snapshot = raft_snapshot(node->raft);
-        if (before)
-            check_sighting(c, entry, before->term);
-        else if (snapshot && snapshot->index == entry->index - 1)
-            check_sighting(c, entry, snapshot->term);
-    }
-}
-
-/* State machine safety: nobody applies anything else at an index that anybody applied. */
-static void check_applied(struct cluster *c, struct cluster_node *node,
-                          const struct raft_entry *entry)
-{
-    insist(entry->index == node->applied + 1, "applied out of order");
-    node->applied = entry->index;
-    node->state = mix(node->state, entry_hash(entry));
-    if (entry->index < c->truth_count) {
-        insist(c->truth[entry->index].term == entry->term, "another entry was applied at %llu",
-               (unsigned long long)entry->index);
-        insist(c->truth[entry->index].state == node->state, "another state at %llu",
-               (unsigned long long)entry->index);
-        return;
-    }
-    insist(entry->index == c->truth_count, "applied past what anybody knows");
-    c->truth = grow(c->truth, c->truth_count + 1, sizeof(*c->truth));
-    c->truth[c->truth_count++] =
-        (struct cluster_truth){entry->term, entry_hash(entry), node->state};
-}
-
-static void check_snapshot(struct cluster *c, struct cluster_node *node,
-                           const struct raft_snapshot *snapshot)
-{
-    insist(snapshot->index < c->truth_count, "a snapshot of what nobody applied");
-    insist(snapshot->index > node->applied, "a snapshot of the past");
-    insist(snapshot->data.size == sizeof(node->state), "a snapshot of another size");
-    node->applied = snapshot->index;
-    memcpy(&node->state, snapshot->data.data, sizeof(node->state));
-    insist(node->state == c->truth[snapshot->index].state, "a snapshot of another state");
-}
-
-/* Election safety, also across a restart; and leader completeness. */
-static void check_leader(struct cluster *c, const struct cluster_node *node)
-{
-    struct raft_status status;
-    raft_status(node->raft, &status);
-    if (status.role != RAFT_LEADER)
-        return;
-    uint64_t who = (uint64_t)(node - c->nodes) * 1000000 + node->life + 1;
-    while (c->term_count <= status.term) {
-        c->leaders = grow(c->leaders, c->term_count + 1, sizeof(*c->leaders));
-        c->leaders[c->term_count++] = 0;
-    }
-    insist(c->leaders[status.term] == 0 || c->leaders[status.term] == who,
-           "two leaders in term %llu", (unsigned long long)status.term);
-    if (c->leaders[status.term] == who)
-        return;
-    c->leaders[status.term] = who;
-    for (size_t i = status.first_index; i < c->truth_count; i++) {
-        const struct raft_entry *entry = raft_entry_at(node->raft, i);
-        insist(entry && entry->term == c->truth[i].term, "a leader without committed entry %zu", i);
-    }
-}
-
-static void check_lease(struct cluster *c)
-{
-    for (int i = 0; i < c->count; i++) {
-        const struct raft *raft = c->nodes[i].raft;
-        if (!raft || !raft_leader_lease_valid(raft, c->now_ms))
-            continue;
-        for (int k = 0; k < c->count; k++) {
-            if (!c->nodes[k].raft)
-                continue;
-            struct raft_status other = cluster_status(c, k);
-            insist(other.role != RAFT_LEADER || other.term <= cluster_status(c, i).term,
-                   "node %d leads while node %d has a lease", k, i);
-        }
-    }
-}
-
-static void check_reads(struct cluster *c, const struct raft_output *output)
-{
-    for (size_t i = 0; i < output->read_count; i++) {
-        const struct raft_read *outcome = &output->reads[i];
-        insist(outcome->context < c->read_count, "an unknown read");
-        insist(outcome->rc == 0 || outcome->rc == -ECANCELED, "rc %d", outcome->rc);
-        if (outcome->rc == 0) {
-            insist(outcome->index >= c->reads[outcome->context].committed, "a stale read");
-            c->reads_confirmed++;
-        }
-    }
 }
 
 /* ---- disk ------------------------------------------------------------------------------------ */
@@ -182,7 +28,7 @@ static void free_snapshot(struct raft_snapshot *snapshot)
 
 static struct raft_snapshot *copy_snapshot(const struct raft_snapshot *snapshot)
 {
-    struct raft_snapshot *copy = grow(NULL, 1, sizeof(*copy));
+    struct raft_snapshot *copy = cluster_grow(NULL, 1, sizeof(*copy));
     *copy = *snapshot;
     copy->data = copy_bytes(snapshot->data);
     return copy;
@@ -243,7 +89,7 @@ static void store(struct cluster *c, struct cluster_disk *disk, struct cluster_w
         size_t total = disk->entry_count + write->entry_count;
         insist(write->entries[0].index == disk->log_index + disk->entry_count + 1,
                "entries to store leave a gap");
-        disk->entries = grow(disk->entries, total, sizeof(*disk->entries));
+        disk->entries = cluster_grow(disk->entries, total, sizeof(*disk->entries));
         memcpy(disk->entries + disk->entry_count, write->entries,
                write->entry_count * sizeof(*write->entries));
         disk->entry_count = total;
@@ -261,7 +107,7 @@ static void queue_write(struct cluster *c, struct cluster_node *node, struct clu
     write.done_ms = c->now_ms + delay_ms;
     if (write.done_ms < previous_ms)
         write.done_ms = previous_ms;
-    node->writes = grow(node->writes, node->write_count + 1, sizeof(*node->writes));
+    node->writes = cluster_grow(node->writes, node->write_count + 1, sizeof(*node->writes));
     node->writes[node->write_count++] = write;
 }
 
@@ -285,7 +131,7 @@ static void queue_output(struct cluster *c, struct cluster_node *node,
     if (output->snapshot)
         write.snapshot = copy_snapshot(output->snapshot);
     if (output->entry_count > 0)
-        write.entries = grow(NULL, output->entry_count, sizeof(*write.entries));
+        write.entries = cluster_grow(NULL, output->entry_count, sizeof(*write.entries));
     for (size_t i = 0; i < output->entry_count; i++) {
         write.entries[i] = output->entries[i];
         write.entries[i].data = copy_bytes(output->entries[i].data);
@@ -306,7 +152,7 @@ static int node_of(const struct cluster *c, const struct id *id)
 
 static void queue_packet(struct cluster *c, struct cluster_packet packet)
 {
-    c->packets = grow(c->packets, c->packet_count + 1, sizeof(*c->packets));
+    c->packets = cluster_grow(c->packets, c->packet_count + 1, sizeof(*c->packets));
     c->packets[c->packet_count++] = packet;
 }
 
@@ -364,33 +210,25 @@ static void drop_waiting(struct cluster *c, int node)
 static void follow_output(struct cluster *c, int node, const struct raft_output *output)
 {
     struct cluster_node *self = &c->nodes[node];
-    check_new_entries(c, self, output);
-    check_reads(c, output);
+    cluster_check_new_entries(c, self, output);
+    cluster_check_reads(c, output);
     if (output->snapshot)
-        check_snapshot(c, self, output->snapshot);
+        cluster_check_snapshot(c, self, output->snapshot);
     for (size_t i = 0; i < output->committed_count; i++)
-        check_applied(c, self, &output->committed[i]);
+        cluster_check_applied(c, self, &output->committed[i]);
     queue_output(c, self, output);
     for (size_t i = 0; i < output->message_count; i++)
         send_message(c, node, &output->messages[i], 0);
     for (size_t i = 0; i < output->message_once_stored_count; i++)
         send_message(c, node, &output->messages_once_stored[i], output->once_stored);
     self->deadline_ms = output->next_deadline_ms;
-    c->digest = mix(c->digest, mix((uint64_t)c->now_ms, output->message_count));
-    c->digest = mix(c->digest, mix(output->hard_state.term, output->hard_state.commit));
-    c->digest = mix(c->digest, mix(self->state, (uint64_t)output->next_deadline_ms));
-    check_leader(c, self);
-    check_lease(c);
-}
-
-static void check_unchanged(struct cluster *c, int node, const struct raft_status *before)
-{
-    struct raft_status now = cluster_status(c, node);
-    insist(now.role == before->role && now.term == before->term && now.commit == before->commit &&
-               now.applied == before->applied && now.last_index == before->last_index &&
-               now.log_bytes == before->log_bytes && id_equal(&now.vote, &before->vote) &&
-               id_equal(&now.leader, &before->leader),
-           "a step that failed changed something");
+    c->digest = cluster_mix(c->digest, cluster_mix((uint64_t)c->now_ms, output->message_count));
+    c->digest =
+        cluster_mix(c->digest, cluster_mix(output->hard_state.term, output->hard_state.commit));
+    c->digest =
+        cluster_mix(c->digest, cluster_mix(self->state, (uint64_t)output->next_deadline_ms));
+    cluster_check_leader(c, self);
+    cluster_check_lease(c);
 }
 
 /* As raft_step, with the first allocation failing, then the second, until none is left that
@@ -405,7 +243,7 @@ static int step_without_memory(struct cluster *c, int node, const struct raft_in
         memory_fail_after(-1);
         if (rc != -ENOMEM)
             return rc;
-        check_unchanged(c, node, &before);
+        cluster_check_unchanged(c, node, &before);
     }
 }
 
@@ -545,7 +383,7 @@ void cluster_start(struct cluster *c, const struct cluster_options *options)
     random_init(&c->random, options->seed);
     c->now_ms = 1000;
     c->truth_count = 2; /* index 0, and the first snapshot's */
-    c->truth = grow(NULL, c->truth_count, sizeof(*c->truth));
+    c->truth = cluster_grow(NULL, c->truth_count, sizeof(*c->truth));
     c->truth[0] = (struct cluster_truth){0};
     c->truth[1] = (struct cluster_truth){.term = 1, .state = 1};
     for (int i = 0; i < c->count; i++)
@@ -624,7 +462,7 @@ void cluster_restart(struct cluster *c, int node)
     self->life++;
     self->applied = self->state = 0;
     if (self->disk.snapshot)
-        check_snapshot(c, self, self->disk.snapshot);
+        cluster_check_snapshot(c, self, self->disk.snapshot);
     cluster_give(c, node, (struct raft_input){.type = RAFT_TICK});
 }
 

@@ -1,0 +1,137 @@
+#include "raft_bench.h"
+
+/* Breaks if a leader counts copies of an earlier term's entry as its commitment (figure 8). */
+static void test_commits_its_own_term_only(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_entry old = {.index = 2, .term = 2, .type = RAFT_ENTRY_COMMAND};
+    bench_start(&b, 3, 3, &old, 1);
+    bench_lead(&b, 3);
+    assert_int_equal(bench_status(&b).term, 4);
+    assert_int_equal(bench_acknowledge(&b, 2, 2), 0);
+    assert_int_equal(bench_status(&b).commit, 1);
+    assert_int_equal(bench_acknowledge(&b, 2, 3), 0);
+    assert_int_equal(bench_status(&b).commit, 3);
+    assert_int_equal(b.output.committed_count, 2);
+    raft_free(b.raft);
+}
+
+/* Breaks if a commit index may reach the disk before the entries that it speaks of. */
+static void test_commit_is_not_stored_ahead(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_entry entry = {.index = 2, .term = 2, .type = RAFT_ENTRY_COMMAND};
+    bench_start(&b, 3, 1, NULL, 0);
+    struct raft_message append = {.type = RAFT_APPEND,
+                                  .term = 2,
+                                  .index = 1,
+                                  .log_term = 1,
+                                  .commit = 2,
+                                  .entries = &entry,
+                                  .entry_count = 1};
+    assert_int_equal(bench_say(&b, 2, append), 0);
+    assert_int_equal(bench_status(&b).commit, 2);
+    assert_int_equal(b.output.hard_state.commit, 1);
+    assert_int_equal(b.output.committed_count, 0);
+    assert_int_equal(b.output.message_count, 0);
+    assert_int_equal(b.output.message_once_stored_count, 1);
+    assert_int_equal(b.output.once_stored, b.output.sequence);
+    bench_store(&b);
+    assert_int_equal(b.output.hard_state.commit, 2);
+    assert_int_equal(b.output.committed_count, 1);
+
+    struct raft_snapshot snapshot = {.index = 10,
+                                     .term = 2,
+                                     .configuration = bench_voters(1, 3),
+                                     .data = bytes_of_text("state")};
+    struct raft_message install = {.type = RAFT_SNAPSHOT, .term = 2, .snapshot = &snapshot};
+    assert_int_equal(bench_say(&b, 2, install), 0);
+    assert_int_equal(b.output.snapshot->index, 10);
+    assert_int_equal(b.output.hard_state.commit, 2);
+    assert_int_equal(bench_status(&b).applied, 10);
+    bench_store(&b);
+    assert_int_equal(b.output.hard_state.commit, 10);
+    raft_free(b.raft);
+}
+
+/* Breaks if a follower with another history is not led back to it, or in too many steps (§5.3). */
+static void test_conflicting_log(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_entry old[4];
+    for (uint64_t i = 0; i < 4; i++)
+        old[i] = (struct raft_entry){.index = i + 2, .term = 2, .type = RAFT_ENTRY_COMMAND};
+    bench_start(&b, 3, 3, old, array_count(old));
+    struct raft_message append = {.type = RAFT_APPEND, .term = 4, .index = 7, .log_term = 3};
+    assert_int_equal(bench_say(&b, 2, append), 0);
+    bench_store(&b);
+    append.index = 5;
+    assert_int_equal(bench_say(&b, 2, append), 0);
+    const struct raft_message *refusal = bench_sent(&b, RAFT_APPEND_REPLY, 2);
+    assert_true(refusal->reject);
+    assert_int_equal(refusal->hint_index, 5);
+    assert_int_equal(refusal->log_term, 2);
+    struct raft_entry entry = {.index = 3, .term = 3, .type = RAFT_ENTRY_COMMAND};
+    append = (struct raft_message){.type = RAFT_APPEND,
+                                   .term = 4,
+                                   .index = 2,
+                                   .log_term = 2,
+                                   .entries = &entry,
+                                   .entry_count = 1};
+    assert_int_equal(bench_say(&b, 2, append), 0);
+    assert_int_equal(b.output.truncate_from, 3);
+    assert_int_equal(b.output.entry_count, 1);
+    assert_int_equal(bench_status(&b).last_index, 3);
+    bench_store(&b);
+    assert_int_equal(bench_status(&b).stored_index, 3);
+    /* What is there already is neither stored again nor cut off by an append that was overtaken. */
+    append.entry_count = 0;
+    assert_int_equal(bench_say(&b, 2, append), 0);
+    assert_int_equal(b.output.sequence, 0);
+    assert_int_equal(bench_status(&b).last_index, 3);
+    raft_free(b.raft);
+}
+
+/* Breaks if a follower that answers nothing is sent appends without end, or none ever again. */
+static void test_flow_control(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_start(&b, 3, 1, NULL, 0);
+    bench_lead(&b, 3);
+    assert_int_equal(bench_progress(&b, 2).state, RAFT_PROBE);
+    assert_true(bench_progress(&b, 2).paused);
+    assert_int_equal(bench_acknowledge(&b, 2, 2), 0);
+    assert_int_equal(bench_progress(&b, 2).state, RAFT_REPLICATE);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(bench_propose(&b, "x"), 0);
+        assert_int_equal(bench_sent(&b, RAFT_APPEND, 2) != NULL, i < 3);
+    }
+    assert_int_equal(bench_progress(&b, 2).inflight, 3);
+    assert_true(bench_progress(&b, 2).paused);
+    /* A heartbeat's answer without an acknowledgement: an empty append asks what is missing. */
+    struct raft_message answer = {.type = RAFT_HEARTBEAT_REPLY, .term = 2};
+    assert_int_equal(bench_say(&b, 2, answer), 0);
+    assert_int_equal(bench_sent(&b, RAFT_APPEND, 2)->entry_count, 0);
+    assert_int_equal(bench_acknowledge(&b, 2, 4), 0);
+    assert_int_equal(bench_sent(&b, RAFT_APPEND, 2)->entry_count, 1);
+    assert_int_equal(bench_progress(&b, 2).next, 8);
+    bench_give(&b, (struct raft_input){.type = RAFT_UNREACHABLE, .peer = bench_peer(2)});
+    assert_int_equal(bench_progress(&b, 2).state, RAFT_PROBE);
+    assert_int_equal(bench_progress(&b, 2).next, 5);
+    raft_free(b.raft);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_commits_its_own_term_only),
+        cmocka_unit_test(test_commit_is_not_stored_ahead),
+        cmocka_unit_test(test_conflicting_log),
+        cmocka_unit_test(test_flow_control),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,118 @@
+#include <errno.h>
+
+#include "raft_bench.h"
+
+/* Breaks if a candidate leads before its own vote is on the disk: it could lead twice in one term.
+ */
+static void test_own_vote_is_stored_first(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_start(&b, 3, 1, NULL, 0);
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_CAMPAIGN}), 0);
+    uint64_t sequence = b.output.sequence;
+    assert_int_equal(b.output.hard_state.term, 2);
+    assert_non_null(bench_sent(&b, RAFT_VOTE, 2));
+    struct raft_message grant = {.type = RAFT_VOTE_REPLY, .term = 2};
+    assert_int_equal(bench_say(&b, 2, grant), 0);
+    assert_int_equal(bench_say(&b, 3, grant), 0);
+    assert_int_equal(bench_status(&b).role, RAFT_CANDIDATE);
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_STORED, .sequence = 99}),
+                     -EINVAL);
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_STORED, .sequence = sequence}),
+                     0);
+    assert_int_equal(bench_status(&b).role, RAFT_LEADER);
+    assert_int_equal(b.output.changed, RAFT_CHANGED_ROLE | RAFT_CHANGED_LEADER);
+    raft_free(b.raft);
+}
+
+/* Breaks if a peer that may have promised loyalty before a restart votes at once. */
+static void test_quiet_after_restart(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_start(&b, 3, 2, NULL, 0);
+    struct raft_message vote = {.type = RAFT_VOTE, .term = 3, .index = 1, .log_term = 1};
+    b.now_ms -= 10;
+    assert_int_equal(bench_say(&b, 2, vote), 0);
+    assert_int_equal(bench_status(&b).term, 2);
+    b.now_ms += 10;
+    assert_int_equal(bench_say(&b, 2, vote), 0);
+    assert_int_equal(bench_status(&b).term, 3);
+    raft_free(b.raft);
+}
+
+/* Breaks if a follower helps to depose a leader that it hears, or refuses when the leader asks. */
+static void test_loyalty(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_message heartbeat = {.type = RAFT_HEARTBEAT, .term = 2};
+    struct raft_message vote = {.type = RAFT_VOTE, .term = 3, .index = 1, .log_term = 1};
+    bench_start(&b, 3, 1, NULL, 0);
+    assert_int_equal(bench_say(&b, 2, heartbeat), 0);
+    assert_int_equal(bench_status(&b).leader.bytes[0], 2);
+    b.now_ms += 299;
+    assert_int_equal(bench_say(&b, 3, vote), 0);
+    vote.type = RAFT_PRE_VOTE;
+    assert_int_equal(bench_say(&b, 3, vote), 0);
+    assert_int_equal(b.output.message_once_stored_count + b.output.message_count, 0);
+    assert_int_equal(bench_status(&b).term, 2);
+    vote.type = RAFT_VOTE;
+    vote.transfer = true;
+    assert_int_equal(bench_say(&b, 3, vote), 0);
+    assert_int_equal(bench_status(&b).term, 3);
+    assert_int_equal(bench_status(&b).vote.bytes[0], 3);
+    assert_int_equal(b.output.message_once_stored_count, 1);
+    /* One vote a term. */
+    assert_int_equal(bench_say(&b, 2, vote), 0);
+    assert_true(b.output.messages_once_stored[0].reject);
+    raft_free(b.raft);
+}
+
+/* Breaks if forgetting a dead leader does not free a follower to vote. */
+static void test_forget_leader(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_start(&b, 3, 1, NULL, 0);
+    assert_int_equal(bench_say(&b, 2, (struct raft_message){.type = RAFT_HEARTBEAT, .term = 2}), 0);
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_FORGET_LEADER}), 0);
+    assert_int_equal(bench_status(&b).leader.bytes[0], 0);
+    struct raft_message vote = {.type = RAFT_VOTE, .term = 3, .index = 1, .log_term = 1};
+    assert_int_equal(bench_say(&b, 3, vote), 0);
+    assert_int_equal(bench_status(&b).term, 3);
+    raft_free(b.raft);
+}
+
+/* Breaks if a follower waits longer or shorter than its election timeout, or says so wrongly. */
+static void test_election_timeout(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_start(&b, 3, 1, NULL, 0);
+    assert_int_equal(bench_say(&b, 2, (struct raft_message){.type = RAFT_HEARTBEAT, .term = 2}), 0);
+    assert_in_range(b.output.next_deadline_ms - b.now_ms, RAFT_ELECTION_TIMEOUT_MS,
+                    RAFT_ELECTION_TIMEOUT_MAX_MS);
+    raft_set_election_timeout(b.raft, 400);
+    b.now_ms += 399;
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
+    assert_int_equal(b.output.next_deadline_ms, b.now_ms + 1);
+    assert_string_equal(raft_role_name(bench_status(&b).role), "follower");
+    b.now_ms += 1;
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
+    assert_string_equal(raft_role_name(bench_status(&b).role), "candidate");
+    raft_free(b.raft);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_own_vote_is_stored_first),
+        cmocka_unit_test(test_quiet_after_restart),
+        cmocka_unit_test(test_loyalty),
+        cmocka_unit_test(test_forget_leader),
+        cmocka_unit_test(test_election_timeout),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
