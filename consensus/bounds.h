@@ -28,20 +28,20 @@ enum {
     COMMAND_DEPLOY_BLOBS_MAX = 512,
     SPEC_LIST_ITEMS_MAX = 1024,
     SPEC_TEXT_BYTES_MAX = 32 * 1024,
-    RAFT_MEMBERS_MAX = 16,                    /* voters old and new, and learners */
-    RAFT_ENTRY_BYTES_MAX = 4 * 1024 * 1024,   /* one command */
+    RAFT_MEMBERS_MAX = 16,                  /* voters old and new, and learners */
+    RAFT_ENTRY_BYTES_MAX = 4 * 1024 * 1024, /* one command */
     RAFT_SNAPSHOT_BYTES_MAX = 16 * 1024 * 1024,
-    RAFT_MESSAGE_ENTRIES_MAX = 1024,          /* in one append */
-    RAFT_MESSAGE_BYTES_MAX = 512 * 1024,      /* entries' data in one append of several */
+    RAFT_MESSAGE_ENTRIES_MAX = 1024,     /* in one append */
+    RAFT_MESSAGE_BYTES_MAX = 512 * 1024, /* entries' data in one append of several */
     RAFT_MESSAGE_FRAME_BYTES_MAX = RAFT_SNAPSHOT_BYTES_MAX + 64 * 1024, /* an encoded message */
     RAFT_UNCOMMITTED_BYTES_MAX = 16 * 1024 * 1024,
-    RAFT_INFLIGHT_MAX = 64,                   /* unacknowledged appends to one follower */
-    RAFT_READS_MAX = 256,                     /* reads that wait for a heartbeat's quorum */
+    RAFT_INFLIGHT_MAX = 64, /* unacknowledged appends to one follower */
+    RAFT_READS_MAX = 256,   /* reads that wait for a heartbeat's quorum */
     RAFT_ELECTION_TIMEOUT_MS = 300,
     RAFT_ELECTION_TIMEOUT_MAX_MS = 600,
     RAFT_HEARTBEAT_MS = 75,
     RAFT_SNAPSHOT_TIMEOUT_MS = 5000,
-    RAFT_LEASE_MARGIN_PART = 10,              /* a tenth of the lease is left for clocks' drift */
+    RAFT_LEASE_MARGIN_PART = 10, /* a tenth of the lease is left for clocks' drift */
 
     /* What a spec says when the Compose file says nothing. */
     SPEC_STOP_GRACE_MS_DEFAULT = 10000,
