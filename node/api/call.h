@@ -20,6 +20,7 @@ struct api_call {
     enum role role;
     char actor[INTENT_ACTOR_BYTES_MAX + 1];
     char method[FRAME_NAME_BYTES_MAX + 1];
+    bool is_passed_on; /* by another peer: it is answered here or not at all */
     bool is_canceled;
     void *context; /* the method's own */
     void (*on_note)(struct api_call *call, const char *kind, struct bytes payload);

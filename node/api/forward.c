@@ -125,6 +125,11 @@ void api_forward(struct api_call *call, const struct id *peer, struct bytes para
     cleanup_buffer struct buffer header = {0}, request = {0};
     struct mux_stream *stream;
     struct writer writer;
+    if (call->is_passed_on) { /* two peers that disagree must not send it to and fro */
+        api_fail_with(call, -ESTALE, "try again: see where it runs with consort ps",
+                      "peer %s does not have it any more", call->peer->options.name);
+        return;
+    }
     struct forward *forward = calloc(1, sizeof(*forward));
     writer_init(&writer, &header);
     writer_map(&writer, 2);

@@ -12,6 +12,8 @@ enum {
     PROPOSE_PATIENCE_MS = 15000,
     TOKEN_TTL_MS = 24 * 60 * 60 * 1000,
     TOKEN_USES_MAX = 10000,
+    TOKEN_TTL_DAYS_MAX = 36500,
+    DAY_MS = 24 * 60 * 60 * 1000,
 };
 
 void propose_for(struct api_call *call, struct command *command, proposal_callback *callback)
@@ -161,6 +163,11 @@ static void method_token_create(struct api_call *call, struct bytes params)
     if (role_parse(role_text, &role) < 0 || uses == 0 || uses > TOKEN_USES_MAX) {
         api_fail_with(call, -EINVAL, "roles are peer, viewer, deployer and admin",
                       "no token for role %s and %" PRIu64 " uses can be made", role_text, uses);
+        return;
+    }
+    if (ttl_ms > (uint64_t)TOKEN_TTL_DAYS_MAX * DAY_MS) {
+        api_fail_with(call, -EINVAL, "0 makes one that never ends", "a token lasts at most %d days",
+                      TOKEN_TTL_DAYS_MAX);
         return;
     }
     struct new_token *made = calloc(1, sizeof(*made));

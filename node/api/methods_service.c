@@ -6,7 +6,23 @@
 #include <string.h>
 
 #include "node/api/describe.h"
+#include "node/images/images.h"
 #include "runtime/image_reference.h"
+
+static void note_holder(void *context, const struct swim_member *member)
+{
+    (void)member;
+    *(bool *)context = true;
+}
+
+/* Whether this peer or another that lives has the image. */
+static bool is_held(const struct peer *peer, const struct digest *digest, const char *text)
+{
+    bool held = images_has(peer->images, digest);
+    if (!held)
+        agent_image_holders(peer->agent, text, note_holder, &held);
+    return held;
+}
 
 /* Sets the digest of the image that the spec names; words in `error` if no peer has it. */
 static int resolve_image(struct peer *peer, struct service_spec *spec, struct error *error)
@@ -20,6 +36,11 @@ static int resolve_image(struct peer *peer, struct service_spec *spec, struct er
     }
     if (reference.has_digest) {
         digest_format(&reference.digest, digest);
+        if (!is_held(peer, &reference.digest, digest)) {
+            error_set(error, -ENOENT, "service %s: no peer has the image %s", spec->name, digest);
+            error_hint(error, "import it first: consort image import FILE");
+            return -ENOENT;
+        }
     } else {
         image_reference_format(&reference, text);
         if (agent_image_resolve(peer->agent, text, digest) < 0) {
@@ -262,6 +283,7 @@ static void method_rm(struct api_call *call, struct bytes params)
 enum {
     WAIT_POLL_MS = 100,
     WAIT_SERVICES_MAX = 64,
+    WAIT_MAX_MS = 24 * 60 * 60 * 1000,
 };
 
 struct waiting {
@@ -389,6 +411,8 @@ static void method_wait(struct api_call *call, struct bytes params)
         if (reader_copy_text(&reader, waiting->services[i], sizeof(waiting->services[i])) == 0)
             waiting->service_count++;
     frame_u64(params, "timeout_ms", &timeout_ms);
+    if (timeout_ms > WAIT_MAX_MS)
+        timeout_ms = WAIT_MAX_MS;
     waiting->call = call;
     waiting->give_up_ms = peer_now_ms(call->peer) + (int64_t)timeout_ms;
     uv_timer_init(call->peer->loop, &waiting->timer);

@@ -29,6 +29,7 @@ struct api_connection {
     struct api_call *calls;
     unsigned call_count;
     enum role role;
+    bool is_passed_on; /* a peer's, for an operator */
     char actor[INTENT_ACTOR_BYTES_MAX + 1];
     struct api_connection *next;
 };
@@ -135,6 +136,7 @@ static void start_call(struct api_connection *connection, const struct frame *fr
     call->connection = connection;
     call->id = frame->id;
     call->role = connection->role;
+    call->is_passed_on = connection->is_passed_on;
     memcpy(call->actor, connection->actor, sizeof(call->actor));
     memcpy(call->method, frame->name, sizeof(call->method));
     call->next = connection->calls;
@@ -332,6 +334,7 @@ void api_accept(struct api_server *server, const struct link_remote *remote,
         stream_reset(stream, -ENOMEM);
         return;
     }
+    connection->is_passed_on = leaf->role == ROLE_PEER;
     pipe_end_use_stream(&connection->end, stream, &handler, connection);
     stream_accept(stream, &pipe_stream_handler, &connection->end);
 }
