@@ -6,53 +6,7 @@
 #include <string.h>
 
 #include "node/api/describe.h"
-#include "node/images/images.h"
-#include "runtime/image_reference.h"
-
-static void note_holder(void *context, const struct swim_member *member)
-{
-    (void)member;
-    *(bool *)context = true;
-}
-
-/* Whether this peer or another that lives has the image. */
-static bool is_held(const struct peer *peer, const struct digest *digest, const char *text)
-{
-    bool held = images_has(peer->images, digest);
-    if (!held)
-        agent_image_holders(peer->agent, text, note_holder, &held);
-    return held;
-}
-
-/* Sets the digest of the image that the spec names; words in `error` if no peer has it. */
-static int resolve_image(struct peer *peer, struct service_spec *spec, struct error *error)
-{
-    struct image_reference reference;
-    char text[IMAGE_REFERENCE_BYTES_MAX], digest[AGENT_DIGEST_TEXT_BYTES];
-    int rc = image_reference_parse(spec->image, &reference, error);
-    if (rc < 0) {
-        error_prefix(error, "service %s", spec->name);
-        return rc;
-    }
-    if (reference.has_digest) {
-        digest_format(&reference.digest, digest);
-        if (!is_held(peer, &reference.digest, digest)) {
-            error_set(error, -ENOENT, "service %s: no peer has the image %s", spec->name, digest);
-            error_hint(error, "import it first: consort image import FILE");
-            return -ENOENT;
-        }
-    } else {
-        image_reference_format(&reference, text);
-        if (agent_image_resolve(peer->agent, text, digest) < 0) {
-            error_set(error, -ENOENT, "service %s: no peer has the image %s", spec->name, text);
-            error_hint(error, "import it first: consort image import FILE");
-            return -ENOENT;
-        }
-    }
-    free(spec->image_digest);
-    spec->image_digest = strdup(digest);
-    return spec->image_digest ? 0 : error_set_errno(error, -ENOMEM, "service %s", spec->name);
-}
+#include "node/api/resolve.h"
 
 /* --- Deploy --- */
 
@@ -75,7 +29,6 @@ static void method_deploy(struct api_call *call, struct bytes params)
     struct reader reader;
     struct bytes packed;
     struct command command;
-    struct error error = {0};
     int rc = frame_find(params, "spec", &reader) ? reader_binary(&reader, &packed) : -EINVAL;
     if (rc == 0)
         rc = command_decode(packed, &command);
@@ -86,13 +39,8 @@ static void method_deploy(struct api_call *call, struct bytes params)
             command_done(&command);
         return;
     }
-    for (size_t i = 0; i < command.deploy.service_count && rc == 0; i++)
-        rc = resolve_image(call->peer, &command.deploy.services[i], &error);
-    if (rc < 0)
-        api_fail(call, &error);
-    else
-        propose_for(call, &command, on_deployed);
-    command_done(&command);
+    propose_resolved(call, &command, command.deploy.services, command.deploy.service_count,
+                     on_deployed);
 }
 
 /* --- One service --- */
@@ -192,8 +140,9 @@ static int force_revision(struct service_spec *spec, uint32_t revision)
     return change_environment(spec, entry);
 }
 
-static int change_spec(struct api_call *call, struct bytes params, uint32_t revision,
-                       struct service_spec *spec, struct error *error)
+/* `*ret_image` says whether the spec names another image, whose digest is to be found. */
+static int change_spec(struct bytes params, uint32_t revision, struct service_spec *spec,
+                       bool *ret_image, struct error *error)
 {
     char image[IMAGE_REFERENCE_BYTES_MAX];
     uint64_t value;
@@ -215,9 +164,9 @@ static int change_spec(struct api_call *call, struct bytes params, uint32_t revi
         spec->image = strdup(image);
         if (!spec->image)
             return error_set_errno(error, -ENOMEM, "changing the image");
-        rc = resolve_image(call->peer, spec, error);
+        *ret_image = true;
     }
-    return rc;
+    return 0;
 }
 
 static void method_update(struct api_call *call, struct bytes params)
@@ -237,12 +186,14 @@ static void method_update(struct api_call *call, struct bytes params)
     uint32_t newest =
         ((const struct intent_revision *)service->revisions.items[service->revisions.count - 1])
             ->number;
-    rc = change_spec(call, params, newest, &command.update.spec, &error);
-    if (rc < 0)
+    bool has_new_image = false;
+    rc = change_spec(params, newest, &command.update.spec, &has_new_image, &error);
+    if (rc < 0) {
         api_fail(call, &error);
-    else
-        propose_for(call, &command, on_changed);
-    command_done(&command);
+        command_done(&command);
+        return;
+    }
+    propose_resolved(call, &command, &command.update.spec, has_new_image ? 1 : 0, on_changed);
 }
 
 static void method_rollback(struct api_call *call, struct bytes params)

@@ -93,7 +93,7 @@ def test_leave_under_load(cluster):
     cluster.wait(lambda: cluster.states(stayers[0]).get(leaver.name) in (None, "left"), "it has left")
 
 
-@scenario(peers=4, pending="the deploy after the leader has left is refused")
+@scenario(peers=4)
 def test_leader_leaves(cluster):
     cluster.deploy(web(replicas=4))
     cluster.wait_serving(4)

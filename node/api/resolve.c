@@ -1,0 +1,145 @@
+#include "node/api/resolve.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/images/images.h"
+#include "runtime/image_reference.h"
+
+enum {
+    RESOLVE_POLL_MS = 100,
+    RESOLVE_PATIENCE_MS = 3000, /* several rounds of gossip */
+};
+
+static void note_holder(void *context, const struct swim_member *member)
+{
+    (void)member;
+    *(bool *)context = true;
+}
+
+/* Whether this peer or another that lives has the image. */
+static bool is_held(const struct peer *peer, const char *digest_text)
+{
+    struct digest digest;
+    bool held = digest_parse(digest_text, &digest) == 0 && images_has(peer->images, &digest);
+    if (!held)
+        agent_image_holders(peer->agent, digest_text, note_holder, &held);
+    return held;
+}
+
+static bool names_same_image(const char *a_text, const char *b_text)
+{
+    struct image_reference a, b;
+    return image_reference_parse(a_text, &a, NULL) == 0 &&
+           image_reference_parse(b_text, &b, NULL) == 0 && !a.has_digest && !b.has_digest &&
+           strcmp(a.registry, b.registry) == 0 && strcmp(a.repository, b.repository) == 0 &&
+           strcmp(a.tag, b.tag) == 0;
+}
+
+/* What the name meant in the newest revision of any service that used it. */
+static int resolve_from_intent(const struct peer *peer, const char *name,
+                               char ret[AGENT_DIGEST_TEXT_BYTES])
+{
+    const struct table *services = &agent_intent(peer->agent)->services;
+    const struct intent_revision *newest = NULL;
+    for (size_t i = 0; i < services->count; i++) {
+        const struct intent_service *service = services->items[i];
+        for (size_t j = 0; j < service->revisions.count; j++) {
+            const struct intent_revision *revision = service->revisions.items[j];
+            if (revision->spec.image_digest && names_same_image(revision->spec.image, name) &&
+                strlen(revision->spec.image_digest) < AGENT_DIGEST_TEXT_BYTES &&
+                (!newest || revision->wall_ms > newest->wall_ms))
+                newest = revision;
+        }
+    }
+    if (!newest)
+        return -ENOENT;
+    memcpy(ret, newest->spec.image_digest, strlen(newest->spec.image_digest) + 1);
+    return 0;
+}
+
+/* Sets the digest of the image that the spec names; -ENOENT if no peer that lives has it (yet). */
+static int resolve_image(const struct peer *peer, struct service_spec *spec, struct error *error)
+{
+    struct image_reference reference;
+    char text[IMAGE_REFERENCE_BYTES_MAX], digest[AGENT_DIGEST_TEXT_BYTES];
+    int rc = image_reference_parse(spec->image, &reference, error);
+    if (rc < 0) {
+        error_prefix(error, "service %s", spec->name);
+        return rc;
+    }
+    image_reference_format(&reference, text);
+    if (reference.has_digest)
+        digest_format(&reference.digest, digest);
+    else if ((rc = agent_image_resolve(peer->agent, text, digest)) < 0)
+        rc = resolve_from_intent(peer, text, digest);
+    if (rc < 0 || !is_held(peer, digest)) {
+        error_set(error, -ENOENT, "service %s: no peer has the image %s", spec->name, text);
+        error_hint(error, "import it first: consort image import FILE");
+        return -ENOENT;
+    }
+    char *copy = strdup(digest);
+    if (!copy)
+        return error_set_errno(error, -ENOMEM, "service %s", spec->name);
+    free(spec->image_digest);
+    spec->image_digest = copy;
+    return 0;
+}
+
+struct resolving {
+    uv_timer_t timer;
+    struct api_call *call;
+    struct command command; /* owned */
+    struct service_spec *specs;
+    size_t spec_count;
+    int64_t give_up_ms;
+    proposal_callback *callback;
+};
+
+static void free_resolving(uv_handle_t *handle)
+{
+    struct resolving *resolving = handle->data;
+    command_done(&resolving->command);
+    free(resolving);
+}
+
+static void on_look(uv_timer_t *timer)
+{
+    struct resolving *resolving = timer->data;
+    struct api_call *call = resolving->call;
+    struct peer *peer = call->peer;
+    struct error error = {0};
+    int rc = 0;
+    if (!peer->agent)
+        rc = error_set_errno(&error, -ENOTCONN, "this peer has just left its cluster");
+    for (size_t i = 0; i < resolving->spec_count && rc == 0; i++)
+        rc = resolve_image(peer, &resolving->specs[i], &error);
+    if (rc == -ENOENT && !call->is_canceled && peer_now_ms(peer) < resolving->give_up_ms)
+        return; /* the name may be on its way */
+    uv_close((uv_handle_t *)timer, free_resolving);
+    if (rc < 0)
+        api_fail(call, &error);
+    else
+        propose_for(call, &resolving->command, resolving->callback);
+}
+
+void propose_resolved(struct api_call *call, struct command *command, struct service_spec *specs,
+                      size_t spec_count, proposal_callback *callback)
+{
+    struct resolving *resolving = calloc(1, sizeof(*resolving));
+    if (!resolving) {
+        command_done(command);
+        api_fail_with(call, -ENOMEM, NULL, "out of memory");
+        return;
+    }
+    resolving->call = call;
+    resolving->command = *command;
+    resolving->specs = specs == &command->update.spec ? &resolving->command.update.spec : specs;
+    resolving->spec_count = spec_count;
+    resolving->give_up_ms = peer_now_ms(call->peer) + RESOLVE_PATIENCE_MS;
+    resolving->callback = callback;
+    uv_timer_init(call->peer->loop, &resolving->timer);
+    resolving->timer.data = resolving;
+    uv_timer_start(&resolving->timer, on_look, 0, RESOLVE_POLL_MS);
+}
