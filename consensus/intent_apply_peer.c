@@ -39,7 +39,7 @@ static int admit_check(struct intent_apply *apply, const struct intent_peer *pee
     if (holder && holder != peer && intent_peer_is_member(holder)) {
         error_set(error, -EEXIST, "the name %s is taken by another %s (key %s)", admit->name,
                   kind_of(holder->role), id_short(&holder->id));
-        error_hint(error, "choose another name, or first: consort peer leave %s", admit->name);
+        error_hint(error, "choose another name, or shut that one out: consort peer revoke %s", admit->name);
         return -EEXIST;
     }
     if (!peer && apply->intent->peers.count >= INTENT_PEERS_MAX)

@@ -77,6 +77,27 @@ static void adopt_all(struct runtime *runtime, struct adoption *adoption)
     }
 }
 
+static void tear_network_down(struct job *job)
+{
+    network_teardown(&job->runtime->settings.network);
+}
+
+static void network_torn_down(struct job *job)
+{
+    free(job);
+}
+
+int runtime_remove_network(struct runtime *runtime)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    if (!job)
+        return -ENOMEM;
+    *job = (struct job){.run = tear_network_down, .done = network_torn_down};
+    uv_timer_stop(&runtime->network_timer);
+    runtime_submit(runtime, job);
+    return 0;
+}
+
 static void on_network_timer(uv_timer_t *timer);
 
 static void setup_done(struct job *job)

@@ -87,6 +87,10 @@ struct runtime_config {
 int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct runtime **ret,
                 struct error *error);
 
+/* Removes the bridge and the rules, for a machine that leaves its cluster: no container is here any
+ * more, and none is started afterwards. runtime_close() waits until it is done. -ENOMEM. */
+int runtime_remove_network(struct runtime *runtime);
+
 /* Stops watching and leaves the containers running. Work under way is finished first; then all
  * memory is freed and `on_closed` (may be NULL) is called. Open logs and execs end without a call.
  */

@@ -81,26 +81,12 @@ static void on_progress(void *context, const char *words)
     api_note(context, "progress", buffer_view(&payload));
 }
 
-static void on_stop(uv_timer_t *timer)
-{
-    peer_stop(timer->data, 0);
-    uv_close((uv_handle_t *)timer, NULL);
-}
-
-/* The answer goes out first; then there is nothing left to do here. */
 static void on_left(void *context, const struct error *error)
 {
-    static uv_timer_t timer;
-    struct api_call *call = context;
-    struct peer *peer = call->peer;
-    if (error) {
-        api_fail(call, error);
-        return;
-    }
-    api_answer(call, NULL);
-    uv_timer_init(peer->loop, &timer);
-    timer.data = peer;
-    uv_timer_start(&timer, on_stop, 200, 0);
+    if (error)
+        api_fail(context, error);
+    else
+        api_answer(context, NULL);
 }
 
 static void method_leave(struct api_call *call, struct bytes params)

@@ -111,11 +111,11 @@ static void on_look(uv_timer_t *timer)
     struct peer *peer = call->peer;
     struct error error = {0};
     int rc = 0;
-    if (!peer->agent)
-        rc = error_set_errno(&error, -ENOTCONN, "this peer has just left its cluster");
+    if (call->is_canceled || peer->is_stopping || !peer->agent)
+        rc = error_set_errno(&error, -ECANCELED, "waiting for an image's name");
     for (size_t i = 0; i < resolving->spec_count && rc == 0; i++)
         rc = resolve_image(peer, &resolving->specs[i], &error);
-    if (rc == -ENOENT && !call->is_canceled && peer_now_ms(peer) < resolving->give_up_ms)
+    if (rc == -ENOENT && peer_now_ms(peer) < resolving->give_up_ms)
         return; /* the name may be on its way */
     uv_close((uv_handle_t *)timer, free_resolving);
     if (rc < 0)

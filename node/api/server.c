@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "node/api/api.h"
 #include "node/api/call.h"
@@ -341,17 +343,31 @@ void api_accept(struct api_server *server, const struct link_remote *remote,
 
 /* --- The socket --- */
 
-/* True if somebody answers at the socket: then it is not ours to replace. */
-static bool is_in_use(const char *path)
+/* Binds a new socket to the path, replacing one that a dead process left; -EADDRINUSE if somebody
+ * answers at it: then it is not ours to replace. By hand: libuv unlinks what it has bound as soon
+ * as it closes it, and this one may be handed on. */
+static int bind_socket(const char *path, int *ret_fd)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, strlen(path));
+    cleanup_close int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (probe < 0)
+        return -errno;
+    if (connect(probe, (const struct sockaddr *)&address, sizeof(address)) == 0)
+        return -EADDRINUSE;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return false;
-    memcpy(address.sun_path, path, strnlen(path, sizeof(address.sun_path) - 1));
-    bool answers = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
-    close(fd);
-    return answers;
+        return -errno;
+    unlink(path);
+    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    *ret_fd = fd;
+    return 0;
 }
 
 static void open_to_group(const char *path)
@@ -363,26 +379,30 @@ static void open_to_group(const char *path)
         log_warning("%s keeps its mode: %s", path, strerror(errno));
 }
 
-int api_server_new(struct peer *peer, const char *socket_path, struct api_server **ret,
-                   struct error *error)
+int api_server_new(struct peer *peer, const char *socket_path, int socket_fd,
+                   struct api_server **ret, struct error *error)
 {
     struct api_server *server = calloc(1, sizeof(*server));
     if (!server)
         return error_set_errno(error, -ENOMEM, "serving %s", socket_path);
     server->peer = peer;
     snprintf(server->path, sizeof(server->path), "%s", socket_path);
-    if (is_in_use(socket_path)) {
+    int rc = socket_fd < 0 ? bind_socket(socket_path, &socket_fd) : 0;
+    if (rc < 0) {
         free(server);
-        error_set(error, -EADDRINUSE, "another consort answers at %s", socket_path);
+        if (rc != -EADDRINUSE)
+            return error_set_errno(error, rc, "serving %s", socket_path);
+        error_set(error, rc, "another consort answers at %s", socket_path);
         error_hint(error, "stop it first, or give this one another --socket, --data-dir, --run-dir "
                           "and --listen");
-        return -EADDRINUSE;
+        return rc;
     }
-    unlink(socket_path);
     uv_pipe_init(peer->loop, &server->socket, 0);
     server->socket.data = server;
-    int rc = uv_pipe_bind(&server->socket, socket_path);
-    if (rc == 0)
+    rc = uv_pipe_open(&server->socket, socket_fd);
+    if (rc < 0)
+        close(socket_fd);
+    else
         rc = uv_listen((uv_stream_t *)&server->socket, API_BACKLOG, on_connection);
     *ret = server; /* closed by peer_done() also after a failure */
     if (rc < 0)
@@ -396,14 +416,20 @@ static void on_server_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
-void api_server_close(struct api_server *server)
+int api_server_close(struct api_server *server, bool keep_socket)
 {
+    uv_os_fd_t fd;
+    int kept = -1;
     if (!server)
-        return;
+        return -1;
     while (server->connections)
         drop_connection(server->connections);
-    unlink(server->path);
+    if (keep_socket && uv_fileno((uv_handle_t *)&server->socket, &fd) == 0)
+        kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (kept < 0)
+        unlink(server->path);
     uv_close((uv_handle_t *)&server->socket, on_server_closed);
+    return kept;
 }
 
 /* --- Results --- */

@@ -98,19 +98,23 @@ static void notify_ready(void)
 
 static int run_peer(const struct peer_options *options)
 {
-    uv_loop_t loop;
+    struct peer_options next = *options;
     struct peer peer;
-    struct error error = {0};
-    uv_loop_init(&loop);
-    if (peer_start(&peer, &loop, options, &error) < 0) {
+    uv_loop_t loop;
+    int code;
+    do {
+        struct error error = {0};
+        uv_loop_init(&loop);
+        if (peer_start(&peer, &loop, &next, &error) < 0) {
+            uv_loop_close(&loop);
+            return cli_fail(&error);
+        }
+        log_notice("consort %s serves %s", CONSORT_VERSION, options->socket_path);
+        notify_ready();
+        code = peer_run(&peer);
+        peer_done(&peer, &next.socket_fd);
         uv_loop_close(&loop);
-        return cli_fail(&error);
-    }
-    log_notice("consort %s serves %s", CONSORT_VERSION, options->socket_path);
-    notify_ready();
-    int code = peer_run(&peer);
-    peer_done(&peer);
-    uv_loop_close(&loop);
+    } while (peer.starts_anew);
     return code;
 }
 
@@ -143,6 +147,7 @@ static int make_options(struct cli *cli, struct node_words *words, char *name, c
         .data_dir = words->data_dir,
         .run_dir = words->run_dir,
         .socket_path = client_socket_path(cli),
+        .socket_fd = -1,
         .name = name,
         .labels = labels,
         .cpu_millis = words->cpus,

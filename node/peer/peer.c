@@ -70,7 +70,7 @@ int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *op
     if (rc == 0)
         rc = image_store_open(images_dir, &peer->image_store, error);
     if (rc == 0)
-        rc = api_server_new(peer, options->socket_path, &peer->api, error);
+        rc = api_server_new(peer, options->socket_path, options->socket_fd, &peer->api, error);
     if (rc == 0) {
         rc = peer_load_membership(peer, error);
         if (rc == 0)
@@ -79,7 +79,7 @@ int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *op
             rc = 0;
     }
     if (rc < 0) {
-        peer_done(peer);
+        peer_done(peer, NULL);
         return rc;
     }
     uv_signal_init(loop, &peer->interrupt);
@@ -376,8 +376,8 @@ static void close_member(struct peer *peer)
         return;
     proposals_cancel(peer);
     mesh_close(peer->mesh);
+    replicas_free(peer->replicas); /* before its fetches are canceled */
     images_close(peer->images);
-    replicas_free(peer->replicas);
     peer->mesh = NULL;
     peer->images = NULL;
     peer->replicas = NULL;
@@ -410,11 +410,13 @@ int peer_run(struct peer *peer)
 }
 
 /* Closes everything and lets the loop run until it is empty: pending writes are stored. */
-void peer_done(struct peer *peer)
+void peer_done(struct peer *peer, int *ret_socket_fd)
 {
     peer->is_stopping = true;
     close_member(peer);
-    api_server_close(peer->api);
+    int fd = api_server_close(peer->api, peer->starts_anew && ret_socket_fd);
+    if (ret_socket_fd)
+        *ret_socket_fd = fd;
     peer->api = NULL;
     store_close(peer->store);
     peer->store = NULL;

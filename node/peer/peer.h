@@ -38,10 +38,14 @@ enum {
     PEER_PORT_DEFAULT = 7300, /* UDP and TCP */
 };
 
+/* Other peers' addresses are stored under this, followed by their id. */
+#define PEER_SEED_PREFIX "seed/"
+
 struct peer_options {
     const char *data_dir;
     const char *run_dir;
     const char *socket_path;
+    int socket_fd;             /* the socket, if it listens already and is taken over; or -1 */
     const char *name;          /* a DNS label */
     struct address listen;     /* where packets and links are taken */
     struct address advertised; /* where others reach us */
@@ -57,7 +61,7 @@ enum peer_phase {
     PEER_JOINING, /* init or join is under way */
     PEER_MEMBER,
     PEER_LEAVING, /* drains; still a member */
-    PEER_GONE,    /* has left or was revoked: waits to be stopped */
+    PEER_GONE,    /* has left, or was revoked: takes no part, and wants no replica any more */
 };
 
 struct peer {
@@ -94,6 +98,8 @@ struct peer {
 
     uv_signal_t interrupt, terminate;
     bool is_stopping;
+    bool is_forgetting; /* its cluster: the agent takes no more steps */
+    bool starts_anew;   /* it has left: to be started again at once, and in no cluster */
     int exit_code;
 };
 
@@ -102,12 +108,15 @@ struct peer {
 int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *options,
                struct error *error);
 
-/* Runs until it is told to stop (signal, leave); returns the exit code. */
+/* Runs until it is told to stop, or has left its cluster; returns the exit code. */
 int peer_run(struct peer *peer);
 
 /* Begins to stop: the loop ends once everything is closed. Containers go on. */
 void peer_stop(struct peer *peer, int exit_code);
-void peer_done(struct peer *peer);
+
+/* Closes everything. If `starts_anew`, the socket goes on to listen, so that no client finds it
+ * missing: `*ret_socket_fd` is for the options of the next peer_start(), else -1. May be NULL. */
+void peer_done(struct peer *peer, int *ret_socket_fd);
 
 /* peer_cluster.c. The callback comes once, with NULL once this peer is a member. */
 typedef void peer_membership_callback(void *context, const struct error *error);
@@ -134,8 +143,9 @@ int peer_start_member(struct peer *peer, struct error *error);
 /* This peer was revoked, or has left: its containers are removed and nothing is served any more. */
 void peer_removed(struct peer *peer);
 
-/* peer_leave.c: drains this peer, then leaves the cluster, then stops. Progress goes to `progress`
- * (may be NULL) in words; `callback` comes once, when it has left or (error) can't. */
+/* peer_leave.c: drains this peer, leaves the cluster and forgets it, then stops to start anew.
+ * Progress goes to `progress` (may be NULL) in words; `callback` comes once, when it has left or
+ * (error) can't. */
 int peer_leave(struct peer *peer, bool force, void (*progress)(void *context, const char *words),
                peer_membership_callback *callback, void *context, struct error *error);
 

@@ -131,7 +131,7 @@ static void carry_out(struct peer *peer)
 void peer_step(struct peer *peer, struct agent_input *input)
 {
     assert(!peer->is_stepping);
-    if (peer->is_stopping)
+    if (peer->is_stopping || peer->is_forgetting)
         return;
     uv_update_time(peer->loop);
     input->now_ms = peer_now_ms(peer);

@@ -10,7 +10,6 @@
 #include "node/store/secret_file.h"
 
 static const char root_file[] = "root.key";
-static const char seed_prefix[] = "seed/";
 
 static void put_chain(struct store_batch *batch, const struct certificate_chain *chain)
 {
@@ -27,12 +26,12 @@ static void put_chain(struct store_batch *batch, const struct certificate_chain 
 static void put_address(struct store_batch *batch, const struct id *id,
                         const struct address *address)
 {
-    char key[sizeof(seed_prefix) + ID_TEXT_BYTES];
+    char key[sizeof(PEER_SEED_PREFIX) + ID_TEXT_BYTES];
     char hex[ID_TEXT_BYTES];
     cleanup_buffer struct buffer bytes = {0};
     struct writer writer;
     id_format(id, hex);
-    snprintf(key, sizeof(key), "%s%s", seed_prefix, hex);
+    snprintf(key, sizeof(key), PEER_SEED_PREFIX "%s", hex);
     writer_init(&writer, &bytes);
     address_write(&writer, address);
     if (writer_check(&writer) == 0)
@@ -57,11 +56,11 @@ void peer_remember_address(struct peer *peer, const struct id *id, const struct 
 
 void peer_forget_address(struct peer *peer, const struct id *id)
 {
-    char key[sizeof(seed_prefix) + ID_TEXT_BYTES];
+    char key[sizeof(PEER_SEED_PREFIX) + ID_TEXT_BYTES];
     char hex[ID_TEXT_BYTES];
     struct store_batch batch;
     id_format(id, hex);
-    snprintf(key, sizeof(key), "%s%s", seed_prefix, hex);
+    snprintf(key, sizeof(key), PEER_SEED_PREFIX "%s", hex);
     store_batch_init(&batch);
     store_batch_delete(&batch, key);
     store_write(peer->store, &batch, on_remembered, peer);
@@ -75,8 +74,9 @@ static int visit_address(void *context, const char *key, struct bytes value)
     struct id id;
     struct reader reader;
     reader_init(&reader, value.data, value.size);
-    if (id_parse(key + strlen(seed_prefix), &id) == 0 && address_read(&reader, &address) == 0 &&
-        reader_end(&reader) == 0 && !id_equal(&id, &peer->identity.id)) {
+    if (id_parse(key + strlen(PEER_SEED_PREFIX), &id) == 0 &&
+        address_read(&reader, &address) == 0 && reader_end(&reader) == 0 &&
+        !id_equal(&id, &peer->identity.id)) {
         agent_add_seed(peer->agent, &id, &address);
         links_set_address(peer->links, &id, &address);
     }
@@ -85,7 +85,7 @@ static int visit_address(void *context, const char *key, struct bytes value)
 
 int peer_load_addresses(struct peer *peer, struct error *error)
 {
-    return store_each(peer->store, seed_prefix, visit_address, peer, error);
+    return store_each(peer->store, PEER_SEED_PREFIX, visit_address, peer, error);
 }
 
 /* Reads who this peer is in which cluster; -ENOENT if it is in none. */

@@ -1,4 +1,4 @@
-/* Leaving: drain, hand over the vote, say goodbye, forget the cluster, stop. */
+/* Leaving: drain, hand over the vote, say goodbye, forget the cluster, start anew without one. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,18 +7,21 @@
 #include "base/log.h"
 #include "node/peer/peer.h"
 #include "node/peer/proposals.h"
+#include "node/peer/replicas.h"
 
 enum {
     LEAVE_LOOK_MS = 100,       /* how often what is left to do is looked at */
     LEAVE_PATIENCE_MS = 15000, /* for the cluster to agree to one change */
     LEAVE_GOODBYE_MS = 1200,   /* for the word to spread */
+    LEAVE_CLEAR_MS = 30000,    /* for containers that are left (--force) to be removed */
 };
 
 enum leave_step {
     LEAVE_DRAIN,   /* agreed to be draining */
     LEAVE_EMPTY,   /* no replica is placed here, and this peer votes no more */
     LEAVE_LEFT,    /* agreed to have left */
-    LEAVE_GOODBYE, /* the others have heard of it */
+    LEAVE_GOODBYE, /* the others have heard of it, and no container is left */
+    LEAVE_FORGET,  /* nothing is on disk of the cluster */
 };
 
 struct leaving {
@@ -43,9 +46,18 @@ static void finish(struct leaving *leaving, const struct error *error)
 {
     struct peer *peer = leaving->peer;
     peer->leaving = NULL;
-    peer->phase = error ? PEER_MEMBER : PEER_GONE;
+    if (error) {
+        peer->phase = PEER_MEMBER;
+        peer->is_forgetting = false;
+        peer_wake(peer);
+        replicas_changed(peer->replicas);
+    }
     leaving->callback(leaving->context, error);
     uv_close((uv_handle_t *)&leaving->timer, on_closed);
+    if (!error) {
+        peer->starts_anew = true;
+        peer_stop(peer, 0);
+    }
 }
 
 static void tell(struct leaving *leaving, const char *words)
@@ -127,36 +139,63 @@ static void wait_until_empty(struct leaving *leaving)
 
 static void on_forgotten(void *context, int result, const struct error *error)
 {
-    (void)context;
-    if (result < 0 && result != -ECANCELED)
-        log_warning("the membership could not be forgotten: %s", error->message);
+    struct leaving *leaving = context;
+    struct peer *peer = leaving->peer;
+    if (result == -ECANCELED)
+        return; /* this peer is stopping: the next start finds what is still there */
+    if (result == 0 && peer->runtime_is_ready && replicas_count(peer->replicas) == 0)
+        runtime_remove_network(peer->runtime);
+    finish(leaving, result < 0 ? error : NULL);
 }
 
-/* The membership goes from the store; the key stays, so that this peer may join again as itself. */
-static void forget_cluster(struct peer *peer)
+static int forget_seed(void *context, const char *key, struct bytes value)
 {
+    (void)value;
+    store_batch_delete(context, key);
+    return 0;
+}
+
+/* The membership goes from the store; the key stays, so that this peer may join again as itself.
+ * The agent takes no more steps: nothing it would store comes after this. */
+static void forget_cluster(struct leaving *leaving)
+{
+    struct peer *peer = leaving->peer;
+    struct error error = {0};
     struct store_batch batch;
+    peer->is_forgetting = true;
+    leaving->step = LEAVE_FORGET;
     store_batch_init(&batch);
+    int rc = store_each(peer->store, PEER_SEED_PREFIX, forget_seed, &batch, &error);
     store_batch_delete(&batch, STORE_KEY_CHAIN);
     store_batch_delete(&batch, STORE_KEY_HARD_STATE);
     store_batch_delete(&batch, STORE_KEY_SNAPSHOT);
     store_batch_delete(&batch, STORE_KEY_INTENT);
     store_batch_truncate_from(&batch, 1);
-    store_write(peer->store, &batch, on_forgotten, peer);
+    if (rc == 0)
+        rc = store_write(peer->store, &batch, on_forgotten, leaving);
     store_batch_done(&batch);
+    if (rc < 0) {
+        if (error.code == 0)
+            error_set_errno(&error, rc, "forgetting the cluster");
+        finish(leaving, &error);
+    }
 }
 
 static void say_goodbye(struct leaving *leaving)
 {
     struct peer *peer = leaving->peer;
+    int64_t now_ms = peer_now_ms(peer);
     if (leaving->goodbye_ms == 0) {
         tell(leaving, "telling the others");
-        agent_leave(peer->agent, peer_now_ms(peer));
+        peer->phase = PEER_GONE;
+        replicas_changed(peer->replicas); /* with --force some may be left */
+        agent_leave(peer->agent, now_ms);
         peer_wake(peer);
-        forget_cluster(peer);
-        leaving->goodbye_ms = peer_now_ms(peer) + LEAVE_GOODBYE_MS;
-    } else if (peer_now_ms(peer) >= leaving->goodbye_ms) {
-        finish(leaving, NULL);
+        leaving->goodbye_ms = now_ms;
+    } else if (now_ms >= leaving->goodbye_ms + LEAVE_CLEAR_MS ||
+               (now_ms >= leaving->goodbye_ms + LEAVE_GOODBYE_MS &&
+                replicas_count(peer->replicas) == 0)) {
+        forget_cluster(leaving);
     }
 }
 
@@ -181,6 +220,8 @@ static void on_look(uv_timer_t *timer)
     case LEAVE_GOODBYE:
         say_goodbye(leaving);
         break;
+    case LEAVE_FORGET:
+        break; /* the store answers */
     }
 }
 

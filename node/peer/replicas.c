@@ -39,6 +39,8 @@ struct replicas {
     struct table table; /* of struct replica, by generation */
     uv_timer_t timer;   /* fires at once after a change, later for a retry */
     bool adopted;       /* containers found at the start have been taken in */
+    bool is_closing;
+    size_t busy; /* the timer, and fetches that will call back */
 };
 
 static int compare_generation(const void *item, const void *key)
@@ -123,22 +125,34 @@ struct fetch {
     uint64_t generation;
 };
 
+static void release(struct replicas *replicas)
+{
+    if (--replicas->busy > 0 || !replicas->is_closing)
+        return;
+    for (size_t i = 0; i < replicas->table.count; i++)
+        free(replicas->table.items[i]);
+    table_done(&replicas->table);
+    free(replicas);
+}
+
 static void on_fetched(void *context, const struct error *error)
 {
     struct fetch *fetch = context;
     struct replicas *replicas = fetch->replicas;
     struct replica *replica = table_find(&replicas->table, &fetch->generation);
     free(fetch);
-    if (!replica)
-        return;
-    replica->is_fetching = false;
-    if (error) {
+    if (replica)
+        replica->is_fetching = false;
+    if (!replica || replicas->is_closing) {
+        /* nobody waits for it any more */
+    } else if (error) {
         publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, error->message);
         retry_later(replicas, replica);
-        return;
+    } else {
+        replica->retry_at_ms = 0;
+        replicas_changed(replicas);
     }
-    replica->retry_at_ms = 0;
-    replicas_changed(replicas);
+    release(replicas);
 }
 
 /* Sees to it that the image is here. Returns true when it is already. */
@@ -154,10 +168,12 @@ static bool have_image(struct replicas *replicas, struct replica *replica)
     }
     *fetch = (struct fetch){replicas, replica->generation};
     replica->is_fetching = true;
+    replicas->busy++;
     publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, "fetching its image");
     int rc = images_fetch(peer->images, &replica->image, on_fetched, fetch);
     if (rc < 0) {
         free(fetch);
+        replicas->busy--;
         replica->is_fetching = false;
         retry_later(replicas, replica);
     }
@@ -274,7 +290,8 @@ static void reconcile(uv_timer_t *timer)
     }
     for (size_t i = 0; i < replicas->table.count; i++)
         ((struct replica *)replicas->table.items[i])->is_wanted = false;
-    agent_wanted(peer->agent, peer_now_ms(peer), want, replicas);
+    if (peer->phase != PEER_GONE)
+        agent_wanted(peer->agent, peer_now_ms(peer), want, replicas);
     remove_unwanted(replicas);
     for (size_t i = 0; i < replicas->table.count; i++) {
         const struct replica *replica = replicas->table.items[i];
@@ -367,6 +384,11 @@ bool replicas_address(const struct replicas *replicas, uint64_t generation, stru
     return true;
 }
 
+size_t replicas_count(const struct replicas *replicas)
+{
+    return replicas->table.count;
+}
+
 bool replicas_stack_of(const struct replicas *replicas, const struct address *address,
                        char ret[BASE_NAME_BYTES_MAX + 1])
 {
@@ -405,20 +427,19 @@ struct replicas *replicas_new(struct peer *peer)
     table_init(&replicas->table, compare_generation, generation_of);
     uv_timer_init(peer->loop, &replicas->timer);
     replicas->timer.data = replicas;
+    replicas->busy = 1;
     return replicas;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
-    struct replicas *replicas = handle->data;
-    for (size_t i = 0; i < replicas->table.count; i++)
-        free(replicas->table.items[i]);
-    table_done(&replicas->table);
-    free(replicas);
+    release(handle->data);
 }
 
 void replicas_free(struct replicas *replicas)
 {
-    if (replicas)
-        uv_close((uv_handle_t *)&replicas->timer, on_closed);
+    if (!replicas)
+        return;
+    replicas->is_closing = true;
+    uv_close((uv_handle_t *)&replicas->timer, on_closed);
 }

@@ -32,6 +32,9 @@ void replicas_status(struct replicas *replicas, const struct container_status *s
 /* Where a replica that runs here takes connections (port 0): false if it does not run here. */
 bool replicas_address(const struct replicas *replicas, uint64_t generation, struct address *ret);
 
+/* How many containers are here, or still being fetched for or removed. */
+size_t replicas_count(const struct replicas *replicas);
+
 /* The stack of the replica that runs here at that address; false if none does. */
 bool replicas_stack_of(const struct replicas *replicas, const struct address *address,
                        char ret[BASE_NAME_BYTES_MAX + 1]);

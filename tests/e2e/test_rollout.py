@@ -102,3 +102,21 @@ def test_leader_leaves(cluster):
     leader.consort("leave")
     cluster.wait_serving(4, ask=stayers[0])
     cluster.deploy(web(replicas=4, version="2"), ask=stayers[0])
+
+
+@scenario(peers=3)
+def test_leaves_and_joins_again(cluster):
+    """A peer that has left keeps nothing of the cluster, and is a member again with a new token."""
+    cluster.deploy(web(replicas=3))
+    cluster.wait_serving(3)
+    leaver = cluster.follower()
+    stayer = next(peer for peer in cluster.peers() if peer.index != leaver.index)
+    leaver.consort("leave")
+    assert leaver.query("status")["phase"] == "no cluster", leaver.query("status")
+    cluster.wait_serving(3, ask=stayer)
+    assert not leaver.conmons(), "containers are left"
+    cluster.wait(lambda: leaver.run("ip", "link", "show", "consort0", capture_output=True).returncode != 0,
+                 "its bridge is gone")
+    leaver.consort("join", cluster.token(stayer))
+    stayer.consort("scale", "demo_web=6", "--wait")
+    cluster.wait(lambda: leaver.conmons(), "it runs containers again")
