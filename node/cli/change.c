@@ -11,33 +11,6 @@
 #include "node/cli/options.h"
 #include "node/cli/quantity.h"
 
-static int scale_one(struct cli *cli, char *argument)
-{
-    char *equals = strchr(argument, '=');
-    uint32_t replicas;
-    if (!equals || quantity_parse_count(equals + 1, &replicas) < 0)
-        return cli_usage(cli, "%s: SERVICE=N is expected, as in web=3", argument);
-    *equals = '\0';
-    return cli_do(cli, "scale",
-                  json_pack("{s:s, s:I}", "service", argument, "replicas", (json_int_t)replicas),
-                  say_done);
-}
-
-int verb_scale(struct cli *cli, int argc, char **argv)
-{
-    int rc = options_parse(cli, NULL, 0, &argc, &argv);
-    if (rc != OPTIONS_GO_ON)
-        return rc;
-    if (argc == 0)
-        return cli_usage(cli, "SERVICE=N is expected, as in web=3");
-    for (int i = 0; i < argc; i++) {
-        rc = scale_one(cli, argv[i]);
-        if (rc != CLI_OK)
-            return rc;
-    }
-    return CLI_OK;
-}
-
 /* The full name, which `wait` needs. */
 static json_t *full_name(struct cli *cli, const char *service)
 {
@@ -46,6 +19,44 @@ static json_t *full_name(struct cli *cli, const char *service)
         name = json_string(json_text(result, "name"));
     json_decref(result);
     return name;
+}
+
+static int scale_one(struct cli *cli, char *argument, json_t *waited)
+{
+    char *equals = strchr(argument, '=');
+    uint32_t replicas;
+    if (!equals || quantity_parse_count(equals + 1, &replicas) < 0)
+        return cli_usage(cli, "%s: SERVICE=N is expected, as in web=3", argument);
+    *equals = '\0';
+    int rc = cli_do(cli, "scale",
+                    json_pack("{s:s, s:I}", "service", argument, "replicas", (json_int_t)replicas),
+                    say_done);
+    if (rc != CLI_OK || !waited)
+        return rc;
+    json_t *name = full_name(cli, argument);
+    return name && json_array_append_new(waited, name) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+int verb_scale(struct cli *cli, int argc, char **argv)
+{
+    bool wait = false;
+    struct option_row rows[] = {
+        OPTION_ROW(0, "wait", NULL, "Wait until all replicas serve", OPTION_FLAG, &wait),
+    };
+    int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
+    if (rc != OPTIONS_GO_ON)
+        return rc;
+    if (argc == 0)
+        return cli_usage(cli, "SERVICE=N is expected, as in web=3");
+    json_t *waited = wait ? json_array() : NULL;
+    rc = CLI_OK;
+    for (int i = 0; i < argc && rc == CLI_OK; i++)
+        rc = scale_one(cli, argv[i], waited);
+    if (rc != CLI_OK || !wait) {
+        json_decref(waited);
+        return rc;
+    }
+    return follow_wait(cli, waited);
 }
 
 static int change(struct cli *cli, const char *method, const char *service, json_t *params,
