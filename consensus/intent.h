@@ -141,7 +141,7 @@ struct intent {
 struct intent_result {
     int code;           /* 0, or a negative errno: the command changed nothing */
     struct error error; /* in words, when code is not 0 */
-    uint64_t serial;    /* of the admitted peer or operator */
+    uint64_t serial;    /* of the peer or operator that this admitted, else 0 */
     uint32_t revision;  /* the service's revision after a deploy of one service, update, rollback */
     bool unchanged;     /* deploy: every service was as the file says already */
 };

@@ -122,7 +122,6 @@ int intent_apply_peer_state(struct intent_apply *apply, const struct command_pee
         error_hint(&apply->result->error, "see who there is: consort peers");
         return -ENOENT;
     }
-    apply->result->serial = peer->serial;
     if (peer->state == change->state) {
         apply->result->unchanged = true;
         return 0;

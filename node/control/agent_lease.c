@@ -9,17 +9,27 @@
 
 #include "node/control/agent_private.h"
 
-static bool holds_exclusive(const struct agent *agent)
+static bool is_held_by(const struct intent_replica *replica, const struct id *peer)
 {
+    return id_equal(&replica->peer, peer) && replica->want == INTENT_RUN;
+}
+
+/* How many exclusive replicas shall run here; their generations are written unless `writer` is
+ * NULL. */
+static size_t list_held(const struct agent *agent, struct writer *writer)
+{
+    size_t count = 0;
     for (size_t i = 0; i < agent->intent->replicas.count; i++) {
         const struct intent_replica *replica = agent->intent->replicas.items[i];
-        if (!id_equal(&replica->peer, &agent->self) || replica->want != INTENT_RUN)
+        const struct service_spec *spec =
+            is_held_by(replica, &agent->self) ? intent_spec_of(agent->intent, replica) : NULL;
+        if (!spec || !spec->exclusive)
             continue;
-        const struct service_spec *spec = intent_spec_of(agent->intent, replica);
-        if (spec && spec->exclusive)
-            return true;
+        count++;
+        if (writer)
+            writer_u64(writer, replica->generation);
     }
-    return false;
+    return count;
 }
 
 bool agent_lease_is_valid(const struct agent *agent, int64_t now_ms)
@@ -43,7 +53,7 @@ static bool may_grant(const struct agent *agent)
            agent->intent->applied_term == agent->raft_status.term;
 }
 
-static void ask(struct agent *agent)
+static void ask(struct agent *agent, size_t held_count)
 {
     struct id leader = agent_leader(agent);
     struct writer writer;
@@ -57,7 +67,10 @@ static void ask(struct agent *agent)
     if (!bytes)
         return;
     writer_init(&writer, bytes);
+    writer_array(&writer, 2);
     writer_i64(&writer, agent->now_ms);
+    writer_array(&writer, held_count);
+    list_held(agent, &writer);
 }
 
 void agent_lease_tick(struct agent *agent)
@@ -69,8 +82,9 @@ void agent_lease_tick(struct agent *agent)
     if (agent->now_ms < agent->lease_ask_ms)
         return;
     agent->lease_ask_ms = agent->now_ms + agent->config.lease_ms / AGENT_LEASE_ASKS;
-    if (holds_exclusive(agent))
-        ask(agent);
+    size_t held_count = list_held(agent, NULL);
+    if (held_count > 0)
+        ask(agent, held_count);
 }
 
 int64_t agent_lease_deadline(const struct agent *agent)
@@ -81,6 +95,25 @@ int64_t agent_lease_deadline(const struct agent *agent)
     return deadline;
 }
 
+/* Whether all that the asker means to run is still placed with it. One lease covers them all, so
+ * one that has moved on, which the asker does not know yet, means that it gets none. */
+static int read_held(const struct agent *agent, const struct id *from, struct reader *reader,
+                     bool *ret_holds_all)
+{
+    uint32_t count;
+    int rc = reader_array(reader, &count);
+    bool holds_all = rc == 0 && count > 0;
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        uint64_t generation;
+        rc = reader_u64(reader, &generation);
+        const struct intent_replica *replica =
+            rc == 0 ? intent_replica_find(agent->intent, generation) : NULL;
+        holds_all = holds_all && replica && is_held_by(replica, from);
+    }
+    *ret_holds_all = holds_all;
+    return rc;
+}
+
 /* Echoes the asker's time: only it can tell how old that is. A replica that the intent no longer
  * places there gets no further lease. */
 int agent_lease_asked(struct agent *agent, const struct id *from, struct bytes bytes)
@@ -88,12 +121,15 @@ int agent_lease_asked(struct agent *agent, const struct id *from, struct bytes b
     struct reader reader;
     struct writer writer;
     int64_t asked_ms = 0;
+    bool holds_all;
     reader_init(&reader, bytes.data, bytes.size);
+    reader_array_exact(&reader, 2);
     reader_i64(&reader, &asked_ms);
-    if (reader_end(&reader) < 0)
+    if (read_held(agent, from, &reader, &holds_all) < 0 || reader_end(&reader) < 0)
         return -EBADMSG;
     const struct view_peer *peer = view_peer_find(&agent->view, from);
-    if (!may_grant(agent) || !peer || peer->liveness == VIEW_DEAD || peer->liveness == VIEW_LEFT)
+    bool is_there = peer && peer->liveness != VIEW_DEAD && peer->liveness != VIEW_LEFT;
+    if (!holds_all || !is_there || !may_grant(agent))
         return 0;
     struct buffer *answer = agent_add_send(agent, from, NULL, AGENT_LEASE_GRANT);
     if (!answer)

@@ -11,6 +11,7 @@
 struct agent_pending {
     uint64_t request;  /* the asker's number for it */
     struct id from;    /* a peer that forwarded it; ID_NONE: this peer's own API */
+    struct id to;      /* forwarded: the peer that shall answer */
     bool is_control;   /* the leader's own decision: nobody waits */
     bool is_forwarded; /* sent on to the leader; else it is in our log at (index, term) */
     uint64_t index, term;

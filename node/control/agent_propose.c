@@ -1,4 +1,5 @@
 /* Proposals: from this peer's API, from other peers, and the leader's own; and their outcomes. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -33,18 +34,25 @@ static struct id forward_target(const struct agent *agent)
     return ID_NONE;
 }
 
-static struct agent_pending *add_pending(struct agent *agent)
+/* Makes room for one more. First of all: what has gone into the log can't be refused any more. */
+static int reserve_pending(struct agent *agent)
 {
     if (agent->pending_count == AGENT_PENDING_MAX)
-        return NULL;
-    if (agent->pending_count == agent->pending_capacity) {
-        size_t capacity = agent->pending_capacity ? 2 * agent->pending_capacity : 16;
-        struct agent_pending *pending = realloc(agent->pending, capacity * sizeof(*pending));
-        if (!pending)
-            return NULL;
-        agent->pending = pending;
-        agent->pending_capacity = capacity;
-    }
+        return -EBUSY;
+    if (agent->pending_count < agent->pending_capacity)
+        return 0;
+    size_t capacity = agent->pending_capacity ? 2 * agent->pending_capacity : 16;
+    struct agent_pending *pending = realloc(agent->pending, capacity * sizeof(*pending));
+    if (!pending)
+        return -ENOMEM;
+    agent->pending = pending;
+    agent->pending_capacity = capacity;
+    return 0;
+}
+
+static struct agent_pending *add_pending(struct agent *agent)
+{
+    assert(agent->pending_count < agent->pending_capacity);
     struct agent_pending *pending = &agent->pending[agent->pending_count++];
     *pending = (struct agent_pending){.expires_ms = agent->now_ms + AGENT_PROPOSE_TIMEOUT_MS};
     return pending;
@@ -124,14 +132,14 @@ static void forward(struct agent *agent, const struct id *from, uint64_t request
                     struct bytes command, const struct id *to)
 {
     struct agent_pending *pending = add_pending(agent);
-    if (!pending || buffer_append(&pending->command, command.data, command.size) < 0) {
-        if (pending)
-            agent->pending_count--;
-        answer_error(agent, from, request, -EBUSY, "too many changes wait for the leader");
+    if (buffer_append(&pending->command, command.data, command.size) < 0) {
+        agent->pending_count--;
+        answer_error(agent, from, request, -EBUSY, "this peer has no memory left to pass it on");
         return;
     }
     pending->from = *from;
     pending->request = request;
+    pending->to = *to;
     pending->is_forwarded = true;
     pending->hops = (uint8_t)(hops + 1);
     pending->index = ++agent->next_request; /* our own number, on the wire */
@@ -146,13 +154,13 @@ void agent_propose(struct agent *agent, const struct id *from, uint64_t request,
     uint64_t index, term;
     struct raft_input input = {
         .type = RAFT_PROPOSE, .now_ms = agent->now_ms, .data = command, .defer_apply = true};
+    if (reserve_pending(agent) < 0) {
+        answer_error(agent, from, request, -EBUSY, "too many changes are under way");
+        return;
+    }
     int rc = agent_raft_step(agent, &input, &index, &term);
     if (rc == 0) {
         struct agent_pending *pending = add_pending(agent);
-        if (!pending) {
-            answer_error(agent, from, request, -EBUSY, "too many changes are under way");
-            return;
-        }
         pending->from = *from;
         pending->request = request;
         pending->index = index;
@@ -177,7 +185,9 @@ int agent_propose_control(struct agent *agent, const struct command *command)
 {
     cleanup_buffer struct buffer bytes = {0};
     uint64_t index, term;
-    int rc = command_encode(command, &bytes);
+    int rc = reserve_pending(agent);
+    if (rc == 0)
+        rc = command_encode(command, &bytes);
     if (rc < 0)
         return rc;
     struct raft_input input = {.type = RAFT_PROPOSE,
@@ -188,8 +198,6 @@ int agent_propose_control(struct agent *agent, const struct command *command)
     if (rc < 0)
         return rc;
     struct agent_pending *pending = add_pending(agent);
-    if (!pending)
-        return -ENOMEM;
     pending->is_control = true;
     pending->index = index;
     pending->term = term;
@@ -240,13 +248,12 @@ int agent_result_message(struct agent *agent, const struct id *from, struct byte
 
     for (size_t i = 0; i < agent->pending_count; i++) {
         struct agent_pending *pending = &agent->pending[i];
-        if (!pending->is_forwarded || pending->index != number)
-            continue;
+        if (!pending->is_forwarded || pending->index != number || !id_equal(&pending->to, from))
+            continue; /* a number alone is easily guessed */
         answer(agent, &pending->from, pending->request, &result, &chain);
         drop_pending(agent, i);
         return 0;
     }
-    (void)from; /* the number is ours: an answer to something else finds nothing */
     return 0;
 }
 

@@ -20,6 +20,13 @@ void memory_fail_after(int64_t count)
     left = count;
 }
 
+int64_t memory_pause(void)
+{
+    int64_t count = left;
+    left = -1;
+    return count;
+}
+
 static bool fails(void)
 {
     if (left < 0 || left-- > 0)
