@@ -233,6 +233,7 @@ void agent_update_shut_out(struct agent *agent)
 void agent_intent_changed(struct agent *agent)
 {
     agent_update_shut_out(agent);
+    agent_members_intent_changed(agent);
     agent->control_due = true;
     agent->output->wanted_changed = true;
     agent->output->routes_changed = true;

@@ -153,7 +153,8 @@ void agent_output_init(struct agent_output *output);
 void agent_output_done(struct agent_output *output);
 
 /* Starts a peer from what it has stored. -EINVAL for a configuration or store that contradicts
- * itself (a bad intent, another cluster's); -EPROTONOSUPPORT: a newer version stored it; -ENOMEM. Free with agent_free(). */
+ * itself (a bad intent, another cluster's); -EPROTONOSUPPORT: a newer version stored it; -ENOMEM.
+ * Free with agent_free(). */
 int agent_new(const struct agent_config *config, const struct agent_stored *stored, int64_t now_ms,
               struct agent **ret);
 void agent_free(struct agent *agent);

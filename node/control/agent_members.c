@@ -76,10 +76,17 @@ static void capacity_changed(struct agent *agent, const struct swim_record *reco
     agent->control_due = true;
 }
 
+/* A peer speaks for itself only: about the replicas that the intent places there. What it says
+ * before we know that is read again when we do. */
 static void replica_changed(struct agent *agent, const struct swim_record *record)
 {
     struct view_replica heard;
-    if (view_replica_decode(record->value, &heard) < 0)
+    uint64_t storage;
+    if (view_replica_decode(record->value, &heard) < 0 ||
+        !bytes_equal(record->key, generation_key(heard.generation, &storage)))
+        return;
+    const struct intent_replica *placed = intent_replica_find(agent->intent, heard.generation);
+    if (!placed || !id_equal(&placed->peer, &record->owner))
         return;
     struct view_replica *replica = view_replica_get(&agent->view, heard.generation);
     if (!replica) {
@@ -87,9 +94,23 @@ static void replica_changed(struct agent *agent, const struct swim_record *recor
         return;
     }
     *replica = heard;
-    replica->peer = record->owner; /* a peer speaks for itself only */
+    replica->peer = record->owner;
     agent->output->routes_changed = true;
     agent->control_due = true;
+}
+
+void agent_members_intent_changed(struct agent *agent)
+{
+    for (size_t i = 0; i < agent->intent->replicas.count; i++) {
+        const struct intent_replica *placed = agent->intent->replicas.items[i];
+        const struct view_replica *seen = view_replica_find(&agent->view, placed->generation);
+        struct swim_record record;
+        uint64_t storage;
+        struct bytes key = generation_key(placed->generation, &storage);
+        if (!(seen && id_equal(&seen->peer, &placed->peer)) &&
+            swim_record_find(agent->swim, &placed->peer, SWIM_TABLE_REPLICA, key, &record) == 0)
+            replica_changed(agent, &record);
+    }
 }
 
 static void record_changed(struct agent *agent, const struct swim_event *event)

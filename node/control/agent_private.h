@@ -75,6 +75,7 @@ void agent_output_reset(struct agent_output *output);
 
 /* agent_members.c */
 int agent_members_step(struct agent *agent, const struct swim_input *input);
+void agent_members_intent_changed(struct agent *agent);
 
 /* agent_raft.c */
 int agent_raft_step(struct agent *agent, const struct raft_input *input, uint64_t *ret_index,

@@ -161,10 +161,8 @@ static int step_once(struct fleet *f, unsigned number, struct agent_input input)
     memory_fail_after(f->memory_left);
     int rc = agent_step(peer->agent, &input, &peer->output);
     f->memory_left = memory_pause();
-    if (rc == -ENOMEM) {
-        peer->failed = true;
+    if (rc == -ENOMEM)
         fleet_kill(f, number);
-    }
     return rc;
 }
 
@@ -175,8 +173,10 @@ int fleet_step(struct fleet *f, unsigned number, struct agent_input input)
         return rc;
     for (uint64_t stored; (stored = carry_out(f, number)) > 0;) {
         struct agent_input done = {.type = AGENT_STORED, .sequence = stored};
-        if (f->peers[number].is_mute)
+        if (f->peers[number].is_mute) {
+            f->peers[number].untold = stored;
             break;
+        }
         if (step_once(f, number, done) == -ENOMEM)
             return -ENOMEM;
     }
@@ -285,6 +285,7 @@ static void boot(struct fleet *f, unsigned number)
                                   .intent = buffer_view(&disk->intent)};
     assert_int_equal(agent_new(&config, &stored, f->now_ms, &peer->agent), 0);
     peer->is_mute = false;
+    peer->untold = 0;
     if (number > 0) {
         struct address seed = address_of(0);
         assert_int_equal(agent_add_seed(peer->agent, &f->peers[0].identity.id, &seed), 0);
@@ -312,6 +313,16 @@ void fleet_kill(struct fleet *f, unsigned number)
 void fleet_cut(struct fleet *f, unsigned number, bool is_cut)
 {
     f->peers[number].is_cut = is_cut;
+}
+
+void fleet_mute(struct fleet *f, unsigned number, bool is_mute)
+{
+    struct fleet_peer *peer = &f->peers[number];
+    struct agent_input told = {.type = AGENT_STORED, .sequence = peer->untold};
+    peer->is_mute = is_mute;
+    peer->untold = 0;
+    if (!is_mute && told.sequence > 0)
+        fleet_step(f, number, told);
 }
 
 void fleet_found(struct fleet *f, uint32_t voters_max)

@@ -54,8 +54,9 @@ struct fleet_peer {
     struct fleet_disk disk;
     struct agent *agent; /* NULL: down */
     struct agent_output output;
-    bool is_cut, is_mute; /* mute: its disk answers no more */
-    bool failed;          /* a step ran out of memory: it was taken down, as the daemon stops */
+    bool is_cut;
+    bool is_mute;    /* its disk stores, and does not say so */
+    uint64_t untold; /* what it has not said yet, 0: nothing */
     uint32_t generation;
 
     struct agent_result *results; /* all that were ever told */
@@ -108,6 +109,7 @@ void fleet_wait(struct fleet *f, bool (*holds)(const struct fleet *f));
 void fleet_kill(struct fleet *f, unsigned peer);    /* with what was on its way to it */
 void fleet_restart(struct fleet *f, unsigned peer); /* from its disk */
 void fleet_cut(struct fleet *f, unsigned peer, bool is_cut);
+void fleet_mute(struct fleet *f, unsigned peer, bool is_mute);
 
 /* One input for one peer; what comes out is carried out. */
 int fleet_step(struct fleet *f, unsigned peer, struct agent_input input);

@@ -310,7 +310,7 @@ static void test_too_many(void **state)
 
     /* at a leader whose disk hangs */
     uint64_t index = fleet_status(&f, 0).applied_index;
-    f.peers[0].is_mute = true;
+    fleet_mute(&f, 0, true);
     command = drain(&f, 1, false);
     uint64_t refused = 0;
     for (size_t i = 0; i < AGENT_PENDING_MAX + 1 && refused == 0; i++) {
