@@ -20,13 +20,6 @@ enum {
     UPDATE_FIELDS = 6,
 };
 
-static void list_write(struct writer *writer, const struct text_list *list)
-{
-    writer_array(writer, list->count);
-    for (size_t i = 0; i < list->count; i++)
-        writer_text(writer, list->items[i]);
-}
-
 static void ports_write(struct writer *writer, const struct service_spec *spec)
 {
     writer_array(writer, spec->port_count);
@@ -72,7 +65,7 @@ static void health_write(struct writer *writer, const struct spec_health *health
     writer_array(writer, HEALTH_FIELDS);
     writer_bool(writer, health->is_set);
     writer_bool(writer, health->disabled);
-    list_write(writer, &health->test);
+    text_list_write(writer, &health->test);
     writer_u64(writer, health->interval_ms);
     writer_u64(writer, health->timeout_ms);
     writer_u64(writer, health->start_period_ms);
@@ -116,15 +109,15 @@ static void process_write(struct writer *writer, const struct service_spec *spec
     writer_text(writer, spec->name);
     writer_text(writer, spec->image);
     writer_text(writer, spec->image_digest);
-    list_write(writer, &spec->command);
-    list_write(writer, &spec->entrypoint);
-    list_write(writer, &spec->environment);
+    text_list_write(writer, &spec->command);
+    text_list_write(writer, &spec->entrypoint);
+    text_list_write(writer, &spec->environment);
     writer_text(writer, spec->working_dir);
     writer_text(writer, spec->user);
     writer_text(writer, spec->hostname);
-    list_write(writer, &spec->cap_add);
-    list_write(writer, &spec->cap_drop);
-    list_write(writer, &spec->extra_hosts);
+    text_list_write(writer, &spec->cap_add);
+    text_list_write(writer, &spec->cap_drop);
+    text_list_write(writer, &spec->extra_hosts);
     writer_bool(writer, spec->read_only);
     writer_bool(writer, spec->init);
     writer_text(writer, spec->stop_signal);
@@ -145,11 +138,11 @@ void service_spec_write(struct writer *writer, const struct service_spec *spec)
     update_write(writer, &spec->rollback);
     writer_u64(writer, spec->mode);
     writer_u64(writer, spec->replicas);
-    list_write(writer, &spec->constraints);
-    list_write(writer, &spec->spread);
+    text_list_write(writer, &spec->constraints);
+    text_list_write(writer, &spec->spread);
     writer_u64(writer, spec->max_replicas_per_node);
-    list_write(writer, &spec->labels);
-    list_write(writer, &spec->depends_on);
+    text_list_write(writer, &spec->labels);
+    text_list_write(writer, &spec->depends_on);
     writer_u64(writer, spec->failover_after_ms);
     writer_u64(writer, spec->on_minority);
     writer_bool(writer, spec->exclusive);
@@ -170,18 +163,7 @@ static void optional_text_read(struct reader *reader, char **ret)
 
 static void list_read(struct reader *reader, struct text_list *ret)
 {
-    uint32_t count = codec_read_count(reader, SPEC_LIST_ITEMS_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        char *text = NULL;
-        if (reader_dup_text(reader, &text, SPEC_TEXT_BYTES_MAX) < 0)
-            return;
-        int rc = text_list_add(ret, text);
-        free(text);
-        if (rc < 0) {
-            reader_refuse_memory(reader);
-            return;
-        }
-    }
+    text_list_read(reader, SPEC_LIST_ITEMS_MAX, SPEC_TEXT_BYTES_MAX, ret);
 }
 
 static void ports_read(struct reader *reader, struct service_spec *spec)

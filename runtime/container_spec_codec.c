@@ -16,13 +16,6 @@ enum {
     HEALTH_FIELDS = 7,
 };
 
-static void list_write(struct writer *writer, const struct text_list *list)
-{
-    writer_array(writer, list->count);
-    for (size_t i = 0; i < list->count; i++)
-        writer_text(writer, list->items[i]);
-}
-
 static void mounts_write(struct writer *writer, const struct container_spec *spec)
 {
     writer_array(writer, spec->mount_count);
@@ -54,7 +47,7 @@ static void health_write(struct writer *writer, const struct container_health *h
 {
     writer_array(writer, HEALTH_FIELDS);
     writer_bool(writer, health->disabled);
-    list_write(writer, &health->command);
+    text_list_write(writer, &health->command);
     writer_i64(writer, health->interval_ms);
     writer_i64(writer, health->timeout_ms);
     writer_i64(writer, health->start_period_ms);
@@ -69,22 +62,22 @@ void container_spec_write(struct writer *writer, const struct container_spec *sp
     writer_text(writer, spec->name);
     writer_text(writer, spec->image);
     writer_text(writer, spec->image_name);
-    list_write(writer, &spec->entrypoint);
+    text_list_write(writer, &spec->entrypoint);
     writer_bool(writer, spec->entrypoint_clear);
-    list_write(writer, &spec->command);
-    list_write(writer, &spec->environment);
+    text_list_write(writer, &spec->command);
+    text_list_write(writer, &spec->environment);
     writer_text(writer, spec->working_dir);
     writer_text(writer, spec->user);
     writer_text(writer, spec->hostname);
-    list_write(writer, &spec->extra_hosts);
+    text_list_write(writer, &spec->extra_hosts);
     writer_text(writer, spec->dns_server);
-    list_write(writer, &spec->labels);
+    text_list_write(writer, &spec->labels);
     mounts_write(writer, spec);
     writer_u64(writer, spec->cpu_millicores);
     writer_u64(writer, spec->memory_bytes);
     writer_u64(writer, spec->pids_max);
-    list_write(writer, &spec->capability_add);
-    list_write(writer, &spec->capability_drop);
+    text_list_write(writer, &spec->capability_add);
+    text_list_write(writer, &spec->capability_drop);
     writer_bool(writer, spec->read_only);
     writer_bool(writer, spec->privileged_escalation);
     writer_bool(writer, spec->init);
@@ -120,17 +113,7 @@ static void text_read(struct reader *reader, char **ret)
 
 static void list_read(struct reader *reader, struct text_list *ret)
 {
-    uint32_t count = 0;
-    if (reader_array(reader, &count) < 0)
-        return;
-    for (uint32_t i = 0; i < count && reader_check(reader) == 0; i++) {
-        char *text = NULL;
-        if (reader_dup_text(reader, &text, RUNTIME_TEXT_BYTES_MAX) < 0)
-            return;
-        if (text_list_add(ret, text) < 0)
-            reader_refuse(reader);
-        free(text);
-    }
+    text_list_read(reader, BASE_TEXT_LIST_ITEMS_MAX, RUNTIME_TEXT_BYTES_MAX, ret);
 }
 
 /* An enum or a number that must not be above `max`. */

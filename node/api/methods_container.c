@@ -220,19 +220,11 @@ static void on_exec_cancel(struct api_call *call)
 static int read_arguments(struct bytes params, struct text_list *ret)
 {
     struct reader reader;
-    uint32_t count = 0;
-    int rc = 0;
-    if (!frame_find(params, "argv", &reader) || reader_array(&reader, &count) < 0 || count == 0 ||
-        count > EXEC_ARGUMENTS_MAX)
+    if (!frame_find(params, "argv", &reader))
         return -EINVAL;
-    for (uint32_t i = 0; i < count && rc == 0; i++) {
-        char *argument = NULL;
-        rc = reader_dup_text(&reader, &argument, SPEC_TEXT_BYTES_MAX);
-        if (rc == 0)
-            rc = text_list_add(ret, argument);
-        free(argument);
-    }
-    return rc;
+    text_list_read(&reader, EXEC_ARGUMENTS_MAX, SPEC_TEXT_BYTES_MAX, ret);
+    int rc = reader_check(&reader);
+    return rc == 0 && ret->count == 0 ? -EINVAL : rc;
 }
 
 static void run_here(struct api_call *call, const char *container, struct bytes params)
