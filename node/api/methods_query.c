@@ -8,6 +8,7 @@
 #include "node/api/describe.h"
 #include "node/control/control.h"
 #include "node/mesh/mesh.h"
+#include "node/transport/socket.h"
 
 static void method_version(struct api_call *call, struct bytes params)
 {
@@ -536,11 +537,6 @@ static uint64_t note_newer(struct api_call *call, uint64_t last_index)
     return newest;
 }
 
-static void on_events_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
 static void on_events_timer(uv_timer_t *timer)
 {
     struct events *events = timer->data;
@@ -549,7 +545,7 @@ static void on_events_timer(uv_timer_t *timer)
         return;
     }
     api_answer(events->call, NULL);
-    uv_close((uv_handle_t *)timer, on_events_closed);
+    uv_close((uv_handle_t *)timer, socket_free_owner);
 }
 
 static void method_events(struct api_call *call, struct bytes params)

@@ -7,6 +7,7 @@
 
 #include "node/api/describe.h"
 #include "node/api/resolve.h"
+#include "node/transport/socket.h"
 
 /* --- Deploy --- */
 
@@ -299,11 +300,6 @@ static void note_progress(struct waiting *waiting)
     waiting->told = sum;
 }
 
-static void on_wait_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
 static void finish_wait(struct waiting *waiting, const struct intent_service *failed,
                         bool is_timeout)
 {
@@ -317,7 +313,7 @@ static void finish_wait(struct waiting *waiting, const struct intent_service *fa
                       "not all replicas serve yet");
     else
         api_answer(call, NULL);
-    uv_close((uv_handle_t *)&waiting->timer, on_wait_closed);
+    uv_close((uv_handle_t *)&waiting->timer, socket_free_owner);
 }
 
 static void on_wait_timer(uv_timer_t *timer)

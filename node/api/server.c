@@ -15,6 +15,7 @@
 #include "node/api/api.h"
 #include "node/api/call.h"
 #include "node/transport/pipe.h"
+#include "node/transport/socket.h"
 
 enum {
     API_CALLS_MAX = 64, /* under way on one connection */
@@ -289,11 +290,6 @@ static void name_of_user(uv_pipe_t *pipe, char *ret, size_t capacity)
         snprintf(ret, capacity, "uid %u", credentials.uid);
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 static void on_connection(uv_stream_t *socket, int status)
 {
     struct api_server *server = socket->data;
@@ -303,13 +299,13 @@ static void on_connection(uv_stream_t *socket, int status)
         return;
     uv_pipe_init(server->peer->loop, pipe, 0);
     if (uv_accept(socket, (uv_stream_t *)pipe) < 0) {
-        uv_close((uv_handle_t *)pipe, free_handle);
+        uv_close((uv_handle_t *)pipe, socket_free);
         return;
     }
     name_of_user(pipe, actor, sizeof(actor));
     struct api_connection *connection = new_connection(server, ROLE_ADMIN, actor);
     if (!connection) {
-        uv_close((uv_handle_t *)pipe, free_handle);
+        uv_close((uv_handle_t *)pipe, socket_free);
         return;
     }
     pipe_end_use_socket(&connection->end, (uv_stream_t *)pipe, &handler, connection);
@@ -411,11 +407,6 @@ int api_server_new(struct peer *peer, const char *socket_path, int socket_fd,
     return 0;
 }
 
-static void on_server_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
 int api_server_close(struct api_server *server, bool keep_socket)
 {
     uv_os_fd_t fd;
@@ -428,7 +419,7 @@ int api_server_close(struct api_server *server, bool keep_socket)
         kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (kept < 0)
         unlink(server->path);
-    uv_close((uv_handle_t *)&server->socket, on_server_closed);
+    uv_close((uv_handle_t *)&server->socket, socket_free_owner);
     return kept;
 }
 

@@ -10,6 +10,7 @@
 #include "node/transport/kinds.h"
 #include "node/transport/link.h"
 #include "node/transport/pipe.h"
+#include "node/transport/socket.h"
 
 struct client {
     uv_loop_t loop;
@@ -124,11 +125,6 @@ static void on_connected(uv_connect_t *request, int status)
         client->is_connected = true;
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 static int explain_socket(const char *path, int rc, struct error *error)
 {
     if (rc == -EACCES || rc == -EPERM) {
@@ -155,7 +151,7 @@ static int open_socket(struct client *client, const char *path, struct error *er
     while (!client->is_connected && !client->has_failed)
         uv_run(&client->loop, UV_RUN_ONCE);
     if (client->has_failed) {
-        uv_close((uv_handle_t *)pipe, free_handle);
+        uv_close((uv_handle_t *)pipe, socket_free);
         return explain_socket(path, client->failure, error);
     }
     pipe_end_use_socket(&client->end, (uv_stream_t *)pipe, &pipe_handler, client);

@@ -12,6 +12,7 @@
 #include "base/writer.h"
 #include "node/mesh/mesh_private.h"
 #include "node/transport/pipe.h"
+#include "node/transport/socket.h"
 
 static const uint8_t accepted_byte = 0;
 
@@ -186,11 +187,6 @@ static void on_connected(uv_connect_t *request, int status)
     joined(connection);
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 /* A socket with the request that connects it: both live until the socket is closed. */
 struct dial {
     uv_tcp_t tcp; /* first: freed by its handle */
@@ -216,7 +212,7 @@ static int connect_local(struct connection *connection, uint64_t generation)
     }
     rc = uv_tcp_connect(&dial->request, &dial->tcp, (const struct sockaddr *)&to, on_connected);
     if (rc < 0) {
-        uv_close((uv_handle_t *)&dial->tcp, free_handle);
+        uv_close((uv_handle_t *)&dial->tcp, socket_free);
         return rc;
     }
     pipe_end_use_socket(&connection->target, (uv_stream_t *)&dial->tcp, &handler, connection);
@@ -313,7 +309,7 @@ void connection_start(struct mesh *mesh, uv_tcp_t *tcp, const char *service, uin
 {
     struct connection *connection = new_connection(mesh, target_port);
     if (!connection) {
-        uv_close((uv_handle_t *)tcp, free_handle);
+        uv_close((uv_handle_t *)tcp, socket_free);
         return;
     }
     memcpy(connection->service, service, strnlen(service, sizeof(connection->service) - 1));

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "node/mesh/mesh_private.h"
+#include "node/transport/socket.h"
 
 struct listener {
     uv_tcp_t tcp;
@@ -29,11 +30,6 @@ static void on_listener_closed(uv_handle_t *handle)
 static void close_listener(struct listener *listener)
 {
     uv_close((uv_handle_t *)&listener->tcp, on_listener_closed);
-}
-
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
 }
 
 /* The address that the client meant before nftables redirected it. */
@@ -79,7 +75,7 @@ static void on_connection(uv_stream_t *server, int status)
     if (service)
         connection_start(listener->mesh, tcp, service, port);
     else
-        uv_close((uv_handle_t *)tcp, free_handle);
+        uv_close((uv_handle_t *)tcp, socket_free);
 }
 
 static struct listener *new_listener(struct mesh *mesh, uint16_t port)

@@ -8,6 +8,7 @@
 #include "node/peer/peer.h"
 #include "node/peer/proposals.h"
 #include "node/peer/replicas.h"
+#include "node/transport/socket.h"
 
 enum {
     LEAVE_LOOK_MS = 100,       /* how often what is left to do is looked at */
@@ -37,11 +38,6 @@ struct leaving {
     void *context;
 };
 
-static void on_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
 static void finish(struct leaving *leaving, const struct error *error)
 {
     struct peer *peer = leaving->peer;
@@ -53,7 +49,7 @@ static void finish(struct leaving *leaving, const struct error *error)
         replicas_changed(peer->replicas);
     }
     leaving->callback(leaving->context, error);
-    uv_close((uv_handle_t *)&leaving->timer, on_closed);
+    uv_close((uv_handle_t *)&leaving->timer, socket_free_owner);
     if (!error) {
         peer->starts_anew = true;
         peer_stop(peer, 0);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/transport/socket.h"
+
 enum {
     PIPE_QUEUE_BYTES = 256 * 1024, /* above which a writer should wait */
     PIPE_READ_BYTES = 64 * 1024,
@@ -21,11 +23,6 @@ static void closed(struct pipe_end *end, int reason)
 }
 
 /* --- Sockets --- */
-
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
 
 /* One buffer serves all reads of a loop's thread: what is read is passed on before the next read.
  */
@@ -258,7 +255,7 @@ void pipe_end_close(struct pipe_end *end, int reason)
 {
     if (end->socket) {
         end->socket->data = NULL;
-        uv_close((uv_handle_t *)end->socket, free_handle);
+        uv_close((uv_handle_t *)end->socket, socket_free);
     }
     if (end->stream)
         stream_reset(end->stream, reason < 0 ? reason : -EPIPE);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "node/bounds.h"
@@ -68,4 +69,14 @@ void socket_tune_link(uv_tcp_t *tcp)
     uv_tcp_nodelay(tcp, 1);
     if (uv_fileno((const uv_handle_t *)tcp, &fd) == 0)
         setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof(unsent_bytes));
+}
+
+void socket_free(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+void socket_free_owner(uv_handle_t *handle)
+{
+    free(handle->data);
 }
