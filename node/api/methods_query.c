@@ -315,8 +315,8 @@ static void method_service_inspect(struct api_call *call, struct bytes params)
     char virtual_ip[INET_ADDRSTRLEN];
     if (!service)
         return;
-    snprintf(virtual_ip, sizeof(virtual_ip), "10.97.%u.%u", service->virtual_ip >> 8,
-             service->virtual_ip & 0xffu);
+    struct in_addr address = {htonl(MESH_VIRTUAL_BASE + service->virtual_ip)};
+    inet_ntop(AF_INET, &address, virtual_ip, sizeof(virtual_ip));
     writer_init(&writer, &result);
     writer_map(&writer, SERVICE_KEYS + 3);
     describe_service(&writer, call->peer, service);

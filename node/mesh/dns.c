@@ -12,7 +12,6 @@
 
 enum {
     DNS_PORT = 53,
-    DNS_VIRTUAL_BASE = 10 << 24 | 97 << 16, /* 10.97.0.0, see runtime_config.virtual_subnet */
 };
 
 struct dns {
@@ -169,7 +168,7 @@ static void on_question(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffer,
     if (config->stack_of)
         config->stack_of(config->context, &ip, stack);
     enum dns_outcome outcome =
-        dns_answer(&dns->mesh->routes, stack, DNS_VIRTUAL_BASE, question, &answer);
+        dns_answer(&dns->mesh->routes, stack, MESH_VIRTUAL_BASE, question, &answer);
     if (outcome == DNS_FOREIGN && pass_on(dns, &asker, question) < 0)
         dns_fail(question, &answer);
     send_answer(dns, &asker, &answer);

@@ -27,6 +27,8 @@ struct mesh;
 
 enum {
     MESH_REDIRECT_PORT = 7301, /* on the gateway only */
+    /* 10.97.0.0, in host order; runtime_config.virtual_subnet's default is the same range */
+    MESH_VIRTUAL_BASE = 10 << 24 | 97 << 16,
 };
 
 struct mesh_config {
