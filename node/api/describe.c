@@ -1,30 +1,61 @@
 #include "node/api/describe.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "node/peer/replicas.h"
 
+enum {
+    PROPOSE_PATIENCE_MS = 15000,
+};
+
+void propose_for(struct api_call *call, struct command *command, proposal_callback *callback)
+{
+    memcpy(command->head.actor, call->actor, sizeof(command->head.actor));
+    int rc = peer_propose(call->peer, command, PROPOSE_PATIENCE_MS, callback, call);
+    if (rc < 0)
+        api_fail_with(call, rc, NULL, "the change could not be proposed: %s", strerror(-rc));
+}
+
+static const struct intent_peer *find_peer(const struct peer *peer, const char *name_or_id)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    const struct intent_peer *found = intent_peer_by_name(intent, name_or_id);
+    for (size_t i = 0; i < intent->peers.count && !found; i++) {
+        const struct intent_peer *candidate = intent->peers.items[i];
+        char hex[ID_TEXT_BYTES];
+        id_format(&candidate->id, hex);
+        if (strlen(name_or_id) >= ID_SHORT_TEXT_BYTES - 1 &&
+            strncmp(hex, name_or_id, strlen(name_or_id)) == 0)
+            found = candidate;
+    }
+    return found;
+}
+
+/* Whether `name` is the service's within its stack: "web" for "hello_web". */
+static bool is_short_name(const struct intent_service *service, const char *name)
+{
+    size_t stack = strlen(service->stack);
+    return strncmp(service->name, service->stack, stack) == 0 && service->name[stack] == '_' &&
+           strcmp(service->name + stack + 1, name) == 0;
+}
+
 const struct intent_service *find_service(const struct peer *peer, const char *name)
 {
     const struct intent *intent = agent_intent(peer->agent);
-    const struct intent_service *found = intent_service_find(intent, name);
-    size_t count = 0;
-    for (size_t i = 0; i < intent->services.count && !found; i++) {
+    const struct intent_service *exact = intent_service_find(intent, name);
+    const struct intent_service *found = NULL;
+    for (size_t i = 0; i < intent->services.count && !exact; i++) {
         const struct intent_service *service = intent->services.items[i];
-        size_t stack = strlen(service->stack);
-        if (strncmp(service->name, service->stack, stack) == 0 && service->name[stack] == '_' &&
-            strcmp(service->name + stack + 1, name) == 0)
-            count++;
+        if (!is_short_name(service, name))
+            continue;
+        if (found)
+            return NULL;
+        found = service;
     }
-    for (size_t i = 0; i < intent->services.count && !found && count == 1; i++) {
-        const struct intent_service *service = intent->services.items[i];
-        size_t stack = strlen(service->stack);
-        if (service->name[stack] == '_' && strcmp(service->name + stack + 1, name) == 0)
-            return service;
-    }
-    return found;
+    return exact ? exact : found;
 }
 
 static bool serves(const struct peer *peer, const struct intent_replica *replica)
@@ -57,6 +88,53 @@ const struct intent_replica *find_replica(const struct peer *peer, const char *n
             best = replica;
     }
     return best;
+}
+
+const struct intent_peer *wanted_peer(struct api_call *call, struct bytes params)
+{
+    char name[ID_TEXT_BYTES] = "";
+    frame_text(params, "peer", name, sizeof(name));
+    const struct intent_peer *peer = find_peer(call->peer, name);
+    if (!peer)
+        api_fail_with(call, -ENOENT, "list them with: consort peer ls", "there is no peer %s",
+                      name);
+    return peer;
+}
+
+const struct intent_service *wanted_service(struct api_call *call, struct bytes params)
+{
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1] = "";
+    frame_text(params, "service", name, sizeof(name));
+    const struct intent_service *service = find_service(call->peer, name);
+    if (!service)
+        api_fail_with(call, -ENOENT, "list them with: consort service ls", "there is no service %s",
+                      name);
+    return service;
+}
+
+const struct intent_service *wanted_subject(struct api_call *call, struct bytes params,
+                                            const struct intent_replica **ret_replica)
+{
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 32] = "";
+    frame_text(params, "subject", name, sizeof(name));
+    const struct intent_replica *replica = find_replica(call->peer, name);
+    const struct intent_service *service =
+        replica ? intent_service_find(agent_intent(call->peer->agent), replica->service)
+                : find_service(call->peer, name);
+    if (!service)
+        api_fail_with(call, -ENOENT, "list them with: consort service ls, consort ps",
+                      "there is no service or replica %s", name);
+    *ret_replica = replica;
+    return service;
+}
+
+const struct intent_service *named_service(struct api_call *call, struct bytes params,
+                                           char ret_name[INTENT_SERVICE_NAME_BYTES_MAX + 1])
+{
+    const struct intent_service *service = wanted_service(call, params);
+    if (service)
+        memcpy(ret_name, service->name, INTENT_SERVICE_NAME_BYTES_MAX + 1);
+    return service;
 }
 
 static const char *state_text(const struct intent_replica *replica, const struct view_replica *seen,

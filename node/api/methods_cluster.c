@@ -9,20 +9,11 @@
 #include "node/peer/proposals.h"
 
 enum {
-    PROPOSE_PATIENCE_MS = 15000,
     TOKEN_TTL_MS = 24 * 60 * 60 * 1000,
     TOKEN_USES_MAX = 10000,
     TOKEN_TTL_DAYS_MAX = 36500,
     DAY_MS = 24 * 60 * 60 * 1000,
 };
-
-void propose_for(struct api_call *call, struct command *command, proposal_callback *callback)
-{
-    memcpy(command->head.actor, call->actor, sizeof(command->head.actor));
-    int rc = peer_propose(call->peer, command, PROPOSE_PATIENCE_MS, callback, call);
-    if (rc < 0)
-        api_fail_with(call, rc, NULL, "the change could not be proposed: %s", strerror(-rc));
-}
 
 /* --- Becoming and ceasing to be a member --- */
 
@@ -236,32 +227,12 @@ static void method_token_revoke(struct api_call *call, struct bytes params)
 
 /* --- Revoking --- */
 
-const struct intent_peer *find_peer(const struct peer *peer, const char *name_or_id)
-{
-    const struct intent *intent = agent_intent(peer->agent);
-    const struct intent_peer *found = intent_peer_by_name(intent, name_or_id);
-    for (size_t i = 0; i < intent->peers.count && !found; i++) {
-        const struct intent_peer *candidate = intent->peers.items[i];
-        char hex[ID_TEXT_BYTES];
-        id_format(&candidate->id, hex);
-        if (strlen(name_or_id) >= ID_SHORT_TEXT_BYTES - 1 &&
-            strncmp(hex, name_or_id, strlen(name_or_id)) == 0)
-            found = candidate;
-    }
-    return found;
-}
-
 static void method_peer_revoke(struct api_call *call, struct bytes params)
 {
-    char name[ID_TEXT_BYTES] = "";
+    const struct intent_peer *peer = wanted_peer(call, params);
     struct command command = {.head.type = COMMAND_PEER_STATE};
-    frame_text(params, "peer", name, sizeof(name));
-    const struct intent_peer *peer = find_peer(call->peer, name);
-    if (!peer) {
-        api_fail_with(call, -ENOENT, "list them with: consort peer ls", "there is no peer %s",
-                      name);
+    if (!peer)
         return;
-    }
     command.peer_state.id = peer->id;
     command.peer_state.state = INTENT_REVOKED;
     propose_for(call, &command, on_done);

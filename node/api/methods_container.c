@@ -114,21 +114,16 @@ static void method_logs(struct api_call *call, struct bytes params)
 {
     const struct peer *peer = call->peer;
     const struct table *replicas = &agent_intent(peer->agent)->replicas;
-    char subject[INTENT_SERVICE_NAME_BYTES_MAX + 32] = "";
     uint64_t tail = 0, since = 0;
     struct logs_options options = {.tail = -1, .follow = frame_flag(params, "follow")};
-    frame_text(params, "subject", subject, sizeof(subject));
     if (frame_u64(params, "tail", &tail))
         options.tail = (int64_t)tail;
     if (frame_u64(params, "since_wall_ms", &since))
         options.since_wall_ms = (int64_t)since;
-    const struct intent_replica *only = find_replica(peer, subject);
-    const struct intent_service *service = only ? NULL : find_service(peer, subject);
-    if (!only && !service) {
-        api_fail_with(call, -ENOENT, "list them with: consort ps",
-                      "there is no service or replica %s", subject);
+    const struct intent_replica *only;
+    const struct intent_service *service = wanted_subject(call, params, &only);
+    if (!service)
         return;
-    }
     if (only && !id_equal(&only->peer, &peer->identity.id)) {
         api_forward(call, &only->peer, params);
         return;

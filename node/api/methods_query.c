@@ -205,16 +205,11 @@ static void write_replicas(struct writer *writer, const struct peer *peer, const
 
 static void method_peer_inspect(struct api_call *call, struct bytes params)
 {
-    char name[ID_TEXT_BYTES] = "";
+    const struct intent_peer *known = wanted_peer(call, params);
     cleanup_buffer struct buffer result = {0};
     struct writer writer;
-    frame_text(params, "peer", name, sizeof(name));
-    const struct intent_peer *known = find_peer(call->peer, name);
-    if (!known) {
-        api_fail_with(call, -ENOENT, "list them with: consort peer ls", "there is no peer %s",
-                      name);
+    if (!known)
         return;
-    }
     writer_init(&writer, &result);
     writer_map(&writer, PEER_KEYS + 4);
     describe_peer(&writer, call->peer, known);
@@ -281,18 +276,6 @@ static void method_service_ls(struct api_call *call, struct bytes params)
     api_answer(call, &result);
 }
 
-static const struct intent_service *wanted_service(struct api_call *call, struct bytes params,
-                                                   const char *key)
-{
-    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1] = "";
-    frame_text(params, key, name, sizeof(name));
-    const struct intent_service *service = find_service(call->peer, name);
-    if (!service)
-        api_fail_with(call, -ENOENT, "list them with: consort service ls", "there is no service %s",
-                      name);
-    return service;
-}
-
 static void write_revisions(struct writer *writer, const struct intent_service *service)
 {
     writer_text(writer, "revisions");
@@ -309,7 +292,7 @@ static void write_revisions(struct writer *writer, const struct intent_service *
 
 static void method_service_inspect(struct api_call *call, struct bytes params)
 {
-    const struct intent_service *service = wanted_service(call, params, "service");
+    const struct intent_service *service = wanted_service(call, params);
     cleanup_buffer struct buffer result = {0};
     struct writer writer;
     char virtual_ip[INET_ADDRSTRLEN];
@@ -402,7 +385,7 @@ static void method_ps(struct api_call *call, struct bytes params)
     struct writer writer;
     const struct intent_service *service = NULL;
     if (frame_text(params, "service", name, sizeof(name))) {
-        service = wanted_service(call, params, "service");
+        service = wanted_service(call, params);
         if (!service)
             return;
     }
@@ -467,17 +450,11 @@ static void method_why(struct api_call *call, struct bytes params)
 {
     const struct peer *peer = call->peer;
     const struct intent *intent = agent_intent(peer->agent);
-    char subject[INTENT_SERVICE_NAME_BYTES_MAX + 32] = "";
+    const struct intent_replica *only;
+    const struct intent_service *service = wanted_subject(call, params, &only);
     cleanup_buffer struct buffer text = {0};
-    frame_text(params, "subject", subject, sizeof(subject));
-    const struct intent_replica *only = find_replica(peer, subject);
-    const struct intent_service *service =
-        only ? intent_service_find(intent, only->service) : find_service(peer, subject);
-    if (!service) {
-        api_fail_with(call, -ENOENT, "list them with: consort service ls, consort ps",
-                      "there is no service or replica %s", subject);
+    if (!service)
         return;
-    }
     buffer_printf(&text, "%s: %u of %u replicas serve; rollout of revision %u: %s\n", service->name,
                   count_serving(peer, service), count_wanted(peer, service), service->rollout.to,
                   intent_rollout_state_text(service->rollout.state));

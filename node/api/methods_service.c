@@ -11,7 +11,7 @@
 
 /* --- Deploy --- */
 
-static void on_deployed(void *context, const struct agent_result *decided)
+static void on_changed(void *context, const struct agent_result *decided)
 {
     struct api_call *call = context;
     cleanup_buffer struct buffer result = {0};
@@ -41,39 +41,10 @@ static void method_deploy(struct api_call *call, struct bytes params)
         return;
     }
     propose_resolved(call, &command, command.deploy.services, command.deploy.service_count,
-                     on_deployed);
+                     on_changed);
 }
 
 /* --- One service --- */
-
-static const struct intent_service *wanted_service(struct api_call *call, struct bytes params,
-                                                   char name[INTENT_SERVICE_NAME_BYTES_MAX + 1])
-{
-    name[0] = '\0';
-    frame_text(params, "service", name, INTENT_SERVICE_NAME_BYTES_MAX + 1);
-    const struct intent_service *service = find_service(call->peer, name);
-    if (!service) {
-        api_fail_with(call, -ENOENT, "list them with: consort service ls", "there is no service %s",
-                      name);
-        return NULL;
-    }
-    memcpy(name, service->name, INTENT_SERVICE_NAME_BYTES_MAX + 1);
-    return service;
-}
-
-static void on_changed(void *context, const struct agent_result *decided)
-{
-    struct api_call *call = context;
-    cleanup_buffer struct buffer result = {0};
-    struct writer writer;
-    if (api_fail_if_refused(call, decided))
-        return;
-    writer_init(&writer, &result);
-    writer_map(&writer, 2);
-    put_u64(&writer, "revision", decided->result.revision);
-    put_flag(&writer, "unchanged", decided->result.unchanged);
-    api_answer(call, &result);
-}
 
 static void method_scale(struct api_call *call, struct bytes params)
 {
@@ -83,7 +54,7 @@ static void method_scale(struct api_call *call, struct bytes params)
         api_fail_with(call, -EINVAL, "as in: consort scale web=3", "how many replicas?");
         return;
     }
-    if (!wanted_service(call, params, command.scale.service))
+    if (!named_service(call, params, command.scale.service))
         return;
     command.scale.replicas = (uint32_t)replicas;
     propose_for(call, &command, on_changed);
@@ -174,7 +145,7 @@ static void method_update(struct api_call *call, struct bytes params)
 {
     struct command command = {.head.type = COMMAND_UPDATE};
     struct error error = {0};
-    const struct intent_service *service = wanted_service(call, params, command.update.service);
+    const struct intent_service *service = named_service(call, params, command.update.service);
     if (!service)
         return;
     const struct intent_revision *revision = intent_revision_find(service, service->revision);
@@ -201,7 +172,7 @@ static void method_rollback(struct api_call *call, struct bytes params)
 {
     struct command command = {.head.type = COMMAND_ROLLBACK};
     uint64_t revision = 0;
-    if (!wanted_service(call, params, command.rollback.service))
+    if (!named_service(call, params, command.rollback.service))
         return;
     frame_u64(params, "revision", &revision);
     command.rollback.revision = (uint32_t)revision;
