@@ -81,7 +81,7 @@ static const void *revision_key(const void *item)
     return &((const struct intent_revision *)item)->number;
 }
 
-void intent_tables_init(struct intent *intent)
+static void tables_init(struct intent *intent)
 {
     table_init(&intent->peers, peer_compare, peer_key);
     table_init(&intent->tokens, token_compare, token_key);
@@ -96,7 +96,7 @@ struct intent *intent_new(const struct id *cluster)
     struct intent *intent = calloc(1, sizeof(*intent));
     if (!intent)
         return NULL;
-    intent_tables_init(intent);
+    tables_init(intent);
     intent->history = calloc(INTENT_HISTORY_MAX, sizeof(*intent->history));
     if (!intent->history) {
         intent_free(intent);

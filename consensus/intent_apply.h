@@ -75,7 +75,6 @@ int intent_blobs_sweep(struct intent *intent);
 bool intent_name_is_valid(const char *name);
 
 /* Memory of the things in the tables; the free functions accept NULL. */
-void intent_tables_init(struct intent *intent);
 struct intent_service *intent_service_new(void);
 void intent_service_free(struct intent_service *service);
 void intent_revision_free(struct intent_revision *revision);

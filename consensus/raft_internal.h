@@ -142,7 +142,6 @@ void raft_apply(struct raft *raft);
 void raft_adopt_configuration(struct raft *raft, const struct raft_configuration *configuration);
 
 /* raft_leader.c */
-void raft_send_heartbeats(struct raft *raft);
 void raft_leader_tick(struct raft *raft);
 void raft_take_heartbeat_reply(struct raft *raft, uint32_t member,
                                const struct raft_message *message);

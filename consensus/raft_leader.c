@@ -4,7 +4,7 @@
 
 #include "consensus/raft_internal.h"
 
-void raft_send_heartbeats(struct raft *raft)
+static void send_heartbeats(struct raft *raft)
 {
     for (uint32_t i = 0; i < raft->configuration.count; i++) {
         struct raft_progress *progress = &raft->progress[i];
@@ -46,7 +46,7 @@ void raft_leader_tick(struct raft *raft)
     }
     if (raft->now_ms >= raft->heartbeat_due_ms) {
         raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
-        raft_send_heartbeats(raft);
+        send_heartbeats(raft);
     }
 }
 
@@ -78,7 +78,7 @@ void raft_start_read(struct raft *raft, uint64_t context)
         .index = raft->commit,
         .round = ++raft->round,
     };
-    raft_send_heartbeats(raft);
+    send_heartbeats(raft);
     confirm_reads(raft);
 }
 

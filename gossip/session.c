@@ -45,6 +45,16 @@ const char *session_refusal_words(enum session_refusal refusal)
     return "unknown";
 }
 
+static int encode_chain(struct sessions *sessions, const struct certificate_chain *chain)
+{
+    struct writer writer;
+    if (!id_equal(&chain->certificates[0].subject, &sessions->identity->id))
+        return -EINVAL;
+    writer_init(&writer, &sessions->chain);
+    certificate_chain_write(&writer, chain);
+    return writer_check(&writer);
+}
+
 struct sessions *sessions_new(const struct sessions_config *config)
 {
     assert(config->identity);
@@ -66,8 +76,7 @@ struct sessions *sessions_new(const struct sessions_config *config)
     session_guard_init(&sessions->guard, &config->identity->id, &config->entropy);
     session_table_init(&sessions->table, config->peers_max ? config->peers_max : SESSION_PEERS_MAX);
     if (buffer_reserve(&sessions->opened, SESSION_DATAGRAM_BYTES_MAX) < 0 ||
-        (config->chain && config->chain->count > 0 &&
-         sessions_set_chain(sessions, config->chain) < 0)) {
+        (config->chain && config->chain->count > 0 && encode_chain(sessions, config->chain) < 0)) {
         sessions_free(sessions);
         return NULL;
     }
@@ -83,23 +92,6 @@ void sessions_free(struct sessions *sessions)
     buffer_done(&sessions->chain);
     buffer_done(&sessions->opened);
     free(sessions);
-}
-
-int sessions_set_chain(struct sessions *sessions, const struct certificate_chain *chain)
-{
-    if (chain->count == 0 || !id_equal(&chain->certificates[0].subject, &sessions->identity->id))
-        return -EINVAL;
-    struct buffer encoded = {0};
-    struct writer writer;
-    writer_init(&writer, &encoded);
-    certificate_chain_write(&writer, chain);
-    if (writer_check(&writer) < 0) {
-        buffer_done(&encoded);
-        return -ENOMEM;
-    }
-    buffer_done(&sessions->chain);
-    sessions->chain = encoded;
-    return 0;
 }
 
 static bool keys_are_expired(const struct sessions *sessions, const struct session_keys *keys,
@@ -316,13 +308,6 @@ int sessions_open(struct sessions *sessions, int64_t now_ms, const struct addres
     if (rc == 0)
         *ret = opened;
     return rc;
-}
-
-void sessions_restarted(struct sessions *sessions, const struct id *id, uint64_t generation)
-{
-    struct session_peer *peer = session_table_find(&sessions->table, id);
-    if (peer)
-        session_peer_drop_generations_before(&sessions->table, peer, generation);
 }
 
 void sessions_forget(struct sessions *sessions, const struct id *id)

@@ -86,10 +86,6 @@ struct sessions_config {
 struct sessions *sessions_new(const struct sessions_config *config);
 void sessions_free(struct sessions *sessions);
 
-/* Replaces the own chain, for instance when a certificate arrived. -EINVAL unless its leaf is our
- * identity's; -ENOMEM. */
-int sessions_set_chain(struct sessions *sessions, const struct certificate_chain *chain);
-
 /* How large a payload the next sessions_seal() to that peer can take. */
 size_t sessions_room(const struct sessions *sessions, int64_t now_ms, const struct id *to);
 
@@ -108,10 +104,6 @@ int sessions_open(struct sessions *sessions, int64_t now_ms, const struct addres
  * the meantime; then nothing. It is smaller than what it answers. 0 or -ENOMEM. */
 int sessions_answer(struct sessions *sessions, int64_t now_ms, const struct id *to,
                     struct buffer *ret_datagram);
-
-/* That peer is known to run in `generation`: keys agreed with an earlier one are lost to it, so
- * they are dropped, and the next packet is a first one. */
-void sessions_restarted(struct sessions *sessions, const struct id *id, uint64_t generation);
 
 /* Drops all that is known of a peer (revoked, removed); its packets are refused unless admit() says
  * yes again. */

@@ -183,8 +183,3 @@ size_t swim_live_count(const struct swim *swim)
 {
     return swim->live_count;
 }
-
-unsigned swim_local_health(const struct swim *swim)
-{
-    return swim->health;
-}

@@ -247,9 +247,6 @@ bool swim_member_is_complete(const struct swim *swim, const struct id *owner);
 /* Members that are alive or suspect, ourselves included. */
 size_t swim_live_count(const struct swim *swim);
 
-/* Lifeguard's multiplier: 0 while all is well, up to SWIM_HEALTH_MAX while we seem to be slow. */
-unsigned swim_local_health(const struct swim *swim);
-
 struct swim_record {
     struct id owner;
     enum swim_table table;

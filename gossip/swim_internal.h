@@ -189,7 +189,6 @@ bool accusation_apply(struct swim *swim, const struct fact_view *view);
 void member_accuse(struct swim *swim, struct member *member);
 void suspicion_clear(struct swim *swim, struct member *member);
 int64_t suspicion_deadline(const struct swim *swim, const struct member *member);
-bool suspicion_wants_accusers(const struct swim *swim, const struct member *member);
 
 /* Drops all accusations that `accuser` has made. */
 void suspicion_drop_accuser(struct swim *swim, const struct id *accuser);
@@ -198,8 +197,6 @@ void suspicion_drop_accuser(struct swim *swim, const struct id *accuser);
 uint32_t log2_milli(uint64_t value);
 
 /* swim_self.c: what we say about ourselves. */
-int self_announce(struct swim *swim, uint64_t incarnation, const struct address *address,
-                  bool left);
 void self_refute(struct swim *swim, const struct fact_view *accusation);
 
 /* Others hold words of ours of that version, which is higher than any that we know of. */

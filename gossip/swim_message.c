@@ -102,7 +102,7 @@ void packet_draft_init(struct packet_draft *draft, enum packet_kind kind, uint32
     draft->digest_count = draft->fact_count = 0;
 }
 
-bool packet_draft_has(const struct packet_draft *draft, const struct fact *fact)
+static bool draft_has(const struct packet_draft *draft, const struct fact *fact)
 {
     for (size_t i = 0; i < draft->fact_count; i++)
         if (draft->facts[i] == fact)
@@ -112,7 +112,7 @@ bool packet_draft_has(const struct packet_draft *draft, const struct fact *fact)
 
 bool packet_draft_add(struct packet_draft *draft, const struct fact *fact)
 {
-    if (packet_draft_has(draft, fact))
+    if (draft_has(draft, fact))
         return true;
     size_t size = fact->view.raw.size + PACKET_FACT_OVERHEAD_BYTES;
     if (size > draft->room || draft->fact_count == SWIM_PACKET_FACTS_MAX)

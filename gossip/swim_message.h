@@ -66,7 +66,6 @@ void packet_draft_init(struct packet_draft *draft, enum packet_kind kind, uint32
 
 /* Whether it found room. A fact that is there already is not added twice, and counts as added. */
 bool packet_draft_add(struct packet_draft *draft, const struct fact *fact);
-bool packet_draft_has(const struct packet_draft *draft, const struct fact *fact);
 bool packet_draft_add_digest(struct packet_draft *draft, const struct digest_entry *entry);
 
 /* Appends the packet to `ret`. -ENOMEM. */

@@ -13,7 +13,8 @@ enum {
     HEALTH_REFUTED = 1, /* being accused is a sign that we are slow (Lifeguard, section IV-A) */
 };
 
-int self_announce(struct swim *swim, uint64_t incarnation, const struct address *address, bool left)
+static int announce(struct swim *swim, uint64_t incarnation, const struct address *address,
+                    bool left)
 {
     struct member *self = swim->self;
     struct fact *presence;
@@ -38,7 +39,7 @@ int self_announce(struct swim *swim, uint64_t incarnation, const struct address 
 
 void self_refute(struct swim *swim, const struct fact_view *accusation)
 {
-    int rc = self_announce(swim, swim->incarnation + 1, &swim->self->view.address, false);
+    int rc = announce(swim, swim->incarnation + 1, &swim->self->view.address, false);
     if (rc < 0) {
         swim_fail(swim, rc);
         return;
@@ -207,7 +208,7 @@ void self_outrun(struct swim *swim, uint64_t version)
     if (generation == UINT32_MAX)
         return;
     bool left = swim->self->view.state == SWIM_LEFT;
-    int rc = self_announce(swim, (generation + 1) << 32 | 1, &swim->self->view.address, left);
+    int rc = announce(swim, (generation + 1) << 32 | 1, &swim->self->view.address, left);
     if (rc < 0) {
         swim_fail(swim, rc);
         return;
@@ -221,7 +222,7 @@ int swim_leave(struct swim *swim, int64_t now_ms)
     swim->now_ms = now_ms;
     if (swim->self->view.state == SWIM_LEFT)
         return 0;
-    return self_announce(swim, swim->incarnation + 1, &swim->self->view.address, true);
+    return announce(swim, swim->incarnation + 1, &swim->self->view.address, true);
 }
 
 int swim_readdress(struct swim *swim, int64_t now_ms, const struct address *advertised)
@@ -230,5 +231,5 @@ int swim_readdress(struct swim *swim, int64_t now_ms, const struct address *adve
     if (address_equal(&swim->self->view.address, advertised))
         return 0;
     bool left = swim->self->view.state == SWIM_LEFT;
-    return self_announce(swim, swim->incarnation + 1, advertised, left);
+    return announce(swim, swim->incarnation + 1, advertised, left);
 }

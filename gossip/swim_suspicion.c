@@ -58,7 +58,7 @@ int64_t suspicion_deadline(const struct swim *swim, const struct member *member)
     return suspicion->started_ms + max_ms - (max_ms - min_ms) * reached / all;
 }
 
-bool suspicion_wants_accusers(const struct swim *swim, const struct member *member)
+static bool wants_accusers(const struct swim *swim, const struct member *member)
 {
     return !member->suspicion || member->suspicion->count <= swim->config.confirmations;
 }
@@ -102,7 +102,7 @@ static void second_opinion(struct swim *swim, struct member *member)
 {
     if (member->view.state != SWIM_SUSPECT || swim->self->view.state != SWIM_ALIVE)
         return;
-    if (is_accused_by(member, &swim->config.self) || !suspicion_wants_accusers(swim, member))
+    if (is_accused_by(member, &swim->config.self) || !wants_accusers(swim, member))
         return;
     uint64_t wanted = SECOND_OPINIONS_FACTOR * (uint64_t)swim->config.confirmations;
     if (random_chance(&swim->random, wanted, swim->live_count))
@@ -130,7 +130,7 @@ bool accusation_apply(struct swim *swim, const struct fact_view *view)
         return false;
     if (view->version != member->view.incarnation || member->view.state == SWIM_LEFT)
         return false;
-    if (is_accused_by(member, &view->signer) || !suspicion_wants_accusers(swim, member))
+    if (is_accused_by(member, &view->signer) || !wants_accusers(swim, member))
         return false;
     int rc = fact_pool_admit(swim->pool, view, &accusation);
     if (rc < 0) {
@@ -158,7 +158,7 @@ void member_accuse(struct swim *swim, struct member *member)
     struct fact *accusation;
     if (!member_is_live(member) || is_accused_by(member, &swim->config.self))
         return;
-    if (!suspicion_wants_accusers(swim, member))
+    if (!wants_accusers(swim, member))
         return;
     struct fact_view view = {
         .kind = FACT_ACCUSATION,

@@ -24,7 +24,7 @@ static const void *id_of(const void *item)
     return ((const struct adopted *)item)->spec.id;
 }
 
-void adopted_free(struct adopted *adopted)
+static void adopted_free(struct adopted *adopted)
 {
     if (!adopted)
         return;

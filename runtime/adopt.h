@@ -24,6 +24,3 @@ struct adoption {
 /* A directory that cannot be understood is no container, and is removed with a warning. */
 int adopt_scan(const struct runtime_settings *settings, struct adoption *ret, struct error *error);
 void adoption_done(struct adoption *adoption);
-
-/* Frees one that was taken out of the table. */
-void adopted_free(struct adopted *adopted);

@@ -65,7 +65,7 @@ void layer_store_free(struct layer_store *store)
     free(store);
 }
 
-bool layer_store_has(const struct layer_store *store, const struct digest *diff_id)
+static bool has_layer(const struct layer_store *store, const struct digest *diff_id)
 {
     char name[DIGEST_HEX_BYTES];
     digest_format_hex(diff_id, name);
@@ -107,7 +107,7 @@ int layer_store_unpack(struct layer_store *store, const struct blob_store *blobs
 {
     pthread_mutex_lock(&store->changing);
     int r = 0;
-    if (!layer_store_has(store, &layer->diff_id)) {
+    if (!has_layer(store, &layer->diff_id)) {
         r = unpack_new(store, blobs, layer, error);
         if (r < 0) {
             char temporary[TEMPORARY_NAME_BYTES];

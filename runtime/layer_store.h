@@ -23,8 +23,6 @@ struct layer_store;
 int layer_store_open(const char *dir, struct layer_store **ret, struct error *error);
 void layer_store_free(struct layer_store *store);
 
-bool layer_store_has(const struct layer_store *store, const struct digest *diff_id);
-
 /* Unpacks the layer from its blob if it is not there yet. */
 int layer_store_unpack(struct layer_store *store, const struct blob_store *blobs,
                        const struct image_layer *layer, struct error *error);

@@ -22,18 +22,3 @@ const char *container_state_name(enum container_state state)
     }
     return "unknown";
 }
-
-const char *health_state_name(enum health_state state)
-{
-    switch (state) {
-    case HEALTH_NONE:
-        return "none";
-    case HEALTH_STARTING:
-        return "starting";
-    case HEALTH_HEALTHY:
-        return "healthy";
-    case HEALTH_UNHEALTHY:
-        return "unhealthy";
-    }
-    return "unknown";
-}

@@ -52,7 +52,8 @@ bool environment_has(const struct text_list *environment, const char *name)
     return false;
 }
 
-int environment_set(struct text_list *environment, const char *assignment)
+/* Sets NAME=value in a list of such, in place of an earlier one of that name. */
+static int environment_set(struct text_list *environment, const char *assignment)
 {
     size_t length = name_length(assignment);
     for (size_t i = 0; i < environment->count; i++) {

@@ -29,8 +29,5 @@ void container_plan_done(struct container_plan *plan);
 /* Parses "SIGTERM", "TERM" or "15"; -EINVAL. */
 int signal_parse(const char *text, int *ret);
 
-/* Sets NAME=value in a list of such, in place of an earlier one of that name. */
-int environment_set(struct text_list *environment, const char *assignment);
-
 /* True if the list has a variable of that name. */
 bool environment_has(const struct text_list *environment, const char *name);

@@ -204,6 +204,5 @@ void runtime_exec_pause(struct runtime_exec *exec, bool pause);
  * afterwards. */
 void runtime_exec_close(struct runtime_exec *exec);
 
-/* "running", "healthy": for people and the wire. */
+/* "running": for people. */
 const char *container_state_name(enum container_state state);
-const char *health_state_name(enum health_state state);

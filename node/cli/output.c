@@ -91,11 +91,6 @@ void cell_size(const json_t *row, const char *key, char *ret)
     quantity_format_size((uint64_t)json_number(row, key), ret);
 }
 
-void cell_cpus(const json_t *row, const char *key, char *ret)
-{
-    quantity_format_cpus((uint64_t)json_number(row, key), ret);
-}
-
 void cell_age(const json_t *row, const char *key, char *ret)
 {
     quantity_format_age(json_number(row, key), ret);

@@ -18,7 +18,6 @@ void output_table(const json_t *rows, const struct column *columns, size_t count
 
 /* Cells for numbers with a unit. */
 void cell_size(const json_t *row, const char *key, char *ret);
-void cell_cpus(const json_t *row, const char *key, char *ret);
 void cell_age(const json_t *row, const char *key, char *ret);   /* an age in ms */
 void cell_since(const json_t *row, const char *key, char *ret); /* a wall clock in ms */
 void cell_short_id(const json_t *row, const char *key, char *ret);

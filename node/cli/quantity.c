@@ -187,14 +187,3 @@ void quantity_format_age(int64_t milliseconds, char ret[QUANTITY_TEXT_BYTES])
     }
     snprintf(ret, QUANTITY_TEXT_BYTES, "%" PRId64 "s", age / MS_SECOND);
 }
-
-void quantity_format_cpus(uint64_t millis, char ret[QUANTITY_TEXT_BYTES])
-{
-    snprintf(ret, QUANTITY_TEXT_BYTES, "%" PRIu64 ".%03" PRIu64, millis / THOUSAND,
-             millis % THOUSAND);
-    size_t size = strlen(ret);
-    while (ret[size - 1] == '0')
-        ret[--size] = '\0';
-    if (ret[size - 1] == '.')
-        ret[size - 1] = '\0';
-}

@@ -26,7 +26,6 @@ int quantity_parse_cpus(const char *text, uint32_t *ret);
 /* A whole number of at most 32 bits, decimal. */
 int quantity_parse_count(const char *text, uint32_t *ret);
 
-/* "1.5G"; "3m", "2h", "5d" (one unit: for tables); "0.5". */
+/* "1.5G"; "3m", "2h", "5d" (one unit: for tables). */
 void quantity_format_size(uint64_t bytes, char ret[QUANTITY_TEXT_BYTES]);
 void quantity_format_age(int64_t milliseconds, char ret[QUANTITY_TEXT_BYTES]);
-void quantity_format_cpus(uint64_t millis, char ret[QUANTITY_TEXT_BYTES]);

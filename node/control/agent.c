@@ -421,8 +421,3 @@ const struct swim *agent_swim(const struct agent *agent)
 {
     return agent->swim;
 }
-
-const struct certificate_chain *agent_chain(const struct agent *agent)
-{
-    return &agent->chain;
-}

@@ -231,4 +231,3 @@ void agent_status(const struct agent *agent, struct agent_status *ret);
 const struct intent *agent_intent(const struct agent *agent);
 const struct view *agent_view(const struct agent *agent);
 const struct swim *agent_swim(const struct agent *agent);
-const struct certificate_chain *agent_chain(const struct agent *agent);

@@ -8,8 +8,5 @@ enum stream_kind {
     STREAM_JOIN = 1,     /* the only kind that a link by token may open */
     STREAM_API = 2,      /* MessagePack-RPC, for operators and peers */
     STREAM_MESH = 3,     /* one TCP connection to a replica on the other peer */
-    STREAM_FEED = 4,     /* entries or a snapshot of intent, pulled */
     STREAM_BLOB = 5,     /* an image's blob, pulled */
-    STREAM_LOGS = 6,
-    STREAM_EXEC = 7,
 };

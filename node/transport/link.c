@@ -554,8 +554,3 @@ bool link_is_dialed(const struct link *link)
 {
     return link->is_dialed;
 }
-
-void *link_context(const struct link *link)
-{
-    return link->context;
-}

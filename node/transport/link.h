@@ -117,5 +117,3 @@ const struct link_remote *link_remote(const struct link *link);
 bool link_is_open(const struct link *link);
 bool link_is_closing(const struct link *link);
 bool link_is_dialed(const struct link *link); /* by this side */
-
-void *link_context(const struct link *link);

@@ -149,8 +149,9 @@ static void test_refused(void **state)
     settle(fixture);
     assert_int_equal(fixture->b.count, 0);
     assert_int_equal(fixture->b.asked, 0); /* the chain fails before admit() is asked */
+    udp_close(fixture->a.udp);
     party_init(&fixture->a.party, 10, "a", ROLE_PEER, &fixture->root);
-    assert_int_equal(sessions_set_chain(udp_sessions(fixture->a.udp), &fixture->a.party.chain), 0);
+    end_open(fixture, &fixture->a, true);
     assert_int_equal(send_to_b(fixture, "hello"), 0);
     settle(fixture);
     assert_int_equal(fixture->b.count, 0);
