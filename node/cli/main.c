@@ -66,8 +66,8 @@ int cli_usage(const struct cli *cli, const char *format, ...)
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "\n  see: consort %s%s--help\n", cli->verb ? cli->verb->name : "",
-            cli->verb ? " " : "");
+    const char *name = cli->verb ? cli->verb->name : ""; /* empty before any verb */
+    fprintf(stderr, "\n  see: consort %s%s--help\n", name, *name ? " " : "");
     return CLI_USAGE;
 }
 

@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""If this fails, words that make no sense get no clear answer: what is wrong, what to type next, exit status 2.
+
+usage: test_usage.py CONSORT
+"""
+
+import subprocess
+import sys
+
+CONSORT = sys.argv[1]
+
+# What is typed, what is said about it, and where to read on.
+CASES = [
+    ("", "which command?", "consort --help"),
+    ("--bogus", "there is no option --bogus", "consort --help"),
+    ("--socket", "--socket wants a value", "consort --help"),
+    ("--format xml ps", "--format xml: want text or json", "consort --help"),
+    ("foo", "there is no command foo", "consort --help"),
+    ("token", "token what?", "consort --help"),
+    ("token foo", "there is no command token foo", "consort --help"),
+    ("scale", "SERVICE=N is expected, as in web=3", "consort scale --help"),
+    ("scale web=x", "web=x: SERVICE=N is expected, as in web=3", "consort scale --help"),
+    ("token create --uses x", "--uses x: want a whole number such as 3", "consort token create --help"),
+    ("peer inspect --bogus a", "there is no option --bogus", "consort peer inspect --help"),
+]
+
+failed = 0
+for typed, wrong, see in CASES:
+    done = subprocess.run([CONSORT, *typed.split()], capture_output=True, text=True)
+    expected = (2, "", f"consort: {wrong}\n  see: {see}\n")
+    if (done.returncode, done.stdout, done.stderr) != expected:
+        print(f"consort {typed}: expected {expected}, was {(done.returncode, done.stdout, done.stderr)}")
+        failed += 1
+sys.exit(failed > 0)
