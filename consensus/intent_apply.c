@@ -41,7 +41,7 @@ void intent_event_add(struct intent_apply *apply, const char *kind, const char *
 int intent_refuse_service(struct intent_apply *apply, const char *name)
 {
     error_set(&apply->result->error, -ENOENT, "there is no service %s", name);
-    error_hint(&apply->result->error, "see what there is: consort services");
+    error_hint(&apply->result->error, "see what there is: consort service ls");
     return -ENOENT;
 }
 

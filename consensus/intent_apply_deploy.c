@@ -91,7 +91,7 @@ static int deploy_check(struct intent_apply *apply, const struct command_deploy 
     }
     if (deploy->service_count == 0) {
         error_set(error, -EINVAL, "the stack %s would have no service", deploy->stack);
-        error_hint(error, "to remove it: consort remove --stack %s", deploy->stack);
+        error_hint(error, "to remove it: consort rm %s", deploy->stack);
         return -EINVAL;
     }
     if (deploy->service_count > INTENT_SERVICES_MAX - apply->intent->services.count)

@@ -39,7 +39,8 @@ static int admit_check(struct intent_apply *apply, const struct intent_peer *pee
     if (holder && holder != peer && intent_peer_is_member(holder)) {
         error_set(error, -EEXIST, "the name %s is taken by another %s (key %s)", admit->name,
                   kind_of(holder->role), id_short(&holder->id));
-        error_hint(error, "choose another name, or shut that one out: consort peer revoke %s", admit->name);
+        error_hint(error, "choose another name, or shut that one out: consort peer revoke %s",
+                   admit->name);
         return -EEXIST;
     }
     if (!peer && apply->intent->peers.count >= INTENT_PEERS_MAX)
@@ -119,7 +120,7 @@ int intent_apply_peer_state(struct intent_apply *apply, const struct command_pee
     if (!peer) {
         error_set(&apply->result->error, -ENOENT, "there is no peer or operator with key %s",
                   id_short(&change->id));
-        error_hint(&apply->result->error, "see who there is: consort peers");
+        error_hint(&apply->result->error, "see who there is: consort peer ls");
         return -ENOENT;
     }
     if (peer->state == change->state) {

@@ -206,7 +206,7 @@ static int stack_remove(struct intent_apply *apply, const char *stack)
         return 0;
     apply->result->unchanged = false;
     error_set(&apply->result->error, -ENOENT, "there is no stack %s", stack);
-    error_hint(&apply->result->error, "see what there is: consort services");
+    error_hint(&apply->result->error, "see what there is: consort service ls");
     return -ENOENT;
 }
 

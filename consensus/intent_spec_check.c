@@ -94,7 +94,7 @@ int intent_ports_check(struct intent_apply *apply, const char *full_name,
             continue;
         error_set(&apply->result->error, -EADDRINUSE, "%s: port %u/%s is published by %s already",
                   full_name, port->published, intent_protocol_text(port->protocol), other->name);
-        error_hint(&apply->result->error, "publish another port, or first: consort remove %s",
+        error_hint(&apply->result->error, "publish another port, or first: consort rm %s",
                    other->name);
         return -EADDRINUSE;
     }

@@ -358,7 +358,7 @@ static int check_names(struct import *import)
                          import->image_count, import->reference);
     if (import->unnamed > 0) {
         error_set(import->error, -EINVAL, "it does not say what its image is called");
-        error_hint(import->error, "give the name: consort image import FILE --name NAME[:TAG]");
+        error_hint(import->error, "give the name: consort image import FILE NAME[:TAG]");
         return -EINVAL;
     }
     return 0;

@@ -159,7 +159,7 @@ struct blob_store *image_store_blobs(struct image_store *store)
 static int not_here(const char *text, struct error *error)
 {
     error_set(error, -ENOENT, "image %s: not on this machine", text);
-    error_hint(error, "'consort image list' shows what is; 'consort image import FILE' adds one");
+    error_hint(error, "see what is there: consort image ls; add one: consort image import FILE");
     return -ENOENT;
 }
 

@@ -1,5 +1,5 @@
 /* The newcomer's side: dials the peers that a token names, one after the other, and asks to be
- * admitted. Used by a peer (`consort join`) and by the CLI (`consort context add`).
+ * admitted. Used by a peer (`consort join`) and by the CLI (`consort context create`).
  */
 #pragma once
 

@@ -197,7 +197,7 @@ static void test_names(void **state)
     add_index(tar, &one, "latest"); /* as many tools write the tag alone */
     sample_add_oci(&one, tar);
     assert_int_equal(import_tar(store, tar, ARCHIVE_FILTER_NONE, NULL, &error), -EINVAL);
-    assert_non_null(strstr(error.hint, "--name"));
+    assert_non_null(strstr(error.hint, "image import FILE NAME"));
     assert_empty(store);
     assert_int_equal(image_import(store, archive_path, "my/one", NULL, NULL, &error), 0);
     assert_command(store, "my/one:latest", "one");
