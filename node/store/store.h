@@ -1,5 +1,6 @@
 /* What a peer must not forget, in one LMDB environment in its data directory: Raft's hard state and
- * log, snapshots, and small named values (certificate chain, cluster id, feed head, leases, …).
+ * log, snapshots, and small named values (certificate chain, newest intent, other peers'
+ * addresses).
  *
  * Values are opaque here. Each is stored with a checksum over its key and bytes, so that a damaged
  * one is found and named, not believed. Writes are batches: all of a batch or nothing of it, in the
@@ -27,8 +28,6 @@
 #define STORE_KEY_SNAPSHOT   "raft.snapshot"
 #define STORE_KEY_INTENT     "intent.applied"
 #define STORE_KEY_CHAIN      "identity.chain"
-#define STORE_KEY_CLUSTER    "identity.cluster"
-#define STORE_KEY_FEED       "feed.head"
 
 struct store;
 
