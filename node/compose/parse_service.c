@@ -1,4 +1,5 @@
 /* One service: its keys, and those of x-consort. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,6 @@ READER(read_user, parse_text(parse, node, &to->user))
 READER(read_hostname, parse_text(parse, node, &to->hostname))
 READER(read_cap_add, parse_list(parse, node, &to->cap_add))
 READER(read_cap_drop, parse_list(parse, node, &to->cap_drop))
-READER(read_extra_hosts, parse_list(parse, node, &to->extra_hosts))
 READER(read_read_only, parse_flag(parse, node, &to->read_only))
 READER(read_init, parse_flag(parse, node, &to->init))
 READER(read_stop_signal, parse_text(parse, node, &to->stop_signal))
@@ -52,6 +52,47 @@ static int read_restart(struct parse *parse, const struct tree_node *node, void 
         return parse_fail(parse, node, "%s is not one of no, always, on-failure, unless-stopped",
                           node->text);
     return 0;
+}
+
+/* Adds "NAME=ADDRESS"; an IPv6 address may stand in brackets. */
+static int add_host(struct parse *parse, const struct tree_node *node, const char *name,
+                    size_t name_size, const char *address, struct text_list *ret)
+{
+    char ip[INET6_ADDRSTRLEN], host[BASE_NAME_BYTES_MAX * 4 + sizeof(ip)];
+    uint8_t binary[sizeof(struct in6_addr)];
+    size_t size = strlen(address);
+    if (size > 1 && address[0] == '[' && address[size - 1] == ']') {
+        address++;
+        size -= 2;
+    }
+    snprintf(ip, sizeof(ip), "%.*s", (int)size, address);
+    if (name_size == 0 || size >= sizeof(ip) ||
+        (inet_pton(AF_INET, ip, binary) != 1 && inet_pton(AF_INET6, ip, binary) != 1))
+        return parse_fail(parse, node, "NAME=ADDRESS is expected, as in db=192.0.2.1");
+    int length = snprintf(host, sizeof(host), "%.*s=%s", (int)name_size, name, ip);
+    if (length >= (int)sizeof(host))
+        return parse_fail(parse, node, "the name is too long");
+    return text_list_add(ret, host);
+}
+
+/* "NAME=ADDRESS", "NAME:ADDRESS", or a map. */
+static int read_extra_hosts(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct text_list *hosts = &((struct service_spec *)target)->extra_hosts;
+    int rc = node->type == TREE_SCALAR ? parse_fail(parse, node, "a list or a map is expected") : 0;
+    for (size_t i = 0; i < node->count && rc == 0; i++) {
+        const struct tree_node *item = node->children[i];
+        if (item->type != TREE_SCALAR) {
+            rc = parse_fail(parse, item, "NAME=ADDRESS is expected");
+        } else if (node->type == TREE_MAP) {
+            rc = add_host(parse, item, item->key, strlen(item->key), item->text, hosts);
+        } else {
+            size_t size = strcspn(item->text, "=:");
+            rc = add_host(parse, item, item->text, size, item->text + size + !!item->text[size],
+                          hosts);
+        }
+    }
+    return rc;
 }
 
 static int read_depends_on(struct parse *parse, const struct tree_node *node, void *target)
