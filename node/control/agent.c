@@ -145,8 +145,6 @@ void agent_free(struct agent *agent)
     if (!agent)
         return;
     control_free(agent->control);
-    for (size_t i = 0; i < agent->pending_count; i++)
-        buffer_done(&agent->pending[i].command);
     for (size_t i = 0; i < agent->shut_out.count; i++)
         free(agent->shut_out.items[i]);
     table_done(&agent->shut_out);

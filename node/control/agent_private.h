@@ -9,15 +9,13 @@
 
 /* A proposal whose outcome somebody waits for. */
 struct agent_pending {
-    uint64_t request;  /* the asker's number for it */
-    struct id from;    /* a peer that forwarded it; ID_NONE: this peer's own API */
-    struct id to;      /* forwarded: the peer that shall answer */
-    bool is_control;   /* the leader's own decision: nobody waits */
-    bool is_forwarded; /* sent on to the leader; else it is in our log at (index, term) */
-    uint64_t index, term;
+    uint64_t request;     /* the asker's number for it */
+    struct id from;       /* a peer that forwarded it; ID_NONE: this peer's own API */
+    bool is_control;      /* the leader's own decision: nobody waits */
+    struct id sent_to;    /* who alone may answer; ID_NONE: it is in our own log */
+    uint64_t sent_as;     /* our number for it there */
+    uint64_t index, term; /* of our own log */
     int64_t expires_ms;
-    uint8_t hops;
-    struct buffer command; /* kept while forwarded, to be sent elsewhere on a redirect */
 };
 
 /* A message that may be sent only once the write `sequence` is durable. */

@@ -60,7 +60,6 @@ static struct agent_pending *add_pending(struct agent *agent)
 
 static void drop_pending(struct agent *agent, size_t i)
 {
-    buffer_done(&agent->pending[i].command);
     agent->pending[i] = agent->pending[--agent->pending_count];
 }
 
@@ -112,40 +111,27 @@ static void answer_error(struct agent *agent, const struct id *from, uint64_t re
     answer(agent, from, request, &result, NULL);
 }
 
-static void send_proposal(struct agent *agent, const struct agent_pending *pending,
-                          const struct id *to)
-{
-    struct buffer *bytes = agent_add_send(agent, to, NULL, AGENT_PROPOSE);
-    struct writer writer;
-    if (!bytes)
-        return;
-    writer_init(&writer, bytes);
-    writer_array(&writer, 3);
-    writer_u64(&writer, pending->request);
-    writer_u64(&writer, pending->hops);
-    writer_binary(&writer, pending->command.bytes, pending->command.size);
-}
-
 /* Sends the command on to `to` and waits for its answer under a number of our own; `request` and
  * `from` stay in the pending record, so numbers of different askers never meet. */
 static void forward(struct agent *agent, const struct id *from, uint64_t request, uint8_t hops,
                     struct bytes command, const struct id *to)
 {
-    struct agent_pending *pending = add_pending(agent);
-    if (buffer_append(&pending->command, command.data, command.size) < 0) {
-        agent->pending_count--;
-        answer_error(agent, from, request, -EBUSY, "this peer has no memory left to pass it on");
+    struct buffer *bytes = agent_add_send(agent, to, NULL, AGENT_PROPOSE);
+    struct writer writer;
+    if (!bytes)
         return;
-    }
+    struct agent_pending *pending = add_pending(agent);
     pending->from = *from;
     pending->request = request;
-    pending->to = *to;
-    pending->is_forwarded = true;
-    pending->hops = (uint8_t)(hops + 1);
-    pending->index = ++agent->next_request; /* our own number, on the wire */
-    struct agent_pending sent = *pending;
-    sent.request = pending->index;
-    send_proposal(agent, &sent, to);
+    pending->sent_to = *to;
+    pending->sent_as = ++agent->next_request;
+    writer_init(&writer, bytes);
+    writer_array(&writer, 3);
+    writer_u64(&writer, pending->sent_as);
+    writer_u64(&writer, hops + 1u);
+    writer_binary(&writer, command.data, command.size);
+    if (writer_check(&writer) < 0)
+        agent->failed = true;
 }
 
 void agent_propose(struct agent *agent, const struct id *from, uint64_t request, uint8_t hops,
@@ -248,7 +234,7 @@ int agent_result_message(struct agent *agent, const struct id *from, struct byte
 
     for (size_t i = 0; i < agent->pending_count; i++) {
         struct agent_pending *pending = &agent->pending[i];
-        if (!pending->is_forwarded || pending->index != number || !id_equal(&pending->to, from))
+        if (!id_equal(&pending->sent_to, from) || pending->sent_as != number)
             continue; /* a number alone is easily guessed */
         answer(agent, &pending->from, pending->request, &result, &chain);
         drop_pending(agent, i);
@@ -281,7 +267,7 @@ void agent_pending_applied(struct agent *agent, uint64_t index, uint64_t term,
 {
     for (size_t i = 0; i < agent->pending_count; i++) {
         struct agent_pending *pending = &agent->pending[i];
-        if (pending->is_forwarded || pending->index != index)
+        if (!id_is_none(&pending->sent_to) || pending->index != index)
             continue;
         struct certificate_chain chain = {0};
         if (pending->is_control) {
