@@ -4,16 +4,22 @@
 #include <stdio.h>
 #include <string.h>
 
+__attribute__((format(printf, 3, 0))) static void set(struct error *error, int code,
+                                                      const char *format, va_list arguments)
+{
+    vsnprintf(error->message, sizeof(error->message), format, arguments);
+    error->hint[0] = '\0';
+    error->code = code;
+}
+
 int error_set(struct error *error, int code, const char *format, ...)
 {
     if (!error)
         return code;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(error->message, sizeof(error->message), format, arguments);
+    set(error, code, format, arguments);
     va_end(arguments);
-    error->hint[0] = '\0';
-    error->code = code;
     return code;
 }
 
@@ -23,12 +29,10 @@ int error_set_errno(struct error *error, int code, const char *format, ...)
         return code;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(error->message, sizeof(error->message), format, arguments);
+    set(error, code, format, arguments);
     va_end(arguments);
     size_t length = strlen(error->message);
     snprintf(error->message + length, sizeof(error->message) - length, ": %s", strerror(-code));
-    error->hint[0] = '\0';
-    error->code = code;
     return code;
 }
 
