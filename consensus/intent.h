@@ -125,15 +125,15 @@ struct intent {
     uint64_t applied_index, applied_term;
     uint64_t epoch; /* grows only by `consort recover` */
     uint64_t next_serial, next_generation;
-    struct id cluster;     /* the root public key */
-    struct table peers;    /* of struct intent_peer, by id */
-    struct table tokens;   /* of struct intent_token, by id */
-    struct table services; /* of struct intent_service, by name */
-    struct table replicas; /* of struct intent_replica, by generation */
-    struct table blobs;    /* of struct intent_blob, by name */
-    struct table clients;  /* of struct intent_client, by client */
+    struct id cluster;                       /* the root public key */
+    struct table peers;                      /* of struct intent_peer, by id */
+    struct table tokens;                     /* of struct intent_token, by id */
+    struct table services;                   /* of struct intent_service, by name */
+    struct table replicas;                   /* of struct intent_replica, by generation */
+    struct table blobs;                      /* of struct intent_blob, by name */
+    struct table clients;                    /* of struct intent_client, by client */
     struct raft_configuration configuration; /* who takes part in Raft, as the entries say */
-    struct intent_event *history; /* ring of INTENT_HISTORY_MAX */
+    struct intent_event *history;            /* ring of INTENT_HISTORY_MAX */
     size_t history_count, history_next;
 };
 

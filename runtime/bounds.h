@@ -22,7 +22,7 @@ enum {
     RUNTIME_LAUNCH_TIMEOUT_MS = 60 * 1000, /* for one step of conmon or the OCI runtime */
     RUNTIME_STOP_GRACE_MS_DEFAULT = 10 * 1000,
     RUNTIME_EXIT_FILE_WAIT_MS = 2000, /* conmon writes the exit code soon after the end, or never */
-    RUNTIME_START_NOTED_MS = 2000, /* within which a container's start is noted */
+    RUNTIME_START_NOTED_MS = 2000,    /* within which a container's start is noted */
     RUNTIME_ERROR_LOG_LINES = 5,      /* last lines shown with an exit code */
 
     /* Restarts (restart.c). */
@@ -50,13 +50,13 @@ enum {
     RUNTIME_EXEC_INPUT_BYTES_MAX = 1024 * 1024,
 
     /* Images (image_reference.h, image.h, image_store.h). */
-    IMAGE_REFERENCE_BYTES_MAX = 384,       /* registry, name and tag with the NUL */
-    IMAGE_TAG_BYTES_MAX = 129,             /* 128 by the distribution specification, and the NUL */
-    IMAGE_PLATFORM_BYTES_MAX = 32,         /* "amd64" */
-    IMAGE_JSON_BYTES_MAX = 1024 * 1024,    /* one manifest, index or configuration */
-    IMAGE_INDEX_ENTRIES_MAX = 1024,        /* images in an archive or a store, platforms in an index */
-    IMAGE_INDEX_DEPTH_MAX = 3,             /* indexes within indexes */
-    IMAGE_LAYERS_MAX = 128,                /* Docker makes at most 127 */
+    IMAGE_REFERENCE_BYTES_MAX = 384,    /* registry, name and tag with the NUL */
+    IMAGE_TAG_BYTES_MAX = 129,          /* 128 by the distribution specification, and the NUL */
+    IMAGE_PLATFORM_BYTES_MAX = 32,      /* "amd64" */
+    IMAGE_JSON_BYTES_MAX = 1024 * 1024, /* one manifest, index or configuration */
+    IMAGE_INDEX_ENTRIES_MAX = 1024,     /* images in an archive or a store, platforms in an index */
+    IMAGE_INDEX_DEPTH_MAX = 3,          /* indexes within indexes */
+    IMAGE_LAYERS_MAX = 128,             /* Docker makes at most 127 */
     IMAGE_PORTS_MAX = 128,
 
     /* Archives to import (image_import.c). */
@@ -68,11 +68,12 @@ enum {
     LAYER_PATH_BYTES_MAX = 3072, /* leaves room in PATH_MAX for the store's own directory */
     LAYER_DEPTH_MAX = 256,
     LAYER_XATTR_BYTES_MAX = 64 * 1024, /* XATTR_SIZE_MAX */
-    LAYER_DIRECTORY_LIST_BYTES_MAX = 32 * 1024 * 1024, /* names kept to set directories' times last */
+    LAYER_DIRECTORY_LIST_BYTES_MAX =
+        32 * 1024 * 1024, /* names kept to set directories' times last */
     IMAGE_COPY_CHUNK_BYTES = 128 * 1024,
 };
 
 /* More than an enumerator holds. */
-#define BLOB_BYTES_MAX  (INT64_C(64) << 30) /* one blob, as stored */
-#define LAYER_BYTES_MAX (INT64_C(64) << 30) /* one layer's archive, and its files, uncompressed */
+#define BLOB_BYTES_MAX   (INT64_C(64) << 30)  /* one blob, as stored */
+#define LAYER_BYTES_MAX  (INT64_C(64) << 30)  /* one layer's archive, and its files, uncompressed */
 #define IMPORT_BYTES_MAX (INT64_C(256) << 30) /* all files of one archive, uncompressed */

@@ -10,8 +10,8 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "runtime/digest.h"
 #include "base/text_list.h"
+#include "runtime/digest.h"
 
 /* Parses one object, of at most IMAGE_JSON_BYTES_MAX and with no member twice, for two parsers
  * could take two different values. `what` names the document in errors. The caller json_decref()s.

@@ -23,11 +23,11 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/text_list.h"
 #include "runtime/blob_store.h"
 #include "runtime/digest.h"
 #include "runtime/image.h"
 #include "runtime/image_reference.h"
-#include "base/text_list.h"
 
 struct image_store;
 

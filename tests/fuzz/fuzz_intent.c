@@ -1,4 +1,5 @@
-/* A snapshot of the intent from another peer: what is read can be used, and writes back the same. */
+/* A snapshot of the intent from another peer: what is read can be used, and writes back the same.
+ */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>

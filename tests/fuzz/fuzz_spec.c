@@ -1,4 +1,5 @@
-/* A service's spec, as it comes inside commands and snapshots: what is read writes back the same. */
+/* A service's spec, as it comes inside commands and snapshots: what is read writes back the same.
+ */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>

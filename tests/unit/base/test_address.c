@@ -34,8 +34,8 @@ static void test_accepted(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"",         "host",        "1.2.3.4:",  "1.2.3.4:0",
-                                        "1.2.3:80", "1.2.3.4:+80", "[::1",      "[::1]80",
+    static const char *const wrong[] = {"",         "host",        "1.2.3.4:",     "1.2.3.4:0",
+                                        "1.2.3:80", "1.2.3.4:+80", "[::1",         "[::1]80",
                                         "[]:80",    "1.2.3.4:x",   "1.2.3.4:70000"};
     struct address address;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)

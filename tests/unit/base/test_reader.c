@@ -15,10 +15,9 @@
 static void test_round_trip(void **state)
 {
     (void)state;
-    static const int64_t integers[] = {0,     1,      127,        128,       255,       256,
-                                       65535, 65536,  4294967295, 4294967296, INT64_MAX, -1,
-                                       -32,   -33,    -128,       -129,      -32768,    -32769,
-                                       INT32_MIN, INT64_MIN};
+    static const int64_t integers[] = {
+        0,         1,  127, 128, 255,  256,  65535,  65536,  4294967295, 4294967296,
+        INT64_MAX, -1, -32, -33, -128, -129, -32768, -32769, INT32_MIN,  INT64_MIN};
     cleanup_buffer struct buffer buffer = {0};
     struct writer writer;
     writer_init(&writer, &buffer);
@@ -82,7 +81,10 @@ static void test_hostile(void **state)
     assert_int_equal(reader_skip(&reader), -EBADMSG);
     reader_init(&reader, "\xc6\xff\xff\xff\xff", 5);
     assert_int_equal(reader_skip(&reader), -EBADMSG);
-    reader_init(&reader, "\xa3""a\0b", 4);
+    reader_init(&reader,
+                "\xa3"
+                "a\0b",
+                4);
     char text[8] = "kept";
     assert_int_equal(reader_copy_text(&reader, text, sizeof(text)), -EBADMSG);
     assert_string_equal(text, "kept");
