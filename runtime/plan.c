@@ -28,13 +28,13 @@ int signal_parse(const char *text, int *ret)
             return 0;
         }
     }
-    int offset = 0;
-    if (strncasecmp(text, "RTMIN+", 6) == 0 && (offset = atoi(text + 6)) >= 0 &&
-        offset <= SIGRTMAX - SIGRTMIN) {
-        *ret = SIGRTMIN + offset;
-        return 0;
-    }
-    return -EINVAL;
+    if (strncasecmp(text, "RTMIN+", 6) != 0)
+        return -EINVAL;
+    number = strtol(text + 6, &end, 10);
+    if (end == text + 6 || *end != '\0' || number < 0 || number > SIGRTMAX - SIGRTMIN)
+        return -EINVAL;
+    *ret = SIGRTMIN + (int)number;
+    return 0;
 }
 
 static size_t name_length(const char *assignment)

@@ -102,7 +102,8 @@ static void parses_signals(void **state)
     assert_int_equal(signal, SIGRTMIN + 3);
     assert_int_equal(signal_parse("9", &signal), 0);
     assert_int_equal(signal, 9);
-    static const char *const bad[] = {"", "0", "65", "-1", "SIG", "SIGNOPE", "9x"};
+    static const char *const bad[] = {"",        "0",  "65",     "-1",       "SIG",
+                                      "SIGNOPE", "9x", "RTMIN+", "RTMIN+2x", "RTMIN+99"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(signal_parse(bad[i], &signal), -EINVAL);
 }

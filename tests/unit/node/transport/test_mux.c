@@ -156,8 +156,11 @@ static bool step(struct side *side)
 
 static void settle(struct pair *pair)
 {
-    while (step(&pair->a) | step(&pair->b))
-        continue;
+    bool moved = true;
+    while (moved) {
+        moved = step(&pair->a);
+        moved = step(&pair->b) || moved;
+    }
 }
 
 static void open_stream(struct pair *pair, struct user *here, struct user *there)
