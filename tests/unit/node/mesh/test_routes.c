@@ -1,0 +1,249 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "node/mesh/routes.h"
+#include "tests/unit/consensus/intent_fixture.h"
+
+/* Three peers, of which the service s_web has a replica each: generations 1, 2 and 3. */
+struct seen {
+    struct fixture f;
+    struct view view;
+    struct routes routes;
+};
+
+static void see_peer(struct seen *s, unsigned peer, enum view_liveness liveness)
+{
+    struct id id = fixture_id(peer);
+    view_peer_get(&s->view, &id)->liveness = (uint8_t)liveness;
+}
+
+static struct view_replica *see_replica(struct seen *s, uint64_t generation, unsigned peer)
+{
+    struct view_replica *replica = view_replica_get(&s->view, generation);
+    replica->peer = fixture_id(peer);
+    replica->state = VIEW_REPLICA_RUNNING;
+    replica->health = VIEW_HEALTH_NONE;
+    return replica;
+}
+
+static void make(struct seen *s)
+{
+    struct routes routes;
+    assert_int_equal(routes_make(s->f.intent, &s->view, &s->routes, &routes), 0);
+    routes_done(&s->routes);
+    s->routes = routes;
+}
+
+static void deploy(struct seen *s, const char *stack, const char *name, uint16_t published)
+{
+    struct service_spec spec;
+    fixture_spec(&spec, name);
+    if (published)
+        fixture_publish(&spec, published);
+    spec.replicas = 3;
+    assert_int_equal(fixture_deploy(&s->f, stack, &spec, 1), 0);
+    service_spec_done(&spec);
+}
+
+static void start(struct seen *s)
+{
+    *s = (struct seen){0};
+    fixture_init(&s->f, 3);
+    view_init(&s->view);
+    deploy(s, "s", "web", 8080);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(fixture_add(&s->f, "s_web", i + 1, 1, i), 0);
+        see_peer(s, i, VIEW_ALIVE);
+        see_replica(s, i + 1, i);
+    }
+    make(s);
+}
+
+static void done(struct seen *s)
+{
+    routes_done(&s->routes);
+    view_done(&s->view);
+    fixture_done(&s->f);
+}
+
+static size_t endpoints(const struct seen *s)
+{
+    return routes_by_name(&s->routes, "s_web")->endpoint_count;
+}
+
+/* Breaks if requests go to what can't serve them, or not to what can. */
+static void test_only_what_serves(void **state)
+{
+    (void)state;
+    struct seen s;
+    start(&s);
+    assert_int_equal(endpoints(&s), 3);
+    struct view_replica *replica = view_replica_find(&s.view, 1);
+    for (unsigned value = 0; value <= VIEW_REPLICA_FAILED; value++) {
+        replica->state = (uint8_t)value;
+        make(&s);
+        assert_int_equal(endpoints(&s), value == VIEW_REPLICA_RUNNING ? 3 : 2);
+    }
+    replica->state = VIEW_REPLICA_RUNNING;
+    for (unsigned value = 0; value <= VIEW_HEALTH_BAD; value++) {
+        replica->health = (uint8_t)value;
+        make(&s);
+        bool serves = value == VIEW_HEALTH_NONE || value == VIEW_HEALTH_GOOD;
+        assert_int_equal(endpoints(&s), serves ? 3 : 2);
+    }
+    replica->health = VIEW_HEALTH_GOOD;
+    view_replica_remove(&s.view, 2); /* nobody has said that it runs */
+    make(&s);
+    assert_int_equal(endpoints(&s), 2);
+    done(&s);
+}
+
+/* Breaks if a peer that does not answer goes on getting requests while it is only suspected. */
+static void test_suspects(void **state)
+{
+    (void)state;
+    struct seen s;
+    start(&s);
+    for (unsigned value = VIEW_SUSPECT; value <= VIEW_LEFT; value++) {
+        see_peer(&s, 1, (enum view_liveness)value);
+        make(&s);
+        const struct route *route = routes_by_name(&s.routes, "s_web");
+        assert_int_equal(route->endpoint_count, 2);
+        assert_int_equal(route->endpoints[0].generation, 1);
+        assert_int_equal(route->endpoints[1].generation, 3);
+    }
+    see_peer(&s, 1, VIEW_ALIVE);
+    make(&s);
+    assert_int_equal(endpoints(&s), 3);
+    struct id id = fixture_id(1);
+    view_peer_remove(&s.view, &id);
+    make(&s);
+    assert_int_equal(endpoints(&s), 2);
+    done(&s);
+}
+
+/* Breaks if a replica that is to be stopped gets new connections, or another peer's word for it
+ * counts. */
+static void test_stopping(void **state)
+{
+    (void)state;
+    struct seen s;
+    start(&s);
+    assert_int_equal(fixture_end(&s.f, COMMAND_PLACE_STOP, 2), 0);
+    see_replica(&s, 3, 0); /* by the wrong peer */
+    make(&s);
+    const struct route *route = routes_by_name(&s.routes, "s_web");
+    assert_int_equal(route->endpoint_count, 1);
+    assert_int_equal(route->endpoints[0].generation, 1);
+    struct id id = fixture_id(0);
+    assert_true(id_equal(&route->endpoints[0].peer, &id));
+    done(&s);
+}
+
+/* Breaks if replicas do not take turns, a tried one comes again, or the turns begin anew with each
+ * change: the first would then get it all. */
+static void test_turns(void **state)
+{
+    (void)state;
+    struct seen s;
+    start(&s);
+    unsigned counts[4] = {0};
+    uint64_t last = 0;
+    for (int i = 0; i < 30; i++) {
+        if (i % 2)
+            make(&s);
+        const struct endpoint *endpoint = route_next(routes_by_name(&s.routes, "s_web"), NULL, 0);
+        assert_non_null(endpoint);
+        assert_int_not_equal(endpoint->generation, last);
+        last = endpoint->generation;
+        counts[endpoint->generation]++;
+    }
+    for (unsigned i = 1; i <= 3; i++)
+        assert_int_equal(counts[i], 10);
+    struct route *route = routes_by_name(&s.routes, "s_web");
+    uint64_t tried[3];
+    for (size_t i = 0; i < 3; i++) {
+        const struct endpoint *endpoint = route_next(route, tried, i);
+        assert_non_null(endpoint);
+        for (size_t j = 0; j < i; j++)
+            assert_int_not_equal(endpoint->generation, tried[j]);
+        tried[i] = endpoint->generation;
+    }
+    assert_null(route_next(route, tried, 3));
+    for (unsigned i = 0; i < 3; i++)
+        see_peer(&s, i, VIEW_DEAD);
+    make(&s);
+    assert_null(route_next(routes_by_name(&s.routes, "s_web"), NULL, 0));
+    done(&s);
+}
+
+/* Breaks if a port or a virtual address leads to the wrong service, or one of UDP to TCP. */
+static void test_finders(void **state)
+{
+    (void)state;
+    struct seen s;
+    uint16_t target = 0;
+    start(&s);
+    deploy(&s, "t", "db", 0);
+    make(&s);
+    assert_int_equal(s.routes.count, 2);
+    assert_ptr_equal(routes_by_port(&s.routes, 8080, &target), routes_by_name(&s.routes, "s_web"));
+    assert_int_equal(target, 80);
+    assert_null(routes_by_port(&s.routes, 8081, &target));
+    assert_null(routes_by_name(&s.routes, "web"));
+    struct route *db = routes_by_name(&s.routes, "t_db");
+    assert_non_null(db);
+    assert_ptr_equal(routes_by_virtual_ip(&s.routes, db->virtual_ip), db);
+    assert_null(routes_by_virtual_ip(&s.routes, 0));
+
+    struct intent_service *service = fixture_service(&s.f, "s_web");
+    ((struct intent_revision *)service->revisions.items[0])->spec.ports[0].protocol = SPEC_UDP;
+    make(&s);
+    assert_null(routes_by_port(&s.routes, 8080, &target));
+    struct routes empty = {0};
+    assert_null(routes_by_name(&empty, "s_web"));
+    done(&s);
+}
+
+/* Breaks if a name means another stack's service although there is one of the own. */
+static void test_names(void **state)
+{
+    (void)state;
+    struct seen s;
+    start(&s);
+    deploy(&s, "t", "web", 0);
+    deploy(&s, "v", "db", 0);
+    make(&s);
+    struct route *s_web = routes_by_name(&s.routes, "s_web");
+    struct route *t_web = routes_by_name(&s.routes, "t_web");
+    struct route *v_db = routes_by_name(&s.routes, "v_db");
+    assert_ptr_equal(routes_by_dns_name(&s.routes, "web", "s"), s_web);
+    assert_ptr_equal(routes_by_dns_name(&s.routes, "WEB", "t"), t_web);
+    assert_null(routes_by_dns_name(&s.routes, "web", ""));            /* which? */
+    assert_null(routes_by_dns_name(&s.routes, "web", "u"));           /* which? */
+    assert_ptr_equal(routes_by_dns_name(&s.routes, "db", "s"), v_db); /* there is only one */
+    assert_ptr_equal(routes_by_dns_name(&s.routes, "t_web", "s"), t_web);
+    assert_ptr_equal(routes_by_dns_name(&s.routes, "web.t", "s"), t_web);
+    assert_ptr_equal(routes_by_dns_name(&s.routes, "Web.S", "t"), s_web);
+    assert_null(routes_by_dns_name(&s.routes, "web.u", "s"));
+    assert_null(routes_by_dns_name(&s.routes, "we", "s"));
+    assert_null(routes_by_dns_name(&s.routes, "webs", "s"));
+    assert_null(routes_by_dns_name(&s.routes, "", "s"));
+    done(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_what_serves), cmocka_unit_test(test_suspects),
+        cmocka_unit_test(test_stopping),         cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_finders),          cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
