@@ -41,6 +41,7 @@ struct fetch {
     struct error error;
 
     struct mux_stream *stream; /* NULL when none is open */
+    uv_timer_t timer;          /* runs while a peer is asked; every byte sets it back */
     struct blob_writer *writer;
     struct buffer arrived; /* not yet given to the pool */
     struct buffer writing; /* on the pool */
@@ -61,7 +62,19 @@ static void unlink_fetch(struct fetch *fetch)
         *link = fetch->next;
 }
 
-/* Tells everybody who waits and frees the fetch. */
+static void free_fetch(uv_handle_t *handle)
+{
+    struct fetch *fetch = handle->data;
+    struct images *images = fetch->images;
+    blob_writer_free(fetch->writer);
+    buffer_done(&fetch->arrived);
+    buffer_done(&fetch->writing);
+    free(fetch->missing);
+    free(fetch);
+    images_release(images);
+}
+
+/* Tells everybody who waits, and frees the fetch from the loop. */
 static void finish(struct fetch *fetch, const struct error *error)
 {
     struct images *images = fetch->images;
@@ -74,12 +87,7 @@ static void finish(struct fetch *fetch, const struct error *error)
         waiter->callback(waiter->context, error);
         free(waiter);
     }
-    blob_writer_free(fetch->writer);
-    buffer_done(&fetch->arrived);
-    buffer_done(&fetch->writing);
-    free(fetch->missing);
-    free(fetch);
-    images_release(images);
+    uv_close((uv_handle_t *)&fetch->timer, free_fetch);
 }
 
 static void fail(struct fetch *fetch, int code, const char *why)
@@ -160,6 +168,7 @@ static void on_written(uv_work_t *work, int status)
 static void on_data(void *context, struct mux_stream *stream, struct bytes data)
 {
     struct fetch *fetch = context;
+    uv_timer_again(&fetch->timer);
     if (buffer_append(&fetch->arrived, data.data, data.size) < 0) {
         stream_reset(stream, -ENOMEM);
         fetch->stream = NULL;
@@ -195,6 +204,19 @@ static void on_close(void *context, struct mux_stream *stream, int reason)
 static const struct stream_handler handler = {
     .on_data = on_data, .on_end = on_end, .on_close = on_close};
 
+/* A peer that is alive may still have nothing to say: its disk hangs, or it means no good. While we
+ * write, it may well be our turn to give room. */
+static void on_silence(uv_timer_t *timer)
+{
+    struct fetch *fetch = timer->data;
+    if (!fetch->stream || fetch->is_writing)
+        return;
+    drop_stream(fetch, -ETIMEDOUT);
+    error_set(&fetch->error, -ETIMEDOUT, "peer %s sends nothing",
+              id_short(&fetch->holders[fetch->next_holder - 1].id));
+    ask_next_holder(fetch);
+}
+
 /* Asks the next peer that holds the image for the first missing blob. */
 static void ask_next_holder(struct fetch *fetch)
 {
@@ -210,7 +232,9 @@ static void ask_next_holder(struct fetch *fetch)
             links_open_stream(fetch->images->config.links, &holder->id, &holder->address,
                               STREAM_BLOB, bytes_of_text(text), &handler, fetch, &fetch->stream);
         if (rc == 0) {
+            uint64_t silence_ms = fetch->images->config.silence_ms;
             stream_end(fetch->stream);
+            uv_timer_start(&fetch->timer, on_silence, silence_ms, silence_ms);
             return;
         }
         error_set_errno(&fetch->error, rc, "peer %s can't be asked", id_short(&holder->id));
@@ -263,6 +287,7 @@ static void look(struct fetch *fetch)
     fetch->missing_count = 0;
     blob_writer_free(fetch->writer);
     fetch->writer = NULL;
+    uv_timer_stop(&fetch->timer);
     uv_queue_work(fetch->images->config.loop, &fetch->work, find_missing, on_missing);
 }
 
@@ -279,7 +304,8 @@ static struct fetch *get_fetch(struct images *images, const struct digest *diges
         return NULL;
     fetch->images = images;
     fetch->digest = *digest;
-    fetch->work.data = fetch;
+    fetch->work.data = fetch->timer.data = fetch;
+    uv_timer_init(images->config.loop, &fetch->timer);
     fetch->next = images->fetches;
     images->fetches = fetch;
     images_hold(images);

@@ -121,6 +121,8 @@ struct images *images_new(const struct images_config *config)
     if (!images)
         return NULL;
     images->config = *config;
+    if (images->config.silence_ms == 0)
+        images->config.silence_ms = IMAGES_SILENCE_MS_DEFAULT;
     look(images);
     return images;
 }

@@ -23,6 +23,7 @@ struct images_config {
     uv_loop_t *loop;
     struct image_store *store; /* borrowed */
     struct links *links;       /* borrowed */
+    uint32_t silence_ms;       /* a peer that sends nothing so long is given up; 0: the default */
     void *context;
     /* Calls `each` for every live peer that says it has the image with that digest. */
     void (*holders)(void *context, const char *digest,

@@ -5,6 +5,10 @@
 
 struct fetch;
 
+enum {
+    IMAGES_SILENCE_MS_DEFAULT = 10000,
+};
+
 struct images {
     struct images_config config;
     struct digest_set held; /* images that are here whole */
