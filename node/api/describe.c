@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/peer/replicas.h"
-
 enum {
     PROPOSE_PATIENCE_MS = 15000,
 };
@@ -66,28 +64,53 @@ static bool serves(const struct peer *peer, const struct intent_replica *replica
     return seen && view_replica_serves(seen) && at && at->liveness == VIEW_ALIVE;
 }
 
-const struct intent_replica *find_replica(const struct peer *peer, const char *name)
+/* Cuts ".N" off the end of `text`; false, and nothing is changed, if it does not end so. */
+static bool cut_number(char *text, uint64_t *ret)
+{
+    char *dot = strrchr(text, '.');
+    if (!dot || dot[1] < '1' || dot[1] > '9' || dot[1 + strspn(dot + 1, "0123456789")] != '\0')
+        return false;
+    errno = 0;
+    uint64_t number = strtoull(dot + 1, NULL, 10);
+    if (errno != 0)
+        return false;
+    *dot = '\0';
+    *ret = number;
+    return true;
+}
+
+static const struct intent_replica *find_in_slot(const struct peer *peer, const char *service,
+                                                 uint64_t slot, uint64_t generation)
 {
     const struct intent *intent = agent_intent(peer->agent);
-    char text[INTENT_SERVICE_NAME_BYTES_MAX + 1];
-    const char *dot = strchr(name, '.');
-    if (!dot || (size_t)(dot - name) >= sizeof(text))
-        return NULL;
-    memcpy(text, name, (size_t)(dot - name));
-    text[dot - name] = '\0';
-    const struct intent_service *service = find_service(peer, text);
-    uint32_t slot = (uint32_t)strtoul(dot + 1, NULL, 10);
-    uint64_t generation = strchr(dot + 1, '.') ? replicas_generation_of(name) : 0;
+    const struct intent_service *found = find_service(peer, service);
     const struct intent_replica *best = NULL;
-    for (size_t i = 0; i < intent->replicas.count && service; i++) {
+    for (size_t i = 0; i < intent->replicas.count && found; i++) {
         const struct intent_replica *replica = intent->replicas.items[i];
-        if (strcmp(replica->service, service->name) != 0 || replica->slot != slot ||
+        if (strcmp(replica->service, found->name) != 0 || replica->slot != slot ||
             (generation != 0 && replica->generation != generation))
             continue;
         if (!best || !serves(peer, best) || serves(peer, replica))
             best = replica;
     }
     return best;
+}
+
+/* A service's name may have dots and numbers itself, so both ways to read the end are tried. */
+const struct intent_replica *find_replica(const struct peer *peer, const char *name)
+{
+    char text[INTENT_SERVICE_NAME_BYTES_MAX + 48];
+    uint64_t last, before;
+    size_t length = strlen(name);
+    if (length >= sizeof(text))
+        return NULL;
+    memcpy(text, name, length + 1);
+    if (!cut_number(text, &last))
+        return NULL;
+    const struct intent_replica *found = find_in_slot(peer, text, last, 0);
+    if (!found && cut_number(text, &before))
+        found = find_in_slot(peer, text, before, last);
+    return found;
 }
 
 const struct intent_peer *wanted_peer(struct api_call *call, struct bytes params)

@@ -430,6 +430,8 @@ static void answer_lines(struct api_call *call, struct buffer *text)
     cleanup_buffer struct buffer result = {0};
     struct writer writer;
     size_t count = 0;
+    while (text->size > 0 && text->bytes[text->size - 1] != '\n')
+        text->size--; /* a line that there was no memory to end */
     writer_init(&writer, &result);
     writer_map(&writer, 1);
     writer_text(&writer, "lines");

@@ -1,0 +1,325 @@
+#include <errno.h>
+#include <msgpack.h>
+#include <stdio.h>
+
+#include "node/api/call.h"
+#include "node/mesh/mesh.h"
+#include "tests/unit/consensus/failing_memory.h"
+#include "tests/unit/consensus/intent_fixture.h"
+#include "tests/unit/node/control/agent_bench.h"
+
+void __wrap_api_answer(struct api_call *call, const struct buffer *result);
+void __wrap_api_fail_with(struct api_call *call, int code, const char *hint, const char *format,
+                          ...) __attribute__((format(printf, 4, 5)));
+int __wrap_api_note(struct api_call *call, const char *kind, struct bytes payload);
+
+/* What the last call came to, as text; notes one a line. */
+static struct {
+    char text[65536];
+    struct error error;
+    unsigned notes;
+    bool is_done, is_starving; /* starving: what is said may be cut short */
+} said;
+
+static void print_bytes(struct bytes bytes)
+{
+    msgpack_unpacked unpacked;
+    size_t offset = 0, length = strlen(said.text);
+    msgpack_unpacked_init(&unpacked);
+    assert_int_equal(msgpack_unpack_next(&unpacked, (const char *)bytes.data, bytes.size, &offset),
+                     MSGPACK_UNPACK_SUCCESS);
+    assert_int_equal(offset, bytes.size); /* as many values as the map says */
+    msgpack_object_print_buffer(said.text + length, sizeof(said.text) - length, unpacked.data);
+    msgpack_unpacked_destroy(&unpacked);
+}
+
+void __wrap_api_answer(struct api_call *call, const struct buffer *result)
+{
+    memory_pause();
+    assert_false(said.is_done);
+    said.is_done = true;
+    if (result && result->size > 0 && !said.is_starving)
+        print_bytes(buffer_view(result));
+    free(call);
+}
+
+void __wrap_api_fail_with(struct api_call *call, int code, const char *hint, const char *format,
+                          ...)
+{
+    va_list arguments;
+    assert_false(said.is_done);
+    said.is_done = true;
+    said.error.code = code;
+    va_start(arguments, format);
+    vsnprintf(said.error.message, sizeof(said.error.message), format, arguments);
+    va_end(arguments);
+    snprintf(said.error.hint, sizeof(said.error.hint), "%s", hint);
+    free(call);
+}
+
+int __wrap_api_note(struct api_call *call, const char *kind, struct bytes payload)
+{
+    (void)call;
+    assert_string_equal(kind, "event");
+    said.notes++;
+    print_bytes(payload);
+    strcat(said.text, "\n");
+    return 0;
+}
+
+struct here {
+    struct fleet f;
+    uv_loop_t loop;
+    struct peer peer;
+};
+
+static const struct intent *get_intent(void *context)
+{
+    return agent_intent(((struct here *)context)->peer.agent);
+}
+
+static const struct view *get_view(void *context)
+{
+    return agent_view(((struct here *)context)->peer.agent);
+}
+
+static void start(struct here *h)
+{
+    memset(h, 0, sizeof(*h));
+    fleet_start(&h->f, 2, 1);
+    uv_loop_init(&h->loop);
+    const struct mesh_config mesh = {
+        .loop = &h->loop, .context = h, .intent = get_intent, .view = get_view};
+    h->peer = (struct peer){.loop = &h->loop,
+                            .options = {.name = "p0", .advertised = address_from_v4(1, 2)},
+                            .phase = PEER_MEMBER,
+                            .identity = h->f.peers[0].identity,
+                            .cluster = h->f.root.id,
+                            .agent = h->f.peers[0].agent,
+                            .mesh = mesh_new(&mesh)};
+    assert_non_null(h->peer.mesh);
+}
+
+static void done(struct here *h)
+{
+    mesh_close(h->peer.mesh);
+    uv_run(&h->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&h->loop), 0);
+    fleet_done(&h->f);
+}
+
+static struct api_call *begin(struct here *h, const char *method, const char *key,
+                              const char *value)
+{
+    struct api_call *call = calloc(1, sizeof(*call));
+    cleanup_buffer struct buffer params = {0};
+    struct writer writer;
+    const struct api_entry *entry = api_query_methods;
+    while (entry->name && strcmp(entry->name, method) != 0)
+        entry++;
+    assert_non_null(entry->name);
+    assert_non_null(call);
+    call->peer = &h->peer;
+    memset(&said, 0, sizeof(said));
+    writer_init(&writer, &params);
+    writer_map(&writer, key ? 1 : 0);
+    if (key && value)
+        put_text(&writer, key, value);
+    else if (key)
+        put_flag(&writer, key, true);
+    entry->method(call, buffer_view(&params));
+    return call;
+}
+
+static void ask(struct here *h, const char *method, const char *key, const char *value)
+{
+    begin(h, method, key, value);
+    assert_true(said.is_done);
+}
+
+static void assert_says(const char *text)
+{
+    if (!strstr(said.text, text))
+        fail_msg("%s is not in: %s", text, said.text);
+}
+
+static void deploy(struct here *h, uint32_t replicas, uint64_t memory_bytes)
+{
+    struct service_spec spec;
+    fixture_spec(&spec, "web");
+    fixture_publish(&spec, 8080);
+    spec.replicas = replicas;
+    spec.resources.memory_reserved_bytes = memory_bytes;
+    fleet_deploy(&h->f, 0, &spec);
+    fleet_run(&h->f, 1000);
+}
+
+/* Breaks if a peer can't say what it is, with or without a cluster. */
+static void test_status(void **state)
+{
+    (void)state;
+    struct here h;
+    start(&h);
+    ask(&h, "version", NULL, NULL);
+    assert_says("\"protocol\"");
+    ask(&h, "status", NULL, NULL);
+    assert_says("\"phase\"=>\"member\"");
+    assert_says("\"role\"=>\"leader\"");
+    assert_says("\"leader\"=>\"p0\"");
+    assert_says("\"quorum\"=>true");
+    assert_says("\"members\"=>2");
+    assert_says("\"voters\"=>1");
+
+    h.peer.agent = NULL;
+    h.peer.phase = PEER_ALONE;
+    ask(&h, "status", NULL, NULL);
+    assert_says("\"phase\"=>\"no cluster\"");
+    assert_null(strstr(said.text, "quorum"));
+    done(&h);
+}
+
+/* Breaks if peers are shown otherwise than they are seen, or one that is not there ends the call
+ * without a word. */
+static void test_peers(void **state)
+{
+    (void)state;
+    struct here h;
+    start(&h);
+    ask(&h, "peer.ls", NULL, NULL);
+    assert_says("\"name\"=>\"p0\", \"state\"=>\"alive\"");
+    assert_says("\"name\"=>\"p1\", \"state\"=>\"alive\"");
+    assert_says("\"labels\"=>\"number=1\"");
+    fleet_kill(&h.f, 1);
+    fleet_run(&h.f, 10000);
+    ask(&h, "peer.inspect", "peer", "p1");
+    assert_says("\"state\"=>\"dead\"");
+    assert_says("\"accusers\"=>[\"p0\"]");
+    ask(&h, "peer.inspect", "peer", "p9");
+    assert_int_equal(said.error.code, -ENOENT);
+    assert_non_null(strstr(said.error.message, "p9"));
+    assert_non_null(strstr(said.error.hint, "consort peer ls"));
+
+    struct command command = fleet_command(COMMAND_PEER_STATE);
+    command.peer_state.id = fleet_id(&h.f, 1);
+    command.peer_state.state = INTENT_REVOKED;
+    fleet_agree(&h.f, 0, &command);
+    ask(&h, "peer.inspect", "peer", "p1");
+    assert_says("\"state\"=>\"revoked\"");
+    done(&h);
+}
+
+/* Breaks if services or their replicas are not shown as they are, those that no peer takes too. */
+static void test_services(void **state)
+{
+    (void)state;
+    struct here h;
+    start(&h);
+    deploy(&h, 3, (uint64_t)3 << 30); /* each peer has room for one */
+    ask(&h, "service.ls", NULL, NULL);
+    assert_says("\"name\"=>\"s_web\"");
+    assert_says("\"replicas\"=>3, \"serving\"=>0");
+    assert_says("\"ports\"=>\"8080:80\"");
+    ask(&h, "service.inspect", "service", "web");
+    assert_says("\"virtual_ip\"=>\"10.97.0.");
+    assert_says("\"revisions\"=>[{\"number\"=>1");
+    assert_says("\"actor\"=>\"ann\"");
+    ask(&h, "service.inspect", "service", "none");
+    assert_int_equal(said.error.code, -ENOENT);
+
+    ask(&h, "ps", NULL, NULL);
+    assert_says("\"name\"=>\"s_web.1\"");
+    assert_says("\"state\"=>\"assigned\"");
+    assert_says("\"name\"=>\"s_web.3\", \"service\"=>\"s_web\", \"slot\"=>3, \"generation\"=>0");
+    assert_says("\"state\"=>\"pending\"");
+    struct view_replica replica = {
+        .generation = 1, .state = VIEW_REPLICA_BACKOFF, .restarts = 4, .detail = "boom\x01\nbang"};
+    const struct intent_replica *first = intent_replica_find(agent_intent(h.peer.agent), 1);
+    unsigned holder = id_equal(&first->peer, &h.peer.identity.id) ? 0 : 1;
+    assert_int_equal(agent_publish_replica(h.f.peers[holder].agent, h.f.now_ms, &replica), 0);
+    h.f.peers[holder].output.next_deadline_ms = h.f.now_ms;
+    fleet_run(&h.f, 500);
+    ask(&h, "ps", "service", "s_web");
+    assert_says("\"state\"=>\"backoff\"");
+    assert_says("\"restarts\"=>4");
+    ask(&h, "ps", "service", "none");
+    assert_int_equal(said.error.code, -ENOENT);
+
+    ask(&h, "why", "subject", "s_web");
+    assert_says("s_web: 0 of 3 replicas serve");
+    assert_says("boom \", \"bang; restarted 4 times\""); /* a line each, no control characters */
+    ask(&h, "why", "subject", "s_web.1");
+    assert_says("s_web.1 revision 1 at peer");
+    assert_null(strstr(said.text, "s_web.2 revision"));
+    ask(&h, "why", "subject", "none");
+    assert_int_equal(said.error.code, -ENOENT);
+    done(&h);
+}
+
+/* Breaks if an answer that there is no memory for is read past its end. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    struct here h;
+    start(&h);
+    deploy(&h, 2, 0);
+    cleanup_buffer struct buffer params = {0};
+    struct writer writer;
+    const struct api_entry *entry = api_query_methods;
+    while (strcmp(entry->name, "why") != 0)
+        entry++;
+    writer_init(&writer, &params);
+    writer_map(&writer, 1);
+    put_text(&writer, "subject", "s_web");
+    for (int64_t n = 0; n < 200; n++) {
+        struct api_call *call = calloc(1, sizeof(*call));
+        assert_non_null(call);
+        call->peer = &h.peer;
+        memset(&said, 0, sizeof(said));
+        said.is_starving = true;
+        memory_fail_after(n);
+        entry->method(call, buffer_view(&params));
+        memory_pause();
+        assert_true(said.is_done);
+    }
+    done(&h);
+}
+
+/* Breaks if an event is told twice to who follows, or not at all, or the call outlives its client.
+ */
+static void test_events(void **state)
+{
+    (void)state;
+    struct here h;
+    start(&h);
+    ask(&h, "events", NULL, NULL);
+    unsigned before = said.notes;
+    assert_true(before >= 2);
+    assert_says("\"subject\"=>\"p1\"");
+
+    struct api_call *call = begin(&h, "events", "follow", NULL);
+    assert_int_equal(said.notes, before);
+    assert_false(said.is_done);
+    deploy(&h, 1, 0);
+    for (int i = 0; i < 3; i++)
+        uv_run(&h.loop, UV_RUN_ONCE);
+    assert_true(said.notes > before);
+    assert_says("\"subject\"=>\"s_web\"");
+    unsigned after = said.notes;
+    for (int i = 0; i < 3; i++)
+        uv_run(&h.loop, UV_RUN_ONCE);
+    assert_int_equal(said.notes, after);
+    call->is_canceled = true;
+    uv_run(&h.loop, UV_RUN_ONCE);
+    assert_true(said.is_done);
+    done(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_status),   cmocka_unit_test(test_peers),
+        cmocka_unit_test(test_services), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_events),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,433 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "node/images/images.h"
+#include "node/mesh/mesh.h"
+#include "node/peer/peer.h"
+#include "node/peer/replica_spec.h"
+#include "node/peer/replicas.h"
+#include "tests/unit/consensus/intent_fixture.h"
+
+static const char digest_text[] =
+    "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/* The rest of the peer, as the replicas see it. */
+static struct {
+    struct fixture f;
+    bool wants;     /* the first replica shall run here */
+    bool has_image; /* it is here */
+    void (*fetched)(void *context, const struct error *error); /* a fetch under way */
+    void *fetch_context;
+    unsigned fetches, starts, removals, withdrawals;
+    int start_result;
+    struct view_replica published;
+    int pins;
+    int64_t skipped_ms;
+    const struct container_status *adopted; /* what the runtime finds at the start */
+} rest;
+
+void agent_wanted(const struct agent *agent, int64_t now_ms,
+                  void (*each)(void *context, const struct agent_wanted *wanted), void *context)
+{
+    (void)agent;
+    (void)now_ms;
+    const struct intent_replica *replica = intent_replica_find(rest.f.intent, 1);
+    const struct agent_wanted wanted = {.replica = replica,
+                                        .service = fixture_service(&rest.f, "s_web"),
+                                        .spec = intent_spec_of(rest.f.intent, replica)};
+    if (rest.wants)
+        each(context, &wanted);
+}
+
+const struct intent *agent_intent(const struct agent *agent)
+{
+    (void)agent;
+    return rest.f.intent;
+}
+
+int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view_replica *replica)
+{
+    (void)agent;
+    (void)now_ms;
+    rest.published = *replica;
+    return 0;
+}
+
+int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generation)
+{
+    (void)agent;
+    (void)now_ms;
+    assert_int_equal(generation, 1);
+    rest.withdrawals++;
+    return 0;
+}
+
+bool images_has(const struct images *images, const struct digest *digest)
+{
+    (void)images;
+    char text[DIGEST_TEXT_BYTES];
+    digest_format(digest, text);
+    assert_string_equal(text, digest_text);
+    return rest.has_image;
+}
+
+int images_fetch(struct images *images, const struct digest *digest,
+                 void (*callback)(void *context, const struct error *error), void *context)
+{
+    (void)images;
+    (void)digest;
+    assert_null(rest.fetched);
+    rest.fetches++;
+    rest.fetched = callback;
+    rest.fetch_context = context;
+    return 0;
+}
+
+void mesh_changed(struct mesh *mesh)
+{
+    (void)mesh;
+}
+
+int64_t peer_now_ms(const struct peer *peer)
+{
+    return (int64_t)uv_now(peer->loop) + rest.skipped_ms;
+}
+
+void peer_wake(struct peer *peer)
+{
+    (void)peer;
+}
+
+int replica_spec_make(const struct agent_wanted *wanted, const struct intent *intent,
+                      const char *container_id, struct container_spec *ret, struct error *error)
+{
+    (void)wanted;
+    (void)intent;
+    (void)error;
+    container_spec_init(ret);
+    assert_string_equal(container_id, "s_web.1.1");
+    return 0;
+}
+
+int runtime_start(struct runtime *runtime, const struct container_spec *spec, struct error *error)
+{
+    (void)runtime;
+    (void)spec;
+    assert_true(rest.pins > 0); /* else its image could be collected under it */
+    if (rest.start_result < 0)
+        return error_set(error, rest.start_result, "no room");
+    rest.starts++;
+    return 0;
+}
+
+int runtime_remove(struct runtime *runtime, const char *id)
+{
+    (void)runtime;
+    assert_string_equal(id, "s_web.1.1");
+    rest.removals++;
+    return 0;
+}
+
+void runtime_list(const struct runtime *runtime,
+                  void (*each)(void *context, const struct container_status *status), void *context)
+{
+    (void)runtime;
+    if (rest.adopted)
+        each(context, rest.adopted);
+}
+
+int image_store_pin(struct image_store *store, const struct digest *digest)
+{
+    (void)store;
+    (void)digest;
+    rest.pins++;
+    return 0;
+}
+
+void image_store_unpin(struct image_store *store, const struct digest *digest)
+{
+    (void)store;
+    (void)digest;
+    rest.pins--;
+}
+
+struct here {
+    uv_loop_t loop;
+    struct peer peer;
+};
+
+static int setup(void **state)
+{
+    struct here *h = calloc(1, sizeof(*h));
+    struct service_spec spec;
+    assert_non_null(h);
+    memset(&rest, 0, sizeof(rest));
+    uv_loop_init(&h->loop);
+    fixture_init(&rest.f, 1);
+    fixture_spec(&spec, "web");
+    spec.image_digest = strdup(digest_text);
+    assert_int_equal(fixture_deploy(&rest.f, "s", &spec, 1), 0);
+    service_spec_done(&spec);
+    assert_int_equal(fixture_add(&rest.f, "s_web", 1, 1, 0), 0);
+    h->peer = (struct peer){.loop = &h->loop,
+                            .phase = PEER_MEMBER,
+                            .agent = (struct agent *)h, /* never looked into */
+                            .runtime_is_ready = true};
+    h->peer.replicas = replicas_new(&h->peer);
+    assert_non_null(h->peer.replicas);
+    rest.wants = true;
+    rest.has_image = true;
+    *state = h;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct here *h = *state;
+    replicas_free(h->peer.replicas);
+    replicas_free(NULL);
+    replicas_changed(NULL);
+    if (rest.fetched)
+        rest.fetched(rest.fetch_context, NULL); /* late: nobody waits for it any more */
+    uv_run(&h->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&h->loop), 0);
+    fixture_done(&rest.f);
+    free(h);
+    return 0;
+}
+
+static void look(struct here *h)
+{
+    replicas_changed(h->peer.replicas);
+    uv_update_time(&h->loop);
+    uv_run(&h->loop, UV_RUN_NOWAIT);
+}
+
+static void report(struct here *h, enum container_state state, enum health_state health)
+{
+    struct container_status status = {
+        .id = "s_web.1.1", .state = state, .health = health, .exit_code = 3, .error = ""};
+    status.address = address_from_v4(0x0a580002, 0);
+    replicas_status(h->peer.replicas, &status);
+}
+
+/* Breaks if what is wanted does not start, starts twice, or its state is not told. */
+static void test_start(void **state)
+{
+    struct here *h = *state;
+    struct address address;
+    char id[RUNTIME_ID_BYTES_MAX + 1], stack[BASE_NAME_BYTES_MAX + 1];
+    look(h);
+    look(h);
+    assert_int_equal(rest.starts, 1);
+    assert_int_equal(rest.fetches, 0);
+    report(h, CONTAINER_RUNNING, HEALTH_STARTING);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_RUNNING);
+    assert_int_equal(rest.published.health, VIEW_HEALTH_STARTING);
+    report(h, CONTAINER_BACKOFF, HEALTH_NONE);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_BACKOFF);
+    assert_int_equal(rest.published.exit_code, 3);
+    assert_int_equal(rest.starts, 1); /* the runtime starts it again, not we */
+    assert_true(replicas_address(h->peer.replicas, 1, &address));
+    assert_int_equal(address.ip[15], 2);
+    assert_false(replicas_address(h->peer.replicas, 2, &address));
+    assert_true(replicas_container_id(h->peer.replicas, 1, id));
+    assert_string_equal(id, "s_web.1.1");
+    assert_true(replicas_stack_of(h->peer.replicas, &address, stack));
+    assert_string_equal(stack, "s");
+    address.ip[15] = 9;
+    assert_false(replicas_stack_of(h->peer.replicas, &address, stack));
+    assert_int_equal(replicas_count(h->peer.replicas), 1);
+}
+
+/* Breaks if a replica starts without its image, or an image that can't be had now is never tried
+ * again. */
+static void test_fetch(void **state)
+{
+    struct here *h = *state;
+    struct error error = {.code = -ENOENT, .message = "no peer has it"};
+    rest.has_image = false;
+    look(h);
+    look(h);
+    assert_int_equal(rest.fetches, 1);
+    assert_int_equal(rest.starts, 0);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_PENDING);
+    assert_string_equal(rest.published.detail, "fetching its image");
+    void (*fetched)(void *, const struct error *) = rest.fetched;
+    rest.fetched = NULL;
+    fetched(rest.fetch_context, &error);
+    assert_string_equal(rest.published.detail, "no peer has it");
+    look(h);
+    assert_int_equal(rest.fetches, 1); /* not at once */
+    rest.skipped_ms += 2100;
+    look(h);
+    assert_int_equal(rest.fetches, 2);
+    fetched = rest.fetched;
+    rest.fetched = NULL;
+    rest.has_image = true;
+    fetched(rest.fetch_context, NULL);
+    look(h);
+    assert_int_equal(rest.starts, 1);
+}
+
+/* Breaks if a start that is refused is not told with its reason, or is tried without a pause. */
+static void test_start_refused(void **state)
+{
+    struct here *h = *state;
+    rest.start_result = -ENOSPC;
+    look(h);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_FAILED);
+    assert_string_equal(rest.published.detail, "no room");
+    rest.start_result = 0;
+    look(h);
+    assert_int_equal(rest.starts, 0);
+    rest.skipped_ms += 2100;
+    look(h);
+    assert_int_equal(rest.starts, 1);
+}
+
+/* Breaks if a replica that serves is stopped before others have heard that it gets no new
+ * connections, or is told to serve again meanwhile, or its entry stays when it is gone. */
+static void test_drained_first(void **state)
+{
+    struct here *h = *state;
+    look(h);
+    report(h, CONTAINER_RUNNING, HEALTH_HEALTHY);
+    rest.wants = false;
+    look(h);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_STOPPING);
+    assert_int_equal(rest.removals, 0);
+    report(h, CONTAINER_RUNNING, HEALTH_HEALTHY);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_STOPPING);
+    rest.skipped_ms += 900;
+    look(h);
+    assert_int_equal(rest.removals, 0);
+    rest.skipped_ms += 200;
+    look(h);
+    look(h);
+    assert_int_equal(rest.removals, 1);
+    assert_int_equal(rest.withdrawals, 0);
+    report(h, CONTAINER_REMOVED, HEALTH_NONE);
+    assert_int_equal(rest.withdrawals, 1);
+    assert_int_equal(replicas_count(h->peer.replicas), 0);
+    assert_int_equal(rest.pins, 0);
+}
+
+/* Breaks if what does not serve is waited for, or an exclusive replica without a lease runs on
+ * while others could start theirs. */
+static void test_stopped_at_once(void **state)
+{
+    struct here *h = *state;
+    look(h);
+    report(h, CONTAINER_STARTING, HEALTH_NONE);
+    rest.wants = false;
+    look(h);
+    assert_int_equal(rest.removals, 1);
+    report(h, CONTAINER_REMOVED, HEALTH_NONE);
+
+    rest.wants = true;
+    look(h);
+    report(h, CONTAINER_RUNNING, HEALTH_NONE);
+    struct intent_revision *revision = fixture_service(&rest.f, "s_web")->revisions.items[0];
+    revision->spec.exclusive = true;
+    rest.wants = false;
+    look(h);
+    assert_int_equal(rest.removals, 2);
+}
+
+/* Breaks if a replica that is no longer wanted starts once its image has come. */
+static void test_unwanted_while_fetching(void **state)
+{
+    struct here *h = *state;
+    rest.has_image = false;
+    look(h);
+    assert_int_equal(rest.fetches, 1);
+    rest.wants = false;
+    look(h);
+    void (*fetched)(void *, const struct error *) = rest.fetched;
+    rest.fetched = NULL;
+    rest.has_image = true;
+    fetched(rest.fetch_context, NULL);
+    look(h);
+    assert_int_equal(rest.starts, 0);
+    assert_int_equal(replicas_count(h->peer.replicas), 0);
+    assert_int_equal(rest.withdrawals, 1);
+    assert_int_equal(rest.pins, 0);
+}
+
+/* Breaks if a container from before a restart is started a second time, or one that nobody wants
+ * any more is left. */
+static void test_adopts(void **state)
+{
+    struct here *h = *state;
+    struct container_spec spec;
+    struct container_status found = {
+        .id = "s_web.1.1", .state = CONTAINER_RUNNING, .spec = &spec, .error = ""};
+    container_spec_init(&spec);
+    spec.image = strdup(digest_text);
+    rest.adopted = &found;
+    look(h);
+    assert_int_equal(rest.starts, 0);
+    assert_int_equal(rest.pins, 1);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_RUNNING);
+    rest.wants = false;
+    look(h);
+    rest.skipped_ms += 1100;
+    look(h);
+    assert_int_equal(rest.removals, 1);
+    container_spec_done(&spec);
+}
+
+/* Breaks if a peer that was revoked keeps its containers, or one without a runtime touches any. */
+static void test_phases(void **state)
+{
+    struct here *h = *state;
+    h->peer.runtime_is_ready = false;
+    look(h);
+    assert_int_equal(rest.starts, 0);
+    h->peer.runtime_is_ready = true;
+    look(h);
+    assert_int_equal(rest.starts, 1);
+    h->peer.phase = PEER_GONE;
+    look(h);
+    assert_int_equal(rest.removals, 1);
+}
+
+/* Breaks if a container's id is read as another replica's. */
+static void test_generation(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *id;
+        uint64_t generation;
+    } cases[] = {
+        {"s_web.2.17", 17}, {"s_web.v2.1.5", 5}, {"s_web.2.", 0},   {"s_web", 0}, {"s_web.2.x", 0},
+        {"s_web.2.0", 0},   {"s_web.2.-1", 0},   {"s_web.2.1x", 0}, {"", 0},      {"s_web.2.+1", 0},
+        {".9", 9}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        assert_int_equal(replicas_generation_of(cases[i].id), cases[i].generation);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_start_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_drained_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stopped_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unwanted_while_fetching, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_adopts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_phases, setup, teardown),
+        cmocka_unit_test(test_generation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
