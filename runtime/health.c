@@ -4,7 +4,7 @@
 #include <string.h>
 
 enum {
-    FIRST_CHECK_MS = 1000, /* at most this long after the start, however long the interval is */
+    FIRST_CHECK_MS = 150, /* after the start; doubles up to the interval until a check passes */
 };
 
 struct health {
@@ -13,7 +13,8 @@ struct health {
     uv_timer_t timer; /* until the next check, or the timeout of this one */
     struct runtime_exec *exec;
     int64_t started_ms;
-    uint32_t failures; /* in a row */
+    int64_t eager_ms;  /* until the next check of one that has just started; 0: the rules say */
+    uint32_t failures; /* in a row, that count */
     struct buffer output;
 };
 
@@ -31,11 +32,16 @@ static bool in_start_period(const struct health *health)
                rules(health)->start_period_ms;
 }
 
+/* What has just started is looked at soon and then ever more seldom, however long the interval is:
+ * failover waits for it. */
 static void schedule(struct health *health)
 {
     int64_t delay_ms =
         in_start_period(health) ? rules(health)->start_interval_ms : rules(health)->interval_ms;
-    uv_timer_start(&health->timer, check, (uint64_t)delay_ms, 0);
+    if (health->eager_ms >= delay_ms)
+        health->eager_ms = 0;
+    uv_timer_start(&health->timer, check,
+                   (uint64_t)(health->eager_ms > 0 ? health->eager_ms : delay_ms), 0);
 }
 
 static void finish_check(struct health *health, bool passed)
@@ -43,11 +49,12 @@ static void finish_check(struct health *health, bool passed)
     struct runtime_exec *exec = health->exec;
     health->exec = NULL;
     runtime_exec_close(exec);
-    bool counts = !in_start_period(health);
+    bool counts = !in_start_period(health) && health->eager_ms == 0;
     if (passed)
         health->failures = 0;
     else if (counts)
         health->failures++;
+    health->eager_ms = passed ? 0 : 2 * health->eager_ms;
     schedule(health);
     char *reason = buffer_take_text(&health->output);
     /* The last thing done: it may end in health_free(). */
@@ -110,11 +117,9 @@ struct health *health_new(struct container *container)
     buffer_init(&health->output);
     uv_timer_init(container->runtime->loop, &health->timer);
     health->timer.data = health;
+    health->eager_ms = FIRST_CHECK_MS;
     runtime_hold(container->runtime);
     schedule(health);
-    uint64_t due_ms = uv_timer_get_due_in(&health->timer);
-    if (due_ms > FIRST_CHECK_MS)
-        uv_timer_start(&health->timer, check, FIRST_CHECK_MS, 0);
     return health;
 }
 

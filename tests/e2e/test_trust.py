@@ -1,6 +1,8 @@
 """Strangers at the door: each is refused with one clear line on both sides, and changes nothing."""
 
+import signal
 import subprocess
+import sys
 import time
 
 from scenario import scenario
@@ -143,3 +145,47 @@ class Operator:
         if check:
             assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done
+
+
+# A peer of a later version, as far as all versions agree (node/transport/link_wire.h): it says so in
+# its preamble, and answers ours with a refusal that names its own version.
+NEWER = 99
+SPEAK_NEWER = f"""
+import socket, sys
+with socket.create_connection((sys.argv[1], 7300), timeout=30) as link:
+    link.sendall(b"CNST" + bytes([{NEWER}, 1]))
+    sys.stdout.write(link.recv(64).hex())
+"""
+ANSWER_NEWER = f"""
+import socket
+with socket.create_server(("0.0.0.0", 7300)) as server:
+    print("listening", flush=True)
+    while True:
+        link, _ = server.accept()
+        link.recv(64)
+        link.sendall(bytes([0, 3, 2, 1, {NEWER}]))
+        link.close()
+"""
+
+
+@scenario(peers=2, bare=True)
+def test_newer_version(cluster):
+    """A peer of a newer version is refused, both sides say which one to upgrade, and nothing breaks."""
+    member, stranger = cluster.peers()
+    cluster.form([member])
+    answer = stranger.run(sys.executable, "-c", SPEAK_NEWER, member.address, capture_output=True, text=True)
+    assert answer.stdout == "0003020101", f"not a refusal that names version 1: {answer}"
+    cluster.wait(lambda: f"speaks protocol {NEWER}, this is 1: upgrade this peer" in member.log.read_text(),
+                 "the member's log says what to upgrade")
+    token = cluster.token(member)
+    member.kill_daemon(signal.SIGTERM)
+    newer = subprocess.Popen(member.words(sys.executable, "-c", ANSWER_NEWER), stdout=subprocess.PIPE, text=True)
+    try:
+        newer.stdout.readline()
+        done = stranger.try_consort("join", token)
+    finally:
+        newer.kill()
+        newer.wait()
+    assert done.returncode == 1 and f"speaks protocol {NEWER}" in done.stderr, done.stderr
+    assert "upgrade this peer" in done.stderr, done.stderr
+    assert stranger.query("status")["phase"] == "no cluster"

@@ -153,6 +153,28 @@ static void unhealthy_is_restarted(void **state)
     fixture_free(fixture);
 }
 
+static void slow_starter_is_healthy_soon(void **state)
+{
+    (void)state; /* would break: looking at what has just started more often than the interval says;
+                  * a deploy and a failover would wait for the interval (hours, here) */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a", "sleep 0.5; touch /tmp/ok; sleep 1000", &spec);
+    text_list_add(&spec.health.command, "test");
+    text_list_add(&spec.health.command, "-e");
+    text_list_add(&spec.health.command, "/tmp/ok");
+    spec.health.interval_ms = 10 * 60 * 60 * 1000;
+    spec.health.retries = 1; /* the early checks that fail don't count */
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    while (has_health(fixture, HEALTH_STARTING))
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_true(has_health(fixture, HEALTH_HEALTHY));
+    fixture_free(fixture);
+}
+
 static void check_that_hangs(void **state)
 {
     (void)state; /* would break: a check's timeout, leaving its process in the container */
@@ -410,6 +432,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(restarts_with_backoff),
         cmocka_unit_test(stops_and_starts),
         cmocka_unit_test(unhealthy_is_restarted),
+        cmocka_unit_test(slow_starter_is_healthy_soon),
         cmocka_unit_test(check_that_hangs),
         cmocka_unit_test(limits_change_live),
         cmocka_unit_test(memory_hog_is_told_apart),
