@@ -45,7 +45,10 @@ static int peer_get(struct links *links, const struct id *id, struct peer **ret)
             return -ENOMEM;
         peer->links = links;
         peer->id = *id;
-        outbox_init(&peer->outbox);
+        for (size_t i = 0; i < LANE_COUNT; i++) {
+            peer->lanes[i].peer = peer;
+            outbox_init(&peer->lanes[i].outbox);
+        }
         if (table_insert(&links->peers, peer) < 0) {
             free(peer);
             return -ENOMEM;
@@ -55,10 +58,20 @@ static int peer_get(struct links *links, const struct id *id, struct peer **ret)
     return 0;
 }
 
+/* Messages to the peer that were dropped because it took none. */
+static uint64_t peer_dropped(const struct peer *peer)
+{
+    uint64_t dropped = 0;
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        dropped += peer->lanes[i].outbox.dropped;
+    return dropped;
+}
+
 static void peer_free(struct peer *peer)
 {
-    peer->links->dropped += peer->outbox.dropped;
-    outbox_clear(&peer->outbox);
+    peer->links->dropped += peer_dropped(peer);
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        outbox_clear(&peer->lanes[i].outbox);
     free(peer);
 }
 
@@ -459,6 +472,6 @@ uint64_t links_dropped_count(const struct links *links)
 {
     uint64_t dropped = links->dropped;
     for (size_t i = 0; i < links->peers.count; i++)
-        dropped += ((const struct peer *)links->peers.items[i])->outbox.dropped;
+        dropped += peer_dropped(links->peers.items[i]);
     return dropped;
 }

@@ -8,17 +8,17 @@
 
 static void on_out_drained(void *context, struct mux_stream *stream)
 {
-    struct peer *peer = context;
-    outbox_pump(&peer->outbox, links_now(peer->links), stream);
+    struct lane *lane = context;
+    outbox_pump(&lane->outbox, links_now(lane->peer->links), stream);
 }
 
 static void on_out_close(void *context, struct mux_stream *stream, int reason)
 {
-    struct peer *peer = context;
+    struct lane *lane = context;
     (void)stream;
     (void)reason; /* the link's end is logged; a stream's is in its course */
-    peer->out = NULL;
-    outbox_clear(&peer->outbox);
+    lane->out = NULL;
+    outbox_clear(&lane->outbox);
 }
 
 static const struct stream_handler out_handler = {
@@ -31,46 +31,59 @@ int links_send_message(struct links *links, const struct id *id, uint8_t kind, s
     struct peer *peer = links_find_peer(links, id);
     if (!peer || links->is_closing)
         return -EHOSTUNREACH;
-    int rc = outbox_push(&peer->outbox, links_now(links), kind, data);
+    struct lane *lane = &peer->lanes[data.size > LINKS_SMALL_BYTES_MAX ? LANE_LARGE : LANE_SMALL];
+    int rc = outbox_push(&lane->outbox, links_now(links), kind, data);
     if (rc < 0)
         return rc;
-    if (!peer->out) {
-        rc = links_open_to(links, peer, STREAM_MESSAGES, (struct bytes){0}, &out_handler, peer,
-                           &peer->out);
+    if (!lane->out) {
+        rc = links_open_to(links, peer, STREAM_MESSAGES, (struct bytes){0}, &out_handler, lane,
+                           &lane->out);
         if (rc < 0) {
-            outbox_clear(&peer->outbox);
+            outbox_clear(&lane->outbox);
             return rc;
         }
     }
-    return outbox_pump(&peer->outbox, links_now(links), peer->out);
+    return outbox_pump(&lane->outbox, links_now(links), lane->out);
 }
 
-void links_messages_drop(struct peer *peer, int reason)
+static void drop(struct lane *lane, int reason)
 {
-    struct mux_stream *out = peer->out;
-    peer->out = NULL;
-    outbox_clear(&peer->outbox);
+    struct mux_stream *out = lane->out;
+    lane->out = NULL;
+    outbox_clear(&lane->outbox);
     if (out)
         stream_reset(out, reason);
 }
 
-void links_messages_tick(struct peer *peer, int64_t now_ms)
+void links_messages_drop(struct peer *peer, int reason)
 {
-    if (!peer->out)
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        drop(&peer->lanes[i], reason);
+}
+
+static void tick(struct lane *lane, int64_t now_ms)
+{
+    int64_t quiet_ms = now_ms - lane->outbox.moved_ms;
+    if (!lane->out)
         return;
-    int64_t quiet_ms = now_ms - peer->outbox.moved_ms;
-    if (outbox_is_empty(&peer->outbox)) {
+    if (outbox_is_empty(&lane->outbox)) {
         if (quiet_ms >=
             LINKS_IDLE_MS) { /* the stream ends by itself; a new message gets a new one */
-            stream_accept(peer->out, NULL, NULL);
-            stream_end(peer->out);
-            peer->out = NULL;
+            stream_accept(lane->out, NULL, NULL);
+            stream_end(lane->out);
+            lane->out = NULL;
         }
     } else if (quiet_ms >= LINKS_MESSAGE_STALL_MS) {
         log_limited(LOG_WARNING, "peer %s takes no messages: those queued for it are dropped",
-                    id_short(&peer->id));
-        links_messages_drop(peer, -ETIMEDOUT);
+                    id_short(&lane->peer->id));
+        drop(lane, -ETIMEDOUT);
     }
+}
+
+void links_messages_tick(struct peer *peer, int64_t now_ms)
+{
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        tick(&peer->lanes[i], now_ms);
 }
 
 /* --- From a peer --- */

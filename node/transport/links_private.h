@@ -18,6 +18,16 @@ struct entry {
 };
 
 /* What is known of one id. It goes when it has no link and no address. */
+/* One way for messages to a peer. What is small must not wait behind what is large: a heartbeat
+ * behind a snapshot would cost an election. */
+struct lane {
+    struct peer *peer;
+    struct outbox outbox;
+    struct mux_stream *out; /* NULL: none is open */
+};
+
+enum { LANE_SMALL, LANE_LARGE, LANE_COUNT };
+
 struct peer {
     struct links *links;
     struct id id;
@@ -25,8 +35,7 @@ struct peer {
     size_t link_count;
     unsigned failures; /* dials in a row */
     int64_t retry_ms;  /* no dial before that */
-    struct outbox outbox;
-    struct mux_stream *out; /* the stream of messages; NULL: none is open */
+    struct lane lanes[LANE_COUNT];
 };
 
 struct links {

@@ -79,7 +79,8 @@ int outbox_push(struct outbox *outbox, int64_t now_ms, uint8_t kind, struct byte
     message->frame[LENGTH_BYTES] = kind;
     if (data.size > 0)
         memcpy(message->frame + HEAD_BYTES, data.data, data.size);
-    while (message->size > LINKS_MESSAGE_QUEUE_BYTES - outbox->bytes) {
+    while (outbox->first && (outbox->bytes >= LINKS_MESSAGE_QUEUE_BYTES ||
+                             message->size > LINKS_MESSAGE_QUEUE_BYTES - outbox->bytes)) {
         if (drop_oldest(outbox))
             continue;
         outbox->dropped++;

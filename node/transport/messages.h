@@ -1,7 +1,8 @@
 /* Control messages over a stream: length u32 | kind u8 | bytes, where the length counts the kind.
  *
  * An outbox queues them for a peer that may be slow: over LINKS_MESSAGE_QUEUE_BYTES the oldest ones
- * are dropped (an old heartbeat is worth less than a new one). An inbox puts them together again.
+ * are dropped (an old heartbeat is worth less than a new one); an empty one takes any. An inbox
+ * puts them together again.
  */
 #pragma once
 

@@ -27,8 +27,8 @@ struct end {
     size_t streams; /* incoming, accepted and echoed */
     struct link_remote remote;
     size_t messages, message_bytes;
-    uint32_t next_message; /* messages carry a counter */
-    bool drops_sender;     /* inside on_message */
+    uint32_t next_small, next_large; /* messages carry a counter */
+    bool drops_sender;               /* inside on_message */
 };
 
 /* A stream that this side opened. */
@@ -82,7 +82,8 @@ static void on_message(void *context, const struct id *from, uint8_t kind, struc
     uint32_t number;
     assert_true(data.size >= sizeof(number));
     memcpy(&number, data.data, sizeof(number));
-    assert_int_equal(number, end->next_message++);
+    assert_int_equal(number,
+                     data.size > LINKS_SMALL_BYTES_MAX ? end->next_large++ : end->next_small++);
     assert_int_equal(kind, (uint8_t)number);
     end->messages++;
     end->message_bytes += data.size;
@@ -252,20 +253,38 @@ static void test_both_dial(void **state)
     assert_int_equal(links_count(fixture->a.links), 2);
 }
 
-/* Breaks if messages are lost, repeated or out of order while nothing fails. */
+/* Breaks if messages are lost, repeated or (of one size) out of order while nothing fails; and if a
+ * whole snapshot can't be sent. */
 static void test_messages(void **state)
 {
     struct fixture *fixture = *state;
     struct end *a = &fixture->a, *b = &fixture->b;
     know_each_other(fixture);
     send_messages(a, b, 0, 1000, 100);
-    send_messages(a, b, 1000, 2, LINKS_MESSAGE_BYTES_MAX);
+    send_messages(a, b, 0, 2, 1024 * 1024);
     send_messages(b, a, 0, 1000, 10);
     while (b->messages < 1002 || a->messages < 1000)
         uv_run(&fixture->loop, UV_RUN_ONCE);
-    assert_int_equal(b->message_bytes, 1000 * 100 + 2 * LINKS_MESSAGE_BYTES_MAX);
+    send_messages(a, b, 2, 1, LINKS_MESSAGE_BYTES_MAX);
+    while (b->messages < 1003)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_int_equal(b->message_bytes, 1000 * 100 + 2 * 1024 * 1024 + LINKS_MESSAGE_BYTES_MAX);
     assert_int_equal(links_dropped_count(a->links), 0);
     assert_true(links_is_linked(a->links, &b->party.identity.id));
+}
+
+/* Breaks if a heartbeat waits behind a snapshot: that would cost an election. */
+static void test_small_overtakes_large(void **state)
+{
+    struct fixture *fixture = *state;
+    struct end *a = &fixture->a, *b = &fixture->b;
+    know_each_other(fixture);
+    send_messages(a, b, 0, 1, LINKS_MESSAGE_BYTES_MAX);
+    send_messages(a, b, 0, 10, 100);
+    while (b->messages < 11) {
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+        assert_true(b->next_large == 0 || b->next_small == 10);
+    }
 }
 
 /* Breaks if a peer that is not there is not reported, or dialed again and again at once. */
@@ -421,6 +440,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_streams, setup, teardown),
         cmocka_unit_test_setup_teardown(test_both_dial, setup, teardown),
         cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_small_overtakes_large, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_there, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
