@@ -50,9 +50,11 @@ static int take_frame(struct forward *forward, struct bytes bytes)
         return 0;
     }
     cleanup_buffer struct buffer result = {0};
+    if (buffer_append(&result, frame.body.data, frame.body.size) < 0)
+        return -ENOMEM;
     if (frame.error.code < 0)
         api_fail(call, &frame.error);
-    else if (buffer_append(&result, frame.body.data, frame.body.size) == 0)
+    else
         api_answer(call, &result);
     finish(forward);
     return 1;

@@ -112,6 +112,20 @@ static int force_revision(struct service_spec *spec, uint32_t revision)
     return change_environment(spec, entry);
 }
 
+/* Reads a number if it is there; -ERANGE with words if it is more than may be. */
+static int change_number(struct bytes params, const char *key, uint32_t max, uint32_t *to,
+                         struct error *error)
+{
+    uint64_t value;
+    if (!frame_u64(params, key, &value))
+        return 0;
+    if (value > max)
+        return error_set(error, -ERANGE, "%s can't be %" PRIu64 ": the most is %u", key, value,
+                         max);
+    *to = (uint32_t)value;
+    return 0;
+}
+
 /* `*ret_image` says whether the spec names another image, whose digest is to be found. */
 static int change_spec(struct bytes params, uint32_t revision, struct service_spec *spec,
                        bool *ret_image, struct error *error)
@@ -125,12 +139,13 @@ static int change_spec(struct bytes params, uint32_t revision, struct service_sp
         rc = force_revision(spec, revision);
     if (rc < 0)
         return error_set_errno(error, rc, "changing the environment");
-    if (frame_u64(params, "cpu_millis", &value) && value <= UINT32_MAX)
-        spec->resources.cpu_limit_millis = (uint32_t)value;
+    rc = change_number(params, "cpu_millis", UINT32_MAX, &spec->resources.cpu_limit_millis, error);
+    if (rc == 0)
+        rc = change_number(params, "replicas", INTENT_REPLICAS_MAX, &spec->replicas, error);
+    if (rc < 0)
+        return rc;
     if (frame_u64(params, "memory_bytes", &value))
         spec->resources.memory_limit_bytes = value;
-    if (frame_u64(params, "replicas", &value) && value <= INTENT_REPLICAS_MAX)
-        spec->replicas = (uint32_t)value;
     if (frame_text(params, "image", image, sizeof(image))) {
         free(spec->image);
         spec->image = strdup(image);
@@ -171,11 +186,13 @@ static void method_update(struct api_call *call, struct bytes params)
 static void method_rollback(struct api_call *call, struct bytes params)
 {
     struct command command = {.head.type = COMMAND_ROLLBACK};
-    uint64_t revision = 0;
+    struct error error = {0};
     if (!named_service(call, params, command.rollback.service))
         return;
-    frame_u64(params, "revision", &revision);
-    command.rollback.revision = (uint32_t)revision;
+    if (change_number(params, "revision", UINT32_MAX, &command.rollback.revision, &error) < 0) {
+        api_fail(call, &error);
+        return;
+    }
     propose_for(call, &command, on_changed);
 }
 

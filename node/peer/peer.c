@@ -34,7 +34,9 @@ static int load_identity(struct peer *peer, struct error *error)
 
 static int make_directory(const char *path, mode_t mode, struct error *error)
 {
-    if (mkdir(path, mode) == 0 || errno == EEXIST)
+    if (mkdir(path, mode) == 0) /* the mode, whatever the umask takes from it */
+        return chmod(path, mode) < 0 ? error_set_errno(error, -errno, "making %s", path) : 0;
+    if (errno == EEXIST)
         return 0;
     int rc = error_set_errno(error, -errno, "making the directory %s", path);
     if (rc == -EACCES)
