@@ -64,17 +64,14 @@ static void method_scale(struct api_call *call, struct bytes params)
 static int change_environment(struct service_spec *spec, const char *entry)
 {
     struct text_list changed = {0};
-    const char *equals = strchr(entry, '=');
-    size_t key_size = equals ? (size_t)(equals - entry) + 1 : strlen(entry);
+    size_t key_size = strcspn(entry, "=");
     int rc = 0;
     for (size_t i = 0; i < spec->environment.count && rc == 0; i++) {
         const char *old = spec->environment.items[i];
-        bool is_same = strncmp(old, entry, key_size) == 0 &&
-                       (equals || old[key_size] == '=' || old[key_size] == '\0');
-        if (!is_same)
+        if (strcspn(old, "=") != key_size || memcmp(old, entry, key_size) != 0)
             rc = text_list_add(&changed, old);
     }
-    if (rc == 0 && equals)
+    if (rc == 0 && entry[key_size] == '=')
         rc = text_list_add(&changed, entry);
     if (rc < 0) {
         text_list_done(&changed);

@@ -86,7 +86,7 @@ static json_t *take_value(struct reader *reader, uint32_t *ret_count)
 /* Puts a value under what is being filled; takes it over. */
 static int put_value(const struct level *parent, struct bytes key, json_t *value)
 {
-    if (json_is_array(parent->value))
+    if (!json_is_object(parent->value))
         return json_array_append_new(parent->value, value);
     char name[CLI_TEXT_BYTES_MAX];
     if (key.size >= sizeof(name) || memchr(key.data, '\0', key.size)) {

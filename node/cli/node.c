@@ -36,7 +36,7 @@ static void default_name(char ret[BASE_NAME_BYTES_MAX + 1])
         length--;
     ret[length] = '\0';
     if (length == 0)
-        strcpy(ret, "peer");
+        memcpy(ret, "peer", sizeof("peer"));
 }
 
 /* The first address that is not loopback: right for a machine with one network. */

@@ -117,10 +117,10 @@ static char *trim(char *text)
 int environment_file_read(const char *path, struct text_list *ret, struct error *error)
 {
     FILE *file = fopen(path, "re");
-    cleanup_free char *line = malloc(ENVIRONMENT_LINE_BYTES_MAX);
     int rc = 0;
     if (!file)
         return error_set_errno(error, -errno, "reading %s", path);
+    cleanup_free char *line = malloc(ENVIRONMENT_LINE_BYTES_MAX);
     while (rc == 0 && line && fgets(line, ENVIRONMENT_LINE_BYTES_MAX, file)) {
         char *start = trim(line);
         char *equals = strchr(start, '=');

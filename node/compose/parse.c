@@ -1,5 +1,6 @@
 #include "node/compose/parse.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@ static void format_place(const struct parse *parse, const struct tree_node *node
 {
     const char *keys[TREE_DEPTH_MAX + 1];
     size_t count = 0;
+    assert(node);
     for (const struct tree_node *at = node; at && count <= TREE_DEPTH_MAX; at = at->parent)
         if (at->key)
             keys[count++] = at->key;
@@ -209,14 +211,24 @@ int parse_duration(struct parse *parse, const struct tree_node *node, uint32_t *
     return 0;
 }
 
+/* A number from its first digit on, and what follows it; -1 and all of it if it begins with none.
+ */
+static double take_number(const char *text, const char **ret_rest)
+{
+    char *rest = NULL;
+    double value = isdigit((unsigned char)text[0]) ? strtod(text, &rest) : -1;
+    *ret_rest = rest ? rest : text;
+    return value;
+}
+
 int parse_size(struct parse *parse, const struct tree_node *node, uint64_t *ret_bytes)
 {
     static const char units[] = "bkmgt";
-    char *end;
+    const char *end;
     int rc = need_scalar(parse, node, "a size, as 512M,");
     if (rc < 0)
         return rc;
-    double value = isdigit((unsigned char)node->text[0]) ? strtod(node->text, &end) : -1;
+    double value = take_number(node->text, &end);
     const char *unit = value < 0 || !*end ? NULL : strchr(units, tolower((unsigned char)*end));
     bool ends_well = value >= 0 && (!*end || (unit && (!end[1] || strcasecmp(end + 1, "b") == 0 ||
                                                        strcasecmp(end + 1, "ib") == 0)));
@@ -232,11 +244,11 @@ int parse_size(struct parse *parse, const struct tree_node *node, uint64_t *ret_
 
 int parse_cpus(struct parse *parse, const struct tree_node *node, uint32_t *ret_millis)
 {
-    char *end;
+    const char *end;
     int rc = need_scalar(parse, node, "a number of CPUs, as 0.5,");
     if (rc < 0)
         return rc;
-    double value = isdigit((unsigned char)node->text[0]) ? strtod(node->text, &end) : -1;
+    double value = take_number(node->text, &end);
     if (value < 0 || *end || value > 4096)
         return parse_fail(parse, node, "%s is no number of CPUs; write as in 0.5 or 2", node->text);
     *ret_millis = (uint32_t)(value * 1000 + 0.5);

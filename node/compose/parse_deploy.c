@@ -16,7 +16,7 @@ enum {
 #define READER(name, type, call)                                                                   \
     static int name(struct parse *parse, const struct tree_node *node, void *target)               \
     {                                                                                              \
-        type *to = target;                                                                         \
+        type *to = target; /* NOLINT(bugprone-macro-parentheses): a type takes none */             \
         return call;                                                                               \
     }
 

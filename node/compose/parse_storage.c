@@ -44,7 +44,7 @@ static int read_short_port(struct parse *parse, const struct tree_node *node,
     const char *protocol = "tcp";
     if (node->type != TREE_SCALAR || strlen(node->text) >= sizeof(text))
         return parse_fail(parse, node, "PUBLISHED:TARGET is expected, as in 8080:80");
-    strcpy(text, node->text); /* fits, see above */
+    memcpy(text, node->text, strlen(node->text) + 1);
     char *slash = strchr(text, '/');
     if (slash) {
         *slash = '\0';

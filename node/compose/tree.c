@@ -54,7 +54,7 @@ bool tree_is_null(const struct tree_node *node)
 static int add_child(struct tree_node *parent, struct tree_node *child)
 {
     struct tree_node **children =
-        realloc(parent->children, (parent->count + 1) * sizeof(*children));
+        reallocarray(parent->children, parent->count + 1, sizeof(struct tree_node *));
     if (!children)
         return -ENOMEM;
     parent->children = children;
@@ -63,6 +63,7 @@ static int add_child(struct tree_node *parent, struct tree_node *child)
     return 0;
 }
 
+/* Writes `*ret` exactly if it returns 0. */
 static int convert(struct loader *loader, yaml_node_t *yaml, int depth, struct tree_node **ret);
 
 static int convert_scalar(struct loader *loader, const yaml_node_t *yaml, struct tree_node *node)
@@ -84,7 +85,7 @@ static int convert_list(struct loader *loader, const yaml_node_t *yaml, int dept
         struct tree_node *child = NULL;
         int rc =
             convert(loader, yaml_document_get_node(&loader->document, *item), depth + 1, &child);
-        if (rc == 0)
+        if (child)
             rc = add_child(node, child);
         if (rc < 0) {
             tree_free(child);
@@ -138,7 +139,7 @@ static int convert_entry(struct loader *loader, yaml_node_t *key, yaml_node_t *v
         return fail(loader, key, what);
     }
     int rc = convert(loader, value, depth + 1, &child);
-    if (rc < 0)
+    if (!child)
         return rc;
     if (merges) {
         rc = merge_value(loader, key, node, child);

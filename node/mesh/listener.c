@@ -152,6 +152,15 @@ static void close_unwanted(struct mesh *mesh)
     }
 }
 
+static void take_out(struct mesh *mesh, const struct listener *listener)
+{
+    struct listener **link = &mesh->listeners;
+    while (*link && *link != listener)
+        link = &(*link)->next;
+    if (*link)
+        *link = listener->next;
+}
+
 static bool open_wanted(struct mesh *mesh, const struct route *route)
 {
     bool has_failed = false;
@@ -162,11 +171,8 @@ static bool open_wanted(struct mesh *mesh, const struct route *route)
         if (port == 0 || (listener && listener->is_open))
             continue;
         if (listener) {
-            struct listener **link = &mesh->listeners;
-            while (*link != listener)
-                link = &(*link)->next;
-            *link = listener->next;
             known_error = listener->error;
+            take_out(mesh, listener);
             close_listener(listener);
         }
         open_port(mesh, port, route->service, known_error);
