@@ -43,7 +43,7 @@ int ring_add(struct swim *swim, struct member *member)
 {
     if (swim->ring_count == swim->ring_capacity) {
         size_t capacity = swim->ring_capacity ? 2 * swim->ring_capacity : 8;
-        struct member **ring = reallocarray(swim->ring, capacity, sizeof(*ring));
+        struct member **ring = reallocarray(swim->ring, capacity, sizeof(struct member *));
         if (!ring)
             return -ENOMEM;
         swim->ring = ring;

@@ -184,8 +184,9 @@ int blob_store_put(struct blob_store *store, const void *data, size_t size_bytes
 {
     struct blob_writer *writer = NULL;
     int r = blob_writer_new(store, NULL, (int64_t)size_bytes, &writer, error);
-    if (r == 0)
-        r = blob_writer_write(writer, data, size_bytes, error);
+    if (!writer)
+        return r;
+    r = blob_writer_write(writer, data, size_bytes, error);
     if (r == 0)
         r = blob_writer_commit(writer, ret, NULL, error);
     blob_writer_free(writer);

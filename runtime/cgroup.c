@@ -287,10 +287,12 @@ static void kill_members(const char *path)
     FILE *members = fopen(file, "re");
     if (!members)
         return;
-    int pid;
-    while (fscanf(members, "%d", &pid) == 1)
+    char line[32];
+    while (fgets(line, sizeof(line), members)) {
+        long pid = strtol(line, NULL, 10);
         if (pid > 0)
-            kill(pid, SIGKILL);
+            kill((pid_t)pid, SIGKILL);
+    }
     fclose(members);
 }
 

@@ -160,7 +160,7 @@ int conmon_create(const struct runtime_settings *settings, const char *id, const
 {
     struct path persist = path_run(settings, id, "persist");
     int result = file_make_directories(persist.text, 0700);
-    int ends[2];
+    int ends[2] = {-1, -1};
     if (result == 0 && pipe2(ends, O_CLOEXEC) < 0)
         result = -errno;
     if (result < 0)

@@ -117,7 +117,7 @@ static bool chain_is_opened(const struct strict_chain *chain)
              chain->name);
     if (run(command, false, &rules, NULL) < 0)
         return false;
-    bool opened = strstr(rules, "comment \"consort\"") != NULL;
+    bool opened = rules && strstr(rules, "comment \"consort\"") != NULL;
     free(rules);
     return opened;
 }

@@ -21,9 +21,9 @@ static int64_t parse_time(const char *text)
     if (*rest == '.')
         rest += 1 + strspn(rest + 1, "0123456789");
     int64_t seconds = timegm(&parts);
-    int hours, minutes;
-    if ((*rest == '+' || *rest == '-') && sscanf(rest + 1, "%2d:%2d", &hours, &minutes) == 2)
-        seconds += (*rest == '+' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    struct tm offset = {0};
+    if ((*rest == '+' || *rest == '-') && strptime(rest + 1, "%H:%M", &offset))
+        seconds += (*rest == '+' ? -1 : 1) * (offset.tm_hour * 3600 + offset.tm_min * 60);
     return seconds > 0 ? seconds : 0;
 }
 

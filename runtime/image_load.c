@@ -116,9 +116,11 @@ int image_missing_blobs(struct image_store *store, const struct digest *digest,
     cleanup_free struct image_descriptor *list = calloc(IMAGE_LAYERS_MAX + 1, sizeof(*list));
     struct image *image = image_new();
     size_t count = 0;
-    int r = list && image ? 0 : error_set_errno(error, -ENOMEM, "read an image");
-    if (r == 0)
-        r = find_manifest(store, digest, &json, list, error);
+    if (!list || !image) {
+        image_free(image);
+        return error_set_errno(error, -ENOMEM, "read an image");
+    }
+    int r = find_manifest(store, digest, &json, list, error);
     if (r == 1) {
         count = 1;
         r = 0;

@@ -40,7 +40,7 @@ static void make_identities(void)
         return;
     int rc = sodium_init();
     assert(rc >= 0);
-    for (uint8_t i = 0; i < PEERS; i++) {
+    for (int i = 0; i < PEERS; i++) {
         uint8_t seed[IDENTITY_SEED_BYTES] = {(uint8_t)(i + 1)};
         identity_init(&identities[i], seed);
     }

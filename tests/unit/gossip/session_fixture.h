@@ -73,7 +73,7 @@ static inline void scene_init(struct scene *scene)
     random_init(&scene->random, 11);
     scene->now_ms = 1000000;
     fixture_identity(&scene->root, 0);
-    for (uint8_t i = 0; i < SCENE_PEERS; i++)
+    for (int i = 0; i < SCENE_PEERS; i++)
         fixture_identity(&scene->peers[i].identity, (uint8_t)(i + 1));
     if (id_compare(&scene->peers[0].identity.id, &scene->peers[1].identity.id) > 0) {
         struct identity kept = scene->peers[0].identity;

@@ -24,7 +24,7 @@ static void cluster_init(struct cluster *cluster)
 {
     memset(cluster, 0, sizeof(*cluster));
     fixture_identity(&cluster->root, 0);
-    for (uint8_t i = 0; i < PEERS; i++)
+    for (int i = 0; i < PEERS; i++)
         fixture_identity(&cluster->peers[i], (uint8_t)(i + 1));
     const struct identity *issuer = &cluster->root;
     const struct certificate_chain *chain = &NO_CHAIN;

@@ -56,11 +56,13 @@ static void refuses_unknown_names(void **state)
 static const char *action_of(json_t *profile, const char *call)
 {
     const char *action = NULL;
-    size_t i, j;
-    json_t *rule, *name;
-    json_array_foreach(json_object_get(profile, "syscalls"), i, rule) json_array_foreach(
-        json_object_get(rule, "names"), j, name) if (strcmp(json_string_value(name), call) == 0)
-        action = json_string_value(json_object_get(rule, "action"));
+    const json_t *rules = json_object_get(profile, "syscalls");
+    for (size_t i = 0; i < json_array_size(rules); i++) {
+        const json_t *rule = json_array_get(rules, i), *names = json_object_get(rule, "names");
+        for (size_t j = 0; j < json_array_size(names); j++)
+            if (strcmp(json_string_value(json_array_get(names, j)), call) == 0)
+                action = json_string_value(json_object_get(rule, "action"));
+    }
     return action;
 }
 

@@ -77,7 +77,7 @@ static void test_refused(void **state)
         "a@md5:00",  "example.com:x/a",
         "host:5000", "example.com/",
         "a\n",       "a/../b",
-        "é",         "a@" SHA "@" SHA,
+        "é",         "a@" SHA "@" SHA, /* NOLINT(bugprone-suspicious-missing-comma): one text */
     };
     for (size_t i = 0; i < array_count(texts); i++) {
         struct image_reference reference;

@@ -106,13 +106,13 @@ void fleet_run(struct fleet *f, int64_t ms);
 /* Runs until the condition holds; the test fails after a minute. */
 void fleet_wait(struct fleet *f, bool (*holds)(const struct fleet *f));
 
-void fleet_kill(struct fleet *f, unsigned peer);    /* with what was on its way to it */
-void fleet_restart(struct fleet *f, unsigned peer); /* from its disk */
-void fleet_cut(struct fleet *f, unsigned peer, bool is_cut);
-void fleet_mute(struct fleet *f, unsigned peer, bool is_mute);
+void fleet_kill(struct fleet *f, unsigned number);    /* with what was on its way to it */
+void fleet_restart(struct fleet *f, unsigned number); /* from its disk */
+void fleet_cut(struct fleet *f, unsigned number, bool is_cut);
+void fleet_mute(struct fleet *f, unsigned number, bool is_mute);
 
 /* One input for one peer; what comes out is carried out. */
-int fleet_step(struct fleet *f, unsigned peer, struct agent_input input);
+int fleet_step(struct fleet *f, unsigned number, struct agent_input input);
 int fleet_give(struct fleet *f, unsigned peer, unsigned from, uint8_t kind, struct bytes bytes);
 
 struct command fleet_command(enum command_type type);

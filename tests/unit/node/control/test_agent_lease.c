@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/writer.h"
 #include "tests/unit/consensus/intent_fixture.h"
@@ -14,7 +15,7 @@ static void deploy_exclusive(struct fleet *f, const char *name)
     if (f->peer_count > 1)
         assert_int_equal(text_list_add(&spec.constraints, "node.name!=p0"), 0);
     struct command command = fleet_command(COMMAND_DEPLOY);
-    strcpy(command.deploy.stack, name);
+    snprintf(command.deploy.stack, sizeof(command.deploy.stack), "%s", name);
     command.deploy.services = &spec;
     command.deploy.service_count = 1;
     fleet_agree(f, 0, &command);

@@ -185,8 +185,8 @@ static void test_stuck(void **state)
     struct inbox inbox = {0};
     fixture->is_stuck = true;
     outbox_init(&outbox);
-    for (uint8_t i = 0; i < COUNT; i++) {
-        push(&outbox, i, SIZE);
+    for (int i = 0; i < COUNT; i++) {
+        push(&outbox, (uint8_t)i, SIZE);
         assert_int_equal(outbox_pump(&outbox, 0, fixture->out), 0);
         move(fixture);
         assert_true(outbox.bytes <= LINKS_MESSAGE_QUEUE_BYTES);
