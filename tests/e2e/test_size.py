@@ -13,10 +13,6 @@ def test_three_hundred_containers(cluster):
     cluster.deploy(web(replicas=REPLICAS, healthcheck={"disable": True},
                        update={"parallelism": 0}), wait=False)
     cluster.wait_serving(REPLICAS, bound_s=400)
-    names = set()
-
-    def all_seen():
-        names.update(body for peer in cluster.alive()
-                     for body in [cluster.answers(peer)] if body)
-        return len(names) == REPLICAS
-    cluster.wait(all_seen, f"all {REPLICAS} replicas answer", bound_s=120)
+    with cluster.load(pause_s=0) as load:
+        cluster.wait(lambda: len(load.bodies) == REPLICAS, f"all {REPLICAS} replicas answer", bound_s=120)
+    assert load.failed == 0, load.report()

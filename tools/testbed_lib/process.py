@@ -11,9 +11,11 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 KILL_WAIT_S = 10
+UNMOUNTS_AT_ONCE = 16
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 # The top cgroup of one peer: "consort-" and the start of its id.
@@ -67,21 +69,35 @@ def in_namespace(namespace):
     return [pid for pid in _pids() if wanted and _network_of(f"/proc/{pid}/ns/net") == wanted]
 
 
+def _mounts_of(pid):
+    """Which mount namespace the process is in; None when it has gone."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino
+    except OSError:
+        return None
+
+
 def _stands_below(pid, directory):
     """True if the process's root file system, or what it was told to run, is below the directory."""
     words = arguments(pid)
-    return (f"{directory}/" in _root_mount(pid)
-            or (words and Path(words[0]).name in HELPERS and f"{directory}/" in " ".join(words)))
+    if words and Path(words[0]).name in HELPERS and f"{directory}/" in " ".join(words):
+        return True
+    # A list of mounts is long when there are hundreds of containers: not read without need.
+    return _mounts_of(pid) not in (None, _mounts_of("self")) and f"{directory}/" in _root_mount(pid)
+
+
+def _in_cgroups_of(pids):
+    return {int(pid) for cgroup in cgroups_of(pids) for file in cgroup.rglob("cgroup.procs")
+            for pid in _read(file).split()}
 
 
 def of_peer(namespace, directory):
     """Every process of the peer: daemon, conmons, what runs in containers, and their helpers."""
     parents = {pid: _parent(pid) for pid in _pids()}
     found = set(in_namespace(namespace))
-    found |= {pid for pid in parents if _stands_below(pid, directory)}
-    for cgroup in cgroups_of(found):
-        for file in cgroup.rglob("cgroup.procs"):
-            found |= {int(pid) for pid in _read(file).split()}
+    found |= _in_cgroups_of(found)
+    found |= {pid for pid in parents.keys() - found if _stands_below(pid, directory)}
+    found |= _in_cgroups_of(found)
     while children := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= children
     return found - {os.getpid()}
@@ -122,8 +138,11 @@ def mounts_below(directory):
 
 
 def unmount_below(directory):
-    for point in mounts_below(directory):
+    """Side by side: each waits for all processors to have let go of the mount."""
+    def unmount(point):
         subprocess.run(["umount", "--lazy", point], stderr=subprocess.DEVNULL)
+    with ThreadPoolExecutor(max_workers=UNMOUNTS_AT_ONCE) as pool:
+        list(pool.map(unmount, mounts_below(directory)))
 
 
 def remove_cgroups(directories):
