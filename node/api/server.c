@@ -33,6 +33,7 @@ struct api_connection {
     unsigned call_count;
     enum role role;
     bool is_passed_on; /* a peer's, for an operator */
+    bool is_full;      /* it reads no answers: no request is taken until it does */
     char actor[INTENT_ACTOR_BYTES_MAX + 1];
     struct api_connection *next;
 };
@@ -63,6 +64,12 @@ static int write_out(struct api_connection *connection, const struct buffer *fra
     return pipe_end_write(&connection->end, buffer_view(frame));
 }
 
+static void write_answer(struct api_connection *connection, const struct buffer *frame)
+{
+    if (write_out(connection, frame) == 1)
+        connection->is_full = true;
+}
+
 void api_answer(struct api_call *call, const struct buffer *result)
 {
     static const uint8_t empty_map = 0x80;
@@ -75,7 +82,7 @@ void api_answer(struct api_call *call, const struct buffer *result)
             error_set(&error, -EMSGSIZE, "the answer is too large");
             frame_failure(&frame, call->id, &error);
         }
-        write_out(call->connection, &frame);
+        write_answer(call->connection, &frame);
     }
     unlink_call(call);
     free(call);
@@ -85,7 +92,7 @@ void api_fail(struct api_call *call, const struct error *error)
 {
     cleanup_buffer struct buffer frame = {0};
     if (call->connection && frame_failure(&frame, call->id, error) == 0)
-        write_out(call->connection, &frame);
+        write_answer(call->connection, &frame);
     unlink_call(call);
     free(call);
 }
@@ -201,14 +208,13 @@ static void drop_connection(struct api_connection *connection)
     free(connection);
 }
 
-static void on_data(void *context, struct pipe_end *end, struct bytes data)
+/* Takes the frames that have come, as long as their answers are read. */
+static void take_frames(struct api_connection *connection)
 {
-    struct api_connection *connection = context;
     struct bytes bytes;
     struct frame frame;
-    (void)end;
-    int rc = buffer_append(&connection->input, data.data, data.size);
-    while (rc == 0 && (rc = frame_next(&connection->input, &bytes)) == 1) {
+    int rc = 0;
+    while (rc == 0 && !connection->is_full && (rc = frame_next(&connection->input, &bytes)) == 1) {
         rc = frame_decode(bytes, &frame);
         if (rc == 0 && frame.type == FRAME_REQUEST)
             start_call(connection, &frame);
@@ -219,7 +225,19 @@ static void on_data(void *context, struct pipe_end *end, struct bytes data)
     if (rc < 0) {
         log_limited(LOG_WARNING, "a client's request makes no sense: its connection is closed");
         drop_connection(connection);
+        return;
     }
+    pipe_end_pause(&connection->end, connection->is_full);
+}
+
+static void on_data(void *context, struct pipe_end *end, struct bytes data)
+{
+    struct api_connection *connection = context;
+    (void)end;
+    if (buffer_append(&connection->input, data.data, data.size) < 0)
+        drop_connection(connection);
+    else
+        take_frames(connection);
 }
 
 static void on_end(void *context, struct pipe_end *end)
@@ -238,6 +256,8 @@ static void on_drained(void *context, struct pipe_end *end)
         if (call->on_drained)
             call->on_drained(call);
     }
+    connection->is_full = false;
+    take_frames(connection);
 }
 
 static void on_flushed(void *context, struct pipe_end *end)
