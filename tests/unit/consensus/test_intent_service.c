@@ -141,6 +141,47 @@ static void test_deploy_refused(void **state)
     fixture_done(&f);
 }
 
+/* Breaks if what can't run, or would never fit, is deployed all the same. */
+static void test_spec_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct service_spec spec;
+    fixture_init(&f, 1);
+    fixture_spec(&spec, "web");
+    strcpy(spec.name, "w eb");
+    assert_int_equal(fixture_deploy(&f, "one", &spec, 1), -EINVAL);
+    assert_non_null(strstr(f.result.error.hint, "letters"));
+    strcpy(spec.name, "web");
+    spec.replicas = INTENT_REPLICAS_MAX + 1;
+    assert_int_equal(fixture_deploy(&f, "one", &spec, 1), -EINVAL);
+    spec.replicas = 1;
+    fixture_publish(&spec, 8080);
+    spec.ports[0].target = 0;
+    assert_int_equal(fixture_deploy(&f, "one", &spec, 1), -EINVAL);
+    assert_non_null(strstr(f.result.error.message, "target"));
+    spec.ports[0].target = 80;
+
+    struct intent_blob blobs[2] = {{.name = "one_a", .kind = SPEC_FILE_CONFIG},
+                                   {.name = "one_a", .kind = SPEC_FILE_CONFIG}};
+    struct command command = fixture_command(&f, COMMAND_DEPLOY);
+    strcpy(command.deploy.stack, "one");
+    command.deploy.services = &spec;
+    command.deploy.service_count = 1;
+    command.deploy.blobs = blobs;
+    command.deploy.blob_count = 2;
+    assert_int_equal(fixture_apply(&f, &command), -EINVAL);
+    assert_non_null(strstr(f.result.error.message, "twice"));
+    strcpy(blobs[1].name, "one b");
+    assert_int_equal(fixture_apply(&f, &command), -EINVAL);
+    assert_int_equal(f.intent->services.count, 0);
+    assert_int_equal(f.intent->blobs.count, 0);
+    command.deploy.blob_count = 1;
+    assert_int_equal(fixture_apply(&f, &command), 0);
+    service_spec_done(&spec);
+    fixture_done(&f);
+}
+
 /* Breaks if a port of the same number but another protocol, or of a service that goes, is refused.
  */
 static void test_ports_free_again(void **state)
@@ -350,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_absent_and_back), cmocka_unit_test(test_blobs),
         cmocka_unit_test(test_scale),           cmocka_unit_test(test_update),
         cmocka_unit_test(test_rollback),        cmocka_unit_test(test_revisions_kept),
+        cmocka_unit_test(test_spec_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
