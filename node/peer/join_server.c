@@ -50,7 +50,7 @@ static void answer(struct admission *admission, const struct join_answer *answer
         return;
     if (join_answer_encode(answer, &admission->output) < 0) {
         stream_reset(admission->stream, -ENOMEM);
-        admission->stream = NULL;
+        free_admission(admission); /* no on_close follows a reset of ours */
         return;
     }
     send_more(admission);
