@@ -334,7 +334,9 @@ int agent_step(struct agent *agent, const struct agent_input *input, struct agen
     int rc = take_input(agent, input);
     do_what_is_due(agent);
     agent->output = NULL;
-    return agent->failed ? -ENOMEM : rc;
+    if (agent->failed)
+        return agent->outdated ? -ENOTRECOVERABLE : -ENOMEM;
+    return rc;
 }
 
 bool agent_admits(const struct agent *agent, const struct id *id,

@@ -164,8 +164,10 @@ void agent_free(struct agent *agent);
 int agent_bootstrap(const struct id *cluster, const struct id *self, const char *name,
                     int64_t wall_ms, struct buffer *ret_state, struct raft_snapshot *ret_snapshot);
 
-/* Takes one input. -EBADMSG: the bytes made no sense (from whom, the caller knows); -ENOMEM: the
- * state may lack something and the caller should stop; the output is valid in every case. */
+/* Takes one input. -EBADMSG, or -EPROTONOSUPPORT for a newer version's: the bytes made no sense
+ * (from whom, the caller knows). The caller should stop at -ENOMEM: the state may lack something;
+ * and at -ENOTRECOVERABLE: what was agreed on is of a newer version. The output is valid in every
+ * case. */
 int agent_step(struct agent *agent, const struct agent_input *input, struct agent_output *output);
 
 /* Says what this peer is and can. The word spreads with the next steps; so for all publishing. */

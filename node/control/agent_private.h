@@ -60,6 +60,7 @@ struct agent {
     int64_t now_ms, wall_ms;     /* of the step under way */
     struct agent_output *output; /* of the step under way, else NULL */
     bool failed;                 /* ran out of memory where nothing may be left out */
+    bool outdated;               /* failed, since what was agreed on is of a newer version */
 };
 
 /* agent_output.c: appending to what a step returns. -ENOMEM marks the agent as failed. */

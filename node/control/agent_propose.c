@@ -134,6 +134,16 @@ static void forward(struct agent *agent, const struct id *from, uint64_t request
         agent->failed = true;
 }
 
+/* What the leader itself can't read must never be agreed on: every peer would stop at it. */
+static int check_command(struct bytes bytes)
+{
+    struct command command;
+    int rc = command_decode(bytes, &command);
+    if (rc == 0)
+        command_done(&command);
+    return rc;
+}
+
 void agent_propose(struct agent *agent, const struct id *from, uint64_t request, uint8_t hops,
                    struct bytes command)
 {
@@ -144,7 +154,15 @@ void agent_propose(struct agent *agent, const struct id *from, uint64_t request,
         answer_error(agent, from, request, -EBUSY, "too many changes are under way");
         return;
     }
-    int rc = agent_raft_step(agent, &input, &index, &term);
+    int rc = agent_leads(agent) ? check_command(command) : 0;
+    if (rc == -ENOMEM || rc == -EBADMSG || rc == -EPROTONOSUPPORT) {
+        answer_error(agent, from, request, rc,
+                     rc == -EPROTONOSUPPORT ? "the leading peer runs an older version of consort"
+                     : rc == -EBADMSG       ? "the change makes no sense to the leading peer"
+                                            : "the leading peer is out of memory");
+        return;
+    }
+    rc = agent_raft_step(agent, &input, &index, &term);
     if (rc == 0) {
         struct agent_pending *pending = add_pending(agent);
         pending->from = *from;

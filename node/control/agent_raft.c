@@ -115,8 +115,10 @@ static void apply_entry(struct agent *agent, const struct raft_entry *entry)
         return; /* the feed brought it before */
     struct intent_result result = {0};
     struct id admitted = ID_NONE;
-    if (feed_apply_entry(agent->intent, entry, &result, &admitted) < 0) {
+    int rc = feed_apply_entry(agent->intent, entry, &result, &admitted);
+    if (rc < 0) {
         agent->failed = true;
+        agent->outdated = rc == -EPROTONOSUPPORT;
         return;
     }
     agent_feed_applied(agent, entry);
@@ -190,12 +192,33 @@ int agent_raft_step(struct agent *agent, const struct raft_input *input, uint64_
     return 0;
 }
 
+/* A snapshot that Raft has taken can't be refused any more: it must be an intent of this cluster,
+ * as of the index that it claims. */
+static int check_snapshot(const struct agent *agent, const struct raft_snapshot *snapshot)
+{
+    struct intent *intent;
+    int rc = intent_read(snapshot->data, &intent);
+    if (rc < 0)
+        return rc;
+    bool fits = intent->applied_index == snapshot->index &&
+                intent->applied_term == snapshot->term &&
+                id_equal(&intent->cluster, &agent->config.cluster);
+    intent_free(intent);
+    return fits ? 0 : -EBADMSG;
+}
+
 int agent_raft_message(struct agent *agent, const struct id *from, struct bytes bytes)
 {
     struct raft_message message;
     int rc = raft_message_decode(bytes, &message);
     if (rc < 0)
         return rc;
+    if (message.type == RAFT_SNAPSHOT)
+        rc = check_snapshot(agent, message.snapshot);
+    if (rc < 0) {
+        raft_message_done(&message);
+        return rc;
+    }
     message.from = *from;
     message.to = agent->self;
     if (message.type == RAFT_APPEND || message.type == RAFT_HEARTBEAT)

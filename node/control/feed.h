@@ -73,7 +73,7 @@ int feed_push_encode(const struct feed *feed, const struct intent *intent, uint6
                      struct buffer *ret);
 
 /* Takes such an answer. `*ret` is a new intent, checked against the signed head (`ret_head`), or
- * NULL if there was nothing newer than `intent`. -EBADMSG malformed; -EKEYREJECTED: the signature
- * or the hash is wrong; -ENOMEM. */
+ * NULL if there was nothing newer than `intent`. -EBADMSG malformed; -EPROTONOSUPPORT: made by a
+ * newer version; -EKEYREJECTED: the signature or the hash is wrong; -ENOMEM. */
 int feed_push_decode(const struct intent *intent, struct bytes bytes, struct intent **ret,
                      struct feed_head *ret_head);

@@ -138,12 +138,20 @@ void peer_step(struct peer *peer, struct agent_input *input)
     input->wall_ms = peer_wall_ms();
     peer->is_stepping = true;
     int rc = agent_step(peer->agent, input, &peer->output);
-    if (rc == -ENOMEM) {
-        log_error("stopping: out of memory; containers go on");
+    if (rc == -ENOMEM || rc == -ENOTRECOVERABLE) {
+        log_error("stopping: %s; containers go on",
+                  rc == -ENOMEM ? "out of memory"
+                                : "the cluster agreed on a change that only a newer version of "
+                                  "consort understands: upgrade it on this machine");
         peer_stop(peer, 1);
     } else {
         if (rc == -EBADMSG)
             log_limited(LOG_WARNING, "message kind=%u from peer %s makes no sense: ignored",
+                        (unsigned)input->kind, name_of(peer, &input->from));
+        else if (rc == -EPROTONOSUPPORT)
+            log_limited(LOG_WARNING,
+                        "message kind=%u from peer %s is of a newer version of consort: ignored; "
+                        "upgrade it on this machine",
                         (unsigned)input->kind, name_of(peer, &input->from));
         carry_out(peer);
     }
