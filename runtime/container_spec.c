@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+
 void container_spec_init(struct container_spec *spec)
 {
     *spec = (struct container_spec){0};
@@ -103,6 +105,8 @@ static int mount_check(const struct container_mount *mount, struct error *error)
     if (mount->type == MOUNT_VOLUME && (!mount->source || !container_id_valid(mount->source)))
         return error_set(error, -EINVAL, "mount on %s: \"%s\" cannot be a volume's name",
                          mount->target, mount->source ? mount->source : "");
+    if (mount->mode > RUNTIME_MODE_MAX)
+        return error_set(error, -EINVAL, "mount on %s: %o is no mode", mount->target, mount->mode);
     if (mount->content.size > RUNTIME_FILE_BYTES_MAX)
         return error_set(error, -EINVAL, "file %s has %zu bytes; at most %d are possible",
                          mount->target, mount->content.size, RUNTIME_FILE_BYTES_MAX);
@@ -114,6 +118,30 @@ static int environment_check(const struct text_list *list, struct error *error)
     for (size_t i = 0; i < list->count; i++)
         if (strchr(list->items[i], '=') == NULL || list->items[i][0] == '=')
             return error_set(error, -EINVAL, "\"%s\" is not NAME=value", list->items[i]);
+    return 0;
+}
+
+/* What is kept on disk must be understood again by the next daemon, or it would lose the container.
+ */
+static int sizes_check(const struct container_spec *spec, struct error *error)
+{
+    const int64_t durations[] = {
+        spec->restart.delay_ms,         spec->restart.window_ms,      spec->health.interval_ms,
+        spec->health.timeout_ms,        spec->health.start_period_ms, spec->stop_grace_ms,
+        spec->health.start_interval_ms,
+    };
+    size_t content_size = 0;
+    for (size_t i = 0; i < array_count(durations); i++)
+        if (durations[i] < 0 || durations[i] > RUNTIME_DURATION_MS_MAX)
+            return error_set(error, -EINVAL, "a duration of %lld ms is over 24 days",
+                             (long long)durations[i]);
+    for (size_t i = 0; i < spec->mount_count; i++)
+        content_size += spec->mounts[i].content.size; /* each is bounded already */
+    if (content_size > RUNTIME_SPEC_BYTES_MAX / 2)
+        return error_set(error, -EINVAL, "its configs and secrets come to more than %d MiB",
+                         RUNTIME_SPEC_BYTES_MAX / 2 / 1024 / 1024);
+    if (spec->stop_signal < 0 || spec->stop_signal > RUNTIME_SIGNAL_MAX)
+        return error_set(error, -EINVAL, "%d is no signal", spec->stop_signal);
     return 0;
 }
 
@@ -132,7 +160,7 @@ int container_spec_check(const struct container_spec *spec, struct error *error)
         }
     }
     if (environment_check(&spec->environment, error) < 0 ||
-        environment_check(&spec->extra_hosts, error) < 0) {
+        environment_check(&spec->extra_hosts, error) < 0 || sizes_check(spec, error) < 0) {
         error_prefix(error, "container %s", spec->id);
         return -EINVAL;
     }

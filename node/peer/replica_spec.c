@@ -2,10 +2,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "runtime/plan.h"
 
 /* Copies text that may be NULL; false when there is no memory. */
 static bool copy(const char *text, char **ret)
@@ -96,21 +97,6 @@ static bool set_health(const struct spec_health *from, struct container_health *
     return text_list_copy(&to->command, &from->test) == 0;
 }
 
-/* "SIGTERM", "TERM" or "15"; 0, the image's own, for what is no signal. */
-static int signal_number(const char *text)
-{
-    const char *name = strncmp(text, "SIG", 3) == 0 ? text + 3 : text;
-    int number = atoi(text);
-    if (number > 0 && number < NSIG)
-        return number;
-    for (number = 1; number < NSIG; number++) {
-        const char *known = sigabbrev_np(number);
-        if (known && strcmp(known, name) == 0)
-            return number;
-    }
-    return 0;
-}
-
 static bool copy_lists(const struct service_spec *from, struct container_spec *to)
 {
     return text_list_copy(&to->entrypoint, &from->entrypoint) == 0 &&
@@ -124,14 +110,18 @@ static bool copy_lists(const struct service_spec *from, struct container_spec *t
 static bool copy_texts(const struct agent_wanted *wanted, const char *container_id,
                        struct container_spec *to)
 {
-    char name[INTENT_SERVICE_NAME_BYTES_MAX + 16];
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 16], slot[16], hostname[BASE_NAME_BYTES_MAX + 1];
     snprintf(name, sizeof(name), "%s.%u", wanted->service->name, wanted->replica->slot);
+    /* A host's name is shorter than a service's may be: the slot stays whole. */
+    int slot_length = snprintf(slot, sizeof(slot), ".%u", wanted->replica->slot);
+    snprintf(hostname, sizeof(hostname), "%.*s%s", BASE_NAME_BYTES_MAX - slot_length,
+             wanted->service->name, slot);
     return copy(container_id, &to->id) && copy(name, &to->name) &&
            copy(wanted->spec->image_digest, &to->image) &&
            copy(wanted->spec->image, &to->image_name) &&
            copy(wanted->spec->working_dir, &to->working_dir) &&
            copy(wanted->spec->user, &to->user) &&
-           copy(wanted->spec->hostname ? wanted->spec->hostname : name, &to->hostname);
+           copy(wanted->spec->hostname ? wanted->spec->hostname : hostname, &to->hostname);
 }
 
 int replica_spec_make(const struct agent_wanted *wanted, const struct intent *intent,
@@ -139,14 +129,18 @@ int replica_spec_make(const struct agent_wanted *wanted, const struct intent *in
 {
     const struct service_spec *from = wanted->spec;
     struct container_spec spec;
+    if (from->mount_count + from->file_count > RUNTIME_MOUNTS_MAX)
+        return error_set(error, -E2BIG, "it has more than %d volumes, configs and secrets",
+                         RUNTIME_MOUNTS_MAX);
     container_spec_init(&spec);
+    if (from->stop_signal && signal_parse(from->stop_signal, &spec.stop_signal) < 0)
+        return error_set(error, -EINVAL, "its stop signal %s is no signal", from->stop_signal);
     spec.cpu_millicores = from->resources.cpu_limit_millis;
     spec.memory_bytes = from->resources.memory_limit_bytes;
     spec.pids_max = from->resources.pids_limit;
     spec.read_only = from->read_only;
     spec.init = from->init;
     spec.stop_grace_ms = from->stop_grace_ms;
-    spec.stop_signal = from->stop_signal ? signal_number(from->stop_signal) : 0;
     set_restart(&from->restart, &spec.restart);
 
     int rc = -ENOMEM;
