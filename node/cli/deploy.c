@@ -1,4 +1,5 @@
 /* consort deploy */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,7 +40,10 @@ static int send_deploy(struct cli *cli, const struct compose_result *loaded, jso
     struct client *client = NULL;
     struct error error = {0};
     int rc = make_params(loaded, &params);
-    if (rc < 0)
+    if (rc == -E2BIG)
+        error_set(&error, rc, "the file's services, configs and secrets come to more than %d MiB",
+                  COMMAND_BYTES_MAX / 1024 / 1024);
+    else if (rc < 0)
         error_set_errno(&error, rc, "packing what to deploy");
     else
         rc = client_open(cli, &client, &error);

@@ -63,6 +63,8 @@ static int read_services(struct parse *parse, const struct tree_node *node, void
             continue;
         if (!certificate_name_is_valid(service->key))
             return parse_fail(parse, service, "a service's name must be 1 to 63 of a-z, 0-9 and -");
+        if (result->service_count == COMMAND_DEPLOY_SERVICES_MAX)
+            return parse_fail(parse, service, "more than %d services", COMMAND_DEPLOY_SERVICES_MAX);
         struct service_spec *spec = &result->services[result->service_count++];
         service_spec_init(spec);
         snprintf(spec->name, sizeof(spec->name), "%s", service->key);
@@ -131,8 +133,8 @@ int compose_load(const char *path, const char *stack_name, struct compose_result
         if (rc == 0 && result.service_count == 0)
             rc = error_set(error, -EINVAL, "%s: the file has no services", path);
     }
-    if (rc == -ENOMEM)
-        error_set_errno(error, rc, "reading %s", path);
+    if (rc < 0 && (!error || error->code == 0))
+        error_set_errno(error, rc, "%s", path);
     tree_free(root);
     if (rc < 0)
         compose_result_done(&result);

@@ -9,5 +9,7 @@
  * that is not set is empty. */
 int interpolate(const char *text, const struct text_list *extra, char **ret, struct error *error);
 
-/* Reads "KEY=VALUE" lines, as in .env and env_file, into `ret`. */
+/* Adds the "KEY=VALUE" lines of a .env or env_file to `ret`: comments and quotes go, and a key
+ * alone has its value from the environment. -EINVAL with path and line for what is no such line;
+ * else what reading said. */
 int environment_file_read(const char *path, struct text_list *ret, struct error *error);

@@ -10,6 +10,8 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "consensus/bounds.h"
+#include "runtime/bounds.h"
 
 /* "compose.yaml:7: services.web.ports: ": list items go by the key of their list. */
 static void format_place(const struct parse *parse, const struct tree_node *node, char *ret,
@@ -100,7 +102,10 @@ static int read_entry(struct parse *parse, const struct tree_node *entry,
             continue;
         if (!key->read)
             return parse_warn(parse, entry, "not supported by Consort: ignored");
-        return tree_is_null(entry) ? 0 : key->read(parse, entry, target);
+        int rc = tree_is_null(entry) ? 0 : key->read(parse, entry, target);
+        return rc == -E2BIG
+                   ? parse_fail(parse, entry, "more than %d items", BASE_TEXT_LIST_ITEMS_MAX)
+                   : rc;
     }
     if (strncmp(entry->key, "x-", 2) == 0)
         return 0;
@@ -124,7 +129,11 @@ int parse_map(struct parse *parse, const struct tree_node *map, const struct par
 
 static int need_scalar(struct parse *parse, const struct tree_node *node, const char *what)
 {
-    return node->type == TREE_SCALAR ? 0 : parse_fail(parse, node, "%s is expected", what);
+    if (node->type != TREE_SCALAR)
+        return parse_fail(parse, node, "%s is expected", what);
+    if (strlen(node->text) > SPEC_TEXT_BYTES_MAX)
+        return parse_fail(parse, node, "longer than %d KiB", SPEC_TEXT_BYTES_MAX / 1024);
+    return 0;
 }
 
 int parse_text(struct parse *parse, const struct tree_node *node, char **ret)
@@ -205,8 +214,8 @@ int parse_duration(struct parse *parse, const struct tree_node *node, uint32_t *
         sum += value * unit;
         at = end + size;
     }
-    if (sum > UINT32_MAX || node->text[0] == '\0')
-        return parse_fail(parse, node, "%s is no duration up to 49 days", node->text);
+    if (sum > RUNTIME_DURATION_MS_MAX || node->text[0] == '\0')
+        return parse_fail(parse, node, "%s is no duration up to 24 days", node->text);
     *ret_ms = (uint32_t)sum;
     return 0;
 }
@@ -275,11 +284,11 @@ int parse_word(struct parse *parse, const struct tree_node *node, const char *co
 
 int parse_list(struct parse *parse, const struct tree_node *node, struct text_list *ret)
 {
+    int rc = node->type == TREE_SCALAR ? need_scalar(parse, node, "text") : 0;
     if (node->type == TREE_SCALAR)
-        return text_list_add(ret, node->text);
+        return rc < 0 ? rc : text_list_add(ret, node->text);
     if (node->type != TREE_LIST)
         return parse_fail(parse, node, "a list is expected");
-    int rc = 0;
     for (size_t i = 0; i < node->count && rc == 0; i++) {
         rc = need_scalar(parse, node->children[i], "text");
         if (rc == 0)
@@ -293,9 +302,12 @@ static int add_pair(struct parse *parse, const struct tree_node *node, const cha
 {
     cleanup_free char *pair = NULL;
     if (!key[0] || strchr(key, '='))
-        return parse_fail(parse, node, "%s is no name", key);
-    if (asprintf(&pair, "%s=%s", key, value) < 0)
+        return parse_fail(parse, node, "\"%s\" is no name", key);
+    int length = asprintf(&pair, "%s=%s", key, value);
+    if (length < 0)
         return -ENOMEM;
+    if (length > SPEC_TEXT_BYTES_MAX)
+        return parse_fail(parse, node, "longer than %d KiB", SPEC_TEXT_BYTES_MAX / 1024);
     return text_list_add(ret, pair);
 }
 
@@ -304,6 +316,8 @@ static int add_listed_pair(struct parse *parse, const struct tree_node *item, st
     int rc = need_scalar(parse, item, "KEY=VALUE");
     if (rc < 0)
         return rc;
+    if (item->text[0] == '=')
+        return parse_fail(parse, item, "%s has no name before the =", item->text);
     if (strchr(item->text, '='))
         return text_list_add(ret, item->text);
     const char *value = getenv(item->text);

@@ -43,7 +43,7 @@ READER(read_failure_action, struct spec_update,
        parse_word(parse, node, failure_actions, &to->failure_action))
 READER(read_order, struct spec_update, parse_word(parse, node, orders, &to->order))
 
-READER(read_constraints, struct service_spec, parse_list(parse, node, &to->constraints))
+READER(read_spread, struct service_spec, parse_list(parse, node, &to->spread))
 READER(read_max_per_node, struct service_spec, parse_u32(parse, node, &to->max_replicas_per_node))
 
 READER(read_interval, struct spec_health, parse_duration(parse, node, &to->interval_ms))
@@ -59,6 +59,17 @@ static int read_failure_ratio(struct parse *parse, const struct tree_node *node,
     int rc = parse_cpus(parse, node, &update->max_failure_permille); /* thousandths too */
     if (rc == 0 && update->max_failure_permille > PERMILLE)
         return parse_fail(parse, node, "a ratio from 0 to 1 is expected");
+    return rc;
+}
+
+static int read_constraints(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct text_list *constraints = &((struct service_spec *)target)->constraints;
+    int rc = parse_list(parse, node, constraints);
+    for (size_t i = 0; i < constraints->count && rc == 0; i++)
+        if (!strstr(constraints->items[i], "==") && !strstr(constraints->items[i], "!="))
+            rc = parse_fail(parse, node, "%s: KEY==VALUE or KEY!=VALUE is expected",
+                            constraints->items[i]);
     return rc;
 }
 
@@ -116,18 +127,15 @@ static int read_rollback(struct parse *parse, const struct tree_node *node, void
 
 static int read_preferences(struct parse *parse, const struct tree_node *node, void *target)
 {
-    struct service_spec *spec = target;
     if (node->type != TREE_LIST)
         return parse_fail(parse, node, "a list is expected, as - spread: node.labels.zone");
-    for (size_t i = 0; i < node->count; i++) {
-        const struct tree_node *spread = tree_find(node->children[i], "spread");
-        if (!spread)
-            return parse_fail(parse, node->children[i], "spread: node.labels.KEY is expected");
-        int rc = parse_list(parse, spread, &spec->spread);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    static const struct parse_key keys[] = {{"spread", read_spread}, {0}};
+    int rc = 0;
+    for (size_t i = 0; i < node->count && rc == 0; i++)
+        rc = tree_find(node->children[i], "spread")
+                 ? parse_map(parse, node->children[i], keys, target)
+                 : parse_fail(parse, node->children[i], "spread: node.labels.KEY is expected");
+    return rc;
 }
 
 static int read_placement(struct parse *parse, const struct tree_node *node, void *target)

@@ -1,12 +1,18 @@
 /* One service: its keys, and those of x-consort. */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "node/compose/interpolate.h"
 #include "node/compose/parse.h"
+#include "runtime/bounds.h"
+#include "runtime/capability.h"
+#include "runtime/image_reference.h"
+#include "runtime/plan.h"
 
 #define READER(name, call)                                                                         \
     static int name(struct parse *parse, const struct tree_node *node, void *target)               \
@@ -15,18 +21,12 @@
         return call;                                                                               \
     }
 
-READER(read_image, parse_text(parse, node, &to->image))
 READER(read_command, parse_command(parse, node, &to->command))
 READER(read_entrypoint, parse_command(parse, node, &to->entrypoint))
 READER(read_environment, parse_pairs(parse, node, &to->environment))
-READER(read_working_dir, parse_text(parse, node, &to->working_dir))
 READER(read_user, parse_text(parse, node, &to->user))
-READER(read_hostname, parse_text(parse, node, &to->hostname))
-READER(read_cap_add, parse_list(parse, node, &to->cap_add))
-READER(read_cap_drop, parse_list(parse, node, &to->cap_drop))
 READER(read_read_only, parse_flag(parse, node, &to->read_only))
 READER(read_init, parse_flag(parse, node, &to->init))
-READER(read_stop_signal, parse_text(parse, node, &to->stop_signal))
 READER(read_stop_grace, parse_duration(parse, node, &to->stop_grace_ms))
 READER(read_labels, parse_pairs(parse, node, &to->labels))
 READER(read_cpus, parse_cpus(parse, node, &to->resources.cpu_limit_millis))
@@ -37,6 +37,83 @@ READER(read_scale, parse_u32(parse, node, &to->replicas))
 READER(read_failover, parse_duration(parse, node, &to->failover_after_ms))
 READER(read_exclusive, parse_flag(parse, node, &to->exclusive))
 
+static int read_image(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct service_spec *spec = target;
+    struct image_reference reference;
+    struct error why = {0};
+    int rc = parse_text(parse, node, &spec->image);
+    if (rc == 0 && image_reference_parse(spec->image, &reference, &why) < 0)
+        rc = parse_fail(parse, node, "%s%s%s", why.message, why.hint[0] ? "; " : "", why.hint);
+    return rc;
+}
+
+static int read_working_dir(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct service_spec *spec = target;
+    int rc = parse_text(parse, node, &spec->working_dir);
+    if (rc == 0 && spec->working_dir[0] != '/')
+        rc = parse_fail(parse, node, "the path in the container must be absolute");
+    return rc;
+}
+
+static int read_hostname(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct service_spec *spec = target;
+    int rc = parse_text(parse, node, &spec->hostname);
+    if (rc == 0 && (!spec->hostname[0] || strlen(spec->hostname) > BASE_NAME_BYTES_MAX ||
+                    strpbrk(spec->hostname, " \t\r\n")))
+        rc = parse_fail(parse, node, "a host's name has 1 to %d characters", BASE_NAME_BYTES_MAX);
+    return rc;
+}
+
+static int read_stop_signal(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct service_spec *spec = target;
+    int number, rc = parse_text(parse, node, &spec->stop_signal);
+    if (rc == 0 && signal_parse(spec->stop_signal, &number) < 0)
+        rc = parse_fail(parse, node, "%s is no signal; write as in SIGTERM", node->text);
+    return rc;
+}
+
+static int read_capabilities(struct parse *parse, const struct tree_node *node,
+                             struct text_list *ret)
+{
+    int number, rc = parse_list(parse, node, ret);
+    for (size_t i = 0; i < ret->count && rc == 0; i++)
+        if (strcasecmp(ret->items[i], "ALL") != 0 && capability_parse(ret->items[i], &number) < 0)
+            rc = parse_fail(parse, node, "%s is no capability; write as in NET_ADMIN",
+                            ret->items[i]);
+    return rc;
+}
+
+static int read_cap_add(struct parse *parse, const struct tree_node *node, void *target)
+{
+    return read_capabilities(parse, node, &((struct service_spec *)target)->cap_add);
+}
+
+static int read_cap_drop(struct parse *parse, const struct tree_node *node, void *target)
+{
+    return read_capabilities(parse, node, &((struct service_spec *)target)->cap_drop);
+}
+
+/* "on-failure", "on-failure:TIMES". */
+static int read_on_failure(struct parse *parse, const struct tree_node *node,
+                           struct spec_restart *restart)
+{
+    const char *times = node->text + strlen("on-failure");
+    char *end;
+    restart->condition = SPEC_RESTART_ON_FAILURE;
+    if (!times[0])
+        return 0;
+    unsigned long value = strtoul(times + 1, &end, 10);
+    if (times[0] != ':' || !isdigit((unsigned char)times[1]) || *end || value > UINT32_MAX)
+        return parse_fail(parse, node, "%s: on-failure or on-failure:TIMES is expected",
+                          node->text);
+    restart->max_attempts = (uint32_t)value;
+    return 0;
+}
+
 static int read_restart(struct parse *parse, const struct tree_node *node, void *target)
 {
     struct spec_restart *restart = &((struct service_spec *)target)->restart;
@@ -45,7 +122,7 @@ static int read_restart(struct parse *parse, const struct tree_node *node, void 
     if (strcmp(node->text, "no") == 0 || strcmp(node->text, "false") == 0)
         restart->condition = SPEC_RESTART_NONE;
     else if (strncmp(node->text, "on-failure", 10) == 0)
-        restart->condition = SPEC_RESTART_ON_FAILURE;
+        return read_on_failure(parse, node, restart);
     else if (strcmp(node->text, "always") == 0 || strcmp(node->text, "unless-stopped") == 0)
         restart->condition = SPEC_RESTART_ANY;
     else
@@ -101,14 +178,29 @@ static int read_depends_on(struct parse *parse, const struct tree_node *node, vo
     int rc = 0;
     if (node->type != TREE_MAP)
         return parse_list(parse, node, &spec->depends_on);
-    for (size_t i = 0; i < node->count && rc == 0; i++)
-        rc = text_list_add(&spec->depends_on, node->children[i]->key);
+    for (size_t i = 0; i < node->count && rc == 0; i++) {
+        static const struct parse_key keys[] = {
+            {"condition", NULL}, {"restart", NULL}, {"required", NULL}, {0}};
+        const struct tree_node *item = node->children[i];
+        rc = text_list_add(&spec->depends_on, item->key);
+        if (rc == 0 && !tree_is_null(item))
+            rc = parse_map(parse, item, keys, NULL);
+    }
     return rc;
 }
 
-static int read_env_file(struct parse *parse, const struct tree_node *node, void *target)
+/* It has been read before everything else, see parse_service(). */
+static int pass_over(struct parse *parse, const struct tree_node *node, void *target)
 {
-    struct service_spec *spec = target;
+    (void)parse;
+    (void)node;
+    (void)target;
+    return 0;
+}
+
+static int read_env_file(struct parse *parse, const struct tree_node *node,
+                         struct service_spec *spec)
+{
     struct text_list files = {0};
     struct error why = {0};
     const char *slash = strrchr(parse->path, '/');
@@ -151,7 +243,7 @@ static const struct parse_key service_keys[] = {
     {"image", read_image},
     {"command", read_command},
     {"entrypoint", read_entrypoint},
-    {"env_file", read_env_file},
+    {"env_file", pass_over},
     {"environment", read_environment},
     {"ports", read_ports},
     {"volumes", read_volumes},
@@ -241,10 +333,23 @@ static const struct parse_key service_keys[] = {
 
 int parse_service(struct parse *parse, const struct tree_node *node, struct service_spec *spec)
 {
-    int rc = parse_map(parse, node, service_keys, spec);
-    if (rc == 0 && !spec->image)
-        rc = parse_fail(parse, node,
-                        "no image; build it elsewhere, import it with consort image "
-                        "import, and name it: image: NAME");
-    return rc;
+    /* What `environment` says wins over the files, wherever it stands: later ones win. */
+    const struct tree_node *env_file = tree_find(node, "env_file");
+    int rc = tree_is_null(env_file) ? 0 : read_env_file(parse, env_file, spec);
+    if (rc == -E2BIG)
+        return parse_fail(parse, env_file, "more than %d items", BASE_TEXT_LIST_ITEMS_MAX);
+    if (rc == 0)
+        rc = parse_map(parse, node, service_keys, spec);
+    if (rc < 0)
+        return rc;
+    if (!spec->image)
+        return parse_fail(parse, node,
+                          "no image; build it elsewhere, import it with consort image "
+                          "import, and name it: image: NAME");
+    if (spec->labels.count == BASE_TEXT_LIST_ITEMS_MAX) /* the runtime adds one of its own */
+        return parse_fail(parse, node, "more than %d labels", BASE_TEXT_LIST_ITEMS_MAX - 1);
+    if (spec->mount_count + spec->file_count > RUNTIME_MOUNTS_MAX)
+        return parse_fail(parse, node, "more than %d volumes, configs and secrets",
+                          RUNTIME_MOUNTS_MAX);
+    return 0;
 }

@@ -1,5 +1,6 @@
 /* ports, volumes, tmpfs, configs and secrets of a service; and the contents of configs and secrets.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -7,7 +8,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "consensus/bounds.h"
 #include "node/compose/parse.h"
+#include "runtime/container_spec.h"
+#include "runtime/file.h"
 
 static void *grow(void *items, size_t count, size_t size)
 {
@@ -28,6 +32,8 @@ static int add_port(struct parse *parse, const struct tree_node *node, struct se
         return parse_warn(parse, node, "UDP ports are not supported by Consort: ignored");
     if (strcmp(protocol, "tcp") != 0)
         return parse_fail(parse, node, "the protocol %s is neither tcp nor udp", protocol);
+    if (spec->port_count == SPEC_LIST_ITEMS_MAX)
+        return parse_fail(parse, node, "more than %d ports", SPEC_LIST_ITEMS_MAX);
     struct spec_port *ports = grow(spec->ports, spec->port_count, sizeof(*ports));
     if (!ports)
         return -ENOMEM;
@@ -51,46 +57,80 @@ static int read_short_port(struct parse *parse, const struct tree_node *node,
         protocol = slash + 1;
     }
     char *colon = strrchr(text, ':');
-    unsigned long target = strtoul(colon ? colon + 1 : text, &end, 10);
-    if (*end)
+    const char *target_text = colon ? colon + 1 : text;
+    unsigned long target = strtoul(target_text, &end, 10);
+    if (*end || !isdigit((unsigned char)target_text[0]))
         return parse_fail(parse, node, "%s: PUBLISHED:TARGET is expected, as in 8080:80",
                           node->text);
     if (!colon)
         return add_port(parse, node, spec, 0, target, protocol);
     *colon = '\0';
     char *host_end = strrchr(text, ':');
-    unsigned long published = strtoul(host_end ? host_end + 1 : text, &end, 10);
-    if (*end || published == 0)
+    const char *published_text = host_end ? host_end + 1 : text;
+    unsigned long published = strtoul(published_text, &end, 10);
+    if (*end || !isdigit((unsigned char)published_text[0]) || published == 0)
         return parse_fail(parse, node, "%s: PUBLISHED:TARGET is expected, as in 8080:80",
                           node->text);
     int rc = host_end ? parse_warn(parse, node, "published on all of every peer's addresses") : 0;
     return rc < 0 ? rc : add_port(parse, node, spec, published, target, protocol);
 }
 
+struct long_port {
+    uint64_t target, published;
+    char *protocol;
+};
+
+static int port_target(struct parse *parse, const struct tree_node *node, void *port)
+{
+    return parse_number(parse, node, UINT16_MAX, &((struct long_port *)port)->target);
+}
+
+static int port_published(struct parse *parse, const struct tree_node *node, void *port)
+{
+    return parse_number(parse, node, UINT16_MAX, &((struct long_port *)port)->published);
+}
+
+static int port_protocol(struct parse *parse, const struct tree_node *node, void *port)
+{
+    return parse_text(parse, node, &((struct long_port *)port)->protocol);
+}
+
+/* Every peer answers for every service; "host" would be a port of one machine's. */
+static int port_mode(struct parse *parse, const struct tree_node *node, void *port)
+{
+    static const char *const modes[] = {"ingress", "host", NULL};
+    uint8_t mode = 0;
+    (void)port;
+    int rc = parse_word(parse, node, modes, &mode);
+    return rc < 0 || mode == 0
+               ? rc
+               : parse_warn(parse, node, "host is not supported by Consort: as ingress");
+}
+
+static int pass_over(struct parse *parse, const struct tree_node *node, void *port)
+{
+    (void)parse;
+    (void)node;
+    (void)port;
+    return 0;
+}
+
 static int read_long_port(struct parse *parse, const struct tree_node *node,
                           struct service_spec *spec)
 {
-    uint64_t published = 0, target = 0;
-    const struct tree_node *published_node = tree_find(node, "published");
-    const struct tree_node *target_node = tree_find(node, "target");
-    const struct tree_node *protocol = tree_find(node, "protocol");
-    static const char *const known[] = {"target", "published", "protocol",    "mode",
-                                        "name",   "host_ip",   "app_protocol"};
-    for (size_t i = 0; i < node->count; i++) {
-        bool is_known = false;
-        for (size_t j = 0; j < array_count(known); j++)
-            is_known = is_known || strcmp(node->children[i]->key, known[j]) == 0;
-        if (!is_known)
-            return parse_fail(parse, node->children[i], "unknown key of a port");
-    }
-    if (!target_node)
-        return parse_fail(parse, node, "a port needs a target");
-    int rc = parse_number(parse, target_node, UINT16_MAX, &target);
-    if (rc == 0 && published_node)
-        rc = parse_number(parse, published_node, UINT16_MAX, &published);
-    return rc < 0 ? rc
-                  : add_port(parse, node, spec, published, target,
-                             protocol && protocol->type == TREE_SCALAR ? protocol->text : "tcp");
+    static const struct parse_key keys[] = {
+        {"target", port_target}, {"published", port_published}, {"protocol", port_protocol},
+        {"mode", port_mode},     {"name", pass_over}, /* for people alone */
+        {"host_ip", NULL},       {"app_protocol", NULL},        {0}};
+    struct long_port port = {0};
+    int rc = parse_map(parse, node, keys, &port);
+    if (rc == 0 && tree_is_null(tree_find(node, "target")))
+        rc = parse_fail(parse, node, "a port needs a target");
+    if (rc == 0)
+        rc = add_port(parse, node, spec, port.published, port.target,
+                      port.protocol ? port.protocol : "tcp");
+    free(port.protocol);
+    return rc;
 }
 
 int read_ports(struct parse *parse, const struct tree_node *node, void *spec)
@@ -113,57 +153,109 @@ static struct spec_mount *add_mount(struct service_spec *spec)
     return &mounts[spec->mount_count++];
 }
 
-static int check_target(struct parse *parse, const struct tree_node *node,
-                        const struct spec_mount *mount)
+/* Takes "." and ".." out of an absolute path, and doubled slashes. */
+static void make_plain(char *path)
 {
-    if (!mount->target || mount->target[0] != '/')
-        return parse_fail(parse, node, "the path in the container must be absolute");
-    return 0;
+    char *end = path;
+    for (const char *at = path; *at;) {
+        size_t size = 1 + strcspn(at + 1, "/");
+        if (size == 3 && memcmp(at, "/..", size) == 0) {
+            while (end > path && *--end != '/')
+                ;
+        } else if (size > 1 && (size != 2 || at[1] != '.')) {
+            memmove(end, at, size);
+            end += size;
+        }
+        at += size;
+    }
+    if (end == path)
+        *end++ = '/';
+    *end = '\0';
+}
+
+/* A path inside the container. */
+static int check_target(struct parse *parse, const struct tree_node *node, char *target)
+{
+    if (target && target[0] == '/')
+        make_plain(target);
+    if (!target || target[0] != '/' || strcmp(target, "/") == 0)
+        return parse_fail(parse, node, "the path in the container must be absolute, and below /");
+    return strlen(target) < PATH_MAX ? 0 : parse_fail(parse, node, "the path is too long");
 }
 
 /* Volumes belong to their stack, as with Docker: "STACK_name". A path is relative to the file. */
-static int set_source(struct parse *parse, const char *source, struct spec_mount *mount)
+static int set_source(struct parse *parse, const struct tree_node *node, const char *source,
+                      struct spec_mount *mount)
 {
-    int length;
     if (mount->type == SPEC_MOUNT_VOLUME) {
-        length = asprintf(&mount->source, "%s_%s", parse->result->stack, source);
-    } else if (source[0] == '/') {
-        length = asprintf(&mount->source, "%s", source);
-    } else {
-        const char *slash = strrchr(parse->path, '/');
-        cleanup_free char *folder =
-            slash ? strndup(parse->path, (size_t)(slash - parse->path)) : strdup(".");
-        cleanup_free char *full = folder ? realpath(folder, NULL) : NULL;
-        if (!full)
-            return -errno;
-        length = asprintf(&mount->source, "%s/%s", full, source);
+        if (asprintf(&mount->source, "%s_%s", parse->result->stack, source) < 0)
+            return -ENOMEM;
+        return container_id_valid(mount->source) && source[0]
+                   ? 0
+                   : parse_fail(parse, node,
+                                "%s can't be a volume's name: letters, digits, - _ and . are "
+                                "expected, with the stack's name at most %d; a path begins with "
+                                "/ or .",
+                                source, RUNTIME_ID_BYTES_MAX);
     }
-    return length < 0 ? -ENOMEM : 0;
+    const char *slash = strrchr(parse->path, '/');
+    cleanup_free char *folder =
+        slash ? strndup(parse->path, (size_t)(slash - parse->path) + 1) : strdup(".");
+    cleanup_free char *full = folder ? realpath(folder, NULL) : NULL;
+    if (!folder)
+        return -ENOMEM;
+    if (!full)
+        return parse_fail(parse, node, "finding %s: %s", folder, strerror(errno));
+    bool is_absolute = source[0] == '/';
+    if (asprintf(&mount->source, "%s%s%s", is_absolute ? "" : full, is_absolute ? "" : "/",
+                 source) < 0)
+        return -ENOMEM;
+    make_plain(mount->source);
+    return strlen(mount->source) < PATH_MAX ? 0 : parse_fail(parse, node, "the path is too long");
 }
 
-/* "SOURCE:TARGET[:ro]" or "TARGET". */
+/* What may follow the second colon, as a list between commas. */
+static int read_volume_options(struct parse *parse, const struct tree_node *node,
+                               const char *options, struct spec_mount *mount)
+{
+    int rc = 0;
+    while (rc == 0 && *options) {
+        size_t size = strcspn(options, ",");
+        if (size == 2 && memcmp(options, "ro", size) == 0)
+            mount->read_only = true;
+        else if (size != 2 || memcmp(options, "rw", size) != 0)
+            rc = parse_warn(parse, node, "the option %.*s is not supported by Consort: ignored",
+                            (int)size, options);
+        options += size + (options[size] == ',');
+    }
+    return rc;
+}
+
+/* "SOURCE:TARGET[:OPTIONS]" or "TARGET". */
 static int read_short_volume(struct parse *parse, const struct tree_node *node,
                              struct service_spec *spec)
 {
+    if (node->type != TREE_SCALAR || strlen(node->text) > SPEC_TEXT_BYTES_MAX)
+        return parse_fail(parse, node, "SOURCE:TARGET is expected");
     struct spec_mount *mount = add_mount(spec);
     if (!mount)
         return -ENOMEM;
-    if (node->type != TREE_SCALAR)
-        return parse_fail(parse, node, "SOURCE:TARGET is expected");
     const char *colon = strchr(node->text, ':');
     if (!colon) {
         mount->target = strdup(node->text);
-        return mount->target ? check_target(parse, node, mount) : -ENOMEM;
+        return mount->target ? check_target(parse, node, mount->target) : -ENOMEM;
     }
     cleanup_free char *source = strndup(node->text, (size_t)(colon - node->text));
-    const char *options = strchr(colon + 1, ':');
-    mount->target = options ? strndup(colon + 1, (size_t)(options - colon - 1)) : strdup(colon + 1);
+    size_t target_size = strcspn(colon + 1, ":");
+    const char *options = colon + 1 + target_size;
+    mount->target = strndup(colon + 1, target_size);
     if (!source || !mount->target)
         return -ENOMEM;
-    mount->read_only = options && (strcmp(options, ":ro") == 0 || strncmp(options, ":ro,", 4) == 0);
     mount->type = source[0] == '/' || source[0] == '.' ? SPEC_MOUNT_BIND : SPEC_MOUNT_VOLUME;
-    int rc = set_source(parse, source, mount);
-    return rc < 0 ? rc : check_target(parse, node, mount);
+    int rc = *options ? read_volume_options(parse, node, options + 1, mount) : 0;
+    if (rc == 0)
+        rc = set_source(parse, node, source, mount);
+    return rc < 0 ? rc : check_target(parse, node, mount->target);
 }
 
 static int mount_type(struct parse *parse, const struct tree_node *node, void *target)
@@ -216,8 +308,10 @@ static int read_long_volume(struct parse *parse, const struct tree_node *node,
     int rc = parse_map(parse, node, keys, mount);
     cleanup_free char *source = take_pointer(mount->source);
     if (rc == 0 && source && mount->type != SPEC_MOUNT_TMPFS)
-        rc = set_source(parse, source, mount);
-    return rc < 0 ? rc : check_target(parse, node, mount);
+        rc = set_source(parse, node, source, mount);
+    if (rc == 0 && !source && mount->type == SPEC_MOUNT_BIND)
+        rc = parse_fail(parse, node, "a bind mount needs a source");
+    return rc < 0 ? rc : check_target(parse, node, mount->target);
 }
 
 int read_volumes(struct parse *parse, const struct tree_node *node, void *spec)
@@ -230,20 +324,41 @@ int read_volumes(struct parse *parse, const struct tree_node *node, void *spec)
     return rc;
 }
 
+/* "TARGET[:OPTIONS]", of which only size=… is supported. */
+static int add_tmpfs(struct parse *parse, const struct tree_node *node, struct service_spec *spec,
+                     const char *text)
+{
+    struct spec_mount *mount = add_mount(spec);
+    size_t target_size = strcspn(text, ":");
+    if (!mount)
+        return -ENOMEM;
+    mount->type = SPEC_MOUNT_TMPFS;
+    mount->target = strndup(text, target_size);
+    int rc = mount->target ? check_target(parse, node, mount->target) : -ENOMEM;
+    text += target_size + (text[target_size] == ':');
+    while (rc == 0 && *text) {
+        size_t size = strcspn(text, ",");
+        cleanup_free char *option = strndup(text, size);
+        if (!option)
+            return -ENOMEM;
+        struct tree_node value = *node; /* for its place in messages */
+        value.type = TREE_SCALAR;
+        value.text = option + strlen("size=");
+        rc = strncmp(option, "size=", strlen("size=")) == 0
+                 ? parse_size(parse, &value, &mount->size_bytes)
+                 : parse_warn(parse, node, "the option %s is not supported by Consort: ignored",
+                              option);
+        text += size + (text[size] == ',');
+    }
+    return rc;
+}
+
 int read_tmpfs(struct parse *parse, const struct tree_node *node, void *spec)
 {
     struct text_list paths = {0};
     int rc = parse_list(parse, node, &paths);
-    for (size_t i = 0; i < paths.count && rc == 0; i++) {
-        struct spec_mount *mount = add_mount(spec);
-        if (!mount)
-            rc = -ENOMEM;
-        else {
-            mount->type = SPEC_MOUNT_TMPFS;
-            mount->target = strndup(paths.items[i], strcspn(paths.items[i], ":"));
-            rc = mount->target ? check_target(parse, node, mount) : -ENOMEM;
-        }
-    }
+    for (size_t i = 0; i < paths.count && rc == 0; i++)
+        rc = add_tmpfs(parse, node, spec, paths.items[i]);
     text_list_done(&paths);
     return rc;
 }
@@ -254,48 +369,90 @@ enum {
     FILE_MODE_DEFAULT = 0444,
 };
 
-static int file_number(struct parse *parse, const struct tree_node *node, int base, uint32_t *ret)
+/* A use of a config or secret, as it is written. */
+struct file_use {
+    char *source, *target;
+    uint32_t uid, gid, mode;
+};
+
+static int file_number(struct parse *parse, const struct tree_node *node, int base, uint64_t max,
+                       uint32_t *ret)
 {
     char *end;
     if (node->type != TREE_SCALAR)
         return parse_fail(parse, node, "a number is expected");
-    unsigned long value = strtoul(node->text, &end, base);
-    if (*end || end == node->text || value > UINT32_MAX)
-        return parse_fail(parse, node, "%s is no number", node->text);
+    errno = 0;
+    unsigned long long value = strtoull(node->text, &end, base);
+    if (*end || !isdigit((unsigned char)node->text[0]) || errno || value > max)
+        return parse_fail(parse, node,
+                          base == 8 ? "%s is no mode; write as in 0440" : "%s is no number",
+                          node->text);
     *ret = (uint32_t)value;
     return 0;
+}
+
+static int file_source(struct parse *parse, const struct tree_node *node, void *use)
+{
+    return parse_text(parse, node, &((struct file_use *)use)->source);
+}
+
+static int file_target(struct parse *parse, const struct tree_node *node, void *use)
+{
+    return parse_text(parse, node, &((struct file_use *)use)->target);
+}
+
+static int file_uid(struct parse *parse, const struct tree_node *node, void *use)
+{
+    return file_number(parse, node, 10, UINT32_MAX, &((struct file_use *)use)->uid);
+}
+
+static int file_gid(struct parse *parse, const struct tree_node *node, void *use)
+{
+    return file_number(parse, node, 10, UINT32_MAX, &((struct file_use *)use)->gid);
+}
+
+static int file_mode(struct parse *parse, const struct tree_node *node, void *use)
+{
+    return file_number(parse, node, 8, RUNTIME_MODE_MAX, &((struct file_use *)use)->mode);
+}
+
+static int add_file(struct parse *parse, const struct tree_node *node, enum spec_file_kind kind,
+                    const struct file_use *use, struct service_spec *spec)
+{
+    const char *section = kind == SPEC_FILE_SECRET ? "secrets" : "configs";
+    if (!use->source)
+        return parse_fail(parse, node, "the name of one of the %s is expected", section);
+    if (!tree_find(tree_find(parse->root, section), use->source))
+        return parse_fail(parse, node, "%s is not among the file's %s", use->source, section);
+    struct spec_file *files = grow(spec->files, spec->file_count, sizeof(*files));
+    if (!files)
+        return -ENOMEM;
+    spec->files = files;
+    struct spec_file *file = &files[spec->file_count++];
+    *file = (struct spec_file){
+        .kind = (uint8_t)kind, .uid = use->uid, .gid = use->gid, .mode = use->mode};
+    const char *name = use->target ? use->target : use->source;
+    const char *folder = name[0] == '/' ? "" : kind == SPEC_FILE_SECRET ? "/run/secrets/" : "/";
+    if (asprintf(&file->source, "%s_%s", parse->result->stack, use->source) < 0 ||
+        asprintf(&file->target, "%s%s", folder, name) < 0)
+        return -ENOMEM;
+    return check_target(parse, node, file->target);
 }
 
 /* One use of a config or secret: its name alone, or a map. */
 static int read_file(struct parse *parse, const struct tree_node *node, enum spec_file_kind kind,
                      struct service_spec *spec)
 {
-    const char *section = kind == SPEC_FILE_SECRET ? "secrets" : "configs";
-    const struct tree_node *source = node->type == TREE_MAP ? tree_find(node, "source") : node;
-    const struct tree_node *target = tree_find(node, "target"), *value;
-    if (!source || source->type != TREE_SCALAR)
-        return parse_fail(parse, node, "the name of one of the %s is expected", section);
-    if (!tree_find(tree_find(parse->root, section), source->text))
-        return parse_fail(parse, node, "%s is not among the file's %s", source->text, section);
-    struct spec_file *files = grow(spec->files, spec->file_count, sizeof(*files));
-    if (!files)
-        return -ENOMEM;
-    spec->files = files;
-    struct spec_file *file = &files[spec->file_count++];
-    file->kind = (uint8_t)kind;
-    file->mode = FILE_MODE_DEFAULT;
-    const char *name = target && target->type == TREE_SCALAR ? target->text : source->text;
-    const char *folder = name[0] == '/' ? "" : kind == SPEC_FILE_SECRET ? "/run/secrets/" : "/";
-    if (asprintf(&file->source, "%s_%s", parse->result->stack, source->text) < 0 ||
-        asprintf(&file->target, "%s%s", folder, name) < 0)
-        return -ENOMEM;
-    int rc = 0;
-    if ((value = tree_find(node, "uid")))
-        rc = file_number(parse, value, 10, &file->uid);
-    if (rc == 0 && (value = tree_find(node, "gid")))
-        rc = file_number(parse, value, 10, &file->gid);
-    if (rc == 0 && (value = tree_find(node, "mode")))
-        rc = file_number(parse, value, 8, &file->mode);
+    static const struct parse_key keys[] = {{"source", file_source}, {"target", file_target},
+                                            {"uid", file_uid},       {"gid", file_gid},
+                                            {"mode", file_mode},     {0}};
+    struct file_use use = {.mode = FILE_MODE_DEFAULT};
+    int rc = node->type == TREE_SCALAR ? file_source(parse, node, &use)
+                                       : parse_map(parse, node, keys, &use);
+    if (rc == 0)
+        rc = add_file(parse, node, kind, &use, spec);
+    free(use.source);
+    free(use.target);
     return rc;
 }
 
@@ -318,37 +475,81 @@ int read_secrets(struct parse *parse, const struct tree_node *node, void *spec)
     return read_files(parse, node, SPEC_FILE_SECRET, spec);
 }
 
-static int read_content(struct parse *parse, const struct tree_node *node, struct buffer *ret)
+/* Where the contents of a config or secret come from. */
+struct blob_source {
+    struct buffer *content;
+    bool is_set;
+};
+
+static int set_content(struct parse *parse, const struct tree_node *node,
+                       struct blob_source *source, struct bytes content)
 {
-    char path[PATH_MAX], chunk[4096];
-    const struct tree_node *file = tree_find(node, "file");
-    const struct tree_node *content = tree_find(node, "content");
-    const struct tree_node *variable = tree_find(node, "environment");
-    if (content && content->type == TREE_SCALAR)
-        return buffer_append_text(ret, content->text);
-    if (variable && variable->type == TREE_SCALAR) {
-        const char *value = getenv(variable->text);
-        return value ? buffer_append_text(ret, value)
-                     : parse_fail(parse, variable, "the variable %s is not set", variable->text);
-    }
-    if (!file || file->type != TREE_SCALAR)
-        return parse_fail(parse, node, "file, content or environment is expected");
+    if (source->is_set)
+        return parse_fail(parse, node, "only one of file, content and environment is expected");
+    source->is_set = true;
+    if (content.size > INTENT_BLOB_BYTES_MAX)
+        return parse_fail(parse, node, "larger than %d KiB", INTENT_BLOB_BYTES_MAX / 1024);
+    return buffer_append(source->content, content.data, content.size);
+}
+
+static int blob_content(struct parse *parse, const struct tree_node *node, void *source)
+{
+    return node->type == TREE_SCALAR ? set_content(parse, node, source, bytes_of_text(node->text))
+                                     : parse_fail(parse, node, "text is expected");
+}
+
+static int blob_environment(struct parse *parse, const struct tree_node *node, void *source)
+{
+    const char *value = node->type == TREE_SCALAR ? getenv(node->text) : NULL;
+    return value ? set_content(parse, node, source, bytes_of_text(value))
+                 : parse_fail(parse, node, "the variable %s is not set",
+                              node->type == TREE_SCALAR ? node->text : "");
+}
+
+static int blob_file(struct parse *parse, const struct tree_node *node, void *source)
+{
+    cleanup_buffer struct buffer content = {0};
+    char path[PATH_MAX];
     const char *slash = strrchr(parse->path, '/');
-    snprintf(path, sizeof(path), "%.*s%s",
-             file->text[0] == '/' || !slash ? 0 : (int)(slash - parse->path + 1), parse->path,
-             file->text);
-    FILE *stream = fopen(path, "re");
-    if (!stream)
-        return parse_fail(parse, file, "reading %s: %s", path, strerror(errno));
-    size_t size;
-    int rc = 0;
-    while (rc == 0 && (size = fread(chunk, 1, sizeof(chunk), stream)) > 0)
-        rc = size > INTENT_BLOB_BYTES_MAX - ret->size
-                 ? parse_fail(parse, file, "%s is larger than %d KiB", path,
-                              INTENT_BLOB_BYTES_MAX / 1024)
-                 : buffer_append(ret, chunk, size);
-    fclose(stream);
-    return rc;
+    if (node->type != TREE_SCALAR)
+        return parse_fail(parse, node, "a path is expected");
+    int folder_length = node->text[0] == '/' || !slash ? 0 : (int)(slash - parse->path + 1);
+    int rc = snprintf(path, sizeof(path), "%.*s%s", folder_length, parse->path, node->text) <
+                     (int)sizeof(path)
+                 ? file_read(path, INTENT_BLOB_BYTES_MAX, &content)
+                 : -ENAMETOOLONG;
+    if (rc == -EFBIG)
+        return parse_fail(parse, node, "%s is larger than %d KiB", path,
+                          INTENT_BLOB_BYTES_MAX / 1024);
+    return rc < 0 ? parse_fail(parse, node, "reading %s: %s", path, strerror(-rc))
+                  : set_content(parse, node, source, buffer_view(&content));
+}
+
+static int read_blob(struct parse *parse, const struct tree_node *node, struct buffer *ret)
+{
+    static const struct parse_key keys[] = {{"file", blob_file},
+                                            {"content", blob_content},
+                                            {"environment", blob_environment},
+                                            {"name", NULL},
+                                            {"labels", NULL},
+                                            {"external", NULL},
+                                            {"driver", NULL},
+                                            {"driver_opts", NULL},
+                                            {"template_driver", NULL},
+                                            {0}};
+    struct blob_source source = {.content = ret};
+    int rc = parse_map(parse, node, keys, &source);
+    return rc < 0 || source.is_set
+               ? rc
+               : parse_fail(parse, node, "file, content or environment is expected");
+}
+
+static bool blob_is_named(const struct compose_result *result, const char *name)
+{
+    for (size_t i = 0; i < result->blob_count; i++)
+        if (strcmp(result->blobs[i].name, name) == 0)
+            return true;
+    return false;
 }
 
 int parse_blobs(struct parse *parse, const struct tree_node *node, enum spec_file_kind kind)
@@ -356,17 +557,24 @@ int parse_blobs(struct parse *parse, const struct tree_node *node, enum spec_fil
     struct compose_result *result = parse->result;
     int rc = node->type == TREE_MAP ? 0 : parse_fail(parse, node, "a map is expected");
     for (size_t i = 0; i < node->count && rc == 0; i++) {
+        const struct tree_node *item = node->children[i];
+        struct intent_blob blob = {.kind = (uint8_t)kind};
+        if (strncmp(item->key, "x-", 2) == 0)
+            continue;
+        int length = snprintf(blob.name, sizeof(blob.name), "%s_%s", result->stack, item->key);
+        if (length >= (int)sizeof(blob.name))
+            return parse_fail(parse, item, "the name is too long");
+        if (blob_is_named(result, blob.name))
+            return parse_fail(parse, item, "a config and a secret can't have the same name");
+        if (result->blob_count == COMMAND_DEPLOY_BLOBS_MAX)
+            return parse_fail(parse, item, "more than %d configs and secrets",
+                              COMMAND_DEPLOY_BLOBS_MAX);
         struct intent_blob *blobs = grow(result->blobs, result->blob_count, sizeof(*blobs));
         if (!blobs)
             return -ENOMEM;
         result->blobs = blobs;
-        struct intent_blob *blob = &blobs[result->blob_count++];
-        blob->kind = (uint8_t)kind;
-        int length = snprintf(blob->name, sizeof(blob->name), "%s_%s", result->stack,
-                              node->children[i]->key);
-        if (length >= (int)sizeof(blob->name))
-            return parse_fail(parse, node->children[i], "the name is too long");
-        rc = read_content(parse, node->children[i], &blob->content);
+        blobs[result->blob_count] = blob;
+        rc = read_blob(parse, item, &blobs[result->blob_count++].content);
     }
     return rc;
 }

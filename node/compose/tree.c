@@ -7,8 +7,10 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "node/compose/interpolate.h"
+#include "runtime/file.h"
 
 struct loader {
     const char *path;
@@ -101,6 +103,8 @@ static int merge(struct tree_node *node, struct tree_node *from)
     for (size_t i = 0; i < from->count; i++) {
         if (tree_find(node, from->children[i]->key))
             continue;
+        if (node->count >= TREE_KEYS_MAX)
+            return -E2BIG;
         int rc = add_child(node, from->children[i]);
         if (rc < 0)
             return rc;
@@ -131,6 +135,8 @@ static int convert_entry(struct loader *loader, yaml_node_t *key, yaml_node_t *v
     if (key->type != YAML_SCALAR_NODE)
         return fail(loader, key, "a key must be text");
     const char *name = (const char *)key->data.scalar.value;
+    if (strlen(name) != key->data.scalar.length)
+        return fail(loader, key, "a key with a NUL byte");
     if ((strcmp(name, "<<") == 0) != merges)
         return 0;
     if (!merges && tree_find(node, name)) {
@@ -138,11 +144,15 @@ static int convert_entry(struct loader *loader, yaml_node_t *key, yaml_node_t *v
         snprintf(what, sizeof(what), "%.200s: the same key twice", name);
         return fail(loader, key, what);
     }
+    if (node->count >= TREE_KEYS_MAX)
+        return fail(loader, key, "too many keys in one map");
     int rc = convert(loader, value, depth + 1, &child);
     if (!child)
         return rc;
     if (merges) {
         rc = merge_value(loader, key, node, child);
+        if (rc == -E2BIG)
+            rc = fail(loader, key, "too many keys in one map");
         tree_free(child);
         return rc;
     }
@@ -200,33 +210,80 @@ static int load_extra(struct loader *loader)
     return access(path, R_OK) == 0 ? environment_file_read(path, &loader->extra, loader->error) : 0;
 }
 
-static int load_document(struct loader *loader, FILE *file)
+static int start_parser(const struct buffer *content, yaml_parser_t *ret)
+{
+    if (!yaml_parser_initialize(ret))
+        return -ENOMEM;
+    const uint8_t *bytes = content->size > 0 ? content->bytes : (const uint8_t *)"";
+    yaml_parser_set_input_string(ret, bytes, content->size);
+    return 0;
+}
+
+static int fail_parser(struct loader *loader, const yaml_parser_t *parser)
+{
+    return error_set(loader->error, -EINVAL, "%s:%zu: no YAML: %s", loader->path,
+                     parser->problem_mark.line + 1, parser->problem ? parser->problem : "");
+}
+
+static int depth_change(const yaml_event_t *event)
+{
+    if (event->type == YAML_SEQUENCE_START_EVENT || event->type == YAML_MAPPING_START_EVENT)
+        return 1;
+    return event->type == YAML_SEQUENCE_END_EVENT || event->type == YAML_MAPPING_END_EVENT ? -1 : 0;
+}
+
+/* The time that libyaml takes grows with the square of the depth, and it has the whole document
+ * before anybody can look at it: so it is first read piece by piece, up to where it is too deep. */
+static int check_depth(struct loader *loader, const struct buffer *content)
 {
     yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser))
-        return -ENOMEM;
-    yaml_parser_set_input_file(&parser, file);
-    int rc = 0;
+    bool has_ended = false;
+    int depth = 0, rc = start_parser(content, &parser);
+    if (rc < 0)
+        return rc;
+    while (rc == 0 && !has_ended) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(&parser, &event)) {
+            rc = fail_parser(loader, &parser);
+            break;
+        }
+        depth += depth_change(&event);
+        if (depth > TREE_DEPTH_MAX)
+            rc = error_set(loader->error, -EINVAL, "%s:%zu: the file is too deep", loader->path,
+                           event.start_mark.line + 1);
+        has_ended = event.type == YAML_STREAM_END_EVENT || event.type == YAML_DOCUMENT_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return rc;
+}
+
+static int load_document(struct loader *loader, const struct buffer *content)
+{
+    yaml_parser_t parser;
+    int rc = check_depth(loader, content);
+    if (rc == 0)
+        rc = start_parser(content, &parser);
+    if (rc < 0)
+        return rc;
     if (!yaml_parser_load(&parser, &loader->document))
-        rc = error_set(loader->error, -EINVAL, "%s:%zu: no YAML: %s", loader->path,
-                       parser.problem_mark.line + 1, parser.problem ? parser.problem : "");
+        rc = fail_parser(loader, &parser);
     yaml_parser_delete(&parser);
     return rc;
 }
 
 int tree_load(const char *path, struct tree_node **ret, struct error *error)
 {
+    cleanup_buffer struct buffer content = {0};
     struct loader loader = {.path = path, .error = error};
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return error_set_errno(error, -errno, "reading %s", path);
-    int rc = load_extra(&loader);
-    if (rc == 0 && fseek(file, 0, SEEK_END) == 0 && ftell(file) > TREE_FILE_BYTES_MAX)
-        rc = error_set(error, -E2BIG, "%s: larger than a Compose file can be", path);
-    rewind(file);
+    int rc = file_read(path, TREE_FILE_BYTES_MAX, &content);
+    if (rc == -EFBIG)
+        return error_set(error, rc, "%s: larger than a Compose file can be", path);
+    if (rc < 0)
+        return error_set_errno(error, rc, "reading %s", path);
+    rc = load_extra(&loader);
     if (rc == 0)
-        rc = load_document(&loader, file);
-    fclose(file);
+        rc = load_document(&loader, &content);
     if (rc == 0) {
         yaml_node_t *root = yaml_document_get_root_node(&loader.document);
         rc = root ? convert(&loader, root, 0, ret)

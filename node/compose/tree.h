@@ -11,6 +11,7 @@
 enum {
     TREE_NODES_MAX = 50000,
     TREE_DEPTH_MAX = 24,
+    TREE_KEYS_MAX = 2048, /* of one map */
     TREE_FILE_BYTES_MAX = 1024 * 1024,
 };
 
