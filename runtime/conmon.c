@@ -64,8 +64,7 @@ int conmon_start(const struct runtime_settings *settings, const char *id, struct
     return run_oci(settings, "start", NULL, id, error);
 }
 
-/* Understands conmon's answer: {"data": PID}, or a negative number with a "message". */
-static int parse_sync(const char *id, const char *text, pid_t *ret_pid, struct error *error)
+int conmon_answer_parse(const char *id, const char *text, pid_t *ret_pid, struct error *error)
 {
     json_t *root = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
     json_int_t pid = json_integer_value(json_object_get(root, "data"));
@@ -179,7 +178,7 @@ int conmon_create(const struct runtime_settings *settings, const char *id, const
     result = read_sync(read_end, text, SYNC_BYTES_MAX);
     if (result < 0)
         return error_set_errno(error, result, "container %s: conmon did not answer", id);
-    return parse_sync(id, text, ret_pid, error);
+    return conmon_answer_parse(id, text, ret_pid, error);
 }
 
 /* The monitor of that container, if it lives: its pid file could be old, so its command line must

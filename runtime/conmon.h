@@ -16,6 +16,10 @@
 int conmon_create(const struct runtime_settings *settings, const char *id, const char *name,
                   uint64_t log_bytes_max, pid_t *ret_pid, struct error *error);
 
+/* Understands what conmon says of a creation: {"data": PID}, or a negative number with a "message",
+ * which becomes the error's words. -EIO. */
+int conmon_answer_parse(const char *id, const char *text, pid_t *ret_pid, struct error *error);
+
 /* Lets the created container run. */
 int conmon_start(const struct runtime_settings *settings, const char *id, struct error *error);
 

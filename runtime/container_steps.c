@@ -9,7 +9,7 @@
 
 static struct container *of_job(struct job *job)
 {
-    return (struct container *)((char *)job - offsetof(struct container, job));
+    return (struct container *)(void *)((char *)job - offsetof(struct container, job));
 }
 
 static int save(struct container *container)

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/writer.h"
 #include "node/mesh/mesh_private.h"
+#include "node/mesh/stream_header.h"
 #include "node/transport/pipe.h"
 #include "node/transport/socket.h"
 
@@ -225,12 +225,8 @@ static int connect_remote(struct connection *connection, const struct endpoint *
     struct mesh *mesh = connection->mesh;
     struct mux_stream *stream;
     cleanup_buffer struct buffer header = {0};
-    struct writer writer;
-    writer_init(&writer, &header);
-    writer_array(&writer, 2);
-    writer_u64(&writer, endpoint->generation);
-    writer_u64(&writer, connection->port);
-    int rc = writer_check(&writer);
+    struct mesh_header fields = {endpoint->generation, connection->port};
+    int rc = mesh_header_encode(&fields, &header);
     if (rc == 0)
         rc = links_open_stream(mesh->config.links, &endpoint->peer, NULL, STREAM_MESH,
                                buffer_view(&header), &pipe_stream_handler, &connection->target,

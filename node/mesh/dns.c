@@ -4,11 +4,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "node/mesh/mesh_private.h"
+#include "node/mesh/resolver.h"
 
 enum {
     DNS_PORT = 53,
@@ -103,31 +103,14 @@ static void on_forward_answer(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffe
     end_forward(forward);
 }
 
-/* The first IPv4 resolver of the machine, read anew for each question: it may change, and the file
- * is small and cached. */
-static int find_resolver(struct sockaddr_in *ret)
-{
-    char line[256], text[64];
-    int rc = -ENOENT;
-    FILE *file = fopen("/etc/resolv.conf", "re");
-    if (!file)
-        return -errno;
-    while (rc < 0 && fgets(line, sizeof(line), file)) {
-        if (sscanf(line, " nameserver %63s", text) == 1 &&
-            inet_pton(AF_INET, text, &ret->sin_addr) == 1)
-            rc = 0;
-    }
-    fclose(file);
-    ret->sin_family = AF_INET;
-    ret->sin_port = htons(DNS_PORT);
-    return rc;
-}
-
 static int pass_on(struct dns *dns, const struct sockaddr_in *asker, struct bytes question)
 {
-    struct sockaddr_in resolver;
-    if (dns->forward_count >= DNS_FORWARDS_MAX || find_resolver(&resolver) < 0)
+    struct sockaddr_in resolver = {.sin_family = AF_INET, .sin_port = htons(DNS_PORT)};
+    uint32_t ip;
+    /* Read anew for each question: it may change, and the file is small and cached. */
+    if (dns->forward_count >= DNS_FORWARDS_MAX || resolver_find("/etc/resolv.conf", &ip) < 0)
         return -EAGAIN;
+    resolver.sin_addr.s_addr = htonl(ip);
     struct forward *forward = calloc(1, sizeof(*forward));
     if (!forward || buffer_append(&forward->question, question.data, question.size) < 0) {
         free(forward);

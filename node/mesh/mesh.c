@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/reader.h"
 #include "node/mesh/dns.h"
 #include "node/mesh/mesh_private.h"
+#include "node/mesh/stream_header.h"
 
 void mesh_hold(struct mesh *mesh)
 {
@@ -68,17 +68,11 @@ void mesh_gateway_ready(struct mesh *mesh, const struct address *gateway)
 
 void mesh_accept(struct mesh *mesh, struct mux_stream *stream, struct bytes header)
 {
-    struct reader reader;
-    uint64_t generation = 0;
-    uint16_t port = 0;
-    reader_init(&reader, header.data, header.size);
-    reader_array_exact(&reader, 2);
-    reader_u64(&reader, &generation);
-    reader_u16(&reader, &port);
-    if (reader_end(&reader) < 0 || generation == 0 || port == 0)
+    struct mesh_header decoded;
+    if (mesh_header_decode(header, &decoded) < 0)
         stream_reset(stream, -EBADMSG);
     else
-        connection_accept(mesh, stream, generation, port);
+        connection_accept(mesh, stream, decoded.generation, decoded.port);
 }
 
 size_t mesh_connection_count(const struct mesh *mesh)

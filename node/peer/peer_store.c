@@ -5,55 +5,35 @@
 
 #include "base/log.h"
 #include "node/peer/peer.h"
+#include "node/peer/stored.h"
+
+/* Adds a record to the batch, if it could be written. */
+static void put(struct store_batch *batch, const char *key, const struct writer *writer,
+                const struct buffer *bytes)
+{
+    if (writer_check(writer) < 0)
+        batch->failed = -ENOMEM;
+    else
+        store_batch_put(batch, key, buffer_view(bytes));
+}
 
 static void write_hard_state(struct store_batch *batch, const struct raft_hard_state *state)
 {
     cleanup_buffer struct buffer bytes = {0};
     struct writer writer;
     writer_init(&writer, &bytes);
-    writer_array(&writer, 3);
-    writer_u64(&writer, state->term);
-    writer_binary(&writer, state->vote.bytes, ID_BYTES);
-    writer_u64(&writer, state->commit);
-    if (writer_check(&writer) < 0)
-        batch->failed = -ENOMEM;
-    else
-        store_batch_put(batch, STORE_KEY_HARD_STATE, buffer_view(&bytes));
+    stored_hard_state_write(&writer, state);
+    put(batch, STORE_KEY_HARD_STATE, &writer, &bytes);
 }
 
-static int read_hard_state(struct bytes bytes, struct raft_hard_state *ret)
-{
-    struct reader reader;
-    struct raft_hard_state state = {0};
-    reader_init(&reader, bytes.data, bytes.size);
-    reader_array_exact(&reader, 3);
-    reader_u64(&reader, &state.term);
-    reader_fixed(&reader, state.vote.bytes, ID_BYTES);
-    reader_u64(&reader, &state.commit);
-    if (reader_end(&reader) < 0)
-        return -EBADMSG;
-    *ret = state;
-    return 0;
-}
-
-/* The snapshot's record also says where the log begins: what was cut off ends at `log_index`. */
 static void write_snapshot(struct store_batch *batch, const struct raft_snapshot *snapshot,
                            uint64_t log_index, uint64_t log_term)
 {
     cleanup_buffer struct buffer bytes = {0};
     struct writer writer;
     writer_init(&writer, &bytes);
-    writer_array(&writer, 6);
-    writer_u64(&writer, snapshot->index);
-    writer_u64(&writer, snapshot->term);
-    raft_configuration_write(&snapshot->configuration, &writer);
-    writer_u64(&writer, log_index);
-    writer_u64(&writer, log_term);
-    writer_binary(&writer, snapshot->data.data, snapshot->data.size);
-    if (writer_check(&writer) < 0)
-        batch->failed = -ENOMEM;
-    else
-        store_batch_put(batch, STORE_KEY_SNAPSHOT, buffer_view(&bytes));
+    stored_snapshot_write(&writer, &(struct stored_snapshot){*snapshot, log_index, log_term});
+    put(batch, STORE_KEY_SNAPSHOT, &writer, &bytes);
 }
 
 static void write_entry(struct store_batch *batch, const struct raft_entry *entry)
@@ -61,10 +41,7 @@ static void write_entry(struct store_batch *batch, const struct raft_entry *entr
     cleanup_buffer struct buffer bytes = {0};
     struct writer writer;
     writer_init(&writer, &bytes);
-    writer_array(&writer, 3);
-    writer_u64(&writer, entry->term);
-    writer_u64(&writer, entry->type);
-    writer_binary(&writer, entry->data.data, entry->data.size);
+    stored_entry_write(&writer, entry);
     if (writer_check(&writer) < 0)
         batch->failed = -ENOMEM;
     else
@@ -136,7 +113,7 @@ int peer_store_write(struct peer *peer, const struct agent_write *write)
 /* The stored state, with the memory that `stored` borrows from. */
 struct peer_loaded {
     struct agent_stored stored;
-    struct raft_snapshot snapshot;
+    struct stored_snapshot snapshot;
     struct buffer hard_state_bytes, snapshot_bytes, intent_bytes;
     struct raft_entry *entries;
     struct buffer *entry_bytes;
@@ -159,20 +136,12 @@ void peer_loaded_free(struct peer_loaded *loaded)
 
 static int read_snapshot(struct peer_loaded *loaded)
 {
-    struct reader reader;
-    struct raft_snapshot *snapshot = &loaded->snapshot;
-    reader_init(&reader, loaded->snapshot_bytes.bytes, loaded->snapshot_bytes.size);
-    reader_array_exact(&reader, 6);
-    reader_u64(&reader, &snapshot->index);
-    reader_u64(&reader, &snapshot->term);
-    if (reader_check(&reader) == 0)
-        raft_configuration_read(&reader, &snapshot->configuration);
-    reader_u64(&reader, &loaded->stored.raft.log_index);
-    reader_u64(&reader, &loaded->stored.raft.log_term);
-    reader_binary(&reader, &snapshot->data);
-    if (reader_end(&reader) < 0)
-        return -EBADMSG;
-    loaded->stored.raft.snapshot = snapshot;
+    int rc = stored_snapshot_read(buffer_view(&loaded->snapshot_bytes), &loaded->snapshot);
+    if (rc < 0)
+        return rc;
+    loaded->stored.raft.snapshot = &loaded->snapshot.snapshot;
+    loaded->stored.raft.log_index = loaded->snapshot.log_index;
+    loaded->stored.raft.log_term = loaded->snapshot.log_term;
     return 0;
 }
 
@@ -198,21 +167,13 @@ static int visit_entry(void *context, uint64_t index, struct bytes record)
         return -ENOMEM;
     struct raft_entry *entry = &loaded->entries[loaded->entry_count];
     struct buffer *bytes = &loaded->entry_bytes[loaded->entry_count];
-    struct reader reader;
-    uint8_t type = 0;
-    struct bytes data;
-    *entry = (struct raft_entry){.index = index};
     buffer_init(bytes);
-    reader_init(&reader, record.data, record.size);
-    reader_array_exact(&reader, 3);
-    reader_u64(&reader, &entry->term);
-    reader_u8(&reader, &type);
-    reader_binary(&reader, &data);
-    if (reader_end(&reader) < 0 || type > RAFT_ENTRY_CONFIGURATION)
-        return -EBADMSG;
-    if (buffer_append(bytes, data.data, data.size) < 0)
-        return -ENOMEM;
-    entry->type = (enum raft_entry_type)type;
+    int rc = stored_entry_read(record, entry);
+    if (rc == 0)
+        rc = buffer_append(bytes, entry->data.data, entry->data.size);
+    if (rc < 0)
+        return rc;
+    entry->index = index;
     entry->data = buffer_view(bytes);
     loaded->entry_count++;
     return 0;
@@ -234,8 +195,9 @@ static int load(struct peer *peer, struct peer_loaded *loaded, struct error *err
         rc = get_optional(peer->store, STORE_KEY_INTENT, &loaded->intent_bytes, error);
     if (rc < 0)
         return rc;
-    if (loaded->hard_state_bytes.size > 0 && read_hard_state(buffer_view(&loaded->hard_state_bytes),
-                                                             &loaded->stored.raft.hard_state) < 0)
+    if (loaded->hard_state_bytes.size > 0 &&
+        stored_hard_state_read(buffer_view(&loaded->hard_state_bytes),
+                               &loaded->stored.raft.hard_state) < 0)
         return error_set(error, -EBADMSG, "the stored vote makes no sense");
     if (loaded->snapshot_bytes.size > 0 && read_snapshot(loaded) < 0)
         return error_set(error, -EBADMSG, "the stored snapshot makes no sense");
