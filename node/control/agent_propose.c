@@ -154,7 +154,8 @@ void agent_propose(struct agent *agent, const struct id *from, uint64_t request,
         answer_error(agent, from, request, -EBUSY, "too many changes are under way");
         return;
     }
-    int rc = agent_leads(agent) ? check_command(command) : 0;
+    bool is_ours = agent_leads(agent) && command.size <= COMMAND_BYTES_MAX; /* else Raft refuses */
+    int rc = is_ours ? check_command(command) : 0;
     if (rc == -ENOMEM || rc == -EBADMSG || rc == -EPROTONOSUPPORT) {
         answer_error(agent, from, request, rc,
                      rc == -EPROTONOSUPPORT ? "the leading peer runs an older version of consort"
