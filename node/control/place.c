@@ -87,8 +87,10 @@ int placer_init(struct placer *placer, const struct world *world,
 {
     *placer = (struct placer){.world = world, .spec = spec, .service = service->intent->name};
     placer->seats = calloc(world->peer_count + 1, sizeof(*placer->seats));
-    if (!placer->seats)
+    if (!placer->seats) {
+        placer_done(placer); /* or its spec would say that it is ready */
         return -ENOMEM;
+    }
     for (size_t i = 0; i < world->peer_count; i++) {
         const struct world_peer *peer = &world->peers[i];
         placer->seats[i].meets_constraints =
