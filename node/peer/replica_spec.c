@@ -134,7 +134,7 @@ int replica_spec_make(const struct agent_wanted *wanted, const struct intent *in
                          RUNTIME_MOUNTS_MAX);
     container_spec_init(&spec);
     if (from->stop_signal && signal_parse(from->stop_signal, &spec.stop_signal) < 0)
-        return error_set(error, -EINVAL, "its stop signal %s is no signal", from->stop_signal);
+        spec.stop_signal = 0; /* the image's own; Compose files are refused before */
     spec.cpu_millicores = from->resources.cpu_limit_millis;
     spec.memory_bytes = from->resources.memory_limit_bytes;
     spec.pids_max = from->resources.pids_limit;

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,12 +216,42 @@ static void test_signals(void **state)
     }
 }
 
+/* Breaks if a replica whose service's name is long gets a host name that no container can have, and
+ * so never starts; or if two replicas of one service get the same. */
+static void test_long_name(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct service_spec spec;
+    struct container_spec made;
+    struct error error = {0};
+    char name[BASE_NAME_BYTES_MAX + 1];
+    memset(name, 'w', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    fixture_init(&f, 1);
+    fixture_spec(&spec, name);
+    spec.replicas = 12;
+    spec.image_digest = strdup("sha256:00");
+    assert_int_equal(fixture_deploy(&f, "shop", &spec, 1), 0);
+    service_spec_done(&spec);
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    snprintf(service, sizeof(service), "shop_%s", name);
+    assert_int_equal(fixture_add(&f, service, 12, 1, 0), 0);
+    assert_int_equal(make(&f, 1, &made, &error), 0);
+    assert_int_equal(container_spec_check(&made, &error), 0);
+    assert_int_equal(strlen(made.hostname), BASE_NAME_BYTES_MAX);
+    assert_string_equal(made.hostname + BASE_NAME_BYTES_MAX - 4, "w.12");
+    container_spec_done(&made);
+    fixture_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all),
         cmocka_unit_test(test_no_secret),
         cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_long_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
