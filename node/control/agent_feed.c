@@ -66,8 +66,14 @@ void agent_feed_head_seen(struct agent *agent, const struct id *from, struct byt
     if (head.index <= feed->announced.index)
         return;
     bool known = intent_peer_find(agent->intent, &head.signer) != NULL;
-    if ((known && !may_sign(agent->intent, &head.signer)) ||
-        !feed_head_verify(&head, &agent->config.cluster)) {
+    int rc = known && !may_sign(agent->intent, &head.signer)
+                 ? -EKEYREJECTED
+                 : feed_head_verify(&head, &agent->config.cluster);
+    if (rc == -ENOMEM) {
+        agent->failed = true; /* gossip says it only once */
+        return;
+    }
+    if (rc < 0) {
         agent_add_event(agent, AGENT_FEED_BAD, from);
         return;
     }

@@ -137,8 +137,7 @@ int feed_head_sign(const struct intent *intent, const struct identity *identity,
     return 0;
 }
 
-/* -EKEYREJECTED; or -ENOMEM, which is nobody's fault. */
-static int check_signature(const struct feed_head *head, const struct id *cluster)
+int feed_head_verify(const struct feed_head *head, const struct id *cluster)
 {
     cleanup_buffer struct buffer message = {0};
     int rc = signed_bytes(head, cluster, &message);
@@ -147,11 +146,6 @@ static int check_signature(const struct feed_head *head, const struct id *cluste
     return identity_verify(&head->signer, head_purpose, buffer_view(&message), head->signature)
                ? 0
                : -EKEYREJECTED;
-}
-
-bool feed_head_verify(const struct feed_head *head, const struct id *cluster)
-{
-    return check_signature(head, cluster) == 0;
 }
 
 void feed_head_write(struct writer *writer, const struct feed_head *head)
@@ -276,7 +270,7 @@ static int check_against_head(const struct intent *intent, const struct feed_hea
     uint8_t hash[FEED_HASH_BYTES];
     if (!id_equal(&intent->cluster, cluster) || intent->applied_index != head->index)
         return -EKEYREJECTED;
-    int rc = check_signature(head, cluster);
+    int rc = feed_head_verify(head, cluster);
     if (rc == 0)
         rc = feed_hash(intent, hash);
     if (rc < 0)

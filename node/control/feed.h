@@ -60,9 +60,9 @@ int feed_hash(const struct intent *intent, uint8_t ret[FEED_HASH_BYTES]);
 int feed_head_sign(const struct intent *intent, const struct identity *identity,
                    struct feed_head *ret);
 
-/* Whether the signature is the signer's, for that cluster. Who may sign is the caller's question.
- */
-bool feed_head_verify(const struct feed_head *head, const struct id *cluster);
+/* 0 if the signature is the signer's, for that cluster, else -EKEYREJECTED; or -ENOMEM, which is
+ * nobody's fault. Who may sign is the caller's question. */
+int feed_head_verify(const struct feed_head *head, const struct id *cluster);
 
 void feed_head_write(struct writer *writer, const struct feed_head *head);
 int feed_head_read(struct reader *reader, struct feed_head *ret);

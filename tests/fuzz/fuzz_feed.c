@@ -59,7 +59,7 @@ static void write_head(struct writer *writer, uint64_t index, struct bytes state
     writer_u64(&signed_writer, head.term);
     writer_binary(&signed_writer, head.hash, sizeof(head.hash));
     identity_sign(&identity, purpose, buffer_view(&message), head.signature);
-    assert(feed_head_verify(&head, &intent->cluster));
+    assert(feed_head_verify(&head, &intent->cluster) == 0);
     feed_head_write(writer, &head);
 }
 

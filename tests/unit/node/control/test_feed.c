@@ -166,8 +166,8 @@ static void test_malformed(void **state)
     assert_null(newer);
     struct id other = p.f.intent->cluster;
     other.bytes[0] ^= 1;
-    assert_true(feed_head_verify(&p.feed.head, &p.f.intent->cluster));
-    assert_false(feed_head_verify(&p.feed.head, &other));
+    assert_int_equal(feed_head_verify(&p.feed.head, &p.f.intent->cluster), 0);
+    assert_int_equal(feed_head_verify(&p.feed.head, &other), -EKEYREJECTED);
     done(&p);
 }
 
