@@ -5,13 +5,17 @@
 
 #include "node/control/agent_private.h"
 
-/* Whom to send proposals to: who leads as far as we know, else who signed the newest head. */
+/* Whom to send proposals to: whom Raft follows, else who signed the newest head.
+ *
+ * The intent says whether this peer takes part in Raft, not Raft's own configuration: nobody tells a
+ * peer that was removed so, and its Raft goes on believing in the leader of that time. */
 struct id agent_leader(const struct agent *agent)
 {
-    if (!id_is_none(&agent->raft_status.leader))
+    bool takes_part = agent_leads(agent) ||
+                      raft_configuration_find(&agent->intent->configuration, &agent->self);
+    if (takes_part && !id_is_none(&agent->raft_status.leader))
         return agent->raft_status.leader;
-    const struct raft_configuration *configuration = raft_configuration(agent->raft);
-    if (raft_configuration_find(configuration, &agent->self))
+    if (takes_part && raft_configuration_find(raft_configuration(agent->raft), &agent->self))
         return ID_NONE; /* a voter knows best that there is none */
     const struct id *signer = &agent->feed.announced.signer;
     const struct view_peer *peer = view_peer_find(&agent->view, signer);
