@@ -240,14 +240,15 @@ static int copy_intent(const struct intent *intent, struct intent **ret)
     return rc < 0 ? rc : intent_read(buffer_view(&state), ret);
 }
 
-/* Reads entries onto `intent`, the first at its applied index + 1. */
-static int read_entries(struct reader *reader, struct intent *intent)
+/* Reads the entries that lead to the head onto `intent`. It may have moved on since it asked for
+ * them: what it has already is passed over. */
+static int read_entries(struct reader *reader, const struct feed_head *head, struct intent *intent)
 {
     uint32_t count;
-    if (reader_array(reader, &count) < 0)
+    if (reader_array(reader, &count) < 0 || count > head->index)
         return -EBADMSG;
     for (uint32_t i = 0; i < count; i++) {
-        struct raft_entry entry = {.index = intent->applied_index + 1};
+        struct raft_entry entry = {.index = head->index - count + 1 + i};
         struct intent_result result = {0};
         struct id admitted;
         uint8_t type = 0;
@@ -257,6 +258,10 @@ static int read_entries(struct reader *reader, struct intent *intent)
         if (reader_binary(reader, &entry.data) < 0 || type > RAFT_ENTRY_CONFIGURATION)
             return -EBADMSG;
         entry.type = (enum raft_entry_type)type;
+        if (entry.index <= intent->applied_index)
+            continue;
+        if (entry.index != intent->applied_index + 1)
+            return -EKEYREJECTED; /* there is a gap, so it can't come to the head */
         int rc = feed_apply_entry(intent, &entry, &result, &admitted);
         if (rc < 0)
             return rc;
@@ -305,7 +310,7 @@ int feed_push_decode(const struct intent *intent, struct bytes bytes, struct int
     if (kind == PUSH_ENTRIES) {
         rc = copy_intent(intent, &newer);
         if (rc == 0)
-            rc = read_entries(&reader, newer);
+            rc = read_entries(&reader, &head, newer);
     } else {
         rc = reader_binary(&reader, &state);
         if (rc == 0)
