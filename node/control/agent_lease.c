@@ -67,7 +67,8 @@ static void ask(struct agent *agent, size_t held_count)
     if (!bytes)
         return;
     writer_init(&writer, bytes);
-    writer_array(&writer, 2);
+    writer_array(&writer, 3);
+    writer_u64(&writer, agent->config.generation);
     writer_i64(&writer, agent->now_ms);
     writer_array(&writer, held_count);
     list_held(agent, &writer);
@@ -114,16 +115,18 @@ static int read_held(const struct agent *agent, const struct id *from, struct re
     return rc;
 }
 
-/* Echoes the asker's time: only it can tell how old that is. A replica that the intent no longer
- * places there gets no further lease. */
+/* Echoes the asker's time, and of which of its starts that is: only it can tell how old that is. A
+ * replica that the intent no longer places there gets no further lease. */
 int agent_lease_asked(struct agent *agent, const struct id *from, struct bytes bytes)
 {
     struct reader reader;
     struct writer writer;
+    uint32_t generation = 0;
     int64_t asked_ms = 0;
     bool holds_all;
     reader_init(&reader, bytes.data, bytes.size);
-    reader_array_exact(&reader, 2);
+    reader_array_exact(&reader, 3);
+    reader_u32(&reader, &generation);
     reader_i64(&reader, &asked_ms);
     if (read_held(agent, from, &reader, &holds_all) < 0 || reader_end(&reader) < 0)
         return -EBADMSG;
@@ -135,17 +138,28 @@ int agent_lease_asked(struct agent *agent, const struct id *from, struct bytes b
     if (!answer)
         return -ENOMEM;
     writer_init(&writer, answer);
+    writer_array(&writer, 2);
+    writer_u64(&writer, generation);
     writer_i64(&writer, asked_ms);
     return 0;
 }
 
+/* An answer may wait at the leader until this machine was started again: the clock that it was
+ * asked by is not the one of now then. */
 int agent_lease_granted(struct agent *agent, const struct id *from, struct bytes bytes)
 {
     struct reader reader;
+    uint32_t generation = 0;
     int64_t asked_ms = 0;
     reader_init(&reader, bytes.data, bytes.size);
+    reader_array_exact(&reader, 2);
+    reader_u32(&reader, &generation);
     reader_i64(&reader, &asked_ms);
-    if (reader_end(&reader) < 0 || asked_ms > agent->now_ms)
+    if (reader_end(&reader) < 0)
+        return -EBADMSG;
+    if (generation != agent->config.generation)
+        return 0;
+    if (asked_ms > agent->now_ms)
         return -EBADMSG;
     if (intent_is_voter(agent->intent, from))
         lease_extended(agent, asked_ms);

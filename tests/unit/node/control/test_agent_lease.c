@@ -12,6 +12,7 @@ static void deploy_exclusive(struct fleet *f, const char *name)
     fixture_spec(&spec, name);
     spec.exclusive = true;
     spec.failover_after_ms = 1000;
+    spec.stop_grace_ms = 1000;
     if (f->peer_count > 1)
         assert_int_equal(text_list_add(&spec.constraints, "node.name!=p0"), 0);
     struct command command = fleet_command(COMMAND_DEPLOY);
@@ -180,28 +181,41 @@ static void test_stale_holder_of_two(void **state)
     fleet_done(&f);
 }
 
+static void write_grant(struct buffer *buffer, uint32_t generation, int64_t asked_ms)
+{
+    struct writer writer;
+    buffer_clear(buffer);
+    writer_init(&writer, buffer);
+    writer_array(&writer, 2);
+    writer_u64(&writer, generation);
+    writer_i64(&writer, asked_ms);
+}
+
 /* Breaks if a lease is taken from whoever grants one, or counts from when the answer came, or from
- * a time that has not been. */
+ * a time that has not been, or by the clock of an earlier start. */
 static void test_grants(void **state)
 {
     (void)state;
     struct fleet f;
     cleanup_buffer struct buffer bytes = {0};
-    struct writer writer;
     fleet_start(&f, 3, 1);
     f.lost_kinds = 1 << AGENT_LEASE_GRANT;
     deploy_exclusive(&f, "db");
     unsigned peer = f.peers[1].sent[AGENT_LEASE_ASK] > 0 ? 1 : 2, other = 3 - peer;
-    writer_init(&writer, &bytes);
-    writer_i64(&writer, f.now_ms - FLEET_LEASE_MS + 100);
+    uint32_t generation = f.peers[peer].generation;
+    write_grant(&bytes, generation - 1, f.now_ms);
+    assert_int_equal(fleet_give(&f, peer, 0, AGENT_LEASE_GRANT, buffer_view(&bytes)), 0);
+    assert_int_equal(fleet_wanted(&f, peer), 0); /* asked for before its machine started again */
+    write_grant(&bytes, generation - 1, f.now_ms + 1000000);
+    assert_int_equal(fleet_give(&f, peer, 0, AGENT_LEASE_GRANT, buffer_view(&bytes)), 0);
+    write_grant(&bytes, generation, f.now_ms - FLEET_LEASE_MS + 100);
     assert_int_equal(fleet_give(&f, peer, other, AGENT_LEASE_GRANT, buffer_view(&bytes)), 0);
     assert_int_equal(fleet_wanted(&f, peer), 0); /* it does not vote: it can't have led */
     assert_int_equal(fleet_give(&f, peer, 0, AGENT_LEASE_GRANT, buffer_view(&bytes)), 0);
     assert_int_equal(fleet_wanted(&f, peer), 1);
     fleet_run(&f, 100);
     assert_int_equal(fleet_wanted(&f, peer), 0);
-    buffer_clear(&bytes);
-    writer_i64(&writer, f.now_ms + 1);
+    write_grant(&bytes, generation, f.now_ms + 1);
     assert_int_equal(fleet_give(&f, peer, 0, AGENT_LEASE_GRANT, buffer_view(&bytes)), -EBADMSG);
     assert_int_equal(fleet_wanted(&f, peer), 0);
     /* one that asks at a peer that does not lead gets none */
