@@ -30,11 +30,14 @@ static int64_t dead_since(const struct world_replica *replica)
     return dead ? peer->view->since_ms : INT64_MAX;
 }
 
-/* When the last lease that the peer may have of an exclusive replica has run out. */
+/* When an exclusive replica that its peer says nothing of has ended for sure: the last lease that
+ * the peer may have has run out, and then the time that its container may take to stop. */
 static int64_t lease_end(const struct decision *decision, const struct world_replica *replica,
                          int64_t since_ms)
 {
-    return is_exclusive(decision, replica) ? since_ms + decision->world->exclusive_wait_ms : 0;
+    if (!is_exclusive(decision, replica))
+        return 0;
+    return since_ms + decision->world->exclusive_wait_ms + replica->spec->stop_grace_ms;
 }
 
 static bool is_lost(struct decision *decision, const struct world_replica *replica)

@@ -296,13 +296,18 @@ static void test_global(void **state)
     cluster_done(&c);
 }
 
+enum {
+    EXCLUSIVE_END_MS = CLUSTER_EXCLUSIVE_WAIT_MS + SPEC_STOP_GRACE_MS_DEFAULT,
+};
+
 static void be_exclusive(struct service_spec *spec)
 {
     spec->exclusive = true;
     spec->replicas = 1;
 }
 
-/* Breaks if an exclusive replica is placed anew while its old lease may hold. */
+/* Breaks if an exclusive replica is placed anew while its old lease may hold, or while its
+ * container may use its grace to stop. */
 static void test_exclusive_dead(void **state)
 {
     (void)state;
@@ -311,11 +316,11 @@ static void test_exclusive_dead(void **state)
     unsigned peer = peer_of(cluster_replica(&c, "s_web", 1));
     cluster_see(&c, peer, VIEW_DEAD);
     assert_int_equal(cluster_step(&c), 0);
-    c.now_ms += CLUSTER_EXCLUSIVE_WAIT_MS - 1;
+    c.now_ms += EXCLUSIVE_END_MS - 1;
     assert_int_equal(cluster_step(&c), 0);
     cluster_new_leader(&c); /* the lease may be one of the leader's before */
     assert_int_equal(cluster_step(&c), 0);
-    c.now_ms += CLUSTER_EXCLUSIVE_WAIT_MS;
+    c.now_ms += EXCLUSIVE_END_MS;
     assert_int_equal(cluster_step(&c), 2);
     assert_int_not_equal(peer_of(cluster_replica(&c, "s_web", 1)), peer);
     cluster_done(&c);
@@ -332,7 +337,7 @@ static void test_exclusive_revoked(void **state)
     unsigned peer = peer_of(cluster_replica(&c, "s_web", 1));
     assert_int_equal(fixture_peer_state(&c.f, peer, INTENT_REVOKED), 0);
     assert_int_equal(cluster_step(&c), 1); /* to be stopped, if the peer still listens */
-    c.now_ms += CLUSTER_EXCLUSIVE_WAIT_MS - 1;
+    c.now_ms += EXCLUSIVE_END_MS - 1;
     assert_int_equal(cluster_step(&c), 0);
     c.now_ms += 1;
     assert_int_equal(cluster_step(&c), 2);
@@ -372,7 +377,7 @@ static void test_exclusive_unheard(void **state)
     view_replica_remove(&c.view, old->generation);
     cluster_new_leader(&c);
     assert_int_equal(cluster_step(&c), 0);
-    assert_int_equal(c.deadline_ms, c.now_ms + CLUSTER_EXCLUSIVE_WAIT_MS);
+    assert_int_equal(c.deadline_ms, c.now_ms + EXCLUSIVE_END_MS);
     c.now_ms = c.deadline_ms;
     assert_int_equal(cluster_step(&c), 2);
     cluster_done(&c);
