@@ -72,6 +72,14 @@ int intent_apply_admit(struct intent_apply *apply, const struct command_admit *a
         error_hint(&apply->result->error, "a revoked key never comes back: make a new one");
         return -EPERM;
     }
+    /* What Raft must not forget it may have forgotten with the cluster. */
+    if (peer && peer->state == INTENT_LEFT && peer->role == INTENT_PEER) {
+        error_set(&apply->result->error, -EPERM, "the key %s of %s has left the cluster",
+                  id_short(&peer->id), peer->name);
+        error_hint(&apply->result->error, "a key that has left never comes back: move the data "
+                                          "directory away, and join again with a new token");
+        return -EPERM;
+    }
     if (peer && intent_peer_is_member(peer))
         return admit_again(apply, peer, admit);
     int rc = admit_check(apply, peer, admit);

@@ -16,12 +16,32 @@
 #include "node/peer/replicas.h"
 #include "node/store/secret_file.h"
 
+/* A key that has left its cluster with all of Raft's memory must not come back: it could vote twice
+ * in one term, or for a candidate that lacks what it once acknowledged. */
+static int drop_spent_identity(struct peer *peer, const char *path, const uint8_t *seed,
+                               struct error *error)
+{
+    cleanup_buffer struct buffer spent = {0};
+    struct identity identity;
+    int rc = store_get(peer->store, STORE_KEY_SPENT, &spent, error);
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    identity_init(&identity, seed);
+    bool is_spent = bytes_equal(buffer_view(&spent), (struct bytes){identity.id.bytes, ID_BYTES});
+    identity_done(&identity);
+    if (is_spent && unlink(path) < 0)
+        return error_set_errno(error, -errno, "removing %s, whose key has left its cluster", path);
+    return is_spent ? -ENOENT : 0;
+}
+
 static int load_identity(struct peer *peer, struct error *error)
 {
     char path[PATH_MAX];
     uint8_t seed[IDENTITY_SEED_BYTES];
     snprintf(path, sizeof(path), "%s/%s", peer->options.data_dir, SECRET_FILE_IDENTITY);
     int rc = secret_file_read(path, seed, sizeof(seed), error);
+    if (rc == 0)
+        rc = drop_spent_identity(peer, path, seed, error);
     if (rc == -ENOENT) {
         randombytes_buf(seed, sizeof(seed));
         rc = secret_file_create(path, seed, sizeof(seed), error);

@@ -151,8 +151,8 @@ static int forget_seed(void *context, const char *key, struct bytes value)
     return 0;
 }
 
-/* The membership goes from the store; the key stays, so that this peer may join again as itself.
- * The agent takes no more steps: nothing it would store comes after this. */
+/* The membership goes from the store, and the key with it: the next start makes another one, under
+ * which this peer may join again. The agent takes no more steps: nothing it would store comes after this. */
 static void forget_cluster(struct leaving *leaving)
 {
     struct peer *peer = leaving->peer;
@@ -162,6 +162,7 @@ static void forget_cluster(struct leaving *leaving)
     leaving->step = LEAVE_FORGET;
     store_batch_init(&batch);
     int rc = store_each(peer->store, PEER_SEED_PREFIX, forget_seed, &batch, &error);
+    store_batch_put(&batch, STORE_KEY_SPENT, (struct bytes){peer->identity.id.bytes, ID_BYTES});
     store_batch_delete(&batch, STORE_KEY_CHAIN);
     store_batch_delete(&batch, STORE_KEY_HARD_STATE);
     store_batch_delete(&batch, STORE_KEY_SNAPSHOT);

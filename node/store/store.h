@@ -28,6 +28,7 @@
 #define STORE_KEY_SNAPSHOT   "raft.snapshot"
 #define STORE_KEY_INTENT     "intent.applied"
 #define STORE_KEY_CHAIN      "identity.chain"
+#define STORE_KEY_SPENT      "identity.spent" /* the id of the key that has left its cluster */
 
 struct store;
 

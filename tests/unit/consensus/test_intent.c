@@ -180,6 +180,7 @@ static void test_twice(void **state)
     assert_int_equal(intent_peer_by_name(f.intent, "a")->state, INTENT_LEFT);
 
     command.head.sequence = 6;
+    command.admit.id = fixture_id(1);
     command.admit.name[0] = '\0';
     assert_int_equal(fixture_apply(&f, &command), -EINVAL);
     command.admit.name[0] = 'a';

@@ -118,7 +118,8 @@ static void test_tokens_end(void **state)
     fixture_done(&f);
 }
 
-/* Breaks if revocation can be undone, or a peer passes between states it must not. */
+/* Breaks if revocation can be undone, a key that has left comes back, or a peer passes between
+ * states it must not. */
 static void test_states(void **state)
 {
     (void)state;
@@ -131,7 +132,10 @@ static void test_states(void **state)
     assert_int_equal(fixture_peer_state(&f, 0, INTENT_ACTIVE), 0);
     assert_int_equal(fixture_peer_state(&f, 0, INTENT_LEFT), 0);
     assert_int_equal(fixture_peer_state(&f, 0, INTENT_ACTIVE), -EPERM);
-    assert_int_equal(fixture_admit(&f, 0, "a"), 0); /* joins again, as somebody new */
+    /* What Raft must not forget went with the cluster: only another key may join again. */
+    assert_int_equal(fixture_admit(&f, 0, "a"), -EPERM);
+    assert_non_null(strstr(f.result.error.message, "has left"));
+    assert_int_equal(fixture_admit(&f, 5, "a"), 0);
     assert_int_equal(f.result.serial, 3);
     assert_int_equal(fixture_peer_state(&f, 0, INTENT_REVOKED), 0);
     assert_int_equal(fixture_peer_state(&f, 0, INTENT_ACTIVE), -EPERM);
