@@ -93,11 +93,13 @@ bool raft_progress_acknowledge(struct raft_progress *progress, uint64_t index)
     return true;
 }
 
+/* A follower that refuses what it acknowledged has lost its disk's end. It gets one append a
+ * heartbeat: to answer at once would go on as fast as the two can. */
 bool raft_progress_step_back(struct raft_progress *progress, uint64_t rejected, uint64_t hint)
 {
+    if (rejected <= progress->match)
+        return false;
     if (progress->state == RAFT_REPLICATE) {
-        if (rejected <= progress->match)
-            return false;
         progress->next = progress->match + 1;
     } else {
         if (progress->next - 1 != rejected)
