@@ -1,0 +1,118 @@
+/* A whole cluster in one process, under virtual time, from a seed; and a small language for it:
+ *
+ *     cluster_init(&c, 5, seed);
+ *     cluster_start(&c);                              five machines, one cluster
+ *     cluster_deploy(&c, 0, &(struct sim_service){.name = "web", .replicas = 3});
+ *     cluster_wait(&c, 10000, cluster_is_settled);
+ *     cluster_cut(&c, 1, 2); cluster_kill(&c, 3); cluster_run(&c, 5000); cluster_heal_all(&c);
+ *
+ * What runs on the machines is the shipping agent (node/control/agent.h); the rest is modelled.
+ * The invariants are checked at every step: c.failure says which one broke first, and from then on
+ * nothing more happens.
+ */
+#pragma once
+
+#include "tests/sim/invariants.h"
+#include "tests/sim/machine.h"
+#include "tests/sim/trace.h"
+
+enum {
+    SIM_VOTER_REPLACE_MS = 10000,
+    SIM_COMPACT_ENTRIES = 64, /* few, so that snapshots are used */
+    SIM_SYNC_MS_MAX = 3,
+};
+
+static const int64_t SIM_WALL_START_MS = 1700000000000;
+
+/* Rules that the world around the agent breaks on purpose, to see that it is noticed. */
+enum sabotage {
+    SABOTAGE_NONE,
+    SABOTAGE_SEND_BEFORE_STORED, /* the disk says "stored" at once */
+    SABOTAGE_LOSE_SYNCED,        /* a crash takes entries that were synced */
+    SABOTAGE_GRANT_VOTES,        /* a refused vote arrives as a given one */
+    SABOTAGE_COMMIT_EARLY,       /* followers hear that all they get is committed */
+    SABOTAGE_IGNORE_LEASE,       /* an exclusive container runs on without a lease */
+    SABOTAGE_NEVER_STOP,         /* no container is ever stopped */
+    SABOTAGE_COUNT,
+};
+
+struct cluster {
+    struct timeline timeline;
+    struct random random;
+    struct network network;
+    struct trace trace;
+    struct invariants *invariants;
+    struct fact_pool *pool;
+    struct identity root;
+    unsigned count;
+    struct machine machines[SIM_MACHINES_MAX];
+
+    enum sabotage sabotage;
+    int64_t sync_ms_max;   /* of the disks */
+    int32_t drift_ppm_max; /* of machines booted from now on */
+    int64_t wall_skew_ms_max;
+
+    bool has_failed;
+    char failure[256];
+
+    unsigned commands_under_way;
+    int last_result; /* of the last command that was decided */
+};
+
+void cluster_init(struct cluster *c, unsigned count, uint64_t seed);
+void cluster_done(struct cluster *c);
+
+/* The first failure counts. */
+void cluster_fail(struct cluster *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Machine 0 founds the cluster, the others join. False if they do not get there in time. */
+bool cluster_start(struct cluster *c);
+
+/* Lets time pass. False once anything has failed. */
+bool cluster_run(struct cluster *c, int64_t duration_ms);
+
+/* Lets time pass until the predicate holds; false if it does not within the limit. */
+bool cluster_wait(struct cluster *c, int64_t limit_ms, bool (*predicate)(struct cluster *c));
+
+/* The network. */
+void cluster_cut(struct cluster *c, unsigned i, unsigned j);
+void cluster_cut_one_way(struct cluster *c, unsigned from, unsigned to);
+void cluster_heal(struct cluster *c, unsigned i, unsigned j);
+void cluster_heal_all(struct cluster *c);
+/* Cuts the machines whose bits are set in `side` off from the others. */
+void cluster_partition(struct cluster *c, uint64_t side);
+
+/* Machines: killed as machines die, and switched on again. For daemons alone, and for freezing, see
+ * machine.h. */
+void cluster_kill(struct cluster *c, unsigned i);
+void cluster_restart(struct cluster *c, unsigned i);
+
+/* The machine that leads in the highest term, or -1. */
+int cluster_leader(struct cluster *c);
+
+struct machine *cluster_machine_of(struct cluster *c, const struct id *id);
+
+/* Any machine that is a member, up and not frozen; not `other`. NULL if there is none. */
+struct machine *cluster_some_member(struct cluster *c, const struct machine *other);
+
+/* Operators' commands (commands.c), by way of machine `via`; tried for some seconds. */
+struct sim_service {
+    const char *name;
+    const char *image; /* NULL: "app:1"; "bad…" crashes */
+    uint32_t replicas;
+    bool is_exclusive, is_global, has_health, stops_first;
+    uint32_t stop_grace_ms; /* 0: the default */
+};
+void cluster_deploy(struct cluster *c, unsigned via, const struct sim_service *service);
+void cluster_update(struct cluster *c, unsigned via, const struct sim_service *service);
+void cluster_scale(struct cluster *c, unsigned via, const char *name, uint32_t replicas);
+void cluster_remove(struct cluster *c, unsigned via, const char *name);
+void cluster_leave(struct cluster *c, unsigned i);
+
+/* True once every command that was given has its answer. */
+bool cluster_is_answered(struct cluster *c);
+
+/* settled.c: all is as it shall be, everywhere. cluster_unsettled() says what is not, or NULL. */
+bool cluster_is_settled(struct cluster *c);
+const char *cluster_unsettled(struct cluster *c);
+bool cluster_has_leader(struct cluster *c);

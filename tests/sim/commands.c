@@ -1,0 +1,103 @@
+/* What operators ask for. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/cluster.h"
+
+enum {
+    COMMAND_PATIENCE_MS = 15000,
+    MONITOR_MS = 1000,
+};
+
+static void on_decided(void *context, const struct agent_result *result)
+{
+    struct cluster *c = context;
+    c->commands_under_way--;
+    c->last_result = result->result.code;
+    trace_line(c, "a command is answered: %d %s", result->result.code,
+               result->result.error.message);
+}
+
+static void propose(struct cluster *c, unsigned via, struct command *command)
+{
+    struct machine *machine = &c->machines[via];
+    snprintf(command->head.actor, sizeof(command->head.actor), "ann");
+    if (!machine->agent)
+        return; /* nobody answers at the socket */
+    c->commands_under_way++;
+    machine_propose(machine, command, COMMAND_PATIENCE_MS, on_decided, c);
+}
+
+static void spec_make(const struct sim_service *service, struct service_spec *ret)
+{
+    service_spec_init(ret);
+    snprintf(ret->name, sizeof(ret->name), "app");
+    ret->image = strdup(service->image ? service->image : "app:1");
+    ret->image_digest = strdup("sha256:0");
+    if (!ret->image || !ret->image_digest)
+        abort();
+    ret->replicas = service->replicas;
+    ret->exclusive = service->is_exclusive;
+    ret->mode = service->is_global ? SPEC_GLOBAL : SPEC_REPLICATED;
+    ret->health.is_set = service->has_health;
+    ret->update.monitor_ms = ret->rollback.monitor_ms = MONITOR_MS;
+    if (service->stops_first)
+        ret->update.order = ret->rollback.order = SPEC_STOP_FIRST;
+    if (service->stop_grace_ms > 0)
+        ret->stop_grace_ms = service->stop_grace_ms;
+}
+
+void cluster_deploy(struct cluster *c, unsigned via, const struct sim_service *service)
+{
+    struct service_spec spec;
+    struct command command = {.head = {.type = COMMAND_DEPLOY}};
+    trace_line(c, "deploy %s replicas=%u image=%s via m%u", service->name, service->replicas,
+               service->image ? service->image : "app:1", via);
+    spec_make(service, &spec);
+    snprintf(command.deploy.stack, sizeof(command.deploy.stack), "%s", service->name);
+    command.deploy.services = &spec;
+    command.deploy.service_count = 1;
+    propose(c, via, &command);
+    service_spec_done(&spec);
+}
+
+void cluster_update(struct cluster *c, unsigned via, const struct sim_service *service)
+{
+    struct command command = {.head = {.type = COMMAND_UPDATE}};
+    trace_line(c, "update %s to %s via m%u", service->name,
+               service->image ? service->image : "app:1", via);
+    snprintf(command.update.service, sizeof(command.update.service), "%s_app", service->name);
+    spec_make(service, &command.update.spec);
+    propose(c, via, &command);
+    service_spec_done(&command.update.spec);
+}
+
+void cluster_scale(struct cluster *c, unsigned via, const char *name, uint32_t replicas)
+{
+    struct command command = {.head = {.type = COMMAND_SCALE}};
+    trace_line(c, "scale %s to %u via m%u", name, replicas, via);
+    snprintf(command.scale.service, sizeof(command.scale.service), "%s_app", name);
+    command.scale.replicas = replicas;
+    propose(c, via, &command);
+}
+
+void cluster_remove(struct cluster *c, unsigned via, const char *name)
+{
+    struct command command = {.head = {.type = COMMAND_REMOVE}};
+    trace_line(c, "remove %s via m%u", name, via);
+    snprintf(command.remove.name, sizeof(command.remove.name), "%s", name);
+    command.remove.is_stack = true;
+    propose(c, via, &command);
+}
+
+void cluster_leave(struct cluster *c, unsigned i)
+{
+    c->machines[i].shall_be_member = false;
+    machine_leave(&c->machines[i]);
+}
+
+bool cluster_is_answered(struct cluster *c)
+{
+    return c->commands_under_way == 0;
+}

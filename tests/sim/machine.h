@@ -1,0 +1,130 @@
+/* One machine: its clocks, its disk, its containers, and the daemon with the agent inside, driven
+ * as node/peer/peer_agent.c does.
+ *
+ *     OFF       no power: the disk is all that is left
+ *     DOWN      the daemon is not there; containers run on
+ *     UP        the daemon runs, as a member of the cluster or waiting to become one
+ *
+ * A machine that is frozen does nothing until it is thawed, its containers included; its clock goes
+ * on meanwhile.
+ */
+#pragma once
+
+#include "gossip/identity.h"
+#include "node/control/agent.h"
+#include "tests/sim/containers.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/network.h"
+
+struct cluster;
+
+enum machine_power { MACHINE_OFF, MACHINE_DOWN, MACHINE_UP };
+
+enum machine_phase {
+    MACHINE_ALONE,   /* in no cluster */
+    MACHINE_JOINING, /* waits for its admission */
+    MACHINE_MEMBER,
+    MACHINE_LEAVING,
+    MACHINE_GONE, /* has left; no container shall run */
+};
+
+/* How a machine's monotonic clock goes against true time. */
+struct machine_clock {
+    int64_t offset_ms;
+    int32_t drift_ppm;
+};
+
+/* A command of an operator's, or of the machine's own, that is tried until it is decided. */
+typedef void proposal_callback(void *context, const struct agent_result *result);
+
+struct proposal {
+    struct proposal *next;
+    uint64_t request;
+    struct buffer command;
+    int64_t give_up_ms; /* true time */
+    bool is_retrying;
+    proposal_callback *callback;
+    void *context;
+};
+
+enum leave_step { LEAVE_DRAIN, LEAVE_EMPTY, LEAVE_LEFT, LEAVE_GOODBYE };
+
+struct machine {
+    struct cluster *cluster;
+    unsigned number;
+    char name[8];
+    struct identity identity;
+    struct address address;
+    struct random random;
+    struct machine_clock clock;
+    int64_t wall_offset_ms;
+
+    enum machine_power power;
+    enum machine_phase phase;
+    bool is_frozen;
+    bool shall_be_member; /* what the operators want of it, for the check once all is calm */
+    uint64_t epoch;       /* counts the daemon's runs */
+
+    struct disk disk;
+    struct containers containers;
+
+    struct agent *agent; /* of the present run, as a member */
+    struct agent_output output;
+    bool is_stepping;
+    uint64_t timer_version;
+    bool wakes;                   /* a tick is planned at once */
+    bool reconciles;              /* a look at the containers is planned at once */
+    bool knows[SIM_MACHINES_MAX]; /* the addresses of others */
+
+    struct proposal *proposals;
+    uint64_t next_request;
+
+    bool is_leaving, leave_waits;
+    enum leave_step leave_step;
+    int64_t goodbye_ms;
+};
+
+void machine_init(struct machine *machine, struct cluster *cluster, unsigned number);
+void machine_done(struct machine *machine);
+
+int64_t machine_now_ms(const struct machine *machine);
+
+/* Switches the machine on (a fresh monotonic clock), and starts the daemon. */
+void machine_boot(struct machine *machine);
+/* Starts the daemon alone. */
+void machine_start_daemon(struct machine *machine);
+/* The daemon is killed; containers go on. */
+void machine_kill_daemon(struct machine *machine);
+/* The daemon ends by itself: what it wanted stored is stored. */
+void machine_stop_daemon(struct machine *machine);
+/* The power fails: daemon and containers are gone. */
+void machine_power_off(struct machine *machine);
+
+void machine_freeze(struct machine *machine);
+void machine_thaw(struct machine *machine);
+
+/* True if the machine is frozen: then `callback` is called once more a little later. */
+bool machine_defer(struct machine *machine, timeline_callback *callback, void *payload);
+
+/* Gives the agent an input and carries out what it returns. */
+void machine_step(struct machine *machine, struct agent_input *input);
+
+/* Ticks the agent soon, so that what was published spreads. */
+void machine_wake(struct machine *machine);
+
+/* Looks at what the containers shall be: at once, or when the machine's clock shows `local_ms`. */
+void machine_reconcile_soon(struct machine *machine);
+void machine_reconcile_at(struct machine *machine, int64_t local_ms);
+
+/* machine_proposals.c */
+void machine_propose(struct machine *machine, struct command *command, int64_t patience_ms,
+                     proposal_callback *callback, void *context);
+void machine_proposals_decided(struct machine *machine, const struct agent_result *result);
+void machine_proposals_cancel(struct machine *machine);
+
+/* The key that it has is used up, and so is all that it knew as its owner; it makes another one. */
+void machine_forget(struct machine *machine);
+
+/* Asks to be admitted by way of `via`, again and again; started is it once it was admitted. */
+void machine_join(struct machine *machine);
+void machine_leave(struct machine *machine);

@@ -1,0 +1,317 @@
+/* Failures that operators meet, one by one, on the whole cluster under virtual time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "tests/sim/cluster.h"
+
+enum {
+    SEED = 7,
+    SETTLE_MS = 40000,
+    ELECTION_MS = 5000,
+};
+
+static const struct sim_service web = {.name = "web", .replicas = 5, .has_health = true};
+static const struct sim_service one = {.name = "one", .replicas = 1, .is_exclusive = true};
+
+static struct cluster *start(unsigned count)
+{
+    struct cluster *c = test_malloc(sizeof(*c));
+    cluster_init(c, count, SEED);
+    if (!cluster_start(c))
+        fail_msg("the cluster does not form: %s", cluster_unsettled(c));
+    return c;
+}
+
+static void end(struct cluster *c)
+{
+    if (c->has_failed)
+        fail_msg("%s", c->failure);
+    cluster_done(c);
+    test_free(c);
+}
+
+static void settle(struct cluster *c)
+{
+    if (cluster_wait(c, SETTLE_MS, cluster_is_settled))
+        return;
+    const char *why = cluster_unsettled(c);
+    fail_msg("%s", c->has_failed ? c->failure : why ? why : "never settled");
+}
+
+static void deploy(struct cluster *c, unsigned via, const struct sim_service *service)
+{
+    cluster_deploy(c, via, service);
+    assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
+    assert_int_equal(c->last_result, 0);
+    settle(c);
+}
+
+/* Machines that died and are not to come back soon: the others are looked at. */
+static void kill_for_good(struct cluster *c, unsigned i)
+{
+    cluster_kill(c, i);
+}
+
+/* How many replicas of a service run on machines that are up and not in `side`. */
+static unsigned running(struct cluster *c, const char *name, uint64_t side)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < c->count; i++)
+        for (size_t j = 0; j < c->machines[i].containers.table.count; j++) {
+            const struct container *container = c->machines[i].containers.table.items[j];
+            count += !(side >> i & 1) && container->is_alive &&
+                     container->phase == CONTAINER_RUNNING &&
+                     strncmp(container->service, name, strlen(name)) == 0;
+        }
+    return count;
+}
+
+static bool web_runs_five_times(struct cluster *c)
+{
+    return running(c, "web", 0) == 5;
+}
+
+static unsigned leader_of(struct cluster *c)
+{
+    assert_true(cluster_wait(c, ELECTION_MS, cluster_has_leader));
+    return (unsigned)cluster_leader(c);
+}
+
+static unsigned follower_of(struct cluster *c)
+{
+    return leader_of(c) == 0 ? 1 : 0;
+}
+
+/* Breaks if a dead leader's replicas stay dead, or it can't come back. */
+static void test_leader_dies(void **state)
+{
+    (void)state;
+    struct cluster *c = start(5);
+    deploy(c, 1, &web);
+    unsigned leader = leader_of(c);
+    kill_for_good(c, leader);
+    assert_true(cluster_run(c, 500));
+    assert_true(cluster_wait(c, 10000, web_runs_five_times));
+    assert_int_not_equal(leader_of(c), leader);
+    cluster_restart(c, leader);
+    settle(c);
+    end(c);
+}
+
+/* Breaks if two of five can't be lost at once. */
+static void test_two_of_five_die(void **state)
+{
+    (void)state;
+    struct cluster *c = start(5);
+    deploy(c, 1, &web);
+    unsigned leader = leader_of(c), other = (leader + 1) % 5;
+    kill_for_good(c, leader);
+    kill_for_good(c, other);
+    assert_true(cluster_run(c, 500));
+    assert_true(cluster_wait(c, 10000, web_runs_five_times));
+    cluster_scale(c, (leader + 2) % 5, "web", 3);
+    assert_true(cluster_wait(c, 10000, cluster_is_answered));
+    assert_int_equal(c->last_result, 0);
+    cluster_restart(c, leader);
+    cluster_restart(c, other);
+    settle(c);
+    end(c);
+}
+
+/* Breaks if a minority stops what runs, if the majority does not take over, or if they do not come
+ * to one truth. */
+static void test_partition(void **state)
+{
+    (void)state;
+    struct cluster *c = start(5);
+    deploy(c, 1, &web);
+    unsigned leader = leader_of(c), other = (leader + 1) % 5;
+    uint64_t minority = (uint64_t)1 << leader | (uint64_t)1 << other;
+    unsigned before = running(c, "web", ~minority);
+    cluster_partition(c, minority);
+    assert_true(cluster_run(c, 10000));
+    assert_int_equal(running(c, "web", ~minority), before);
+    assert_int_equal(running(c, "web", minority), 5);
+    cluster_heal_all(c);
+    settle(c);
+    end(c);
+}
+
+/* Breaks if a rollout dies with the leader that drives it. */
+static void test_leader_dies_in_a_rollout(void **state)
+{
+    (void)state;
+    struct cluster *c = start(5);
+    deploy(c, 1, &web);
+    struct sim_service next = web;
+    next.image = "app:2";
+    unsigned leader = leader_of(c);
+    cluster_update(c, follower_of(c), &next);
+    assert_true(cluster_run(c, 1500));
+    kill_for_good(c, leader);
+    assert_true(cluster_run(c, 4000));
+    cluster_restart(c, leader);
+    settle(c);
+    const struct intent *intent = agent_intent(c->machines[leader_of(c)].agent);
+    const struct intent_service *service = intent_service_find(intent, "web_app");
+    assert_int_equal(service->revision, 2);
+    assert_int_equal(service->rollout.state, INTENT_ROLLOUT_DONE);
+    end(c);
+}
+
+/* Breaks if a bad image stays, whoever leads. */
+static void test_bad_update(void **state)
+{
+    (void)state;
+    struct cluster *c = start(3);
+    deploy(c, 1, &web);
+    struct sim_service bad = web;
+    bad.image = "bad:2";
+    cluster_update(c, follower_of(c), &bad);
+    assert_true(cluster_run(c, 2000));
+    settle(c);
+    const struct intent *intent = agent_intent(c->machines[leader_of(c)].agent);
+    const struct intent_service *service = intent_service_find(intent, "web_app");
+    assert_int_equal(service->revision, 1);
+    assert_int_equal(service->rollout.state, INTENT_ROLLOUT_ROLLED_BACK);
+    end(c);
+}
+
+/* Breaks if a fleet that lost its power does not find itself again, with all intent. */
+static void test_power_cut(void **state)
+{
+    (void)state;
+    struct cluster *c = start(5);
+    deploy(c, 1, &web);
+    deploy(c, 1, &one);
+    for (unsigned i = 0; i < 5; i++)
+        cluster_kill(c, i);
+    assert_true(cluster_run(c, 2000));
+    for (unsigned i = 0; i < 5; i++)
+        cluster_restart(c, i);
+    settle(c);
+    assert_int_equal(running(c, "web", 0), 5);
+    assert_int_equal(running(c, "one", 0), 1);
+    end(c);
+}
+
+/* Breaks if a peer that lost its vote when the leader left (an even number never votes for long)
+ * goes on sending what it is asked for to the leader of that time. */
+static void test_leader_leaves(void **state)
+{
+    (void)state;
+    struct cluster *c = start(3);
+    deploy(c, 1, &web);
+    unsigned leader = leader_of(c);
+    cluster_leave(c, leader);
+    settle(c);
+    for (unsigned i = 0; i < 3; i++) {
+        if (i == leader)
+            continue;
+        struct sim_service next = {.name = i == 0 ? "api" : "job", .replicas = 2};
+        int64_t began_ms = c->timeline.now_ms;
+        cluster_deploy(c, i, &next);
+        assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
+        assert_int_equal(c->last_result, 0);
+        assert_in_range(c->timeline.now_ms - began_ms, 0, 1000);
+    }
+    settle(c);
+    end(c);
+}
+
+/* Breaks if a key that has left comes back without what Raft knew under it: an old voter that was
+ * away meanwhile wins an election with its help, and what was agreed on since is lost. */
+static void test_old_voter_meets_newcomer(void **state)
+{
+    (void)state;
+    struct cluster *c = start(3);
+    unsigned leader = leader_of(c), away = (leader + 1) % 3, leaver = (leader + 2) % 3;
+    struct machine *machine = &c->machines[leaver];
+    cluster_kill(c, away);
+    assert_true(cluster_run(c, 3000));
+    cluster_leave(c, leaver);
+    assert_true(cluster_run(c, 5000));
+    assert_int_equal(machine->phase, MACHINE_GONE);
+    cluster_deploy(c, leader, &web);
+    assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
+    cluster_cut(c, away, leader);
+    cluster_restart(c, away);
+    machine->shall_be_member = true;
+    machine_start_daemon(machine);
+    assert_true(cluster_run(c, 5000));
+    cluster_heal_all(c);
+    settle(c);
+    assert_int_equal(running(c, "web", 0), 5);
+    end(c);
+}
+
+/* Breaks if only voters get leases. */
+static void test_exclusive_beyond_the_voters(void **state)
+{
+    (void)state;
+    struct cluster *c = start(7);
+    deploy(c, 1, &one);
+    for (unsigned i = 0; i < 7; i++) {
+        unsigned holder = 0;
+        while (c->machines[holder].containers.table.count == 0)
+            holder++;
+        cluster_leave(c, holder);
+        settle(c);
+        if (i == 4)
+            break;
+    }
+    end(c);
+}
+
+/* Breaks if an exclusive replica that uses all of its grace to stop runs twice. */
+static void test_exclusive_holder_is_cut_off(void **state)
+{
+    (void)state;
+    struct cluster *c = start(5);
+    for (unsigned round = 0; round < 30; round++) {
+        struct sim_service service = one;
+        char image[16];
+        snprintf(image, sizeof(image), "app:%u", round + 1);
+        service.image = image;
+        deploy(c, 1, &service);
+        unsigned holder = 0;
+        while (c->machines[holder].containers.table.count == 0)
+            holder++;
+        cluster_partition(c, (uint64_t)1 << holder);
+        if (!cluster_run(c, 30000))
+            break;
+        cluster_heal_all(c);
+        settle(c);
+    }
+    end(c);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return sodium_init() < 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_leader_dies),
+        cmocka_unit_test(test_two_of_five_die),
+        cmocka_unit_test(test_partition),
+        cmocka_unit_test(test_leader_dies_in_a_rollout),
+        cmocka_unit_test(test_bad_update),
+        cmocka_unit_test(test_power_cut),
+        cmocka_unit_test(test_leader_leaves),
+        cmocka_unit_test(test_old_voter_meets_newcomer),
+        cmocka_unit_test(test_exclusive_beyond_the_voters),
+        cmocka_unit_test(test_exclusive_holder_is_cut_off),
+    };
+    return cmocka_run_group_tests_name("sim-scenarios", tests, set_up, NULL);
+}
