@@ -132,6 +132,22 @@ static void checks_what_is_unsafe(void **state)
     container_spec_done(&spec);
 }
 
+/* Breaks if a container starts whose spec the next daemon cannot read: it would remove it. */
+static void unreadable_refused(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        struct container_spec spec;
+        fill(&spec);
+        spec.health.timeout_ms = i == 0 ? (int64_t)RUNTIME_DURATION_MS_MAX + 1 : 2;
+        spec.restart.delay_ms = i == 1 ? -1 : 1;
+        spec.stop_signal = i == 2 ? RUNTIME_SIGNAL_MAX + 1 : 15;
+        spec.mounts[3].mode = i == 3 ? RUNTIME_MODE_MAX + 1 : 0640;
+        assert_int_equal(container_spec_check(&spec, NULL), i < 4 ? -EINVAL : 0);
+        container_spec_done(&spec);
+    }
+}
+
 static void record_comes_back(void **state)
 {
     (void)state; /* would break: finding a container's process again */
@@ -188,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_back_as_it_was),
+        cmocka_unit_test(unreadable_refused),
         cmocka_unit_test(truncated_is_refused),
         cmocka_unit_test(checks_what_is_unsafe),
         cmocka_unit_test(record_comes_back),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "node/compose/compose.h"
+#include "tests/unit/node/compose/compose_bench.h"
 
 /* Loads a file whose only service has those lines, indented by four; what compose_load() said. */
 static int load(const char *lines, struct compose_result *ret, struct error *error)
@@ -68,11 +69,66 @@ static void test_extra_hosts_refused(void **state)
     }
 }
 
+/* Breaks if what could never start is deployed, or the message does not say what would be right. */
+static void test_refused(void **state)
+{
+    static const struct {
+        const char *lines, *words;
+    } cases[] = {
+        {"    imag: a\n", ":4: services.web.imag: unknown key; did you mean image?"},
+        {"    working_dir: srv\n",
+         ":4: services.web.working_dir: the path in the container must be absolute"},
+        {"    hostname: ''\n", ":4: services.web.hostname: a host's name has 1 to 63 characters"},
+        {"    stop_signal: SIGFOO\n",
+         ":4: services.web.stop_signal: SIGFOO is no signal; write as in SIGTERM"},
+        {"    cap_add: [NET]\n",
+         ":4: services.web.cap_add: NET is no capability; write as in NET_ADMIN"},
+        {"    restart: sometimes\n",
+         ":4: services.web.restart: sometimes is not one of no, always, "
+         "on-failure, unless-stopped"},
+        {"    restart: on-failure:x\n",
+         ":4: services.web.restart: on-failure:x: on-failure or on-failure:TIMES is expected"},
+        {"    environment: ['=x']\n", ":4: services.web.environment: =x has no name before the ="},
+        {"    command: \"a 'b\"\n", ":4: services.web.command: a quote is not closed"},
+        {"    depends_on: {db: {conditon: x}}\n",
+         ":4: services.web.depends_on.db.conditon: unknown key; did you mean condition?"},
+        {"    x-consort: {exclusiv: true}\n",
+         ":4: services.web.x-consort.exclusiv: unknown key; did you mean exclusive?"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        bench_refuse_service(cases[i].lines, cases[i].words);
+    bench_refuse("services:\n  web: {command: a}\n",
+                 ":2: services.web: no image; build it elsewhere, import it with consort image "
+                 "import, and name it: image: NAME");
+    bench_warn_service("    privileged: true\n",
+                       ":4: services.web.privileged: not supported by Consort: ignored");
+    bench_warn_service(
+        "    depends_on: {db: {condition: service_healthy}}\n",
+        ":4: services.web.depends_on.db.condition: not supported by Consort: ignored");
+    bench_warn_service("    x-consort: {on_minority: duplicate}\n",
+                       ":4: services.web.x-consort.on_minority: duplicate is not carried out by "
+                       "this version: as hold");
+}
+
+/* Breaks if a service that restarts a few times only restarts without end. */
+static void test_restart_times(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load_service("    restart: on-failure:5\n", &result);
+    assert_int_equal(result.services[0].restart.condition, SPEC_RESTART_ON_FAILURE);
+    assert_int_equal(result.services[0].restart.max_attempts, 5);
+    compose_result_done(&result);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_extra_hosts),
         cmocka_unit_test(test_extra_hosts_refused),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_restart_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

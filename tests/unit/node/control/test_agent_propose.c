@@ -285,6 +285,14 @@ static void test_bad_command(void **state)
     assert_non_null(fleet_result(&f, 1, 901));
     assert_true(fleet_result(&f, 1, 901)->result.code < 0);
     assert_int_not_equal(fleet_result(&f, 1, 901)->result.error.message[0], 0);
+    /* A newer version's: agreed on, it would stop every peer for good. */
+    input = (struct agent_input){.type = AGENT_PROPOSE_LOCAL,
+                                 .request = 902,
+                                 .bytes = bytes_of_text("\x97\x02\x01\x01\x01\x01\x01\x01")};
+    fleet_step(&f, 1, input);
+    fleet_run(&f, 200);
+    assert_non_null(fleet_result(&f, 1, 902));
+    assert_int_equal(fleet_result(&f, 1, 902)->result.code, -EPROTONOSUPPORT);
     buffer_done(&large);
     fleet_done(&f);
 }

@@ -1,0 +1,102 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/node/compose/compose_bench.h"
+
+/* Breaks if a file's services are not those that its author wrote. */
+static void test_services(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load("services:\n  web: {image: a}\n  db: {image: b}\n  x-off: {image: c}\nx-more: [1]\n",
+               &result);
+    assert_string_equal(result.stack, "shop");
+    assert_int_equal(result.service_count, 2);
+    assert_string_equal(result.services[0].name, "web");
+    assert_string_equal(result.services[1].name, "db");
+    assert_string_equal(result.services[1].image, "b");
+    compose_result_done(&result);
+}
+
+/* Breaks if a file that makes no sense is taken, or the message does not say where and why. */
+static void test_refused(void **state)
+{
+    (void)state;
+    bench_refuse("", ":1: the file is empty: services is missing");
+    bench_refuse("name: shop\n", ": the file has no services");
+    bench_refuse("services: {}\n", ": the file has no services");
+    bench_refuse("services: [web]\n", ":1: services: a map of services is expected");
+    bench_refuse("servces: {web: {image: a}}\n",
+                 ":1: servces: unknown key; did you mean services?");
+    bench_refuse("services:\n  Web: {image: a}\n",
+                 ":2: services.Web: a service's name must be 1 to 63 of a-z, 0-9 and -");
+    bench_refuse("[]\n", ":1: a map of keys and values is expected");
+    bench_refuse("services: {web: {image: a}}\nservices: {}\n", ":2: services: the same key twice");
+    bench_refuse("services: {web: {image: a}}\nconfigs: {k: {content: a}}\nsecrets:\n"
+                 "  k: {content: b}\n",
+                 ":4: secrets.k: a config and a secret can't have the same name");
+}
+
+/* Breaks if a key of Compose that is not carried out is dropped without a word, or is an error. */
+static void test_warnings(void **state)
+{
+    (void)state;
+    bench_warn("services: {web: {image: a}}\nnetworks: {back: {}}\n",
+               ":2: networks: not supported by Consort: ignored");
+    bench_warn("services: {web: {image: a}}\ninclude: [b.yaml]\n",
+               ":2: include: not supported by Consort: ignored");
+    bench_warn("services: {web: {image: a}}\nvolumes:\n  data: {driver: nfs}\n",
+               ":3: volumes.data: options of volumes are not supported by Consort: ignored");
+}
+
+static void write_file(const char *path, const char *content)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(content, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Breaks if the stack has another name than the operator, else the file, else the folder says. */
+static void test_stack(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    struct error error = {0};
+    char folder[] = "/tmp/Consort_Shop-XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/f.yaml", folder);
+    write_file(path, "name: by-file\nservices: {web: {image: a}}\n");
+    assert_int_equal(compose_load(path, NULL, &result, &error), 0);
+    assert_string_equal(result.stack, "by-file");
+    compose_result_done(&result);
+    assert_int_equal(compose_load(path, "Not Good", &result, &error), -EINVAL);
+    assert_non_null(strstr(error.message, "Not Good must be 1 to 63"));
+    write_file(path, "services: {web: {image: a}}\n");
+    assert_int_equal(compose_load(path, NULL, &result, &error), 0);
+    assert_memory_equal(result.stack, "consort-shop-", 13);
+    compose_result_done(&result);
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(remove(folder), 0);
+    assert_int_equal(compose_load(path, NULL, &result, &error), -ENOENT);
+    assert_non_null(strstr(error.message, path));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_services),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_stack),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

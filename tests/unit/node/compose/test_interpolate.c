@@ -1,0 +1,126 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "node/compose/interpolate.h"
+#include "tests/unit/node/compose/compose_bench.h"
+
+/* Breaks if a variable is not filled in as Compose does. */
+static void test_filled_in(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *expected;
+    } cases[] = {
+        {"plain", "plain"},
+        {"$SET and ${SET}", "value and value"},
+        {"a${UNSET}b", "ab"},
+        {"${UNSET:-x} ${EMPTY:-x} ${EMPTY-x} ${SET:-x}", "x x  value"},
+        {"${SET:+x} ${UNSET:+x}", "x "},
+        {"${SET:?words}", "value"},
+        {"$$SET $", "$SET $"},
+        {"$1", "$1"},
+        {"${EXTRA}", "from the file"},
+    };
+    struct text_list extra = {0};
+    setenv("SET", "value", 1);
+    setenv("EMPTY", "", 1);
+    unsetenv("UNSET");
+    assert_int_equal(text_list_add(&extra, "EXTRA=from the file"), 0);
+    assert_int_equal(text_list_add(&extra, "SET=loses"), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *text = NULL;
+        struct error error = {0};
+        assert_int_equal(interpolate(cases[i].text, &extra, &text, &error), 0);
+        assert_string_equal(text, cases[i].expected);
+        free(text);
+    }
+    text_list_done(&extra);
+}
+
+/* Breaks if a mistake in a variable becomes a value. */
+static void test_refused(void **state)
+{
+    (void)state;
+    setenv("SET", "value", 1);
+    unsetenv("UNSET");
+    bench_refuse_service("    user: \"${UNSET:?say who}\"\n",
+                         ":4: the variable UNSET must be set: say who");
+    bench_refuse_service("    user: \"${UNSET\"\n", ":4: ${ without }; write $$ for a dollar sign");
+    bench_refuse_service("    user: \"${}\"\n", ":4: ${} names no variable");
+    bench_refuse_service("    user: \"${UNSET:}\"\n",
+                         ":4: ${UNSET:}: after the name, :- :? or } is expected");
+    bench_refuse_service("    user: \"${UNSET:-${SET}}\"\n",
+                         ":4: ${UNSET:-${SET}: a variable within a variable is not supported");
+}
+
+/* Breaks if a line of a file of variables means something else than with Compose, or if the file
+ * wins over what stands in `environment`. */
+static void test_file(void **state)
+{
+    (void)state;
+    static const char *const expected[] = {"A=1", "B=two # words", "C=x", "D=a#b", "SET=value",
+                                           "E=",  "A=own"};
+    struct compose_result result;
+    setenv("SET", "value", 1);
+    unsetenv("UNSET");
+    bench_file("a.env", "# comment\r\n\nA=1 # one\nB = \"two # words\" # two\nC='x'\nexport D=a#b\n"
+                        "SET\nUNSET\nE=\n");
+    bench_load_service("    environment: {A: own}\n    env_file: a.env\n", &result);
+    const struct text_list *list = &result.services[0].environment;
+    assert_int_equal(list->count, sizeof(expected) / sizeof(expected[0]));
+    for (size_t i = 0; i < list->count; i++)
+        assert_string_equal(list->items[i], expected[i]);
+    compose_result_done(&result);
+}
+
+static void refuse_line(const char *content, const char *words)
+{
+    char path[] = "/tmp/consort-env-XXXXXX";
+    struct text_list list = {0};
+    struct error error = {0};
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *file = fdopen(fd, "w");
+    assert_non_null(file);
+    assert_true(fputs(content, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(environment_file_read(path, &list, &error), -EINVAL);
+    assert_memory_equal(error.message, path, strlen(path));
+    assert_string_equal(error.message + strlen(path), words);
+    assert_int_equal(remove(path), 0);
+    text_list_done(&list);
+}
+
+/* Breaks if a mistake in a file of variables is passed over. */
+static void test_file_refused(void **state)
+{
+    (void)state;
+    struct text_list list = {0};
+    struct error error = {0};
+    refuse_line("A=1\n=x\n", ":2: KEY=VALUE is expected");
+    refuse_line("two words=x\n", ":1: KEY=VALUE is expected");
+    refuse_line("A=\"x\n", ":1: the value's quotes do not fit");
+    refuse_line("A='x' y\n", ":1: the value's quotes do not fit");
+    assert_int_equal(environment_file_read("/nowhere/env", &list, &error), -ENOENT);
+    assert_int_equal(environment_file_read("/tmp", &list, &error), -EISDIR);
+    assert_int_equal(list.count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_filled_in),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_file_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
