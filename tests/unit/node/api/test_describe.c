@@ -15,7 +15,7 @@ static void deploy(struct fleet *f, const char *stack, const char *first, const 
     fixture_spec(&specs[0], first);
     fixture_spec(&specs[1], second);
     specs[0].replicas = 2;
-    strcpy(command.deploy.stack, stack);
+    snprintf(command.deploy.stack, sizeof(command.deploy.stack), "%s", stack);
     command.deploy.services = specs;
     command.deploy.service_count = 2;
     fleet_agree(f, 0, &command);

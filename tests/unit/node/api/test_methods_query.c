@@ -63,7 +63,8 @@ int __wrap_api_note(struct api_call *call, const char *kind, struct bytes payloa
     assert_string_equal(kind, "event");
     said.notes++;
     print_bytes(payload);
-    strcat(said.text, "\n");
+    size_t length = strlen(said.text);
+    snprintf(said.text + length, sizeof(said.text) - length, "\n");
     return 0;
 }
 

@@ -57,7 +57,7 @@ static int connect_client(struct here *h)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    strcpy(address.sun_path, h->path);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", h->path);
     assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;
@@ -244,7 +244,7 @@ static void test_socket(void **state)
 
     snprintf(stale, sizeof(stale), "%s/stale", h->directory);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strcpy(address.sun_path, stale);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", stale);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
     close(fd);

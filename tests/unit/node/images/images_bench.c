@@ -101,7 +101,7 @@ static void on_held(void *context, const char *digest, const char *references)
 {
     struct bench_peer *peer = context;
     assert_true(peer->held_count < BENCH_HELD_MAX);
-    strcpy(peer->held[peer->held_count], digest);
+    snprintf(peer->held[peer->held_count], DIGEST_TEXT_BYTES, "%s", digest);
     peer->names[peer->held_count++] = references ? strdup(references) : NULL;
 }
 

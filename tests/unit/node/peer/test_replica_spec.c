@@ -48,6 +48,80 @@ static void add_file(struct service_spec *spec, const char *source)
                                         .mode = 0400};
 }
 
+/* As stack "s", with its secret; the spec is freed. */
+static void deploy(struct fixture *f, struct service_spec *spec)
+{
+    struct intent_blob blob = {.name = "s_key", .kind = SPEC_FILE_SECRET};
+    struct command command = fixture_command(f, COMMAND_DEPLOY);
+    assert_int_equal(buffer_append(&blob.content, "hush", 4), 0);
+    command.deploy.stack[0] = 's';
+    command.deploy.services = spec;
+    command.deploy.service_count = 1;
+    command.deploy.blobs = &blob;
+    command.deploy.blob_count = 1;
+    assert_int_equal(fixture_apply(f, &command), 0);
+    buffer_done(&blob.content);
+    service_spec_done(spec);
+}
+
+static void fill(struct service_spec *spec)
+{
+    spec->image_digest = strdup(digest);
+    spec->user = strdup("1000:1000");
+    spec->working_dir = strdup("/srv");
+    spec->stop_signal = strdup("SIGQUIT");
+    spec->stop_grace_ms = 4321;
+    spec->read_only = spec->init = true;
+    spec->replicas = 2;
+    spec->resources.cpu_limit_millis = 500;
+    spec->resources.memory_limit_bytes = 64 << 20;
+    spec->resources.pids_limit = 99;
+    spec->restart = (struct spec_restart){
+        .condition = SPEC_RESTART_ON_FAILURE, .delay_ms = 11, .max_attempts = 3, .window_ms = 22};
+    spec->health.interval_ms = 33;
+    spec->health.retries = 5;
+    assert_int_equal(text_list_add(&spec->health.test, "true"), 0);
+    assert_int_equal(text_list_add(&spec->command, "httpd"), 0);
+    assert_int_equal(text_list_add(&spec->entrypoint, "/init"), 0);
+    assert_int_equal(text_list_add(&spec->environment, "A=b"), 0);
+    assert_int_equal(text_list_add(&spec->extra_hosts, "db:10.0.0.1"), 0);
+    assert_int_equal(text_list_add(&spec->cap_add, "NET_ADMIN"), 0);
+    assert_int_equal(text_list_add(&spec->cap_drop, "CHOWN"), 0);
+    assert_int_equal(text_list_add(&spec->labels, "team=ops"), 0);
+    struct spec_mount *mounts = add_mounts(spec, 4);
+    mounts[0] = (struct spec_mount){
+        .type = SPEC_MOUNT_VOLUME, .source = strdup("s_data"), .target = strdup("/data")};
+    mounts[1] = (struct spec_mount){.type = SPEC_MOUNT_VOLUME, .target = strdup("/cache")};
+    mounts[2] = (struct spec_mount){.type = SPEC_MOUNT_BIND,
+                                    .source = strdup("/etc/hosts"),
+                                    .target = strdup("/hosts"),
+                                    .read_only = true};
+    mounts[3] = (struct spec_mount){
+        .type = SPEC_MOUNT_TMPFS, .target = strdup("/tmp"), .size_bytes = 1 << 20};
+    add_file(spec, "s_key");
+}
+
+static void assert_mounts(const struct container_spec *made)
+{
+    assert_int_equal(made->mount_count, 5);
+    assert_int_equal(made->mounts[0].type, MOUNT_VOLUME);
+    assert_string_equal(made->mounts[0].source, "s_data");
+    assert_string_equal(made->mounts[1].source, "anonymous-1-1"); /* this replica's alone */
+    assert_int_equal(made->mounts[2].type, MOUNT_BIND);
+    assert_true(made->mounts[2].read_only);
+    assert_string_equal(made->mounts[2].source, "/etc/hosts");
+    assert_int_equal(made->mounts[3].type, MOUNT_TMPFS);
+    assert_int_equal(made->mounts[3].size_bytes, 1 << 20);
+    assert_int_equal(made->mounts[4].type, MOUNT_FILE);
+    assert_string_equal(made->mounts[4].target, "/run/secrets/key");
+    assert_int_equal(made->mounts[4].content.size, 4);
+    assert_memory_equal(made->mounts[4].content.bytes, "hush", 4);
+    assert_int_equal(made->mounts[4].mode, 0400);
+    assert_int_equal(made->mounts[4].uid, 7);
+    assert_int_equal(made->mounts[4].gid, 8);
+    assert_true(made->mounts[4].read_only);
+}
+
 /* Breaks if anything that was deployed does not reach the container. */
 static void test_all(void **state)
 {
@@ -58,51 +132,8 @@ static void test_all(void **state)
     struct error error = {0};
     fixture_init(&f, 1);
     fixture_spec(&spec, "web");
-    spec.image_digest = strdup(digest);
-    spec.user = strdup("1000:1000");
-    spec.working_dir = strdup("/srv");
-    spec.stop_signal = strdup("SIGQUIT");
-    spec.stop_grace_ms = 4321;
-    spec.read_only = spec.init = true;
-    spec.replicas = 2;
-    spec.resources.cpu_limit_millis = 500;
-    spec.resources.memory_limit_bytes = 64 << 20;
-    spec.resources.pids_limit = 99;
-    spec.restart = (struct spec_restart){
-        .condition = SPEC_RESTART_ON_FAILURE, .delay_ms = 11, .max_attempts = 3, .window_ms = 22};
-    spec.health.interval_ms = 33;
-    spec.health.retries = 5;
-    assert_int_equal(text_list_add(&spec.health.test, "true"), 0);
-    assert_int_equal(text_list_add(&spec.command, "httpd"), 0);
-    assert_int_equal(text_list_add(&spec.entrypoint, "/init"), 0);
-    assert_int_equal(text_list_add(&spec.environment, "A=b"), 0);
-    assert_int_equal(text_list_add(&spec.extra_hosts, "db:10.0.0.1"), 0);
-    assert_int_equal(text_list_add(&spec.cap_add, "NET_ADMIN"), 0);
-    assert_int_equal(text_list_add(&spec.cap_drop, "CHOWN"), 0);
-    assert_int_equal(text_list_add(&spec.labels, "team=ops"), 0);
-    struct spec_mount *mounts = add_mounts(&spec, 4);
-    mounts[0] = (struct spec_mount){
-        .type = SPEC_MOUNT_VOLUME, .source = strdup("s_data"), .target = strdup("/data")};
-    mounts[1] = (struct spec_mount){.type = SPEC_MOUNT_VOLUME, .target = strdup("/cache")};
-    mounts[2] = (struct spec_mount){.type = SPEC_MOUNT_BIND,
-                                    .source = strdup("/etc/hosts"),
-                                    .target = strdup("/hosts"),
-                                    .read_only = true};
-    mounts[3] = (struct spec_mount){
-        .type = SPEC_MOUNT_TMPFS, .target = strdup("/tmp"), .size_bytes = 1 << 20};
-    add_file(&spec, "s_key");
-
-    struct intent_blob blob = {.name = "s_key", .kind = SPEC_FILE_SECRET};
-    assert_int_equal(buffer_append(&blob.content, "hush", 4), 0);
-    struct command command = fixture_command(&f, COMMAND_DEPLOY);
-    strcpy(command.deploy.stack, "s");
-    command.deploy.services = &spec;
-    command.deploy.service_count = 1;
-    command.deploy.blobs = &blob;
-    command.deploy.blob_count = 1;
-    assert_int_equal(fixture_apply(&f, &command), 0);
-    buffer_done(&blob.content);
-    service_spec_done(&spec);
+    fill(&spec);
+    deploy(&f, &spec);
     assert_int_equal(fixture_add(&f, "s_web", 2, 1, 0), 0);
     assert_int_equal(make(&f, 1, &made, &error), 0);
 
@@ -135,24 +166,7 @@ static void test_all(void **state)
     assert_int_equal(made.labels.count, 2);
     assert_string_equal(made.labels.items[0], "team=ops");
     assert_string_equal(made.labels.items[1], "consort.service=s_web");
-
-    assert_int_equal(made.mount_count, 5);
-    assert_int_equal(made.mounts[0].type, MOUNT_VOLUME);
-    assert_string_equal(made.mounts[0].source, "s_data");
-    assert_string_equal(made.mounts[1].source, "anonymous-1-1"); /* this replica's alone */
-    assert_int_equal(made.mounts[2].type, MOUNT_BIND);
-    assert_true(made.mounts[2].read_only);
-    assert_string_equal(made.mounts[2].source, "/etc/hosts");
-    assert_int_equal(made.mounts[3].type, MOUNT_TMPFS);
-    assert_int_equal(made.mounts[3].size_bytes, 1 << 20);
-    assert_int_equal(made.mounts[4].type, MOUNT_FILE);
-    assert_string_equal(made.mounts[4].target, "/run/secrets/key");
-    assert_int_equal(made.mounts[4].content.size, 4);
-    assert_memory_equal(made.mounts[4].content.bytes, "hush", 4);
-    assert_int_equal(made.mounts[4].mode, 0400);
-    assert_int_equal(made.mounts[4].uid, 7);
-    assert_int_equal(made.mounts[4].gid, 8);
-    assert_true(made.mounts[4].read_only);
+    assert_mounts(&made);
     container_spec_done(&made);
     fixture_done(&f);
 }
@@ -169,15 +183,7 @@ static void test_no_secret(void **state)
     fixture_init(&f, 1);
     fixture_spec(&spec, "web");
     add_file(&spec, "s_key");
-    struct intent_blob blob = {.name = "s_key", .kind = SPEC_FILE_SECRET};
-    struct command command = fixture_command(&f, COMMAND_DEPLOY);
-    strcpy(command.deploy.stack, "s");
-    command.deploy.services = &spec;
-    command.deploy.service_count = 1;
-    command.deploy.blobs = &blob;
-    command.deploy.blob_count = 1;
-    assert_int_equal(fixture_apply(&f, &command), 0);
-    service_spec_done(&spec);
+    deploy(&f, &spec);
     assert_int_equal(fixture_add(&f, "s_web", 1, 1, 0), 0);
     struct intent_blob *removed = table_remove(&f.intent->blobs, "s_key");
     assert_non_null(removed);
