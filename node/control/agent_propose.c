@@ -7,12 +7,12 @@
 
 /* Whom to send proposals to: whom Raft follows, else who signed the newest head.
  *
- * The intent says whether this peer takes part in Raft, not Raft's own configuration: nobody tells a
- * peer that was removed so, and its Raft goes on believing in the leader of that time. */
+ * The intent says whether this peer takes part in Raft, not Raft's own configuration: nobody tells
+ * a peer that was removed so, and its Raft goes on believing in the leader of that time. */
 struct id agent_leader(const struct agent *agent)
 {
-    bool takes_part = agent_leads(agent) ||
-                      raft_configuration_find(&agent->intent->configuration, &agent->self);
+    bool takes_part =
+        agent_leads(agent) || raft_configuration_find(&agent->intent->configuration, &agent->self);
     if (takes_part && !id_is_none(&agent->raft_status.leader))
         return agent->raft_status.leader;
     if (takes_part && raft_configuration_find(raft_configuration(agent->raft), &agent->self))

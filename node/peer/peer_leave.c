@@ -152,7 +152,8 @@ static int forget_seed(void *context, const char *key, struct bytes value)
 }
 
 /* The membership goes from the store, and the key with it: the next start makes another one, under
- * which this peer may join again. The agent takes no more steps: nothing it would store comes after this. */
+ * which this peer may join again. The agent takes no more steps: nothing it would store comes after
+ * this. */
 static void forget_cluster(struct leaving *leaving)
 {
     struct peer *peer = leaving->peer;

@@ -186,13 +186,17 @@ static void kill_daemon(struct schedule *s)
     later(s, DAEMON_MS_MAX, on_start, machine);
 }
 
+/* Nobody leaves while another member is down: should all whom that one knows leave meanwhile, it
+ * would find nobody when it comes back, and nobody would know where it is. */
 static void churn(struct schedule *s)
 {
     struct machine *machine = &s->c.machines[some_machine(s)];
-    unsigned members = 0;
-    for (unsigned i = 0; i < s->c.count; i++)
+    unsigned members = 0, there = 0;
+    for (unsigned i = 0; i < s->c.count; i++) {
         members += s->c.machines[i].shall_be_member;
-    if (machine->agent && machine->phase == MACHINE_MEMBER && members > 2) {
+        there += s->c.machines[i].shall_be_member && s->c.machines[i].agent;
+    }
+    if (machine->agent && machine->phase == MACHINE_MEMBER && members > 2 && there == members) {
         cluster_leave(&s->c, machine->number);
     } else if (machine->phase == MACHINE_GONE && !machine->agent) {
         machine->shall_be_member = true;

@@ -140,6 +140,8 @@ static void look_at_service(struct look *look, const struct intent_service *serv
         if (strcmp(replica->service, service->name) != 0)
             continue;
         count++;
+        expect(look, replica->revision == service->revision, "%s.%llu is left of revision %u",
+               replica->service, (unsigned long long)replica->generation, replica->revision);
         look_at_replica(look, replica);
     }
     expect(look, count == wanted, "every replica is placed: %s has %u of %u", service->name, count,
