@@ -142,6 +142,32 @@ static void test_past_the_head(void **state)
     done(&p);
 }
 
+/* Breaks if entries that Raft brought while they were asked for too are taken for later ones: the
+ * sender would be accused of forgery. */
+static void test_overlap(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct intent *newer = NULL;
+    struct feed_head head;
+    cleanup_buffer struct buffer push = {0}, late = {0};
+    start(&p);
+    grow(&p, 2);
+    struct intent *between = copy(p.f.intent);
+    grow(&p, 3);
+    assert_int_equal(pull(&p, &push), 1); /* asked for before those two came by Raft */
+    assert_int_equal(feed_push_decode(between, buffer_view(&push), &newer, &head), 0);
+    assert_non_null(newer);
+    fixture_assert_same(newer, p.f.intent);
+    intent_free(newer);
+
+    /* entries that do not reach back to where the puller is */
+    assert_int_equal(feed_push_encode(&p.feed, p.f.intent, between->applied_index, &late), 0);
+    assert_int_equal(feed_push_decode(p.behind, buffer_view(&late), &newer, &head), -EKEYREJECTED);
+    intent_free(between);
+    done(&p);
+}
+
 /* Breaks if an answer that is cut short anywhere, or is somebody else's, is taken. */
 static void test_malformed(void **state)
 {
@@ -228,9 +254,8 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_past_the_head),
-        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_bounds),    cmocka_unit_test(test_past_the_head),
+        cmocka_unit_test(test_overlap),   cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
