@@ -63,6 +63,13 @@ static struct session_peer *idlest(const struct session_table *table)
     return found;
 }
 
+static void make_room(struct session_table *table)
+{
+    struct session_peer *peer = idlest(table);
+    assert(peer);
+    session_table_remove(table, peer);
+}
+
 int session_table_obtain(struct session_table *table, const struct id *id, int64_t now_ms,
                          struct session_peer **ret)
 {
@@ -81,7 +88,7 @@ int session_table_obtain(struct session_table *table, const struct id *id, int64
     memcpy(peer->exchange_public, exchange_public, EXCHANGE_KEY_BYTES);
     peer->used_ms = now_ms;
     if (table->peers.count >= table->peers_max)
-        session_table_remove(table, idlest(table));
+        make_room(table);
     if (table_insert(&table->peers, peer) < 0) {
         free(peer);
         return -ENOMEM;

@@ -115,20 +115,25 @@ static int write_references(const struct image_store *store, struct error *error
     return r;
 }
 
+static int open_layers(const char *dir, struct layer_store **ret, struct error *error)
+{
+    cleanup_free char *layers_dir = NULL;
+    if (asprintf(&layers_dir, "%s/layers", dir) < 0) {
+        layers_dir = NULL;
+        return error_set_errno(error, -ENOMEM, "image store %s", dir);
+    }
+    return layer_store_open(layers_dir, ret, error);
+}
+
 int image_store_open(const char *dir, struct image_store **ret, struct error *error)
 {
     struct image_store *store = calloc(1, sizeof(*store));
     if (!store)
         return error_set_errno(error, -ENOMEM, "image store %s", dir);
     pthread_mutex_init(&store->mutex, NULL);
-    cleanup_free char *layers_dir = NULL;
     int r = blob_store_open(dir, &store->blobs, error);
-    if (r == 0 && asprintf(&layers_dir, "%s/layers", dir) < 0) {
-        layers_dir = NULL;
-        r = error_set_errno(error, -ENOMEM, "image store %s", dir);
-    }
     if (r == 0)
-        r = layer_store_open(layers_dir, &store->layers, error);
+        r = open_layers(dir, &store->layers, error);
     if (r == 0)
         r = read_references(store, error);
     if (r < 0) {

@@ -125,7 +125,7 @@ static void on_call_drained(struct api_call *call)
 void api_forward(struct api_call *call, const struct id *peer, struct bytes params)
 {
     cleanup_buffer struct buffer header = {0}, request = {0};
-    struct mux_stream *stream;
+    struct mux_stream *stream = NULL;
     struct writer writer;
     if (call->is_passed_on) { /* two peers that disagree must not send it to and fro */
         api_fail_with(call, -ESTALE, "try again: see where it runs with consort ps",

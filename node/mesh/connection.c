@@ -223,7 +223,7 @@ static int connect_local(struct connection *connection, uint64_t generation)
 static int connect_remote(struct connection *connection, const struct endpoint *endpoint)
 {
     struct mesh *mesh = connection->mesh;
-    struct mux_stream *stream;
+    struct mux_stream *stream = NULL;
     cleanup_buffer struct buffer header = {0};
     struct mesh_header fields = {endpoint->generation, connection->port};
     int rc = mesh_header_encode(&fields, &header);
