@@ -13,6 +13,7 @@ enum {
     INTENT_REVISIONS_HARD_MAX = 64, /* with those */
     INTENT_CLIENTS_MAX = 1024,
     INTENT_HISTORY_MAX = 512,
+    INTENT_SUCCESSIONS_MAX = 64, /* who misses more changes of the voters than that joins again */
     INTENT_PEERS_MAX = 20000,
     INTENT_TOKENS_MAX = 256,
     INTENT_SERVICES_MAX = 4096,
@@ -28,7 +29,8 @@ enum {
     COMMAND_DEPLOY_BLOBS_MAX = 512,
     SPEC_LIST_ITEMS_MAX = 1024,
     SPEC_TEXT_BYTES_MAX = 32 * 1024,
-    RAFT_MEMBERS_MAX = 16,                  /* voters old and new, and learners */
+    RAFT_MEMBERS_MAX = 16, /* voters old and new, and learners */
+    RAFT_SEAL_SIGNATURE_BYTES = 64,
     RAFT_ENTRY_BYTES_MAX = 4 * 1024 * 1024, /* one command */
     RAFT_SNAPSHOT_BYTES_MAX = 16 * 1024 * 1024,
     RAFT_MESSAGE_ENTRIES_MAX = 1024,     /* in one append */

@@ -98,7 +98,8 @@ struct intent *intent_new(const struct id *cluster)
         return NULL;
     tables_init(intent);
     intent->history = calloc(INTENT_HISTORY_MAX, sizeof(*intent->history));
-    if (!intent->history) {
+    intent->successions = calloc(INTENT_SUCCESSIONS_MAX, sizeof(*intent->successions));
+    if (!intent->history || !intent->successions) {
         intent_free(intent);
         return NULL;
     }
@@ -133,6 +134,7 @@ void intent_free(struct intent *intent)
     for (size_t i = 0; i < intent->history_count; i++)
         free(intent->history[i].text);
     free(intent->history);
+    free(intent->successions);
     free(intent);
 }
 

@@ -121,6 +121,16 @@ struct intent_client {
     bool unchanged;
 };
 
+/* A change of who votes, with the word of one who voted before: by these, peers outside of Raft
+ * follow the voters (node/control/succession.h). The end of a joint phase is part of the change
+ * that began it. */
+struct intent_succession {
+    uint64_t from;                           /* the log index of the change before this one */
+    uint64_t index;                          /* and of this one */
+    struct raft_configuration configuration; /* after it; joint, if it began a joint phase */
+    struct raft_seal seal;
+};
+
 struct intent {
     uint64_t applied_index, applied_term;
     uint64_t epoch; /* grows only by `consort recover` */
@@ -133,7 +143,10 @@ struct intent {
     struct table blobs;                      /* of struct intent_blob, by name */
     struct table clients;                    /* of struct intent_client, by client */
     struct raft_configuration configuration; /* who takes part in Raft, as the entries say */
-    struct intent_event *history;            /* ring of INTENT_HISTORY_MAX */
+    uint64_t configuration_index;            /* of the entry that last changed the members */
+    struct intent_succession *successions;   /* the newest INTENT_SUCCESSIONS_MAX, by index */
+    size_t succession_count;
+    struct intent_event *history; /* ring of INTENT_HISTORY_MAX */
     size_t history_count, history_next;
 };
 

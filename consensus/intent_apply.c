@@ -161,10 +161,31 @@ int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct by
     return 0;
 }
 
+/* The oldest one goes when there is no room. */
+static void add_succession(struct intent *intent, uint64_t index, const struct raft_seal *seal)
+{
+    struct intent_succession *successions = intent->successions;
+    if (intent->succession_count == INTENT_SUCCESSIONS_MAX) {
+        intent->succession_count--;
+        memmove(successions, successions + 1, intent->succession_count * sizeof(*successions));
+    }
+    successions[intent->succession_count++] =
+        (struct intent_succession){.from = intent->configuration_index,
+                                   .index = index,
+                                   .configuration = intent->configuration,
+                                   .seal = *seal};
+}
+
 void intent_apply_changes(struct intent *intent, uint64_t index, uint64_t term,
                           const struct raft_changes *changes)
 {
-    raft_configuration_change(&intent->configuration, changes, &intent->configuration);
+    bool is_first = intent->configuration.count == 0; /* founding: there is nobody to follow */
+    int rc = raft_configuration_change(&intent->configuration, changes, &intent->configuration);
+    if (rc == 0 && changes->count > 0) {
+        if (!is_first)
+            add_succession(intent, index, &changes->seal);
+        intent->configuration_index = index;
+    }
     intent_apply_nothing(intent, index, term);
 }
 

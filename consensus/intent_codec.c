@@ -23,6 +23,7 @@ enum {
     REPLICA_FIELDS = 8,
     EVENT_FIELDS = 6,
     CLIENT_FIELDS = 7,
+    SUCCESSION_FIELDS = 4,
 };
 
 static void peer_write(struct writer *writer, const struct intent_peer *peer)
@@ -95,6 +96,15 @@ static void client_write(struct writer *writer, const struct intent_client *clie
     writer_bool(writer, client->unchanged);
 }
 
+static void succession_write(struct writer *writer, const struct intent_succession *succession)
+{
+    writer_array(writer, SUCCESSION_FIELDS);
+    writer_u64(writer, succession->from);
+    writer_u64(writer, succession->index);
+    raft_configuration_write(&succession->configuration, writer);
+    raft_seal_write(&succession->seal, writer);
+}
+
 static void event_write(struct writer *writer, const struct intent_event *event)
 {
     writer_array(writer, EVENT_FIELDS);
@@ -137,6 +147,10 @@ int intent_write(const struct intent *intent, struct buffer *ret)
     for (size_t i = 0; i < intent->clients.count; i++)
         client_write(&writer, intent->clients.items[i]);
     raft_configuration_write(&intent->configuration, &writer);
+    writer_u64(&writer, intent->configuration_index);
+    writer_array(&writer, intent->succession_count);
+    for (size_t i = 0; i < intent->succession_count; i++)
+        succession_write(&writer, &intent->successions[i]);
     writer_array(&writer, intent->history_count);
     for (size_t i = 0; i < intent->history_count; i++)
         event_write(&writer, intent_event_at(intent, i));
@@ -340,6 +354,30 @@ static void clients_read(struct reader *reader, struct intent *intent)
     }
 }
 
+/* Each follows the one before, and the last one made the present configuration. */
+static void successions_read(struct reader *reader, struct intent *intent)
+{
+    uint32_t count = codec_read_count(reader, INTENT_SUCCESSIONS_MAX);
+    uint64_t before = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct intent_succession *succession = &intent->successions[i];
+        reader_array_exact(reader, SUCCESSION_FIELDS);
+        reader_u64(reader, &succession->from);
+        reader_u64(reader, &succession->index);
+        raft_configuration_read(reader, &succession->configuration);
+        raft_seal_read(reader, &succession->seal);
+        if (reader_check(reader) < 0)
+            return;
+        if ((i > 0 && succession->from != before) || succession->index <= succession->from)
+            reader_refuse(reader);
+        before = succession->index;
+    }
+    if (intent->configuration_index > intent->applied_index ||
+        (count > 0 && before != intent->configuration_index))
+        reader_refuse(reader);
+    intent->succession_count = count;
+}
+
 static void history_read(struct reader *reader, struct intent *intent)
 {
     uint32_t count = codec_read_count(reader, INTENT_HISTORY_MAX);
@@ -388,6 +426,8 @@ static int snapshot_read(struct reader *reader, struct intent *intent)
     blobs_read(reader, intent);
     clients_read(reader, intent);
     raft_configuration_read(reader, &intent->configuration);
+    reader_u64(reader, &intent->configuration_index);
+    successions_read(reader, intent);
     history_read(reader, intent);
     return reader_end(reader);
 }

@@ -164,6 +164,12 @@ int raft_configuration_change(const struct raft_configuration *before,
     return 0;
 }
 
+void raft_configuration_settle(struct raft_configuration *configuration)
+{
+    if (raft_configuration_is_joint(configuration))
+        leave_joint(configuration);
+}
+
 static uint64_t majority_committed(const struct raft_configuration *configuration, uint8_t part,
                                    const uint64_t held[])
 {
@@ -268,9 +274,38 @@ int raft_configuration_read(struct reader *reader, struct raft_configuration *re
     return 0;
 }
 
+void raft_seal_write(const struct raft_seal *seal, struct writer *writer)
+{
+    if (id_is_none(&seal->signer)) {
+        writer_nil(writer);
+        return;
+    }
+    writer_array(writer, 2);
+    writer_binary(writer, seal->signer.bytes, ID_BYTES);
+    writer_binary(writer, seal->signature, sizeof(seal->signature));
+}
+
+int raft_seal_read(struct reader *reader, struct raft_seal *ret)
+{
+    struct raft_seal seal = {0};
+    if (reader_peek(reader) == READER_NIL) {
+        reader_nil(reader);
+    } else {
+        reader_array_exact(reader, 2);
+        reader_fixed(reader, seal.signer.bytes, ID_BYTES);
+        reader_fixed(reader, seal.signature, sizeof(seal.signature));
+        if (reader_check(reader) == 0 && id_is_none(&seal.signer))
+            reader_refuse(reader);
+    }
+    if (reader_check(reader) < 0)
+        return -EBADMSG;
+    *ret = seal;
+    return 0;
+}
+
 void raft_changes_write(const struct raft_changes *changes, struct writer *writer)
 {
-    writer_array(writer, 2);
+    writer_array(writer, 3);
     writer_u64(writer, changes->transition);
     writer_array(writer, changes->count);
     for (uint32_t i = 0; i < changes->count; i++) {
@@ -278,6 +313,7 @@ void raft_changes_write(const struct raft_changes *changes, struct writer *write
         writer_u64(writer, changes->members[i].type);
         writer_binary(writer, changes->members[i].id.bytes, ID_BYTES);
     }
+    raft_seal_write(&changes->seal, writer);
 }
 
 int raft_changes_decode(struct bytes bytes, struct raft_changes *ret)
@@ -290,7 +326,7 @@ int raft_changes_decode(struct bytes bytes, struct raft_changes *ret)
     struct reader reader;
     uint8_t transition = 0;
     reader_init(&reader, bytes.data, bytes.size);
-    reader_array_exact(&reader, 2);
+    reader_array_exact(&reader, 3);
     reader_u8(&reader, &transition);
     reader_array(&reader, &changes.count);
     if (reader_check(&reader) < 0 || changes.count > RAFT_MEMBERS_MAX ||
@@ -306,6 +342,7 @@ int raft_changes_decode(struct bytes bytes, struct raft_changes *ret)
             return -EBADMSG;
         changes.members[i].type = type;
     }
+    raft_seal_read(&reader, &changes.seal);
     if (reader_end(&reader) < 0)
         return -EBADMSG;
     *ret = changes;

@@ -57,12 +57,19 @@ enum raft_transition {
     RAFT_TRANSITIONS,
 };
 
+/* Who vouches for a change to peers outside of Raft. Opaque in here: Raft itself trusts quorums. */
+struct raft_seal {
+    struct id signer; /* ID_NONE: nobody */
+    uint8_t signature[RAFT_SEAL_SIGNATURE_BYTES];
+};
+
 /* One change of configuration: what a RAFT_ENTRY_CONFIGURATION carries. Without members and with
  * RAFT_TRANSITION_AUTO it ends the joint phase. */
 struct raft_changes {
     struct raft_change members[RAFT_MEMBERS_MAX];
     uint32_t count;
     enum raft_transition transition;
+    struct raft_seal seal;
 };
 
 enum raft_vote_result {
@@ -89,6 +96,9 @@ bool raft_configuration_equal(const struct raft_configuration *a,
 int raft_configuration_change(const struct raft_configuration *before,
                               const struct raft_changes *changes, struct raft_configuration *ret);
 
+/* Ends the joint phase, if it is in one. */
+void raft_configuration_settle(struct raft_configuration *configuration);
+
 /* The highest index that a quorum holds, when member i holds everything up to held[i]; UINT64_MAX
  * if there are no voters (nobody's consent is needed, as for the empty half of a joint quorum). */
 uint64_t raft_configuration_committed(const struct raft_configuration *configuration,
@@ -103,6 +113,8 @@ enum raft_vote_result raft_configuration_vote(const struct raft_configuration *c
 void raft_configuration_write(const struct raft_configuration *configuration,
                               struct writer *writer);
 int raft_configuration_read(struct reader *reader, struct raft_configuration *ret);
+void raft_seal_write(const struct raft_seal *seal, struct writer *writer);
+int raft_seal_read(struct reader *reader, struct raft_seal *ret);
 void raft_changes_write(const struct raft_changes *changes, struct writer *writer);
 
 /* Decodes a configuration entry's bytes; no bytes at all are the change that ends a joint phase. */

@@ -119,12 +119,13 @@ struct agent_result {
 };
 
 enum agent_event_type {
-    AGENT_MEMBER,   /* id, liveness: a peer was seen to change */
-    AGENT_LEADER,   /* id: who leads now; ID_NONE: nobody is known to */
-    AGENT_SHUT_OUT, /* id was revoked or left: drop its sessions and links */
-    AGENT_REMOVED,  /* this peer itself was revoked or has left */
-    AGENT_FEED_BAD, /* id: what it sent does not fit the head that a leader signed */
-    AGENT_OUTRUN,   /* others know a later generation of this peer: text says which */
+    AGENT_MEMBER,       /* id, liveness: a peer was seen to change */
+    AGENT_LEADER,       /* id: who leads now; ID_NONE: nobody is known to */
+    AGENT_SHUT_OUT,     /* id was revoked or left: drop its sessions and links */
+    AGENT_REMOVED,      /* this peer itself was revoked or has left */
+    AGENT_FEED_BAD,     /* id: what it sent was not signed by one who votes, or does not fit */
+    AGENT_FEED_TOO_FAR, /* id: it is so far ahead that it can't show how the voters changed */
+    AGENT_OUTRUN,       /* others know a later generation of this peer: text says which */
 };
 
 struct agent_event {

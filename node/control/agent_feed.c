@@ -10,15 +10,38 @@ void agent_feed_applied(struct agent *agent, const struct raft_entry *entry)
     feed_remember(&agent->feed, entry);
 }
 
-/* The announced head becomes the one that we serve, once our intent stands at it. */
+static bool lags(const struct agent *agent)
+{
+    return agent->feed.announced.index > agent->intent->applied_index;
+}
+
+static bool may_lag(const struct agent *agent)
+{
+    return lags(agent) || agent->feed.hinted_index > agent->intent->applied_index;
+}
+
+/* The announced head becomes the one that we serve, once our intent stands at it; it is forgotten
+ * if its signer turns out not to vote any more, lest a head that is made up hides the true ones. */
 static void reach_head(struct agent *agent)
 {
     struct feed *feed = &agent->feed;
-    if (feed->announced.index > feed->head.index &&
-        feed->announced.index <= agent->intent->applied_index)
+    if (lags(agent) && !succession_may_sign(agent->intent, &feed->announced.signer))
+        feed->announced = feed->head;
+    if (feed->announced.index > feed->head.index && !lags(agent))
         feed->head = feed->announced;
-    if (feed->announced.index <= agent->intent->applied_index)
+    if (!may_lag(agent))
         feed->pull_at_ms = INT64_MAX;
+}
+
+/* Asks soon, but not at once again because of one more word that nothing comes of. */
+static void pull_soon(struct agent *agent)
+{
+    struct feed *feed = &agent->feed;
+    int64_t at_ms = agent->now_ms + FEED_PULL_DELAY_MS;
+    if (at_ms < feed->pulled_at_ms + FEED_RETRY_MS)
+        at_ms = feed->pulled_at_ms + FEED_RETRY_MS;
+    if (at_ms < feed->pull_at_ms)
+        feed->pull_at_ms = at_ms;
 }
 
 /* The leader says in gossip what the newest head is. Its record stands also when it dies; a new
@@ -47,14 +70,17 @@ void agent_feed_sign(struct agent *agent)
     reach_head(agent);
 }
 
-/* Only a voter can have led. A peer that lags may not know the newest voters: then any admitted
- * peer's word starts a pull, and the pulled intent itself says whether the signer votes. */
-static bool may_sign(const struct intent *intent, const struct id *signer)
+/* -EKEYREJECTED, if it is nobody's word or that of one who can't come to vote; or -ENOMEM. */
+static int check_head(const struct agent *agent, const struct feed_head *head)
 {
-    const struct intent_peer *peer = intent_peer_find(intent, signer);
-    return peer && peer->role == INTENT_PEER && peer->state != INTENT_REVOKED;
+    const struct intent_peer *signer = intent_peer_find(agent->intent, &head->signer);
+    if (signer && (signer->role != INTENT_PEER || signer->state == INTENT_REVOKED))
+        return -EKEYREJECTED;
+    return feed_head_verify(head, &agent->config.cluster);
 }
 
+/* A word of one who votes, as far as we know, is taken for true. Another may vote by now, if we
+ * lag: its word is reason to ask, and what comes must itself show that (succession_check). */
 void agent_feed_head_seen(struct agent *agent, const struct id *from, struct bytes value)
 {
     struct feed *feed = &agent->feed;
@@ -63,12 +89,11 @@ void agent_feed_head_seen(struct agent *agent, const struct id *from, struct byt
     reader_init(&reader, value.data, value.size);
     if (feed_head_read(&reader, &head) < 0 || reader_end(&reader) < 0)
         return;
-    if (head.index <= feed->announced.index)
+    bool votes = succession_may_sign(agent->intent, &head.signer);
+    uint64_t newest = votes ? feed->announced.index : agent->intent->applied_index;
+    if (head.index <= newest)
         return;
-    bool known = intent_peer_find(agent->intent, &head.signer) != NULL;
-    int rc = known && !may_sign(agent->intent, &head.signer)
-                 ? -EKEYREJECTED
-                 : feed_head_verify(&head, &agent->config.cluster);
+    int rc = check_head(agent, &head);
     if (rc == -ENOMEM) {
         agent->failed = true; /* gossip says it only once */
         return;
@@ -77,10 +102,13 @@ void agent_feed_head_seen(struct agent *agent, const struct id *from, struct byt
         agent_add_event(agent, AGENT_FEED_BAD, from);
         return;
     }
-    feed->announced = head;
+    if (votes)
+        feed->announced = head;
+    else
+        feed->hinted_index = head.index;
     reach_head(agent);
-    if (feed->announced.index > agent->intent->applied_index && feed->pull_at_ms == INT64_MAX)
-        feed->pull_at_ms = agent->now_ms + FEED_PULL_DELAY_MS;
+    if (may_lag(agent))
+        pull_soon(agent);
 }
 
 /* Raft brings it, if this peer takes part and hears from the leader. */
@@ -111,7 +139,8 @@ void agent_feed_tick(struct agent *agent)
     struct feed *feed = &agent->feed;
     if (agent->now_ms < feed->pull_at_ms)
         return;
-    feed->pull_at_ms = agent->now_ms + FEED_RETRY_MS;
+    feed->pulled_at_ms = agent->now_ms;
+    feed->pull_at_ms = agent->now_ms + (lags(agent) ? FEED_RETRY_MS : FEED_HINT_RETRY_MS);
     const struct swim_member *source = raft_feeds_us(agent) ? NULL : choose_source(agent);
     if (!source)
         return;
@@ -142,24 +171,30 @@ static void store_intent(struct agent *agent)
         agent->failed = true;
 }
 
+/* What can't be believed is thrown away, and the sender named. */
+static int refuse(struct agent *agent, const struct id *from, struct intent *newer, int rc)
+{
+    intent_free(newer);
+    if (rc != -EKEYREJECTED && rc != -ESTALE)
+        return rc;
+    agent_add_event(agent, rc == -ESTALE ? AGENT_FEED_TOO_FAR : AGENT_FEED_BAD, from);
+    return 0;
+}
+
 static int push_received(struct agent *agent, const struct id *from, struct bytes bytes)
 {
-    struct intent *newer;
+    struct intent *newer = NULL;
     struct feed_head head;
     int rc = feed_push_decode(agent->intent, bytes, &newer, &head);
-    if (rc == -EKEYREJECTED || (rc == 0 && newer && !may_sign(newer, &head.signer))) {
-        if (rc == 0)
-            intent_free(newer);
-        agent_add_event(agent, AGENT_FEED_BAD, from);
-        return 0;
-    }
-    if (rc < 0)
-        return rc;
-    if (!newer) {
-        if (agent->feed.pull_at_ms != INT64_MAX)
+    if (rc == 0 && !newer) {
+        if (lags(agent))
             agent->feed.pull_at_ms = agent->now_ms + FEED_PULL_DELAY_MS; /* ask another */
         return 0;
     }
+    if (rc == 0)
+        rc = succession_check(agent->intent, newer, &head.signer);
+    if (rc < 0)
+        return refuse(agent, from, newer, rc);
     intent_free(agent->intent);
     agent->intent = newer;
     feed_forget(&agent->feed);

@@ -6,6 +6,7 @@
 #include "node/control/agent.h"
 #include "node/control/control.h"
 #include "node/control/feed.h"
+#include "node/control/succession.h"
 
 /* A proposal whose outcome somebody waits for. */
 struct agent_pending {

@@ -3,6 +3,7 @@
  * A newcomer is first a learner; once all who shall vote have caught up, one joint change makes
  * them voters and lets the others go, so that the number of voters is never even for long.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "node/control/agent_private.h"
@@ -126,6 +127,20 @@ static void swap_voters(const struct agent *agent, const struct raft_configurati
     }
 }
 
+/* Proposes the change under this leader's seal. Refused while another is under way. */
+static void propose(struct agent *agent, struct raft_changes *changes)
+{
+    uint64_t index, sealed_index = agent->raft_status.last_index + 1;
+    struct raft_input input = {.type = RAFT_PROPOSE_CONFIGURATION,
+                               .now_ms = agent->now_ms,
+                               .changes = changes,
+                               .defer_apply = true};
+    if (succession_seal(agent->intent, sealed_index, agent->config.identity, changes) < 0 ||
+        agent_raft_step(agent, &input, &index, NULL) < 0)
+        return; /* tried again at the next look */
+    assert(index == sealed_index);
+}
+
 static void hand_over(struct agent *agent, const struct id *wanted, size_t wanted_count)
 {
     for (size_t i = 0; i < wanted_count; i++) {
@@ -148,15 +163,13 @@ void agent_voters_tick(struct agent *agent)
     size_t wanted_count = choose_voters(agent, wanted);
     if (wanted_count == 0)
         return; /* nobody is left to vote but us */
-    add_learners(configuration, wanted, wanted_count, &changes);
-    if (changes.count == 0)
+    bool may_seal = succession_may_sign(agent->intent, &agent->self);
+    if (may_seal)
+        add_learners(configuration, wanted, wanted_count, &changes);
+    if (may_seal && changes.count == 0)
         swap_voters(agent, configuration, wanted, wanted_count, &changes);
     if (changes.count > 0) {
-        struct raft_input input = {.type = RAFT_PROPOSE_CONFIGURATION,
-                                   .now_ms = agent->now_ms,
-                                   .changes = &changes,
-                                   .defer_apply = true};
-        agent_raft_step(agent, &input, NULL, NULL); /* refused while another is under way */
+        propose(agent, &changes);
     } else if (!is_among(&agent->self, wanted, wanted_count)) {
         hand_over(agent, wanted, wanted_count);
     }

@@ -26,7 +26,8 @@ enum {
     AGENT_COMPACT_KEEP = 128,       /* entries kept behind a snapshot, for slow followers */
     FEED_RECENT_ENTRIES_MAX = 1024, /* kept in memory to serve peers that lag a little */
     FEED_RECENT_BYTES_MAX = 1024 * 1024,
-    FEED_RETRY_MS = 500,     /* before another peer is asked */
-    FEED_PULL_DELAY_MS = 50, /* for Raft to bring it first, where it does */
+    FEED_RETRY_MS = 500,       /* before another peer is asked */
+    FEED_PULL_DELAY_MS = 50,   /* for Raft to bring it first, where it does */
+    FEED_HINT_RETRY_MS = 5000, /* for what nobody says whom we know to vote */
     FEED_HASH_BYTES = 32,
 };

@@ -35,8 +35,10 @@ struct feed {
     size_t recent_count;
     size_t recent_bytes;
     struct feed_head head;      /* the newest that our intent has reached; index 0: none */
-    struct feed_head announced; /* the newest heard of, its signature checked */
+    struct feed_head announced; /* the newest heard of from one who votes, its signature checked */
+    uint64_t hinted_index;      /* said by one whom we don't know to vote: reason to ask, no more */
     int64_t pull_at_ms;         /* when to ask (again); INT64_MAX: nothing is missing */
+    int64_t pulled_at_ms;       /* when last asked */
 };
 
 void feed_init(struct feed *feed);

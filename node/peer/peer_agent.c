@@ -89,8 +89,15 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
         peer_removed(peer);
         break;
     case AGENT_FEED_BAD:
-        log_limited(LOG_WARNING, "peer %s sent intent that its leader did not sign: ignored",
+        log_limited(LOG_WARNING, "peer %s sent intent that no voter signed: ignored",
                     name_of(peer, &event->id));
+        break;
+    case AGENT_FEED_TOO_FAR:
+        log_limited(LOG_ERROR,
+                    "peer %s is so far ahead that it can't show how the voters changed since this "
+                    "peer's intent: ignored. If this goes on, let this peer join again: stop it, "
+                    "remove its data directory %s, and join with a new token",
+                    name_of(peer, &event->id), peer->options.data_dir);
         break;
     case AGENT_OUTRUN:
         log_error("the others know generation 0x%s of this peer, which is newer than its data "

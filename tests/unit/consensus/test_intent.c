@@ -277,6 +277,65 @@ static void test_voters(void **state)
     fixture_done(&f);
 }
 
+/* Breaks if the line of who voted is lost, gets gaps or grows without bound, or a reader takes one
+ * that contradicts itself. */
+static void test_successions(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct intent *read;
+    fixture_init(&f, 2);
+    struct raft_changes add = {.members = {{RAFT_ADD_VOTER, fixture_id(0)}}, .count = 1};
+    struct raft_changes leave = {.transition = RAFT_TRANSITION_AUTO};
+    intent_apply_changes(f.intent, 20, 3, &add);
+    assert_int_equal(f.intent->configuration_index, 20);
+    assert_int_equal(f.intent->succession_count, 0); /* nobody voted before */
+    struct raft_changes swap = {
+        .members = {{RAFT_ADD_VOTER, fixture_id(1)}, {RAFT_REMOVE, fixture_id(0)}},
+        .count = 2,
+        .seal = {.signer = fixture_id(0), .signature = {1, 2, 3}}};
+    intent_apply_changes(f.intent, 21, 3, &swap);
+    intent_apply_changes(f.intent, 22, 3, &swap); /* not possible within a joint phase */
+    intent_apply_changes(f.intent, 23, 3, &leave);
+    assert_int_equal(f.intent->succession_count, 1);
+    f.intent = through_snapshot(f.intent);
+    const struct intent_succession *first = &f.intent->successions[0];
+    assert_int_equal(first->from, 20);
+    assert_int_equal(first->index, 21);
+    assert_true(raft_configuration_is_joint(&first->configuration));
+    assert_memory_equal(&first->seal, &swap.seal, sizeof(swap.seal));
+    assert_int_equal(f.intent->configuration_index, 21);
+    assert_false(raft_configuration_is_joint(&f.intent->configuration));
+
+    for (uint64_t i = 0; i < INTENT_SUCCESSIONS_MAX; i++) {
+        struct raft_changes one = {
+            .members = {{i % 2 ? RAFT_REMOVE : RAFT_ADD_VOTER, fixture_id(0)}}, .count = 1};
+        intent_apply_changes(f.intent, 30 + i, 3, &one);
+    }
+    assert_int_equal(f.intent->succession_count, INTENT_SUCCESSIONS_MAX);
+    f.intent = through_snapshot(f.intent);
+    assert_int_equal(f.intent->successions[0].from, 21);
+    assert_int_equal(f.intent->successions[INTENT_SUCCESSIONS_MAX - 1].index,
+                     f.intent->applied_index);
+
+    for (int what = 0; what < 4; what++) {
+        cleanup_buffer struct buffer bytes = {0};
+        struct intent_succession *successions = f.intent->successions, kept = successions[9];
+        uint64_t *index = &f.intent->configuration_index, kept_index = *index;
+        if (what == 0)
+            successions[9].from--; /* a gap */
+        else if (what == 1)
+            successions[9].index = successions[9].from;
+        else
+            *index += what == 2 ? 1000 : -(uint64_t)1; /* not applied yet; not the last one's */
+        assert_int_equal(intent_write(f.intent, &bytes), 0);
+        assert_int_equal(intent_read(buffer_view(&bytes), &read), -EBADMSG);
+        successions[9] = kept;
+        *index = kept_index;
+    }
+    fixture_done(&f);
+}
+
 /* Breaks if a peer takes a snapshot that ends early or contradicts itself. */
 static void test_bad_snapshot(void **state)
 {
@@ -315,7 +374,7 @@ int main(void)
         cmocka_unit_test(test_replay),          cmocka_unit_test(test_twice),
         cmocka_unit_test(test_clients_bounded), cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_history),         cmocka_unit_test(test_voters),
-        cmocka_unit_test(test_bad_snapshot),
+        cmocka_unit_test(test_bad_snapshot),    cmocka_unit_test(test_successions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,10 +165,18 @@ static void test_changes_encoding(void **state)
     assert_int_equal(back.count, 3);
     assert_int_equal(back.transition, RAFT_TRANSITION_EXPLICIT);
     assert_int_equal(back.members[2].type, RAFT_REMOVE);
+    assert_true(id_is_none(&back.seal.signer));
+    buffer_clear(&buffer);
+    changes.seal = (struct raft_seal){.signer = {{7}}, .signature = {8, 9}};
+    raft_changes_write(&changes, &writer);
+    assert_int_equal(raft_changes_decode(buffer_view(&buffer), &back), 0);
+    assert_memory_equal(&back.seal, &changes.seal, sizeof(back.seal));
     for (size_t size = 1; size < buffer.size; size++)
         assert_int_equal(raft_changes_decode((struct bytes){buffer.bytes, size}, &back), -EBADMSG);
     assert_int_equal(raft_changes_decode((struct bytes){0}, &back), 0);
     assert_int_equal(back.count, 0);
+    memset(buffer.bytes + buffer.size - 2 - RAFT_SEAL_SIGNATURE_BYTES - ID_BYTES, 0, ID_BYTES);
+    assert_int_equal(raft_changes_decode(buffer_view(&buffer), &back), -EBADMSG); /* by nobody */
     buffer.bytes[1] = RAFT_TRANSITIONS;
     assert_int_equal(raft_changes_decode(buffer_view(&buffer), &back), -EBADMSG);
 }

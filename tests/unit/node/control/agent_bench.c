@@ -361,6 +361,7 @@ void fleet_join(struct fleet *f)
     struct agent_result admitted = fleet_agree(f, 0, &command);
     peer->chain = admitted.chain;
     assert_int_equal(certificate_chain_verify(&peer->chain, &f->root.id), CERTIFICATE_GOOD);
+    assert_int_equal(intent_write(agent_intent(f->peers[0].agent), &peer->disk.intent), 0);
     f->peer_count++;
     boot(f, number);
 }

@@ -27,7 +27,7 @@
 #include "tests/unit/node/transport/party.h"
 
 enum {
-    FLEET_PEERS_MAX = 5,
+    FLEET_PEERS_MAX = 7,
     FLEET_DELAY_MS = 2, /* of a message */
     FLEET_ELECTION_MS = 300,
     FLEET_LEASE_MS = 2000,

@@ -2,6 +2,7 @@
 
 #include "base/writer.h"
 #include "node/control/feed.h"
+#include "node/control/succession.h"
 #include "tests/unit/node/control/agent_bench.h"
 
 enum push_kind { PUSH_NOTHING, PUSH_ENTRIES, PUSH_INTENT }; /* as on the wire */
@@ -168,34 +169,249 @@ static void test_forged(void **state)
     fleet_done(&f);
 }
 
+static struct intent *intent_copy(const struct fleet *f, unsigned peer)
+{
+    cleanup_buffer struct buffer bytes = {0};
+    struct intent *copy;
+    assert_int_equal(intent_write(agent_intent(f->peers[peer].agent), &bytes), 0);
+    assert_int_equal(intent_read(buffer_view(&bytes), &copy), 0);
+    return copy;
+}
+
+/* Gives `peer` a whole intent, under a head by that signer, as if peer `from` had sent it. */
+static void push_intent(struct fleet *f, unsigned peer, unsigned from, const struct intent *intent,
+                        const struct identity *signer)
+{
+    cleanup_buffer struct buffer state = {0}, bytes = {0};
+    struct feed_head head;
+    struct writer writer;
+    assert_int_equal(feed_head_sign(intent, signer, &head), 0);
+    assert_int_equal(intent_write(intent, &state), 0);
+    writer_init(&writer, &bytes);
+    writer_array(&writer, 3);
+    writer_u64(&writer, PUSH_INTENT);
+    feed_head_write(&writer, &head);
+    writer_binary(&writer, state.bytes, state.size);
+    assert_int_equal(fleet_give(f, peer, from, AGENT_FEED_PUSH, buffer_view(&bytes)), 0);
+}
+
 /* Breaks if an intent counts that was signed by somebody who is not in the cluster. */
 static void test_stranger_signs(void **state)
 {
     (void)state;
     struct fleet f;
     fleet_start(&f, 2, 1);
-    cleanup_buffer struct buffer state_bytes = {0}, bytes = {0};
-    struct intent *forged;
-    struct feed_head head;
     struct identity stranger;
-    struct writer writer;
     party_identity(&stranger, 150);
-    assert_int_equal(intent_write(agent_intent(f.peers[0].agent), &state_bytes), 0);
-    assert_int_equal(intent_read(buffer_view(&state_bytes), &forged), 0);
+    struct intent *forged = intent_copy(&f, 0);
     forged->applied_index += 10;
-    assert_int_equal(feed_head_sign(forged, &stranger, &head), 0);
-    buffer_clear(&state_bytes);
-    assert_int_equal(intent_write(forged, &state_bytes), 0);
-    intent_free(forged);
-    writer_init(&writer, &bytes);
-    writer_array(&writer, 3);
-    writer_u64(&writer, PUSH_INTENT);
-    feed_head_write(&writer, &head);
-    writer_binary(&writer, state_bytes.bytes, state_bytes.size);
     uint64_t before = index_of(&f, 1);
-    assert_int_equal(fleet_give(&f, 1, 0, AGENT_FEED_PUSH, buffer_view(&bytes)), 0);
+    push_intent(&f, 1, 0, forged, &stranger);
     assert_int_equal(index_of(&f, 1), before);
     assert_int_equal(f.peers[1].events[AGENT_FEED_BAD], 1);
+    push_intent(&f, 1, 0, forged, &f.peers[0].identity); /* as the voter says it, it is good */
+    assert_int_equal(index_of(&f, 1), before + 10);
+    intent_free(forged);
+    fleet_done(&f);
+}
+
+/* Breaks if one stolen peer that does not vote can make up the intent for others, be it that it
+ * says there that it votes. */
+static void test_non_voter_signs(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, 3, 1);
+    uint64_t before = index_of(&f, 1);
+    const struct identity *thief = &f.peers[2].identity;
+    struct raft_changes coup = {.members = {{RAFT_ADD_VOTER, thief->id}}, .count = 1};
+    struct intent *forged = intent_copy(&f, 0);
+
+    forged->applied_index++;
+    push_intent(&f, 1, 2, forged, thief);
+    intent_apply_changes(forged, forged->applied_index + 1, 1, &coup); /* nobody sealed it */
+    push_intent(&f, 1, 2, forged, thief);
+    intent_free(forged);
+
+    forged = intent_copy(&f, 0);
+    assert_int_equal(succession_seal(forged, forged->applied_index + 1, thief, &coup), 0);
+    intent_apply_changes(forged, forged->applied_index + 1, 1, &coup);
+    push_intent(&f, 1, 2, forged, thief);
+    intent_free(forged);
+
+    assert_int_equal(f.peers[1].events[AGENT_FEED_BAD], 3);
+    assert_true(id_equal(&f.peers[1].last_event[AGENT_FEED_BAD].id, &thief->id));
+    assert_int_equal(index_of(&f, 1), before);
+    toggle(&f, 1, true);
+    fleet_run(&f, 2000);
+    assert_same_intent(&f, 0, 1);
+    fleet_done(&f);
+}
+
+static void gossip_head(struct fleet *f, unsigned peer, const struct identity *signer,
+                        uint64_t index)
+{
+    cleanup_buffer struct buffer value = {0};
+    struct intent *forged = intent_copy(f, peer);
+    struct feed_head head;
+    struct writer writer;
+    forged->applied_index = index;
+    assert_int_equal(feed_head_sign(forged, signer, &head), 0);
+    intent_free(forged);
+    writer_init(&writer, &value);
+    feed_head_write(&writer, &head);
+    struct swim *swim = (struct swim *)agent_swim(f->peers[peer].agent);
+    assert_int_equal(
+        swim_publish(swim, f->now_ms, SWIM_TABLE_FEED, bytes_of_text("head"), buffer_view(&value)),
+        0);
+    f->peers[peer].output.next_deadline_ms = f->now_ms;
+}
+
+/* Breaks if a stolen peer that does not vote can hide the true heads behind one that it made up,
+ * or have everybody ask all the time. */
+static void test_head_made_up(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, 3, 1);
+    gossip_head(&f, 2, &f.peers[2].identity, (uint64_t)1 << 62);
+    fleet_run(&f, 3000);
+    assert_int_equal(fleet_status(&f, 1).newest_index, index_of(&f, 1));
+    unsigned pulls = f.peers[1].sent[AGENT_FEED_PULL];
+    fleet_run(&f, 60000);
+    assert_in_range(f.peers[1].sent[AGENT_FEED_PULL] - pulls, 1, 60000 / FEED_HINT_RETRY_MS + 1);
+    for (int i = 0; i < 10; i++) { /* not by saying ever more either */
+        gossip_head(&f, 2, &f.peers[2].identity, ((uint64_t)1 << 62) + i);
+        fleet_run(&f, 100);
+    }
+    assert_in_range(f.peers[1].sent[AGENT_FEED_PULL] - pulls, 1, 60000 / FEED_HINT_RETRY_MS + 4);
+    uint64_t before = index_of(&f, 1);
+    toggle(&f, 1, true);
+    fleet_run(&f, 1000);
+    assert_true(index_of(&f, 1) > before);
+    assert_same_intent(&f, 0, 1);
+    fleet_done(&f);
+}
+
+/* Breaks if what a voter made up hides the true heads even after it was stolen, revoked and
+ * replaced. */
+static void test_voter_made_up(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, 4, 3);
+    unsigned leader = fleet_leader(&f), thief = (leader + 1) % 3;
+    gossip_head(&f, thief, &f.peers[thief].identity, (uint64_t)1 << 62);
+    fleet_run(&f, 3000);
+    assert_int_equal(fleet_status(&f, 3).newest_index, (uint64_t)1 << 62);
+    struct command command = fleet_command(COMMAND_PEER_STATE);
+    command.peer_state.id = fleet_id(&f, thief);
+    command.peer_state.state = INTENT_REVOKED;
+    fleet_agree(&f, leader, &command);
+    fleet_run(&f, 3000);
+    leader = fleet_leader(&f);
+    assert_int_equal(fleet_status(&f, 3).newest_index, index_of(&f, leader));
+    assert_same_intent(&f, leader, 3);
+    fleet_done(&f);
+}
+
+enum { SLEEPER = 6 };
+
+static bool voters_were_replaced(const struct fleet *f)
+{
+    for (unsigned i = 0; i < SLEEPER; i++) {
+        const struct intent *intent = agent_intent(f->peers[i].agent);
+        if (raft_configuration_is_joint(&intent->configuration))
+            return false;
+        for (unsigned j = 0; j < SLEEPER; j++) {
+            struct id id = fleet_id(f, j);
+            if (intent_is_voter(intent, &id) != (j >= 3))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Peers 0, 1 and 2 voted; now 3, 4 and 5 do, and peer 6 slept through it. */
+static unsigned replace_all_voters(struct fleet *f)
+{
+    fleet_start(f, SLEEPER + 1, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        struct id id = fleet_id(f, i);
+        assert_true(intent_is_voter(agent_intent(f->peers[SLEEPER].agent), &id));
+    }
+    fleet_cut(f, SLEEPER, true);
+    for (unsigned i = 0; i < 3; i++)
+        toggle(f, i, true);
+    fleet_wait(f, voters_were_replaced);
+    unsigned leader = fleet_leader(f);
+    assert_in_range(leader, 3, 5);
+    const struct intent *slept = agent_intent(f->peers[SLEEPER].agent);
+    assert_true(agent_intent(f->peers[leader].agent)->succession_count >
+                slept->succession_count + 1); /* several changes */
+    return leader;
+}
+
+/* Breaks if a peer that slept while all voters were replaced can't catch up, by entries or by the
+ * whole intent. */
+static void test_voters_replaced(void **state)
+{
+    (void)state;
+    for (int whole = 0; whole < 2; whole++) {
+        struct fleet f;
+        unsigned leader = replace_all_voters(&f);
+        for (unsigned i = 0; i < 3; i++)
+            fleet_kill(&f, i);
+        for (unsigned i = 3; whole && i < SLEEPER; i++) {
+            fleet_kill(&f, i);
+            fleet_restart(&f, i); /* it remembers the newest entries only */
+        }
+        fleet_run(&f, 5000);
+        fleet_cut(&f, SLEEPER, false);
+        fleet_run(&f, 20000);
+        leader = fleet_leader(&f);
+        assert_same_intent(&f, leader, SLEEPER);
+        assert_int_equal(f.peers[SLEEPER].events[AGENT_FEED_BAD], 0);
+        assert_int_equal(f.peers[SLEEPER].events[AGENT_FEED_TOO_FAR], 0);
+        assert_int_equal(fleet_status(&f, SLEEPER).newest_index, index_of(&f, leader));
+        fleet_done(&f);
+    }
+}
+
+/* Breaks if a line of voters that was cut or tampered with is believed: though the head is the true
+ * leader's, the peer that slept can't know that. */
+static void test_line_broken(void **state)
+{
+    (void)state;
+    struct fleet f;
+    unsigned leader = replace_all_voters(&f);
+    uint64_t before = index_of(&f, SLEEPER);
+    struct intent *forged = intent_copy(&f, leader);
+    const struct identity *signer = &f.peers[leader].identity, *thief = &f.peers[5].identity;
+    size_t slept = agent_intent(f.peers[SLEEPER].agent)->succession_count;
+    assert_true(forged->succession_count > slept + 1);
+
+    struct raft_seal *seal = &forged->successions[slept].seal, true_seal = *seal;
+    seal->signer = thief->id; /* it did not vote yet */
+    push_intent(&f, SLEEPER, leader, forged, signer);
+    assert_int_equal(f.peers[SLEEPER].events[AGENT_FEED_BAD], 1);
+    *seal = true_seal;
+
+    struct intent_succession *successions = forged->successions;
+    forged->succession_count -= slept + 1;
+    memmove(successions, successions + slept + 1, forged->succession_count * sizeof(*successions));
+    push_intent(&f, SLEEPER, leader, forged, signer);
+    assert_int_equal(f.peers[SLEEPER].events[AGENT_FEED_BAD], 1);
+    assert_int_equal(f.peers[SLEEPER].events[AGENT_FEED_TOO_FAR], 1);
+    struct id sender = fleet_id(&f, leader);
+    assert_true(id_equal(&f.peers[SLEEPER].last_event[AGENT_FEED_TOO_FAR].id, &sender));
+    assert_int_equal(index_of(&f, SLEEPER), before);
+    intent_free(forged);
+
+    forged = intent_copy(&f, leader);
+    push_intent(&f, SLEEPER, leader, forged, signer);
+    assert_same_intent(&f, leader, SLEEPER);
+    intent_free(forged);
     fleet_done(&f);
 }
 
@@ -244,10 +460,18 @@ static void test_voter_fed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fed),          cmocka_unit_test(test_gap),
-        cmocka_unit_test(test_asks_another), cmocka_unit_test(test_served_by_others),
-        cmocka_unit_test(test_forged),       cmocka_unit_test(test_stranger_signs),
+        cmocka_unit_test(test_fed),
+        cmocka_unit_test(test_gap),
+        cmocka_unit_test(test_asks_another),
+        cmocka_unit_test(test_served_by_others),
+        cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_stranger_signs),
         cmocka_unit_test(test_voter_fed),
+        cmocka_unit_test(test_non_voter_signs),
+        cmocka_unit_test(test_head_made_up),
+        cmocka_unit_test(test_voter_made_up),
+        cmocka_unit_test(test_voters_replaced),
+        cmocka_unit_test(test_line_broken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

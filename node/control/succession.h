@@ -1,0 +1,30 @@
+/* Whom a peer outside of Raft believes: only who votes, and voters change.
+ *
+ * A leader seals each change of the configuration that it proposes: it signs the configuration to
+ * come, its log index, and the index of the change before. The seal travels in the entry and stays
+ * in the intent (struct intent_succession). So a peer that knows who voted at some time can follow,
+ * change by change, to who votes now, also when all of them are others: each change is vouched for
+ * by one who voted before it. Whom to believe at first comes with the answer to its join
+ * (docs/decisions/feed-head.md).
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "consensus/intent.h"
+#include "consensus/raft_configuration.h"
+#include "gossip/identity.h"
+
+/* Seals `changes` of the intent's configuration, which are to become the entry `index`. -EINVAL or
+ * -E2BIG if they are not possible there; -ENOMEM. */
+int succession_seal(const struct intent *intent, uint64_t index, const struct identity *identity,
+                    struct raft_changes *changes);
+
+/* Whether `signer` may speak for the intent, as that stands: it votes and was not revoked. */
+bool succession_may_sign(const struct intent *intent, const struct id *signer);
+
+/* Whether `newer`, under a head of `signer`, is to be believed by one who believes `known`. 0;
+ * -EKEYREJECTED: it is not; -ESTALE: `known` is so old that `newer` no longer says how the voters
+ * changed since; -ENOMEM. */
+int succession_check(const struct intent *known, const struct intent *newer,
+                     const struct id *signer);
