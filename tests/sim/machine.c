@@ -249,9 +249,12 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
         machine_reconcile_soon(machine);
         break;
     case AGENT_FEED_BAD:
-        cluster_fail(machine->cluster,
-                     "%s refuses intent from %s: it is not what the leader signed", machine->name,
-                     about ? about->name : "nobody");
+        cluster_fail(machine->cluster, "%s refuses intent from %s: it is not what a voter signed",
+                     machine->name, about ? about->name : "nobody");
+        break;
+    case AGENT_FEED_TOO_FAR:
+        cluster_fail(machine->cluster, "%s can't follow the voters to the intent of %s",
+                     machine->name, about ? about->name : "nobody");
         break;
     case AGENT_OUTRUN:
         cluster_fail(machine->cluster, "%s is outrun by its own generation", machine->name);
