@@ -42,6 +42,7 @@ static void member_changed(struct agent *agent, const struct id *id)
     bool is_news = peer->since_ms == 0 || peer->liveness != liveness;
     peer->liveness = liveness;
     peer->since_ms = member->since_ms;
+    peer->start = (uint32_t)(member->incarnation >> 32);
     agent->output->routes_changed = true;
     agent->control_due = true;
     struct agent_event *event = is_news ? agent_add_event(agent, AGENT_MEMBER, id) : NULL;

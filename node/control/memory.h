@@ -17,7 +17,8 @@ enum {
 struct memory_replica {
     uint64_t generation;
     bool is_in_use;             /* it was there in this step: else it is forgotten after it */
-    bool was_reported;          /* its peer spoke of it */
+    bool was_reported;          /* its peer spoke of it, in its present start */
+    uint32_t reported_start;    /* which one that was */
     bool settled;               /* served for as long as it is watched */
     bool failed;                /* within that time */
     int64_t serving_since_ms;   /* without a break */

@@ -51,6 +51,7 @@ struct view_peer {
     struct id id;
     uint8_t liveness; /* enum view_liveness */
     int64_t since_ms; /* of that liveness, on the viewer's monotonic clock */
+    uint32_t start;   /* which of its starts it is in; what it said in earlier ones is void */
     bool has_capacity;
     struct view_capacity capacity;
 };

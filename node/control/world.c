@@ -116,12 +116,26 @@ static void start_clock(int64_t *since_ms, bool runs, int64_t now_ms)
         *since_ms = now_ms;
 }
 
+/* A peer that starts anew has not said yet what it holds: that it is silent about a replica then
+ * does not mean that this is gone, whatever it said before. */
+static void note_report(struct world_replica *replica)
+{
+    struct memory_replica *memory = replica->memory;
+    uint32_t start = replica->peer->view ? replica->peer->view->start : 0;
+    if (replica->view) {
+        memory->was_reported = true;
+        memory->reported_start = start;
+    } else if (start != memory->reported_start) {
+        memory->was_reported = false;
+    }
+}
+
 static void remember(struct world_replica *replica, int64_t now_ms)
 {
     struct memory_replica *memory = replica->memory;
     bool reachable =
         is_reachable(replica->peer->view) && intent_peer_is_member(replica->peer->intent);
-    memory->was_reported = memory->was_reported || replica->view;
+    note_report(replica);
     start_clock(&memory->peer_away_since_ms, !reachable, now_ms);
     start_clock(&memory->absent_since_ms, reachable && !replica->view, now_ms);
     start_clock(&memory->serving_since_ms,

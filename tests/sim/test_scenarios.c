@@ -293,6 +293,34 @@ static void test_exclusive_holder_is_cut_off(void **state)
     end(c);
 }
 
+/* Breaks if what a restarted daemon has not said again yet counts as gone: an exclusive replica
+ * that was stopping as the daemon died would run beside its successor. */
+static void test_exclusive_holder_restarts(void **state)
+{
+    (void)state;
+    struct cluster *c = start(5);
+    for (unsigned round = 0; round < 40; round++) {
+        struct sim_service service = one;
+        char image[16];
+        snprintf(image, sizeof(image), "app:%u", round + 1);
+        service.image = image;
+        unsigned holder = 0, via = follower_of(c);
+        if (round == 0) {
+            deploy(c, via, &service);
+            continue;
+        }
+        while (c->machines[holder].containers.table.count == 0)
+            holder++;
+        cluster_update(c, via, &service);
+        cluster_run(c, 30 + (int64_t)round * 7);
+        machine_kill_daemon(&c->machines[holder]);
+        cluster_run(c, 20 + (int64_t)round * 20);
+        machine_start_daemon(&c->machines[holder]);
+        settle(c);
+    }
+    end(c);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -312,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_old_voter_meets_newcomer),
         cmocka_unit_test(test_exclusive_beyond_the_voters),
         cmocka_unit_test(test_exclusive_holder_is_cut_off),
+        cmocka_unit_test(test_exclusive_holder_restarts),
     };
     return cmocka_run_group_tests_name("sim-scenarios", tests, set_up, NULL);
 }

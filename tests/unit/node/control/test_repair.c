@@ -365,6 +365,28 @@ static void test_exclusive_drain(void **state)
     cluster_done(&c);
 }
 
+/* Breaks if an exclusive replica counts as gone when its peer's daemon starts anew: its container
+ * may be there, and be stopped again. */
+static void test_exclusive_restart(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start(&c, be_exclusive);
+    const struct intent_replica *old = cluster_replica(&c, "s_web", 1);
+    uint64_t generation = old->generation;
+    struct id peer = old->peer;
+    assert_int_equal(fixture_peer_state(&c.f, peer_of(old), INTENT_DRAINING), 0);
+    assert_int_equal(cluster_step(&c), 1);
+    view_replica_remove(&c.view, generation); /* what it said is void … */
+    view_peer_find(&c.view, &peer)->start++;  /* … with the start that it said it in */
+    assert_int_equal(cluster_step(&c), 0);
+    cluster_report(&c, generation, VIEW_REPLICA_STOPPING, VIEW_HEALTH_NONE);
+    assert_int_equal(cluster_step(&c), 0);
+    cluster_obey(&c);
+    assert_int_equal(cluster_step(&c), 2); /* now it is gone */
+    cluster_done(&c);
+}
+
 /* Breaks if an exclusive replica that nobody ever reported is taken for gone too early. */
 static void test_exclusive_unheard(void **state)
 {
@@ -424,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_exclusive_dead),
         cmocka_unit_test(test_exclusive_revoked),
         cmocka_unit_test(test_exclusive_drain),
+        cmocka_unit_test(test_exclusive_restart),
         cmocka_unit_test(test_exclusive_unheard),
         cmocka_unit_test(test_budget),
     };
