@@ -186,7 +186,16 @@ static void kill_daemon(struct schedule *s)
     later(s, DAEMON_MS_MAX, on_start, machine);
 }
 
-/* Nobody leaves while another member is down: should all whom that one knows leave meanwhile, it
+static bool is_seen_alive(struct schedule *s, const struct machine *machine)
+{
+    int leader = cluster_leader(&s->c);
+    const struct view_peer *seen =
+        leader < 0 ? NULL
+                   : view_peer_find(agent_view(s->c.machines[leader].agent), &machine->identity.id);
+    return seen && seen->liveness == VIEW_ALIVE;
+}
+
+/* Nobody leaves while another member is away: should all whom that one knows leave meanwhile, it
  * would find nobody when it comes back, and nobody would know where it is. */
 static void churn(struct schedule *s)
 {
@@ -194,7 +203,7 @@ static void churn(struct schedule *s)
     unsigned members = 0, there = 0;
     for (unsigned i = 0; i < s->c.count; i++) {
         members += s->c.machines[i].shall_be_member;
-        there += s->c.machines[i].shall_be_member && s->c.machines[i].agent;
+        there += s->c.machines[i].shall_be_member && is_seen_alive(s, &s->c.machines[i]);
     }
     if (machine->agent && machine->phase == MACHINE_MEMBER && members > 2 && there == members) {
         cluster_leave(&s->c, machine->number);

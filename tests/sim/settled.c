@@ -132,6 +132,7 @@ static void look_at_service(struct look *look, const struct intent_service *serv
     uint32_t wanted = spec->mode == SPEC_GLOBAL ? members_of(look->c) : service->replicas;
     uint32_t count = 0;
     uint8_t state = service->rollout.state;
+    expect(look, strncmp(spec->image, "bad", 3) != 0, "%s has a bad image", service->name);
     expect(look, !service->removing, "%s is never gone", service->name);
     expect(look, state != INTENT_ROLLOUT_RUNNING && state != INTENT_ROLLOUT_ROLLING_BACK,
            "the rollout of %s never ends", service->name);
