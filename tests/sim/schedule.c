@@ -8,6 +8,7 @@ enum {
     DURATION_MS_DEFAULT = 25000,
     STEP_MS_MAX = 1500,  /* between two things that happen */
     CALM_MS_MAX = 90000, /* until all must be settled */
+    LOOK_MS = 200,       /* between looks at it */
     STAY_MS = 2000,      /* and must stay so */
     FREEZE_MS_MAX = 6000,
     OUTAGE_MS_MAX = 15000,
@@ -313,6 +314,7 @@ static void calm_down(struct schedule *s)
     }
 }
 
+/* A command that nobody waits for any more may still come into force: then it settles once more. */
 static bool settles(struct schedule *s, int64_t *ret_ms)
 {
     struct cluster *c = &s->c;
@@ -320,9 +322,12 @@ static bool settles(struct schedule *s, int64_t *ret_ms)
     while (c->timeline.now_ms < began_ms + CALM_MS_MAX) {
         if (cluster_is_answered(c) && cluster_is_settled(c)) {
             *ret_ms = c->timeline.now_ms - began_ms;
-            return cluster_run(c, STAY_MS) && cluster_is_settled(c);
+            if (!cluster_run(c, STAY_MS))
+                return false;
+            if (cluster_is_settled(c))
+                return true;
         }
-        if (!cluster_run(c, 200))
+        if (!cluster_run(c, LOOK_MS))
             return false;
         look_after(s);
     }

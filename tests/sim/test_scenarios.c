@@ -53,12 +53,6 @@ static void deploy(struct cluster *c, unsigned via, const struct sim_service *se
     settle(c);
 }
 
-/* Machines that died and are not to come back soon: the others are looked at. */
-static void kill_for_good(struct cluster *c, unsigned i)
-{
-    cluster_kill(c, i);
-}
-
 /* How many replicas of a service run on machines that are up and not in `side`. */
 static unsigned running(struct cluster *c, const char *name, uint64_t side)
 {
@@ -96,7 +90,7 @@ static void test_leader_dies(void **state)
     struct cluster *c = start(5);
     deploy(c, 1, &web);
     unsigned leader = leader_of(c);
-    kill_for_good(c, leader);
+    cluster_kill(c, leader);
     assert_true(cluster_run(c, 500));
     assert_true(cluster_wait(c, 10000, web_runs_five_times));
     assert_int_not_equal(leader_of(c), leader);
@@ -112,8 +106,8 @@ static void test_two_of_five_die(void **state)
     struct cluster *c = start(5);
     deploy(c, 1, &web);
     unsigned leader = leader_of(c), other = (leader + 1) % 5;
-    kill_for_good(c, leader);
-    kill_for_good(c, other);
+    cluster_kill(c, leader);
+    cluster_kill(c, other);
     assert_true(cluster_run(c, 500));
     assert_true(cluster_wait(c, 10000, web_runs_five_times));
     cluster_scale(c, (leader + 2) % 5, "web", 3);
@@ -155,7 +149,7 @@ static void test_leader_dies_in_a_rollout(void **state)
     unsigned leader = leader_of(c);
     cluster_update(c, follower_of(c), &next);
     assert_true(cluster_run(c, 1500));
-    kill_for_good(c, leader);
+    cluster_kill(c, leader);
     assert_true(cluster_run(c, 4000));
     cluster_restart(c, leader);
     settle(c);
