@@ -253,6 +253,15 @@ void relay_start(struct swim *swim, const struct swim_input *input, const struct
     }
 }
 
+/* Where there are few, each is probed often enough by fewer probes. */
+static uint32_t probes_of_interval(const struct swim *swim)
+{
+    size_t enough = (swim->ring_count + SWIM_TARGETS_PER_PROBE - 1) / SWIM_TARGETS_PER_PROBE;
+    if (enough == 0)
+        return 1;
+    return enough < swim->config.probes ? (uint32_t)enough : swim->config.probes;
+}
+
 void probes_run(struct swim *swim)
 {
     for (size_t i = 0; i < SWIM_PROBES_MAX; i++) {
@@ -268,7 +277,7 @@ void probes_run(struct swim *swim)
     if (swim->now_ms < swim->probe_round_ms)
         return;
     swim->probe_round_ms = swim->now_ms + (int64_t)swim->config.probe_interval_ms *
-                                              (1 + swim->health) / swim->config.probes;
+                                              (1 + swim->health) / probes_of_interval(swim);
     if (swim->self->view.state == SWIM_ALIVE)
         probe_round(swim);
 }

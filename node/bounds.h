@@ -30,6 +30,7 @@ enum {
     LINK_HALF_OPEN_MAX = 64,             /* incoming links in a handshake */
     LINK_BACKLOG = 128,
     LINK_UNSENT_BYTES = 128 * 1024, /* in the kernel: a ping must not wait behind megabytes */
+    LINK_WRITES_AT_ONCE = 4,        /* before the loop has its turn */
 
     /* The links of one peer. */
     LINKS_PEERS_MAX = 16384,

@@ -36,6 +36,8 @@ struct replicas;
 
 enum {
     PEER_PORT_DEFAULT = 7300, /* UDP and TCP */
+    PEER_GRID_MS = 10,        /* timers' deadlines are rounded up to it */
+    PEER_SLEEP_MS_MAX = 10000,
 };
 
 /* Other peers' addresses are stored under this, followed by their id. */

@@ -163,10 +163,14 @@ void peer_step(struct peer *peer, struct agent_input *input)
         carry_out(peer);
     }
     peer->is_stepping = false;
-    /* Never at once: timers that are due run before sockets are looked at again. */
-    int64_t wait_ms = peer->output.next_deadline_ms - peer_now_ms(peer);
+    /* Never at once: timers that are due run before sockets are looked at again. On a grid, so that
+     * what is due at about the same time costs one waking. */
+    int64_t now_ms = peer_now_ms(peer);
+    int64_t wait_ms = peer->output.next_deadline_ms - now_ms;
+    wait_ms = wait_ms < 0 ? 0 : wait_ms > PEER_SLEEP_MS_MAX ? PEER_SLEEP_MS_MAX : wait_ms;
+    wait_ms += PEER_GRID_MS - (now_ms + wait_ms) % PEER_GRID_MS;
     if (!peer->is_stopping)
-        uv_timer_start(&peer->deadline, on_deadline, wait_ms > 1 ? (uint64_t)wait_ms : 1, 0);
+        uv_timer_start(&peer->deadline, on_deadline, (uint64_t)wait_ms, 0);
 }
 
 static void on_wake(uv_idle_t *idle)

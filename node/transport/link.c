@@ -168,23 +168,9 @@ static bool is_blocked(const struct link *link)
     return link->is_cut || fault_is_cut(link->config->fault, &link->remote.address);
 }
 
-static void link_flush(struct link *link)
+/* Waits for the kernel to take what is pending. */
+static void write_pending(struct link *link)
 {
-    if (link->state == LINK_CONNECTING || link->state == LINK_CLOSED || link->is_writing ||
-        is_blocked(link))
-        return;
-    if (link->is_short_of_memory) {
-        fail_with(link, -ENOMEM, "sending failed");
-        return;
-    }
-    if (link->pending.size == 0) {
-        if (link->state == LINK_LINGERING && !link->is_shut) {
-            link->is_shut = true; /* the other side closes when it has read everything */
-            if (uv_shutdown(&link->shutdown, (uv_stream_t *)&link->tcp, on_shutdown) < 0)
-                close_handles(link);
-        }
-        return;
-    }
     struct buffer empty = link->writing;
     link->writing = link->pending;
     link->pending = empty;
@@ -193,6 +179,44 @@ static void link_flush(struct link *link)
     link->is_writing = rc == 0;
     if (rc < 0)
         fail_with(link, rc, "sending failed");
+}
+
+/* True if the kernel took all of it at once, as it nearly always does: a request that completes
+ * later costs two more rounds of the loop, which is what an idle peer would spend its time on. */
+static bool send_at_once(struct link *link)
+{
+    uv_buf_t data = uv_buf_init((char *)link->pending.bytes, (unsigned)link->pending.size);
+    int rc = uv_try_write((uv_stream_t *)&link->tcp, &data, 1);
+    if (rc > 0)
+        buffer_consume(&link->pending, (size_t)rc);
+    return link->pending.size == 0; /* an error comes again, with the request */
+}
+
+static void link_flush(struct link *link)
+{
+    for (int tries = 0;; tries++) {
+        if (link->state == LINK_CONNECTING || link->state == LINK_CLOSED || link->is_writing ||
+            is_blocked(link))
+            return;
+        if (link->is_short_of_memory) {
+            fail_with(link, -ENOMEM, "sending failed");
+            return;
+        }
+        if (link->pending.size == 0) {
+            if (link->state == LINK_LINGERING && !link->is_shut) {
+                link->is_shut = true; /* the other side closes when it has read everything */
+                if (uv_shutdown(&link->shutdown, (uv_stream_t *)&link->tcp, on_shutdown) < 0)
+                    close_handles(link);
+            }
+            return;
+        }
+        if (tries >= LINK_WRITES_AT_ONCE || !send_at_once(link)) {
+            write_pending(link);
+            return;
+        }
+        if (link->state == LINK_OPEN)
+            mux_pump(link->mux);
+    }
 }
 
 static void on_prepare(uv_prepare_t *flusher)

@@ -144,7 +144,7 @@ static void test_transfer(void **state)
     assert_true(cluster_wait(&c, cluster_all_agree));
     int leader = cluster_leader(&c), other = (leader + 2) % 3;
     struct raft_input transfer = {.type = RAFT_TRANSFER, .peer = c.nodes[other].id};
-    cluster_run(&c, 100); /* a heartbeat's time */
+    cluster_run(&c, RAFT_HEARTBEAT_MS + 25);
     assert_true(raft_leader_lease_valid(c.nodes[leader].raft, c.now_ms));
     assert_int_equal(cluster_give(&c, other, transfer), -EREMOTE);
     assert_int_equal(cluster_give(&c, leader, transfer), 0);

@@ -10,19 +10,21 @@ static void test_quorum_check_and_lease(void **state)
     bench_start(&b, 3, 1, NULL, 0);
     bench_lead(&b, 3);
     assert_false(raft_leader_lease_valid(b.raft, b.now_ms));
-    b.now_ms += 75;
+    b.now_ms += RAFT_HEARTBEAT_MS;
     assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
     struct raft_message answer = {
         .type = RAFT_HEARTBEAT_REPLY, .term = 2, .sent_ms = b.now_ms, .round = UINT64_MAX};
-    b.now_ms += 200;
+    const int64_t lease_ms =
+        RAFT_ELECTION_TIMEOUT_MS - RAFT_ELECTION_TIMEOUT_MS / RAFT_LEASE_MARGIN_PART;
+    b.now_ms += lease_ms - 5;
     assert_int_equal(bench_say(&b, 2, answer), 0);
     /* It counts from when the heartbeat was sent, not from when it was answered. */
     assert_true(raft_leader_lease_valid(b.raft, b.now_ms));
-    assert_false(raft_leader_lease_valid(b.raft, b.now_ms + 75));
-    b.now_ms += 25;
+    assert_false(raft_leader_lease_valid(b.raft, b.now_ms + 5));
+    b.now_ms += 5;
     assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
     assert_int_equal(bench_status(&b).role, RAFT_LEADER);
-    b.now_ms += 300;
+    b.now_ms += RAFT_ELECTION_TIMEOUT_MS;
     assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
     assert_int_equal(bench_status(&b).role, RAFT_FOLLOWER);
     assert_int_equal(bench_status(&b).term, 2);
