@@ -39,9 +39,9 @@ enum {
     RAFT_UNCOMMITTED_BYTES_MAX = 16 * 1024 * 1024,
     RAFT_INFLIGHT_MAX = 64, /* unacknowledged appends to one follower */
     RAFT_READS_MAX = 256,   /* reads that wait for a heartbeat's quorum */
-    RAFT_ELECTION_TIMEOUT_MS = 450,
-    RAFT_ELECTION_TIMEOUT_MAX_MS = 900,
-    RAFT_HEARTBEAT_MS = 150,
+    RAFT_ELECTION_TIMEOUT_MS = 500,
+    RAFT_ELECTION_TIMEOUT_MAX_MS = 1000,
+    RAFT_HEARTBEAT_MS = 200,
     RAFT_SNAPSHOT_TIMEOUT_MS = 5000,
     RAFT_LEASE_MARGIN_PART = 10, /* a tenth of the lease is left for clocks' drift */
 
