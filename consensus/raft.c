@@ -300,7 +300,7 @@ int raft_progress_of(const struct raft *raft, const struct id *id, struct raft_p
         .match = progress->match,
         .next = progress->next,
         .paused = !raft_progress_may_send(progress),
-        .recently_active = progress->active,
+        .recently_active = progress->active || progress->was_active,
         .inflight = progress->inflight_count,
     };
     return 0;

@@ -220,7 +220,7 @@ struct raft_progress_status {
     uint64_t match; /* known to be held by the follower */
     uint64_t next;  /* the next entry to send */
     bool paused;
-    bool recently_active; /* was heard of since the last quorum check */
+    bool recently_active; /* was heard of since the last quorum check, or the one before */
     uint32_t inflight;
 };
 

@@ -29,6 +29,7 @@ static bool quorum_is_active(struct raft *raft)
     int8_t votes[RAFT_MEMBERS_MAX];
     for (uint32_t i = 0; i < raft->configuration.count; i++) {
         votes[i] = raft->progress[i].active || raft_is_self(raft, i) ? 1 : -1;
+        raft->progress[i].was_active = raft->progress[i].active;
         raft->progress[i].active = raft_is_self(raft, i);
     }
     return raft_configuration_vote(&raft->configuration, votes) == RAFT_VOTE_WON;

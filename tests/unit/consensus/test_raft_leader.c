@@ -31,6 +31,33 @@ static void test_quorum_check_and_lease(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if a member that answers each heartbeat counts as silent right after a quorum check: who
+ * looks just then, each time, never makes it a voter (seed 58 of three peers). */
+static void test_active_across_checks(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_progress_status progress;
+    bench_start(&b, 3, 1, NULL, 0);
+    bench_lead(&b, 3);
+    const struct id two = raft_configuration(b.raft)->members[1].id;
+    struct raft_message answer = {.type = RAFT_HEARTBEAT_REPLY, .term = 2, .round = UINT64_MAX};
+    for (int checks = 0; checks < 3; checks++) {
+        answer.sent_ms = b.now_ms;
+        assert_int_equal(bench_say(&b, 2, answer), 0);
+        b.now_ms += RAFT_ELECTION_TIMEOUT_MS;
+        assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
+        assert_int_equal(raft_progress_of(b.raft, &two, &progress), 0);
+        assert_true(progress.recently_active);
+    }
+    b.now_ms += RAFT_ELECTION_TIMEOUT_MS;
+    assert_int_equal(bench_say(&b, 3, answer), 0);
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
+    assert_int_equal(raft_progress_of(b.raft, &two, &progress), 0);
+    assert_false(progress.recently_active);
+    raft_free(b.raft);
+}
+
 /* Breaks if a read is taken too early, too often, or is forgotten when leadership ends. */
 static void test_read_bounds(void **state)
 {
@@ -58,6 +85,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quorum_check_and_lease),
+        cmocka_unit_test(test_active_across_checks),
         cmocka_unit_test(test_read_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
