@@ -28,9 +28,11 @@ static bool quorum_is_active(struct raft *raft)
 {
     int8_t votes[RAFT_MEMBERS_MAX];
     for (uint32_t i = 0; i < raft->configuration.count; i++) {
-        votes[i] = raft->progress[i].active || raft_is_self(raft, i) ? 1 : -1;
-        raft->progress[i].was_active = raft->progress[i].active;
-        raft->progress[i].active = raft_is_self(raft, i);
+        struct raft_progress *progress = &raft->progress[i];
+        votes[i] = progress->active || progress->is_new || raft_is_self(raft, i) ? 1 : -1;
+        progress->was_active = progress->active;
+        progress->active = raft_is_self(raft, i);
+        progress->is_new = false;
     }
     return raft_configuration_vote(&raft->configuration, votes) == RAFT_VOTE_WON;
 }

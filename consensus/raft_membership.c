@@ -50,7 +50,7 @@ static void rearrange_progress(struct raft *raft, const struct raft_configuratio
             continue;
         }
         raft_progress_init(&rearranged[i], last > 0 ? last : 1);
-        rearranged[i].active = true; /* so that the next quorum check leaves it time to answer */
+        rearranged[i].is_new = true;
     }
     for (uint32_t i = 0; i < configuration->count; i++)
         raft->progress[i] = rearranged[i];

@@ -17,6 +17,7 @@ struct raft_progress {
     int64_t snapshot_sent_ms;
     bool paused;      /* until the next acknowledgement or heartbeat's reply */
     bool active;      /* was heard of since the last quorum check */
+    bool is_new;      /* the next quorum check leaves it time to answer */
     bool was_active;  /* … between the two before */
     uint64_t round;   /* the last read round that it confirmed */
     int64_t loyal_ms; /* when the last heartbeat that it answered was sent */

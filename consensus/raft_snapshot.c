@@ -10,7 +10,7 @@ bool raft_send_snapshot(struct raft *raft, uint32_t member)
 {
     struct raft_progress *progress = &raft->progress[member];
     /* A snapshot is too large to send to who may not be there. */
-    if (!progress->active || raft->snapshot.index == 0)
+    if (!(progress->active || progress->is_new) || raft->snapshot.index == 0)
         return false;
     raft_send(raft, (struct raft_message){
                         .type = RAFT_SNAPSHOT,

@@ -87,6 +87,7 @@ static bool has_caught_up(const struct agent *agent, const struct id *id)
 {
     struct raft_progress_status progress;
     return raft_progress_of(agent->raft, id, &progress) == 0 && progress.recently_active &&
+           progress.match > 0 && /* it has answered */
            progress.match + AGENT_VOTER_LAG_MAX >= agent->raft_status.last_index;
 }
 
