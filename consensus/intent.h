@@ -183,6 +183,10 @@ int intent_write(const struct intent *intent, struct buffer *ret);
  * are of a newer version, or -ENOMEM. */
 int intent_read(struct bytes bytes, struct intent **ret);
 
+/* One succession, as the intent's bytes hold it. Reading fails the reader if it is malformed. */
+void intent_succession_write(struct writer *writer, const struct intent_succession *succession);
+int intent_succession_read(struct reader *reader, struct intent_succession *ret);
+
 /* The finders return NULL when there is no such thing. A name that several keys had in turn finds
  * the one that belongs to the cluster now, else any. */
 struct intent_peer *intent_peer_find(const struct intent *intent, const struct id *id);

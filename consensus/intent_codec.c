@@ -96,7 +96,7 @@ static void client_write(struct writer *writer, const struct intent_client *clie
     writer_bool(writer, client->unchanged);
 }
 
-static void succession_write(struct writer *writer, const struct intent_succession *succession)
+void intent_succession_write(struct writer *writer, const struct intent_succession *succession)
 {
     writer_array(writer, SUCCESSION_FIELDS);
     writer_u64(writer, succession->from);
@@ -150,7 +150,7 @@ int intent_write(const struct intent *intent, struct buffer *ret)
     writer_u64(&writer, intent->configuration_index);
     writer_array(&writer, intent->succession_count);
     for (size_t i = 0; i < intent->succession_count; i++)
-        succession_write(&writer, &intent->successions[i]);
+        intent_succession_write(&writer, &intent->successions[i]);
     writer_array(&writer, intent->history_count);
     for (size_t i = 0; i < intent->history_count; i++)
         event_write(&writer, intent_event_at(intent, i));
@@ -354,6 +354,19 @@ static void clients_read(struct reader *reader, struct intent *intent)
     }
 }
 
+int intent_succession_read(struct reader *reader, struct intent_succession *ret)
+{
+    struct intent_succession succession = {0};
+    reader_array_exact(reader, SUCCESSION_FIELDS);
+    reader_u64(reader, &succession.from);
+    reader_u64(reader, &succession.index);
+    raft_configuration_read(reader, &succession.configuration);
+    raft_seal_read(reader, &succession.seal);
+    if (reader_check(reader) == 0)
+        *ret = succession;
+    return reader_check(reader);
+}
+
 /* Each follows the one before, and the last one made the present configuration. */
 static void successions_read(struct reader *reader, struct intent *intent)
 {
@@ -361,12 +374,7 @@ static void successions_read(struct reader *reader, struct intent *intent)
     uint64_t before = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct intent_succession *succession = &intent->successions[i];
-        reader_array_exact(reader, SUCCESSION_FIELDS);
-        reader_u64(reader, &succession->from);
-        reader_u64(reader, &succession->index);
-        raft_configuration_read(reader, &succession->configuration);
-        raft_seal_read(reader, &succession->seal);
-        if (reader_check(reader) < 0)
+        if (intent_succession_read(reader, succession) < 0)
             return;
         if ((i > 0 && succession->from != before) || succession->index <= succession->from)
             reader_refuse(reader);

@@ -76,6 +76,12 @@ static void lead(struct raft *raft, const struct raft_message *message)
         raft_take_heartbeat_reply(raft, (uint32_t)member, message);
 }
 
+bool raft_message_is_reply(enum raft_message_type type)
+{
+    return type == RAFT_PRE_VOTE_REPLY || type == RAFT_VOTE_REPLY || type == RAFT_APPEND_REPLY ||
+           type == RAFT_HEARTBEAT_REPLY;
+}
+
 void raft_receive(struct raft *raft, const struct raft_message *message)
 {
     if (message->term > raft->term) {

@@ -87,5 +87,8 @@ int raft_message_decode(struct bytes bytes, struct raft_message *ret);
 /* Releases what raft_message_decode() allocated; NULL is accepted. */
 void raft_message_done(struct raft_message *message);
 
+/* Whether that is an answer; all else is a request, of one who votes. */
+bool raft_message_is_reply(enum raft_message_type type);
+
 /* "append", "vote reply", …, for logs. */
 const char *raft_message_type_name(enum raft_message_type type);

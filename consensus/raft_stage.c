@@ -49,12 +49,6 @@ static int stage_entries(struct raft *raft, const struct raft_entry *entries, si
     return 0;
 }
 
-static bool is_reply(enum raft_message_type type)
-{
-    return type == RAFT_PRE_VOTE_REPLY || type == RAFT_VOTE_REPLY || type == RAFT_APPEND_REPLY ||
-           type == RAFT_HEARTBEAT_REPLY;
-}
-
 /* The entries follow `index` and each other, and no term goes back or is not begun yet. */
 static bool entries_are_consistent(const struct raft_message *message)
 {
@@ -79,7 +73,7 @@ static int check_message(const struct raft *raft, const struct raft_message *mes
         message->type >= RAFT_MESSAGE_TYPES || message->term == 0 || message->term > INT64_MAX ||
         message->index > INT64_MAX || message->hint_index > INT64_MAX)
         return -EPROTO;
-    if (is_reply(message->type) && !raft_may_answer(raft, &message->from))
+    if (raft_message_is_reply(message->type) && !raft_may_answer(raft, &message->from))
         return -ESRCH;
     bool is_answer_to_leader = raft->role == RAFT_LEADER && message->term == raft->term;
     switch (message->type) {

@@ -257,6 +257,10 @@ static int take_message(struct agent *agent, const struct agent_input *input)
         return agent_lease_asked(agent, &input->from, input->bytes);
     case AGENT_LEASE_GRANT:
         return agent_lease_granted(agent, &input->from, input->bytes);
+    case AGENT_LINE_ASK:
+        return agent_line_asked(agent, &input->from, input->bytes);
+    case AGENT_LINE:
+        return agent_line_told(agent, &input->from, input->bytes);
     default:
         return -EBADMSG;
     }

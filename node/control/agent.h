@@ -41,6 +41,8 @@ enum agent_message_kind {
     AGENT_RESULT,    /* what it came to */
     AGENT_LEASE_ASK,
     AGENT_LEASE_GRANT,
+    AGENT_LINE_ASK, /* "I don't know that you vote: how did you come to?" */
+    AGENT_LINE,     /* by these changes of the voters */
 };
 
 struct agent_config {

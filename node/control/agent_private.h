@@ -46,6 +46,9 @@ struct agent {
     struct intent *intent;
     struct feed feed;
 
+    struct raft_configuration shown; /* by a line, see agent_line.c; counts while it is newer */
+    uint64_t shown_index;            /* than the intent's; 0: none */
+
     struct control *control; /* on the leader, else NULL */
     size_t control_outstanding;
     int64_t control_deadline_ms, voters_deadline_ms;
@@ -105,6 +108,12 @@ void agent_feed_head_seen(struct agent *agent, const struct id *from, struct byt
 int agent_feed_message(struct agent *agent, uint8_t kind, const struct id *from,
                        struct bytes bytes);
 void agent_feed_tick(struct agent *agent);
+
+/* agent_line.c: whether Raft's requests may come from there; and asking for proof of it. */
+bool agent_may_request(const struct agent *agent, const struct id *from);
+void agent_line_ask(struct agent *agent, const struct id *from);
+int agent_line_asked(struct agent *agent, const struct id *from, struct bytes bytes);
+int agent_line_told(struct agent *agent, const struct id *from, struct bytes bytes);
 
 /* agent_lead.c and agent_voters.c */
 void agent_lead_tick(struct agent *agent);

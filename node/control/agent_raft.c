@@ -207,26 +207,32 @@ static int check_snapshot(const struct agent *agent, const struct raft_snapshot 
     return fits ? 0 : -EBADMSG;
 }
 
+static int take_message(struct agent *agent, struct raft_message *message)
+{
+    int rc = message->type == RAFT_SNAPSHOT ? check_snapshot(agent, message->snapshot) : 0;
+    if (rc < 0)
+        return rc;
+    if (message->type == RAFT_APPEND || message->type == RAFT_HEARTBEAT)
+        agent->raft_progress_ms = agent->now_ms;
+    struct raft_input input = {.type = RAFT_MESSAGE, .now_ms = agent->now_ms, .message = message};
+    rc = agent_raft_step(agent, &input, NULL, NULL);
+    return rc == -ENOMEM ? rc : 0; /* Raft refuses old and stray messages: nothing is wrong */
+}
+
 int agent_raft_message(struct agent *agent, const struct id *from, struct bytes bytes)
 {
     struct raft_message message;
     int rc = raft_message_decode(bytes, &message);
     if (rc < 0)
         return rc;
-    if (message.type == RAFT_SNAPSHOT)
-        rc = check_snapshot(agent, message.snapshot);
-    if (rc < 0) {
-        raft_message_done(&message);
-        return rc;
-    }
     message.from = *from;
     message.to = agent->self;
-    if (message.type == RAFT_APPEND || message.type == RAFT_HEARTBEAT)
-        agent->raft_progress_ms = agent->now_ms;
-    struct raft_input input = {.type = RAFT_MESSAGE, .now_ms = agent->now_ms, .message = &message};
-    rc = agent_raft_step(agent, &input, NULL, NULL);
+    if (raft_message_is_reply(message.type) || agent_may_request(agent, from))
+        rc = take_message(agent, &message);
+    else
+        agent_line_ask(agent, from); /* it says so again until it is heard */
     raft_message_done(&message);
-    return rc == -ENOMEM ? rc : 0; /* Raft refuses old and stray messages: nothing is wrong */
+    return rc;
 }
 
 void agent_raft_stored(struct agent *agent, uint64_t sequence)

@@ -46,8 +46,8 @@ bool succession_may_sign(const struct intent *intent, const struct id *signer)
 }
 
 /* Goes one change on from `*configuration`, in which whoever seals must have a vote. */
-static int follow(const struct intent *known, const struct intent_succession *succession,
-                  struct raft_configuration *configuration)
+static int follow_one(const struct intent *known, const struct intent_succession *succession,
+                      struct raft_configuration *configuration)
 {
     const struct raft_seal *seal = &succession->seal;
     cleanup_buffer struct buffer message = {0};
@@ -64,22 +64,35 @@ static int follow(const struct intent *known, const struct intent_succession *su
     return 0;
 }
 
-int succession_check(const struct intent *known, const struct intent *newer,
-                     const struct id *signer)
+int succession_follow(const struct intent *known, const struct intent_succession *line,
+                      size_t count, struct raft_configuration *ret, uint64_t *ret_index)
 {
     struct raft_configuration configuration = known->configuration;
     uint64_t index = known->configuration_index;
-    for (size_t i = 0; i < newer->succession_count; i++) {
-        const struct intent_succession *succession = &newer->successions[i];
-        if (succession->index <= known->configuration_index)
+    for (size_t i = 0; i < count; i++) {
+        if (line[i].index <= known->configuration_index)
             continue;
-        if (succession->from != index)
-            return succession->from > index ? -ESTALE : -EKEYREJECTED;
-        int rc = follow(known, succession, &configuration);
+        if (line[i].from != index)
+            return line[i].from > index ? -ESTALE : -EKEYREJECTED;
+        int rc = follow_one(known, &line[i], &configuration);
         if (rc < 0)
             return rc;
-        index = succession->index;
+        index = line[i].index;
     }
+    *ret = configuration;
+    *ret_index = index;
+    return 0;
+}
+
+int succession_check(const struct intent *known, const struct intent *newer,
+                     const struct id *signer)
+{
+    struct raft_configuration configuration;
+    uint64_t index;
+    int rc = succession_follow(known, newer->successions, newer->succession_count, &configuration,
+                               &index);
+    if (rc < 0)
+        return rc;
     if (!raft_configuration_equal(&newer->configuration, &configuration))
         raft_configuration_settle(&configuration);
     bool follows = index == newer->configuration_index &&

@@ -23,6 +23,13 @@ int succession_seal(const struct intent *intent, uint64_t index, const struct id
 /* Whether `signer` may speak for the intent, as that stands: it votes and was not revoked. */
 bool succession_may_sign(const struct intent *intent, const struct id *signer);
 
+/* Follows a line of changes from the configuration that `known` has, passing over those that made
+ * it; all the configurations in between must be given. 0, and the last configuration, with the log
+ * index of its change; -EKEYREJECTED: one is not sealed by who voted before, or leads elsewhere;
+ * -ESTALE: the line does not reach back so far; -ENOMEM. */
+int succession_follow(const struct intent *known, const struct intent_succession *line,
+                      size_t count, struct raft_configuration *ret, uint64_t *ret_index);
+
 /* Whether `newer`, under a head of `signer`, is to be believed by one who believes `known`. 0;
  * -EKEYREJECTED: it is not; -ESTALE: `known` is so old that `newer` no longer says how the voters
  * changed since; -ENOMEM. */

@@ -18,8 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
     KIND_PACKET = 0,
-    KIND_TICK = AGENT_LEASE_GRANT + 1, /* the length is the time that passes */
-    KIND_LOCAL,                        /* a proposal from this peer's own API */
+    KIND_TICK = AGENT_LINE + 1, /* the length is the time that passes */
+    KIND_LOCAL,                 /* a proposal from this peer's own API */
     KIND_COUNT,
     STEP_HEAD_BYTES = 3,
     STEPS_MAX = 64,

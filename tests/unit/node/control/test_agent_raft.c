@@ -130,13 +130,105 @@ static void test_leader_lost(void **state)
     fleet_done(&f);
 }
 
+enum { THIEF = 4 };
+
+static void say(struct fleet *f, unsigned to, const struct raft_message *message)
+{
+    cleanup_buffer struct buffer bytes = {0};
+    assert_int_equal(raft_message_encode(message, &bytes), 0);
+    assert_int_equal(fleet_give(f, to, THIEF, AGENT_RAFT, buffer_view(&bytes)), 0);
+}
+
+static void say_all(struct fleet *f, unsigned to)
+{
+    enum { LATER = 1 << 20 };
+    uint64_t index = fleet_status(f, to).applied_index, term = fleet_status(f, to).term;
+    struct id thief = fleet_id(f, THIEF);
+    cleanup_buffer struct buffer state = {0}, bytes = {0};
+    struct intent *forged;
+    assert_int_equal(intent_write(agent_intent(f->peers[to].agent), &state), 0);
+    assert_int_equal(intent_read(buffer_view(&state), &forged), 0);
+    forged->applied_index = index + LATER;
+    forged->applied_term = term + LATER;
+    assert_int_equal(intent_write(forged, &bytes), 0);
+    intent_free(forged);
+    struct raft_snapshot snapshot = {
+        .index = index + LATER,
+        .term = term + LATER,
+        .configuration = {.members = {{thief, RAFT_VOTER}}, .count = 1},
+        .data = buffer_view(&bytes)};
+    struct raft_entry entry = {.index = index + 1, .term = term + LATER};
+    struct raft_message said[] = {
+        {.type = RAFT_PRE_VOTE, .index = index + LATER, .log_term = term + LATER},
+        {.type = RAFT_VOTE, .transfer = true, .index = index + LATER, .log_term = term + LATER},
+        {.type = RAFT_HEARTBEAT, .commit = index + LATER},
+        {.type = RAFT_APPEND,
+         .index = index,
+         .log_term = term,
+         .entries = &entry,
+         .entry_count = 1,
+         .commit = index + 1},
+        {.type = RAFT_SNAPSHOT, .snapshot = &snapshot},
+        {.type = RAFT_TIMEOUT_NOW}};
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        said[i].term = term + LATER;
+        say(f, to, &said[i]);
+        assert_int_equal(fleet_status(f, to).term, term);
+        assert_int_equal(fleet_status(f, to).applied_index, index);
+    }
+}
+
+/* Breaks if one stolen peer that does not vote can lead whom it likes where it likes, or have them
+ * elect all the time. */
+static void test_thief_leads(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, THIEF + 1, 3);
+    unsigned leader = fleet_leader(&f);
+    uint64_t term = fleet_status(&f, leader).term;
+    for (unsigned i = 0; i < THIEF; i++)
+        say_all(&f, i);
+    fleet_run(&f, 2000);
+    assert_int_equal(fleet_leader(&f), leader);
+    assert_int_equal(fleet_status(&f, leader).term, term);
+    fleet_done(&f);
+}
+
+/* Breaks if a voter that missed how others came to vote keeps them from leading: there is no quorum
+ * without it, and so nobody who could tell it by the feed. */
+static void test_voter_learns_who_votes(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, 3, 5);
+    f.lost_kinds = 1 << AGENT_FEED_PULL;
+    fleet_cut(&f, 2, true);
+    fleet_run(&f, 100);
+    fleet_join(&f);
+    fleet_join(&f);
+    for (int i = 0; i < 200 && fleet_status(&f, 0).voter_count < 5; i++)
+        fleet_run(&f, 20);
+    fleet_run(&f, 1000);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(fleet_status(&f, i).voter_count, i == 2 ? 3 : 5);
+    fleet_kill(&f, 0);
+    fleet_kill(&f, 1);
+    fleet_cut(&f, 2, false);
+    fleet_wait(&f, leads);
+    fleet_run(&f, 2000);
+    unsigned leader = fleet_leader(&f);
+    assert_int_equal(fleet_status(&f, 2).applied_index, fleet_status(&f, leader).applied_index);
+    assert_int_equal(fleet_status(&f, 2).voter_count, 5);
+    fleet_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compact),
-        cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_waits_for_disk),
-        cmocka_unit_test(test_leader_lost),
+        cmocka_unit_test(test_compact),        cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_waits_for_disk), cmocka_unit_test(test_leader_lost),
+        cmocka_unit_test(test_thief_leads),    cmocka_unit_test(test_voter_learns_who_votes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
