@@ -82,7 +82,7 @@ void cluster_init(struct cluster *c, unsigned count, uint64_t seed)
 {
     uint8_t root_seed[IDENTITY_SEED_BYTES];
     assert(count >= 1 && count <= SIM_MACHINES_MAX);
-    *c = (struct cluster){.count = count, .sync_ms_max = SIM_SYNC_MS_MAX};
+    *c = (struct cluster){.count = count, .sync_ms_max = SIM_SYNC_MS_MAX, .thief = -1};
     timeline_init(&c->timeline);
     random_init(&c->random, seed);
     random_fill(&c->random, root_seed, sizeof(root_seed));

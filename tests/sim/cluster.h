@@ -55,6 +55,8 @@ struct cluster {
     bool has_failed;
     char failure[256];
 
+    int thief; /* the machine that lies, see thief.h; -1: none does */
+
     unsigned commands_under_way;
     int last_result; /* of the last command that was decided */
 };

@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "tests/sim/cluster.h"
+#include "tests/sim/thief.h"
 
 enum {
     SEED = 7,
@@ -246,6 +247,34 @@ static void test_old_voter_meets_newcomer(void **state)
     end(c);
 }
 
+/* Breaks if one stolen machine that does not vote can make the others believe anything, or keeps
+ * them from what they do, a change of the leader included. */
+static void test_thief(void **state)
+{
+    (void)state;
+    struct cluster *c = start(7);
+    deploy(c, 1, &web);
+    for (unsigned i = 0; i < 7; i++)
+        if (!intent_is_voter(agent_intent(c->machines[i].agent), &c->machines[i].identity.id))
+            c->thief = (int)i;
+    unsigned killed = 7;
+    for (unsigned i = 0; i < 40; i++) {
+        thief_speaks(c);
+        if (i == 10)
+            cluster_kill(c, killed = leader_of(c));
+        if (i == 20)
+            cluster_restart(c, killed);
+        if (i == 30)
+            cluster_scale(c, leader_of(c), "web", 6);
+        assert_true(cluster_run(c, 300));
+    }
+    settle(c);
+    assert_int_equal(running(c, "web", 0), 6);
+    for (unsigned i = 0; i < 7; i++)
+        assert_true(agent_intent(c->machines[i].agent)->applied_term < 100);
+    end(c);
+}
+
 /* Breaks if only voters get leases. */
 static void test_exclusive_beyond_the_voters(void **state)
 {
@@ -332,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_power_cut),
         cmocka_unit_test(test_leader_leaves),
         cmocka_unit_test(test_old_voter_meets_newcomer),
+        cmocka_unit_test(test_thief),
         cmocka_unit_test(test_exclusive_beyond_the_voters),
         cmocka_unit_test(test_exclusive_holder_is_cut_off),
         cmocka_unit_test(test_exclusive_holder_restarts),

@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "node/control/bounds.h"
+#include "node/control/succession.h"
 #include "tests/unit/node/control/agent_bench.h"
 
 static void agree_often(struct fleet *f, unsigned at, unsigned count)
@@ -178,6 +179,47 @@ static void say_all(struct fleet *f, unsigned to)
     }
 }
 
+/* Tells a line by which the thief came to vote: it says so itself. */
+static void tell_line(struct fleet *f, unsigned to)
+{
+    const struct intent *intent = agent_intent(f->peers[to].agent);
+    const struct identity *thief = &f->peers[THIEF].identity;
+    struct raft_changes coup = {.members = {{RAFT_ADD_VOTER, thief->id}}, .count = 1};
+    struct intent_succession succession = {.from = intent->configuration_index,
+                                           .index = intent->applied_index + 1};
+    cleanup_buffer struct buffer bytes = {0};
+    struct writer writer;
+    assert_int_equal(succession_seal(intent, succession.index, thief, &coup), 0);
+    assert_int_equal(
+        raft_configuration_change(&intent->configuration, &coup, &succession.configuration), 0);
+    succession.seal = coup.seal;
+    writer_init(&writer, &bytes);
+    writer_array(&writer, 1);
+    intent_succession_write(&writer, &succession);
+    assert_int_equal(fleet_give(f, to, THIEF, AGENT_LINE, buffer_view(&bytes)), 0);
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(fleet_give(f, to, THIEF, AGENT_LINE, (struct bytes){bytes.bytes, size}),
+                         -EBADMSG);
+    assert_int_equal(fleet_give(f, to, THIEF, AGENT_LINE_ASK, bytes_of_text("?")), -EBADMSG);
+}
+
+/* Breaks if a line is told that is longer than any can be. */
+static void test_line_too_long(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, 2, 1);
+    cleanup_buffer struct buffer bytes = {0};
+    struct writer writer;
+    struct intent_succession succession = {.from = 1, .index = 2};
+    writer_init(&writer, &bytes);
+    writer_array(&writer, INTENT_SUCCESSIONS_MAX + 5);
+    for (int i = 0; i < INTENT_SUCCESSIONS_MAX + 5; i++)
+        intent_succession_write(&writer, &succession);
+    assert_int_equal(fleet_give(&f, 1, 0, AGENT_LINE, buffer_view(&bytes)), -EBADMSG);
+    fleet_done(&f);
+}
+
 /* Breaks if one stolen peer that does not vote can lead whom it likes where it likes, or have them
  * elect all the time. */
 static void test_thief_leads(void **state)
@@ -187,8 +229,12 @@ static void test_thief_leads(void **state)
     fleet_start(&f, THIEF + 1, 3);
     unsigned leader = fleet_leader(&f);
     uint64_t term = fleet_status(&f, leader).term;
-    for (unsigned i = 0; i < THIEF; i++)
+    for (unsigned i = 0; i < THIEF; i++) {
         say_all(&f, i);
+        tell_line(&f, i);
+        say_all(&f, i);
+        assert_true(f.peers[i].sent[AGENT_LINE_ASK] > 0);
+    }
     fleet_run(&f, 2000);
     assert_int_equal(fleet_leader(&f), leader);
     assert_int_equal(fleet_status(&f, leader).term, term);
@@ -226,9 +272,13 @@ static void test_voter_learns_who_votes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compact),        cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_waits_for_disk), cmocka_unit_test(test_leader_lost),
-        cmocka_unit_test(test_thief_leads),    cmocka_unit_test(test_voter_learns_who_votes),
+        cmocka_unit_test(test_compact),
+        cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_waits_for_disk),
+        cmocka_unit_test(test_leader_lost),
+        cmocka_unit_test(test_line_too_long),
+        cmocka_unit_test(test_thief_leads),
+        cmocka_unit_test(test_voter_learns_who_votes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
