@@ -56,26 +56,40 @@ bool agent_may_request(const struct agent *agent, const struct id *from)
             raft_configuration_votes(&agent->shown, from));
 }
 
+/* Says from where on it needs the changes. */
 void agent_line_ask(struct agent *agent, const struct id *from)
 {
-    agent_add_send(agent, from, NULL, AGENT_LINE_ASK);
+    struct buffer *bytes = agent_add_send(agent, from, NULL, AGENT_LINE_ASK);
+    struct writer writer;
+    if (!bytes)
+        return;
+    writer_init(&writer, bytes);
+    writer_u64(&writer, agent->intent->configuration_index);
+    if (writer_check(&writer) < 0)
+        agent->failed = true;
 }
 
 int agent_line_asked(struct agent *agent, const struct id *from, struct bytes bytes)
 {
     struct intent_succession pending[PENDING_MAX];
     struct raft_configuration latest;
+    struct reader reader;
     struct writer writer;
-    if (bytes.size > 0)
+    uint64_t known = 0;
+    reader_init(&reader, bytes.data, bytes.size);
+    reader_u64(&reader, &known);
+    if (reader_end(&reader) < 0)
         return -EBADMSG;
     struct buffer *answer = agent_add_send(agent, from, NULL, AGENT_LINE);
     if (!answer)
         return -ENOMEM;
     const struct intent *intent = agent->intent;
-    size_t pending_count = pending_changes(agent, pending, &latest);
+    size_t first = 0, pending_count = pending_changes(agent, pending, &latest);
+    while (first < intent->succession_count && intent->successions[first].index <= known)
+        first++;
     writer_init(&writer, answer);
-    writer_array(&writer, intent->succession_count + pending_count);
-    for (size_t i = 0; i < intent->succession_count; i++)
+    writer_array(&writer, intent->succession_count - first + pending_count);
+    for (size_t i = first; i < intent->succession_count; i++)
         intent_succession_write(&writer, &intent->successions[i]);
     for (size_t i = 0; i < pending_count; i++)
         intent_succession_write(&writer, &pending[i]);

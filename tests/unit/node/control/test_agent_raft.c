@@ -200,7 +200,7 @@ static void tell_line(struct fleet *f, unsigned to)
     for (size_t size = 0; size < bytes.size; size++)
         assert_int_equal(fleet_give(f, to, THIEF, AGENT_LINE, (struct bytes){bytes.bytes, size}),
                          -EBADMSG);
-    assert_int_equal(fleet_give(f, to, THIEF, AGENT_LINE_ASK, bytes_of_text("?")), -EBADMSG);
+    assert_int_equal(fleet_give(f, to, THIEF, AGENT_LINE_ASK, bytes_of_text("??")), -EBADMSG);
 }
 
 /* Breaks if a line is told that is longer than any can be. */
