@@ -80,7 +80,7 @@ static void start(struct line *l)
 {
     struct id cluster = {{77}};
     *l = (struct line){0};
-    for (uint8_t i = 0; i < KEYS; i++)
+    for (int i = 0; i < KEYS; i++)
         party_identity(&l->keys[i], (uint8_t)(i + 1));
     l->intent = intent_new(&cluster);
     assert_non_null(l->intent);
