@@ -14,6 +14,10 @@
 #include "node/cli/options.h"
 #include "node/cli/output.h"
 
+enum {
+    FOLLOW_LOOK_S = 1, /* between looks for replicas that have started */
+};
+
 static bool show_times;
 
 static void say_line(const json_t *line)
@@ -38,38 +42,72 @@ static int list_replicas(struct cli *cli, const char *subject, json_t **ret)
     return cli_ask(cli, "ps", json_pack("{s:s}", "service", service), ret);
 }
 
+/* "service.slot.generation": a slot's replicas come and go, and each has a log of its own. */
+static void name_of(const json_t *replica, char ret[320])
+{
+    snprintf(ret, 320, "%s.%lld", json_text(replica, "name"),
+             (long long)json_number(replica, "generation"));
+}
+
+static int show_one(struct cli *cli, const char *name, const json_t *options)
+{
+    json_t *params = json_deep_copy(options);
+    json_object_set_new(params, "subject", json_string(name));
+    return follow_call(cli, "logs", params, "line", say_line);
+}
+
 /* One call for each replica, one after the other: their peers answer for them. */
-static int show_each(struct cli *cli, const json_t *replicas, json_t *options)
+static int show_each(struct cli *cli, const json_t *replicas, const json_t *options)
 {
     int rc = CLI_OK;
     for (size_t i = 0; i < json_array_size(replicas) && rc == CLI_OK; i++) {
-        const json_t *replica = json_array_get(replicas, i);
         char name[320];
-        json_t *params = json_deep_copy(options);
-        snprintf(name, sizeof(name), "%s.%lld", json_text(replica, "name"),
-                 (long long)json_number(replica, "generation"));
-        json_object_set_new(params, "subject", json_string(name));
-        rc = follow_call(cli, "logs", params, "line", say_line);
+        name_of(json_array_get(replicas, i), name);
+        rc = show_one(cli, name, options);
     }
     return rc;
 }
 
-/* Follows each replica from a process of its own, which ends with this one. */
-static int follow_each(struct cli *cli, const json_t *replicas, json_t *options)
+/* Follows each replica that is not in `followed` yet from a process of its own, which ends with
+ * this one. */
+static void follow_new(struct cli *cli, const json_t *replicas, const json_t *options,
+                       json_t *followed)
 {
     pid_t parent = getpid();
     for (size_t i = 0; i < json_array_size(replicas); i++) {
-        json_t *one = json_pack("[O]", json_array_get(replicas, i));
+        char name[320];
+        name_of(json_array_get(replicas, i), name);
+        if (json_object_get(followed, name))
+            continue;
         pid_t pid = fork();
         if (pid == 0) {
             prctl(PR_SET_PDEATHSIG, SIGTERM);
-            _exit(getppid() == parent ? show_each(cli, one, options) : CLI_FAILED);
+            _exit(getppid() == parent ? show_one(cli, name, options) : CLI_FAILED);
         }
-        json_decref(one);
+        if (pid > 0)
+            json_object_set_new(followed, name, json_true());
     }
-    while (wait(NULL) > 0 || errno == EINTR)
-        ;
-    return CLI_OK;
+}
+
+/* Replicas that start later are followed too. Ends when the service is gone, or nobody answers. */
+static int follow_all(struct cli *cli, const char *service, const json_t *options)
+{
+    json_t *followed = json_object();
+    for (;;) {
+        json_t *listed = NULL;
+        int rc = list_replicas(cli, service, &listed);
+        if (rc != CLI_OK) {
+            while (wait(NULL) > 0 || errno == EINTR)
+                ; /* what was printed last is still shown */
+            json_decref(followed);
+            return rc;
+        }
+        follow_new(cli, json_object_get(listed, "replicas"), options, followed);
+        json_decref(listed);
+        sleep(FOLLOW_LOOK_S);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    }
 }
 
 int verb_logs(struct cli *cli, int argc, char **argv)
@@ -99,10 +137,14 @@ int verb_logs(struct cli *cli, int argc, char **argv)
         json_object_set_new(options, "subject", json_string(argv[0]));
         return follow_call(cli, "logs", options, "line", say_line);
     }
-    rc = list_replicas(cli, argv[0], &listed);
-    if (rc == CLI_OK)
-        rc = (follow ? follow_each : show_each)(cli, json_object_get(listed, "replicas"), options);
-    json_decref(listed);
+    if (follow) {
+        rc = follow_all(cli, argv[0], options);
+    } else {
+        rc = list_replicas(cli, argv[0], &listed);
+        if (rc == CLI_OK)
+            rc = show_each(cli, json_object_get(listed, "replicas"), options);
+        json_decref(listed);
+    }
     json_decref(options);
     return rc;
 }

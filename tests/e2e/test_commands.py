@@ -102,6 +102,12 @@ def test_logs_and_exec(cluster):
             break
     else:
         raise AssertionError("`logs -f` ended without the new line")
+    far.consort("scale", "demo_web=2", "--wait")
+    for line in follow.stdout:
+        if "demo_web.2@" in line:
+            break
+    else:
+        raise AssertionError("`logs -f` doesn't follow a replica that started later")
     follow.kill()
     follow.wait()
 
