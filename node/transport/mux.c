@@ -125,7 +125,8 @@ static void send_data(struct mux_stream *stream)
     }
 }
 
-/* Sends the one frame that is next for a stream that has work. */
+/* Sends the one frame that is next for a stream. There may be none: what it had to send when it was
+ * found ready may have become needless. */
 static void send_next(struct mux_stream *stream)
 {
     struct mux_frame frame = {.stream = stream->number};
@@ -143,8 +144,9 @@ static void send_next(struct mux_stream *stream)
         stream->receive_window += stream->credit;
         stream->credit = 0;
     } else if (stream_queued(stream) > 0) {
-        send_data(stream);
-    } else {
+        if (stream->send_window > 0)
+            send_data(stream);
+    } else if (stream->end_waits && !stream->end_sent) {
         frame.type = MUX_FRAME_END;
         send_frame(stream->mux, &frame);
         stream->end_sent = true;

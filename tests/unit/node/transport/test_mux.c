@@ -237,6 +237,32 @@ static void test_slow_reader(void **state)
     user_done(&fast_there);
 }
 
+/* Breaks if the other side's end, coming while room for more of its data is still to be granted,
+ * ends this side too: what it had yet to say was lost. */
+static void test_end_while_credit_waits(void **state)
+{
+    struct pair *pair = *state;
+    static uint8_t bytes[MUX_QUEUE_BYTES / 2];
+    struct user here = {0}, there = {0};
+    open_stream(pair, &here, &there);
+    assert_int_equal(stream_write(here.stream, bytes, sizeof(bytes)), 0);
+    stream_end(here.stream);
+    while (step(&pair->a)) {
+    } /* the other side has had no turn to send */
+    assert_int_equal(there.ends, 1);
+    settle(pair);
+    assert_int_equal(there.closes, 0);
+    assert_int_equal(here.ends, 0);
+    assert_int_equal(stream_write(there.stream, "late", 4), 0);
+    stream_end(there.stream);
+    settle(pair);
+    assert_int_equal(here.received.size, 4);
+    assert_int_equal(here.closes, 1);
+    assert_int_equal(there.closes, 1);
+    user_done(&here);
+    user_done(&there);
+}
+
 /* Breaks if two busy streams do not share the link. */
 static void test_fair(void **state)
 {
@@ -463,6 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_life, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_end_while_credit_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fair, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_and_reset_inside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_crossing_reset, setup, teardown),
