@@ -8,19 +8,20 @@ from testbed_lib.cluster import web
 PEERS = 3
 RUNS = 10
 POLL_S = 0.02
+BOUND_S = 60
 
 
 def one_run(cluster):
     """Kills the machine that holds the replica, and returns the seconds without an answer."""
-    victim = cluster.holders()[0]
+    (row,) = [row for row in cluster.replicas() if row["state"] == "running"]
+    victim = cluster.named(row["peer"])
     survivor = next(peer for peer in cluster.alive() if peer.index != victim.index)
-    before = cluster.answers(survivor)
     start = time.monotonic()
-    victim.kill()
-    while True:
-        answer = cluster.client.answers(survivor.address, 8080, timeout=0.5)
-        if answer and answer != before:
-            break
+    victim.kill()  # its network first: whoever answers from here on is a new replica
+    while not cluster.client.answers(survivor.address, 8080, timeout=0.5):
+        if time.monotonic() > start + BOUND_S:
+            raise RuntimeError(f"no replica answers {BOUND_S} s after {victim.name} died, asked at "
+                               f"{survivor.name}:\n{survivor.consort('why', 'demo_web')}")
         time.sleep(POLL_S)
     seconds = time.monotonic() - start
     victim.start()
