@@ -14,6 +14,7 @@
 #include "node/peer/join_server.h"
 #include "node/peer/proposals.h"
 #include "node/peer/replicas.h"
+#include "node/peer/spares.h"
 #include "node/store/secret_file.h"
 
 /* A key that has left its cluster with all of Raft's memory must not come back: it could vote twice
@@ -352,7 +353,8 @@ static int start_residents(struct peer *peer, struct error *error)
     peer->images = images_new(&images);
     peer->mesh = mesh_new(&mesh);
     peer->replicas = replicas_new(peer);
-    if (!peer->images || !peer->mesh || !peer->replicas)
+    peer->spares = spares_new(peer);
+    if (!peer->images || !peer->mesh || !peer->replicas || !peer->spares)
         return error_set_errno(error, -ENOMEM, "starting");
     return runtime_new(peer->loop, &runtime, &peer->runtime, error);
 }
@@ -398,11 +400,13 @@ static void close_member(struct peer *peer)
         return;
     proposals_cancel(peer);
     mesh_close(peer->mesh);
-    replicas_free(peer->replicas); /* before its fetches are canceled */
+    replicas_free(peer->replicas); /* before their fetches are canceled */
+    spares_free(peer->spares);
     images_close(peer->images);
     peer->mesh = NULL;
     peer->images = NULL;
     peer->replicas = NULL;
+    peer->spares = NULL;
     if (peer->links)
         links_close(peer->links, NULL, NULL);
     udp_close(peer->udp);

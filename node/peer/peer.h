@@ -33,6 +33,7 @@ struct leaving;
 struct mesh;
 struct proposal;
 struct replicas;
+struct spares;
 
 enum {
     PEER_PORT_DEFAULT = 7300, /* UDP and TCP */
@@ -92,6 +93,7 @@ struct peer {
     struct images *images;
     struct mesh *mesh;
     struct replicas *replicas;
+    struct spares *spares;
     struct leaving *leaving;
     uv_idle_t wake; /* active: the agent has something to spread */
 

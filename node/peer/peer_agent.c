@@ -10,6 +10,7 @@
 #include "node/peer/peer.h"
 #include "node/peer/proposals.h"
 #include "node/peer/replicas.h"
+#include "node/peer/spares.h"
 
 int64_t peer_now_ms(const struct peer *peer)
 {
@@ -129,8 +130,10 @@ static void carry_out(struct peer *peer)
         carry_out_event(peer, &output->events[i]);
     for (size_t i = 0; i < output->result_count; i++)
         proposals_decided(peer, &output->results[i]);
-    if (output->wanted_changed)
+    if (output->wanted_changed) {
         replicas_changed(peer->replicas);
+        spares_changed(peer->spares);
+    }
     if (output->routes_changed)
         mesh_changed(peer->mesh);
 }

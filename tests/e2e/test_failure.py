@@ -146,3 +146,23 @@ def test_removal_leaves_nothing(cluster):
     cluster.wait(lambda: not cluster.replicas(), "ps is empty")
     cluster.wait(lambda: not any(peer.conmons() or overlays(peer) or cables(peer)
                                  for peer in cluster.peers()), "nothing is left on the machines")
+
+
+@scenario(peers=5)
+def test_image_outlives_its_machines(cluster):
+    """The machine where the image was imported and the one that runs the only replica die together:
+    spare copies were made, so the service comes up elsewhere."""
+    cluster.deploy(web(replicas=1))
+    cluster.wait_serving(1)
+    importer = cluster.peer(1)
+    cluster.wait(lambda: max(image["peers"] for image in importer.query("image", "ls")) >= 3,
+                 "three peers hold the image")
+    (holder,) = cluster.holders()
+    others = [peer for peer in cluster.peers() if peer.index not in (importer.index, holder.index)]
+    victims = [importer, holder if holder.index != importer.index else others.pop()]
+    for victim in victims:
+        victim.kill()
+    cluster.wait(lambda: cluster.serving(ask=others[0]) == 1 and
+                 not {row["peer"] for row in cluster.replicas(ask=others[0])} & {v.name for v in victims},
+                 "the replica serves elsewhere")
+    cluster.wait_answers(others)
