@@ -229,28 +229,34 @@ struct waiting {
     char services[WAIT_SERVICES_MAX][INTENT_SERVICE_NAME_BYTES_MAX + 1];
     size_t service_count;
     int64_t give_up_ms;
-    uint64_t told; /* a sum of what was told last: only changes are */
+    bool starts_no_rollout; /* what is waited for: how the last one ended is past */
+    uint64_t told;          /* a sum of what was told last: only changes are */
 };
 
 enum wait_verdict { WAIT_ON, WAIT_GOOD, WAIT_BAD };
 
-static enum wait_verdict verdict_of(const struct peer *peer, const struct intent_service *service)
+static enum wait_verdict verdict_of(const struct waiting *waiting,
+                                    const struct intent_service *service)
 {
+    const struct peer *peer = waiting->call->peer;
     if (!service)
         return WAIT_GOOD; /* removed */
     switch (service->rollout.state) {
     case INTENT_ROLLOUT_FAILED:
     case INTENT_ROLLOUT_ROLLED_BACK:
     case INTENT_ROLLOUT_PAUSED:
-        return WAIT_BAD;
+        if (!waiting->starts_no_rollout)
+            return WAIT_BAD;
+        break;
     case INTENT_ROLLOUT_RUNNING:
     case INTENT_ROLLOUT_ROLLING_BACK:
         return WAIT_ON;
     default:
-        return !service->removing && count_serving(peer, service) >= count_wanted(peer, service)
-                   ? WAIT_GOOD
-                   : WAIT_ON;
+        break;
     }
+    return !service->removing && count_serving(peer, service) >= count_wanted(peer, service)
+               ? WAIT_GOOD
+               : WAIT_ON;
 }
 
 static void note_progress(struct waiting *waiting)
@@ -314,7 +320,7 @@ static void on_wait_timer(uv_timer_t *timer)
     for (size_t i = 0; i < waiting->service_count; i++) {
         const struct intent_service *service =
             intent_service_find(agent_intent(peer->agent), waiting->services[i]);
-        enum wait_verdict verdict = verdict_of(peer, service);
+        enum wait_verdict verdict = verdict_of(waiting, service);
         if (verdict == WAIT_BAD) {
             finish_wait(waiting, service, false);
             return;
@@ -346,6 +352,7 @@ static void method_wait(struct api_call *call, struct bytes params)
     if (timeout_ms > WAIT_MAX_MS)
         timeout_ms = WAIT_MAX_MS;
     waiting->call = call;
+    waiting->starts_no_rollout = frame_flag(params, "starts_no_rollout");
     waiting->give_up_ms = peer_now_ms(call->peer) + (int64_t)timeout_ms;
     uv_timer_init(call->peer->loop, &waiting->timer);
     waiting->timer.data = waiting;

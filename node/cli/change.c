@@ -56,7 +56,7 @@ int verb_scale(struct cli *cli, int argc, char **argv)
         json_decref(waited);
         return rc;
     }
-    return follow_wait(cli, waited);
+    return follow_wait(cli, waited, false);
 }
 
 static int change(struct cli *cli, const char *method, const char *service, json_t *params,
@@ -67,7 +67,7 @@ static int change(struct cli *cli, const char *method, const char *service, json
     if (rc != CLI_OK || !wait)
         return rc;
     name = full_name(cli, service);
-    return name ? follow_wait(cli, json_pack("[o]", name)) : CLI_FAILED;
+    return name ? follow_wait(cli, json_pack("[o]", name), true) : CLI_FAILED;
 }
 
 static void add_list(json_t *params, const char *key, const struct text_list *list)

@@ -73,7 +73,7 @@ static int deploy(struct cli *cli, const struct compose_result *loaded, bool wai
     if (rc != CLI_OK)
         return rc;
     if (wait)
-        rc = follow_wait(cli, service_names(loaded));
+        rc = follow_wait(cli, service_names(loaded), !json_flag(result, "unchanged"));
     if (rc == CLI_OK && cli->format == CLI_JSON)
         output_json(result);
     else if (rc == CLI_OK)

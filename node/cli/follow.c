@@ -73,12 +73,13 @@ static void say_progress(const json_t *progress)
             (long long)json_number(progress, "replicas"), json_text(progress, "rollout"));
 }
 
-int follow_wait(struct cli *cli, json_t *services)
+int follow_wait(struct cli *cli, json_t *services, bool starts_rollout)
 {
     struct cli quiet = *cli;
     quiet.format = CLI_TEXT; /* progress is for people; the result is the exit code */
     return follow_call(&quiet, "wait",
-                       json_pack("{s:o, s:I}", "services", services, "timeout_ms",
-                                 (json_int_t)CLI_WAIT_DEFAULT_MS),
+                       json_pack("{s:o, s:I, s:b}", "services", services, "timeout_ms",
+                                 (json_int_t)CLI_WAIT_DEFAULT_MS, "starts_no_rollout",
+                                 !starts_rollout),
                        "progress", say_progress);
 }

@@ -13,5 +13,6 @@ int follow_call(struct cli *cli, const char *method, json_t *params, const char 
 int follow_list(struct cli *cli, const char *method, json_t *params, const char *kind,
                 void (*say)(const json_t *payload));
 
-/* Waits until the services serve (or their rollout failed), with progress on a terminal. */
-int follow_wait(struct cli *cli, json_t *services);
+/* Waits until the services serve (or the rollout failed that was started), with progress on a
+ * terminal. */
+int follow_wait(struct cli *cli, json_t *services, bool starts_rollout);

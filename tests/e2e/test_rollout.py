@@ -35,6 +35,9 @@ def deploy_bad(cluster, words_of_why, **bad):
     cluster.wait_no_orphans()
     assert load.failed == 0, load.report()
     assert all(body.endswith("version 1") for body in load.bodies), load.bodies
+    # What went wrong with that is no error of what comes after.
+    cluster.deploy(web(replicas=3, version="1"))
+    cluster.any().consort("scale", "demo_web=2", "--wait")
     why = cluster.any().consort("why", "demo_web")
     for words in ("demo_web.", *words_of_why):
         assert words in why, f"`why` doesn't say '{words}':\n{why}"
