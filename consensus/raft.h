@@ -132,7 +132,7 @@ struct raft_output {
 
     const struct raft_message *messages; /* to send now */
     size_t message_count;
-    const struct raft_message *messages_once_stored; /* votes and acknowledgements */
+    const struct raft_message *messages_once_stored; /* votes, requests for them, acks */
     size_t message_once_stored_count;
     uint64_t once_stored; /* the write that they wait for; may be an earlier one */
 

@@ -144,9 +144,15 @@ static void ask_for_votes(struct raft *raft, enum raft_campaign campaign)
     raft_latest_configuration(raft, &latest);
     for (uint32_t i = 0; i < latest.count; i++) {
         request.to = latest.members[i].id;
-        if (raft_configuration_votes(&latest, &request.to) &&
-            !id_equal(&request.to, &raft->config.self))
+        if (!raft_configuration_votes(&latest, &request.to) ||
+            id_equal(&request.to, &raft->config.self))
+            continue;
+        /* A candidate that crashed before its term and log were stored could stand in the same term
+         * again with a shorter log, and count a late vote for the longer one. */
+        if (is_pre_vote)
             raft_send(raft, request);
+        else
+            raft_reply(raft, request);
     }
 }
 

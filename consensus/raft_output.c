@@ -30,7 +30,8 @@ void raft_send(struct raft *raft, struct raft_message message)
     push(&raft->now, &message);
 }
 
-/* What a reply promises must be on the disk first: the term, the vote, the entries. */
+/* What a reply, or a request for votes, promises must be on the disk first: the term, the vote, the
+ * entries. */
 void raft_reply(struct raft *raft, struct raft_message message)
 {
     message.from = raft->config.self;

@@ -66,13 +66,24 @@ struct raft_status bench_status(const struct bench *b)
     return status;
 }
 
-const struct raft_message *bench_sent(const struct bench *b, enum raft_message_type type, int to)
+static const struct raft_message *find(const struct raft_message *messages, size_t count,
+                                       enum raft_message_type type, int to)
 {
     struct id id = bench_peer(to);
-    for (size_t i = b->output.message_count; i-- > 0;)
-        if (b->output.messages[i].type == type && id_equal(&b->output.messages[i].to, &id))
-            return &b->output.messages[i];
+    for (size_t i = count; i-- > 0;)
+        if (messages[i].type == type && id_equal(&messages[i].to, &id))
+            return &messages[i];
     return NULL;
+}
+
+const struct raft_message *bench_sent(const struct bench *b, enum raft_message_type type, int to)
+{
+    return find(b->output.messages, b->output.message_count, type, to);
+}
+
+const struct raft_message *bench_held(const struct bench *b, enum raft_message_type type, int to)
+{
+    return find(b->output.messages_once_stored, b->output.message_once_stored_count, type, to);
 }
 
 void bench_lead(struct bench *b, int count)

@@ -51,3 +51,6 @@ struct raft_progress_status bench_progress(const struct bench *b, int number);
 
 /* The last message of that type to that peer among what may be sent now, or NULL. */
 const struct raft_message *bench_sent(const struct bench *b, enum raft_message_type type, int to);
+
+/* … and among what may be sent once this step's write is stored. */
+const struct raft_message *bench_held(const struct bench *b, enum raft_message_type type, int to);

@@ -2,8 +2,8 @@
 
 #include "raft_bench.h"
 
-/* Breaks if a candidate leads before its own vote is on the disk: it could lead twice in one term.
- */
+/* Breaks if a candidate asks for votes, or leads, before its own vote is on the disk: after a crash
+ * it could stand again in the same term (seed 5198 of three peers). */
 static void test_own_vote_is_stored_first(void **state)
 {
     (void)state;
@@ -12,7 +12,8 @@ static void test_own_vote_is_stored_first(void **state)
     assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_CAMPAIGN}), 0);
     uint64_t sequence = b.output.sequence;
     assert_int_equal(b.output.hard_state.term, 2);
-    assert_non_null(bench_sent(&b, RAFT_VOTE, 2));
+    assert_null(bench_sent(&b, RAFT_VOTE, 2));
+    assert_non_null(bench_held(&b, RAFT_VOTE, 2));
     struct raft_message grant = {.type = RAFT_VOTE_REPLY, .term = 2};
     assert_int_equal(bench_say(&b, 2, grant), 0);
     assert_int_equal(bench_say(&b, 3, grant), 0);

@@ -36,8 +36,8 @@ static void test_configurations_in_the_log(void **state)
     assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
     assert_true(raft_configuration_is_joint(raft_configuration(b.raft)));
     assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_CAMPAIGN}), 0);
-    assert_null(bench_sent(&b, RAFT_VOTE, 2));
-    assert_non_null(bench_sent(&b, RAFT_VOTE, 6));
+    assert_null(bench_held(&b, RAFT_VOTE, 2));
+    assert_non_null(bench_held(&b, RAFT_VOTE, 6));
     bench_store(&b);
     struct raft_message grant = {.type = RAFT_VOTE_REPLY, .term = 3};
     for (int i = 2; i <= 4; i++)
