@@ -74,30 +74,42 @@ static void free_fetch(uv_handle_t *handle)
     images_release(images);
 }
 
-/* Tells everybody who waits, and frees the fetch from the loop. */
-static void finish(struct fetch *fetch, const struct error *error)
+static void tell(struct fetch *fetch, const struct error *error)
 {
-    struct images *images = fetch->images;
-    unlink_fetch(fetch);
-    if (!error)
-        images_held(images, &fetch->digest);
     while (fetch->waiters) {
         struct fetch_waiter *waiter = fetch->waiters;
         fetch->waiters = waiter->next;
         waiter->callback(waiter->context, error);
         free(waiter);
     }
+}
+
+/* Tells everybody who still waits, and frees the fetch from the loop. */
+static void finish(struct fetch *fetch, const struct error *error)
+{
+    struct images *images = fetch->images;
+    unlink_fetch(fetch);
+    if (!error)
+        images_held(images, &fetch->digest);
+    tell(fetch, error);
     uv_close((uv_handle_t *)&fetch->timer, free_fetch);
 }
 
-static void fail(struct fetch *fetch, int code, const char *why)
+static void tell_failure(struct fetch *fetch, int code, const char *why)
 {
     char text[DIGEST_SHORT_TEXT_BYTES];
     struct error error = {0};
     digest_format_short(&fetch->digest, text);
     error_set(&error, code, "image %s could not be fetched: %s", text, why);
     error_hint(&error, "import it at any peer with: consort image import FILE");
-    finish(fetch, &error);
+    tell(fetch, &error);
+}
+
+static void fail(struct fetch *fetch, int code, const char *why)
+{
+    struct error error = {.code = code};
+    tell_failure(fetch, code, why);
+    finish(fetch, &error); /* nobody waits any more */
 }
 
 /* --- Streaming one blob --- */
@@ -336,6 +348,7 @@ void fetches_cancel(struct images *images)
     for (struct fetch *fetch = images->fetches; fetch; fetch = next) {
         next = fetch->next;
         fetch->is_canceled = true;
+        tell_failure(fetch, -ECANCELED, "this peer is stopping");
         if (fetch->stream) {
             drop_stream(fetch, -ECANCELED);
             if (!fetch->is_writing)

@@ -38,7 +38,8 @@ struct images_config {
 /* NULL when there is no memory. */
 struct images *images_new(const struct images_config *config);
 
-/* Fetches end with -ECANCELED; frees from the loop. NULL is accepted. */
+/* Fetches end with -ECANCELED, which is told before this returns; frees from the loop. NULL is
+ * accepted. */
 void images_close(struct images *images);
 
 /* Whether all blobs of the image are here, as far as is known without the disk: what images_fetch()

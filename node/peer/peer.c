@@ -400,9 +400,9 @@ static void close_member(struct peer *peer)
         return;
     proposals_cancel(peer);
     mesh_close(peer->mesh);
-    replicas_free(peer->replicas); /* before their fetches are canceled */
+    images_close(peer->images); /* first: who waits for a fetch hears of it while it is there */
+    replicas_free(peer->replicas);
     spares_free(peer->spares);
-    images_close(peer->images);
     peer->mesh = NULL;
     peer->images = NULL;
     peer->replicas = NULL;

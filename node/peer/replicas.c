@@ -39,8 +39,6 @@ struct replicas {
     struct table table; /* of struct replica, by generation */
     uv_timer_t timer;   /* fires at once after a change, later for a retry */
     bool adopted;       /* containers found at the start have been taken in */
-    bool is_closing;
-    size_t busy; /* the timer, and fetches that will call back */
 };
 
 static int compare_generation(const void *item, const void *key)
@@ -125,34 +123,22 @@ struct fetch {
     uint64_t generation;
 };
 
-static void release(struct replicas *replicas)
-{
-    if (--replicas->busy > 0 || !replicas->is_closing)
-        return;
-    for (size_t i = 0; i < replicas->table.count; i++)
-        free(replicas->table.items[i]);
-    table_done(&replicas->table);
-    free(replicas);
-}
-
 static void on_fetched(void *context, const struct error *error)
 {
     struct fetch *fetch = context;
     struct replicas *replicas = fetch->replicas;
     struct replica *replica = table_find(&replicas->table, &fetch->generation);
     free(fetch);
-    if (replica)
-        replica->is_fetching = false;
-    if (!replica || replicas->is_closing) {
-        /* nobody waits for it any more */
-    } else if (error) {
+    if (!replica || replicas->peer->is_stopping)
+        return;
+    replica->is_fetching = false;
+    if (error) {
         publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, error->message);
         retry_later(replicas, replica);
-    } else {
-        replica->retry_at_ms = 0;
-        replicas_changed(replicas);
+        return;
     }
-    release(replicas);
+    replica->retry_at_ms = 0;
+    replicas_changed(replicas);
 }
 
 /* Sees to it that the image is here. Returns true when it is already. */
@@ -168,12 +154,10 @@ static bool have_image(struct replicas *replicas, struct replica *replica)
     }
     *fetch = (struct fetch){replicas, replica->generation};
     replica->is_fetching = true;
-    replicas->busy++;
     publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, "fetching its image");
     int rc = images_fetch(peer->images, &replica->image, on_fetched, fetch);
     if (rc < 0) {
         free(fetch);
-        replicas->busy--;
         replica->is_fetching = false;
         retry_later(replicas, replica);
     }
@@ -427,19 +411,20 @@ struct replicas *replicas_new(struct peer *peer)
     table_init(&replicas->table, compare_generation, generation_of);
     uv_timer_init(peer->loop, &replicas->timer);
     replicas->timer.data = replicas;
-    replicas->busy = 1;
     return replicas;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
-    release(handle->data);
+    struct replicas *replicas = handle->data;
+    for (size_t i = 0; i < replicas->table.count; i++)
+        free(replicas->table.items[i]);
+    table_done(&replicas->table);
+    free(replicas);
 }
 
 void replicas_free(struct replicas *replicas)
 {
-    if (!replicas)
-        return;
-    replicas->is_closing = true;
-    uv_close((uv_handle_t *)&replicas->timer, on_closed);
+    if (replicas)
+        uv_close((uv_handle_t *)&replicas->timer, on_closed);
 }

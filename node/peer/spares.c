@@ -26,8 +26,6 @@ struct spares {
     struct peer *peer;
     struct table table; /* of struct spare, by digest */
     uv_timer_t timer;
-    bool is_closing;
-    size_t busy; /* the timer, and fetches that will call back */
 };
 
 static int compare_digest(const void *item, const void *key)
@@ -45,16 +43,6 @@ static void drop(struct spares *spares, struct spare *spare)
     image_store_unpin(spares->peer->image_store, &spare->digest);
     table_remove(&spares->table, &spare->digest);
     free(spare);
-}
-
-static void release(struct spares *spares)
-{
-    if (--spares->busy > 0 || !spares->is_closing)
-        return;
-    for (size_t i = 0; i < spares->table.count; i++)
-        free(spares->table.items[i]);
-    table_done(&spares->table);
-    free(spares);
 }
 
 /* --- Who should have a copy --- */
@@ -139,11 +127,10 @@ static void on_fetched(void *context, const struct error *error)
     free(fetch);
     if (spare)
         spare->is_fetching = false;
-    if (spare && error && !spares->is_closing) {
+    if (spare && error && !spares->peer->is_stopping) {
         log_limited(LOG_INFO, "no spare copy yet: %s", error->message);
         drop(spares, spare); /* the next look begins anew */
     }
-    release(spares);
 }
 
 static void get(struct spares *spares, const struct digest *digest)
@@ -165,10 +152,8 @@ static void get(struct spares *spares, const struct digest *digest)
         return;
     }
     spare->is_fetching = true;
-    spares->busy++;
     if (images_fetch(peer->images, digest, on_fetched, fetch) < 0) {
         free(fetch);
-        spares->busy--;
         drop(spares, spare);
     }
 }
@@ -214,7 +199,7 @@ static void look(uv_timer_t *timer)
 
 void spares_changed(struct spares *spares)
 {
-    if (spares && !spares->is_closing && uv_timer_get_due_in(&spares->timer) > SPARES_SOON_MS)
+    if (spares && uv_timer_get_due_in(&spares->timer) > SPARES_SOON_MS)
         uv_timer_start(&spares->timer, look, SPARES_SOON_MS, 0);
 }
 
@@ -224,7 +209,6 @@ struct spares *spares_new(struct peer *peer)
     if (!spares)
         return NULL;
     spares->peer = peer;
-    spares->busy = 1;
     table_init(&spares->table, compare_digest, key_of);
     uv_timer_init(peer->loop, &spares->timer);
     spares->timer.data = spares;
@@ -234,13 +218,15 @@ struct spares *spares_new(struct peer *peer)
 
 static void on_closed(uv_handle_t *handle)
 {
-    release(handle->data);
+    struct spares *spares = handle->data;
+    for (size_t i = 0; i < spares->table.count; i++)
+        free(spares->table.items[i]);
+    table_done(&spares->table);
+    free(spares);
 }
 
 void spares_free(struct spares *spares)
 {
-    if (!spares)
-        return;
-    spares->is_closing = true;
-    uv_close((uv_handle_t *)&spares->timer, on_closed);
+    if (spares)
+        uv_close((uv_handle_t *)&spares->timer, on_closed);
 }
