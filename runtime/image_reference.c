@@ -137,3 +137,9 @@ void image_reference_format(const struct image_reference *reference,
                  docker ? "" : "/", repository, reference->tag);
     assert(size < IMAGE_REFERENCE_BYTES_MAX); /* image_reference_parse() has seen to it */
 }
+
+bool image_reference_same_name(const struct image_reference *a, const struct image_reference *b)
+{
+    return strcmp(a->registry, b->registry) == 0 && strcmp(a->repository, b->repository) == 0 &&
+           strcmp(a->tag, b->tag) == 0;
+}

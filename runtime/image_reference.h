@@ -28,6 +28,10 @@ struct image_reference {
 /* -EINVAL, with what is wrong in `error`, for anything that is not a reference. */
 int image_reference_parse(const char *text, struct image_reference *ret, struct error *error);
 
+/* Whether both say the same registry, repository and tag, however they are spelt; digests don't
+ * count. */
+bool image_reference_same_name(const struct image_reference *a, const struct image_reference *b);
+
 /* The short form with the tag and without a digest: "hello:latest". Needs a tag. */
 void image_reference_format(const struct image_reference *reference,
                             char ret[IMAGE_REFERENCE_BYTES_MAX]);

@@ -259,8 +259,7 @@ static const char *used_by(const struct peer *peer, const char *name)
         const struct intent_revision *revision = intent_revision_find(service, service->revision);
         if (revision && !service->removing &&
             image_reference_parse(revision->spec.image, &used, NULL) == 0 &&
-            strcmp(used.registry, wanted.registry) == 0 &&
-            strcmp(used.repository, wanted.repository) == 0 && strcmp(used.tag, wanted.tag) == 0)
+            image_reference_same_name(&used, &wanted))
             return service->name;
     }
     return NULL;

@@ -28,17 +28,16 @@ static bool is_held(const struct peer *peer, const char *digest_text)
     return held;
 }
 
-static bool names_same_image(const char *a_text, const char *b_text)
+/* Whether the text is that name, and not a digest. */
+static bool is_named(const char *text, const struct image_reference *name)
 {
-    struct image_reference a, b;
-    return image_reference_parse(a_text, &a, NULL) == 0 &&
-           image_reference_parse(b_text, &b, NULL) == 0 && !a.has_digest && !b.has_digest &&
-           strcmp(a.registry, b.registry) == 0 && strcmp(a.repository, b.repository) == 0 &&
-           strcmp(a.tag, b.tag) == 0;
+    struct image_reference parsed;
+    return image_reference_parse(text, &parsed, NULL) == 0 && !parsed.has_digest &&
+           image_reference_same_name(&parsed, name);
 }
 
 /* What the name meant in the newest revision of any service that used it. */
-static int resolve_from_intent(const struct peer *peer, const char *name,
+static int resolve_from_intent(const struct peer *peer, const struct image_reference *name,
                                char ret[AGENT_DIGEST_TEXT_BYTES])
 {
     const struct table *services = &agent_intent(peer->agent)->services;
@@ -47,7 +46,7 @@ static int resolve_from_intent(const struct peer *peer, const char *name,
         const struct intent_service *service = services->items[i];
         for (size_t j = 0; j < service->revisions.count; j++) {
             const struct intent_revision *revision = service->revisions.items[j];
-            if (revision->spec.image_digest && names_same_image(revision->spec.image, name) &&
+            if (revision->spec.image_digest && is_named(revision->spec.image, name) &&
                 strlen(revision->spec.image_digest) < AGENT_DIGEST_TEXT_BYTES &&
                 (!newest || revision->wall_ms > newest->wall_ms))
                 newest = revision;
@@ -73,7 +72,7 @@ static int resolve_image(const struct peer *peer, struct service_spec *spec, str
     if (reference.has_digest)
         digest_format(&reference.digest, digest);
     else if ((rc = agent_image_resolve(peer->agent, text, digest)) < 0)
-        rc = resolve_from_intent(peer, text, digest);
+        rc = resolve_from_intent(peer, &reference, digest);
     if (rc < 0 || !is_held(peer, digest)) {
         error_set(error, -ENOENT, "service %s: no peer has the image %s", spec->name, text);
         error_hint(error, "import it first: consort image import FILE");
