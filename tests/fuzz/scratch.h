@@ -3,6 +3,7 @@
 #pragma once
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,24 @@ static inline void scratch_make(void)
     char *made = mkdtemp(scratch);
     assert(made);
     atexit(scratch_remove);
+}
+
+/* A name's path in the scratch directory; until the next call. */
+static inline const char *scratch_path(const char *name)
+{
+    static char path[2 * SCRATCH_PATH_BYTES];
+    int length = snprintf(path, sizeof(path), "%s/%s", scratch, name);
+    assert(length < (int)sizeof(path));
+    return path;
+}
+
+static inline void scratch_write(const char *name, const uint8_t *data, size_t size)
+{
+    int fd = open(scratch_path(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert(fd >= 0);
+    ssize_t written = size > 0 ? write(fd, data, size) : 0;
+    assert(written == (ssize_t)size);
+    close(fd);
 }
 
 /* An open file with the input's bytes. */

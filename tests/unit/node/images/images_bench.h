@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "node/images/images.h"
+#include "tests/unit/node/transport/loop.h"
 #include "tests/unit/node/transport/party.h"
 #include "tests/unit/runtime/image_fixture.h"
 

@@ -254,24 +254,9 @@ void bench_start(struct bench *b)
     bench_update(b);
 }
 
-static void on_time(uv_timer_t *timer)
-{
-    uv_timer_stop(timer);
-}
-
 void bench_run(struct bench *b, unsigned ms)
 {
-    uv_timer_t timer;
-    uv_update_time(&b->loop);
-    uint64_t until_ms = uv_now(&b->loop) + ms;
-    uv_timer_init(&b->loop, &timer);
-    while (uv_now(&b->loop) < until_ms) {
-        uv_timer_start(&timer, on_time, until_ms - uv_now(&b->loop), 0);
-        uv_run(&b->loop, UV_RUN_ONCE);
-    }
-    uv_timer_stop(&timer);
-    uv_close((uv_handle_t *)&timer, NULL);
-    uv_run(&b->loop, UV_RUN_NOWAIT);
+    loop_run(&b->loop, ms);
 }
 
 void bench_update(struct bench *b)

@@ -22,6 +22,7 @@
 
 #include "node/mesh/mesh.h"
 #include "tests/unit/consensus/intent_fixture.h"
+#include "tests/unit/node/transport/loop.h"
 #include "tests/unit/node/transport/party.h"
 
 enum {
