@@ -154,15 +154,17 @@ size_t swim_member_count(const struct swim *swim)
     return swim->members.count;
 }
 
-const struct swim_member *swim_member_at(const struct swim *swim, size_t index)
+struct swim_member swim_member_at(const struct swim *swim, size_t index)
 {
-    return &member_at(swim, index)->view;
+    return member_at(swim, index)->view;
 }
 
-const struct swim_member *swim_member_find(const struct swim *swim, const struct id *id)
+bool swim_member_find(const struct swim *swim, const struct id *id, struct swim_member *ret)
 {
     const struct member *member = member_find(swim, id);
-    return member ? &member->view : NULL;
+    if (member)
+        *ret = member->view;
+    return member != NULL;
 }
 
 const struct id *swim_member_accuser(const struct swim *swim, const struct id *id, size_t index)

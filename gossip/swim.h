@@ -12,9 +12,8 @@
  *     swim_step(swim, &input, &output);        then send output.messages, look at output.events
  *
  * What the other calls change is sent with the next step, so step with SWIM_TICK after them.
- * Pointers to members and records stay valid until the next call that takes a struct swim * that
- * is not const. Times are milliseconds of the caller's monotonic clock. docs/protocol.md has the
- * wire format.
+ * Pointers to records stay valid until the next call that takes a struct swim * that is not const.
+ * Times are milliseconds of the caller's monotonic clock. docs/protocol.md has the wire format.
  */
 #pragma once
 
@@ -232,10 +231,10 @@ struct swim_member {
 
 /* Members in the order of their ids, ourselves included. */
 size_t swim_member_count(const struct swim *swim);
-const struct swim_member *swim_member_at(const struct swim *swim, size_t index);
+struct swim_member swim_member_at(const struct swim *swim, size_t index);
 
-/* NULL if the id is not known. */
-const struct swim_member *swim_member_find(const struct swim *swim, const struct id *id);
+/* False, and `*ret` is not touched, if the id is not known. */
+bool swim_member_find(const struct swim *swim, const struct id *id, struct swim_member *ret);
 
 /* The `index`th accuser of a member, in the order in which we heard them; NULL past the end. */
 const struct id *swim_member_accuser(const struct swim *swim, const struct id *id, size_t index);

@@ -100,10 +100,10 @@ static void add_addresses(const struct peer *peer, struct token *token)
     const struct swim *swim = agent_swim(peer->agent);
     token->addresses[token->address_count++] = peer->options.advertised;
     for (size_t i = 0; i < swim_member_count(swim); i++) {
-        const struct swim_member *member = swim_member_at(swim, i);
-        if (member->state == SWIM_ALIVE && !id_equal(&member->id, &peer->identity.id) &&
+        const struct swim_member member = swim_member_at(swim, i);
+        if (member.state == SWIM_ALIVE && !id_equal(&member.id, &peer->identity.id) &&
             token->address_count < TOKEN_ADDRESS_COUNT_MAX)
-            token->addresses[token->address_count++] = member->address;
+            token->addresses[token->address_count++] = member.address;
     }
 }
 

@@ -119,14 +119,15 @@ static void describe_peer(struct writer *writer, const struct peer *peer,
                           const struct intent_peer *known)
 {
     const struct view_peer *seen = view_peer_find(agent_view(peer->agent), &known->id);
-    const struct swim_member *member = swim_member_find(agent_swim(peer->agent), &known->id);
+    struct swim_member member = {0};
+    bool is_member = swim_member_find(agent_swim(peer->agent), &known->id, &member);
     struct agent_status status;
     char address[ADDRESS_TEXT_BYTES] = "";
     agent_status(peer->agent, &status);
     if (id_equal(&known->id, &peer->identity.id))
         address_format(&peer->options.advertised, address);
-    else if (member)
-        address_format(&member->address, address);
+    else if (is_member)
+        address_format(&member.address, address);
     put_id(writer, "id", &known->id);
     put_text(writer, "name", known->name);
     put_text(writer, "state", liveness_text(peer, known, seen));
@@ -140,8 +141,8 @@ static void describe_peer(struct writer *writer, const struct peer *peer,
     put_u64(writer, "cpu_millis", seen && seen->has_capacity ? seen->capacity.cpu_millis : 0);
     put_u64(writer, "memory_bytes", seen && seen->has_capacity ? seen->capacity.memory_bytes : 0);
     put_i64(writer, "since_ms", seen ? peer_now_ms(peer) - seen->since_ms : 0);
-    put_u64(writer, "rtt_ms", member ? member->rtt_ms : 0);
-    put_u64(writer, "health", member ? member->health : 0);
+    put_u64(writer, "rtt_ms", member.rtt_ms);
+    put_u64(writer, "health", member.health);
     put_u64(writer, "replicas", replicas_at(peer, &known->id));
     put_flag(writer, "self", id_equal(&known->id, &peer->identity.id));
 }

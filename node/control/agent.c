@@ -195,8 +195,9 @@ int agent_bootstrap(const struct id *cluster, const struct id *self, const char 
  * or does not answer. */
 static bool has_left(const struct agent *agent, const struct intent_peer *peer)
 {
-    const struct swim_member *member = swim_member_find(agent->swim, &peer->id);
-    bool answers = member && (member->state == SWIM_ALIVE || member->state == SWIM_SUSPECT);
+    struct swim_member member;
+    bool answers = swim_member_find(agent->swim, &peer->id, &member) &&
+                   (member.state == SWIM_ALIVE || member.state == SWIM_SUSPECT);
     return peer->state == INTENT_LEFT && !answers;
 }
 

@@ -120,18 +120,17 @@ static bool raft_feeds_us(const struct agent *agent)
 }
 
 /* A live peer to ask, any with equal chance: so the work of feeding spreads over the fleet. */
-static const struct swim_member *choose_source(struct agent *agent)
+static bool choose_source(struct agent *agent, struct swim_member *ret)
 {
-    const struct swim_member *chosen = NULL;
     uint64_t seen = 0;
     for (size_t i = 0; i < swim_member_count(agent->swim); i++) {
-        const struct swim_member *member = swim_member_at(agent->swim, i);
-        if (member->state != SWIM_ALIVE || id_equal(&member->id, &agent->self))
+        const struct swim_member member = swim_member_at(agent->swim, i);
+        if (member.state != SWIM_ALIVE || id_equal(&member.id, &agent->self))
             continue;
         if (random_chance(&agent->random, 1, ++seen))
-            chosen = member;
+            *ret = member;
     }
-    return chosen;
+    return seen > 0;
 }
 
 void agent_feed_tick(struct agent *agent)
@@ -141,10 +140,10 @@ void agent_feed_tick(struct agent *agent)
         return;
     feed->pulled_at_ms = agent->now_ms;
     feed->pull_at_ms = agent->now_ms + (lags(agent) ? FEED_RETRY_MS : FEED_HINT_RETRY_MS);
-    const struct swim_member *source = raft_feeds_us(agent) ? NULL : choose_source(agent);
-    if (!source)
+    struct swim_member source;
+    if (raft_feeds_us(agent) || !choose_source(agent, &source))
         return;
-    struct buffer *bytes = agent_add_send(agent, &source->id, &source->address, AGENT_FEED_PULL);
+    struct buffer *bytes = agent_add_send(agent, &source.id, &source.address, AGENT_FEED_PULL);
     struct writer writer;
     if (!bytes)
         return;

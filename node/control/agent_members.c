@@ -30,19 +30,19 @@ static enum view_liveness liveness_of(enum swim_state state)
 
 static void member_changed(struct agent *agent, const struct id *id)
 {
-    const struct swim_member *member = swim_member_find(agent->swim, id);
-    if (!member)
+    struct swim_member member;
+    if (!swim_member_find(agent->swim, id, &member))
         return;
     struct view_peer *peer = view_peer_get(&agent->view, id);
     if (!peer) {
         agent->failed = true;
         return;
     }
-    enum view_liveness liveness = liveness_of(member->state);
+    enum view_liveness liveness = liveness_of(member.state);
     bool is_news = peer->since_ms == 0 || peer->liveness != liveness;
     peer->liveness = liveness;
-    peer->since_ms = member->since_ms;
-    peer->start = (uint32_t)(member->incarnation >> 32);
+    peer->since_ms = member.since_ms;
+    peer->start = (uint32_t)(member.incarnation >> 32);
     agent->output->routes_changed = true;
     agent->control_due = true;
     struct agent_event *event = is_news ? agent_add_event(agent, AGENT_MEMBER, id) : NULL;
@@ -307,12 +307,12 @@ void agent_image_holders(const struct agent *agent, const char *digest,
                          void *context)
 {
     for (size_t i = 0; i < swim_member_count(agent->swim); i++) {
-        const struct swim_member *member = swim_member_at(agent->swim, i);
+        const struct swim_member member = swim_member_at(agent->swim, i);
         struct swim_record record;
-        if (member->state == SWIM_ALIVE && !id_equal(&member->id, &agent->self) &&
-            swim_record_find(agent->swim, &member->id, SWIM_TABLE_IMAGE, image_key(digest),
+        if (member.state == SWIM_ALIVE && !id_equal(&member.id, &agent->self) &&
+            swim_record_find(agent->swim, &member.id, SWIM_TABLE_IMAGE, image_key(digest),
                              &record) == 0)
-            each(context, member);
+            each(context, &member);
     }
 }
 

@@ -65,9 +65,9 @@ struct buffer *agent_add_send(struct agent *agent, const struct id *to,
     if (address) {
         send->address = *address;
     } else {
-        const struct swim_member *member = swim_member_find(agent->swim, to);
-        if (member)
-            send->address = member->address;
+        struct swim_member member;
+        if (swim_member_find(agent->swim, to, &member))
+            send->address = member.address;
     }
     return &send->bytes;
 }

@@ -74,9 +74,9 @@ static void add_seeds(const struct peer *peer, struct join_answer *answer)
     const struct swim *swim = agent_swim(peer->agent);
     add_seed(answer, &peer->identity.id, &peer->options.advertised);
     for (size_t i = 0; i < swim_member_count(swim); i++) {
-        const struct swim_member *member = swim_member_at(swim, i);
-        if (member->state == SWIM_ALIVE && !id_equal(&member->id, &peer->identity.id))
-            add_seed(answer, &member->id, &member->address);
+        const struct swim_member member = swim_member_at(swim, i);
+        if (member.state == SWIM_ALIVE && !id_equal(&member.id, &peer->identity.id))
+            add_seed(answer, &member.id, &member.address);
     }
 }
 

@@ -51,9 +51,9 @@ static const char *name_of(const struct peer *peer, const struct id *id)
 
 static void remember_address(struct peer *peer, const struct id *id)
 {
-    const struct swim_member *member = swim_member_find(agent_swim(peer->agent), id);
-    if (member)
-        peer_remember_address(peer, id, &member->address);
+    struct swim_member member;
+    if (swim_member_find(agent_swim(peer->agent), id, &member))
+        peer_remember_address(peer, id, &member.address);
 }
 
 static void member_event(struct peer *peer, const struct agent_event *event)

@@ -65,14 +65,16 @@ static struct swim *make_swim(struct fact_pool *pool)
 
 static void check(const struct swim *swim)
 {
+    struct id previous = ID_NONE;
     assert(swim_member_count(swim) <= PEERS);
     for (size_t i = 0; i < swim_member_count(swim); i++) {
-        const struct swim_member *member = swim_member_at(swim, i);
-        assert(i == 0 || id_compare(&swim_member_at(swim, i - 1)->id, &member->id) < 0);
-        assert(member->state != SWIM_SUSPECT || member->accusers > 0);
+        const struct swim_member member = swim_member_at(swim, i);
+        assert(id_compare(&previous, &member.id) < 0);
+        assert(member.state != SWIM_SUSPECT || member.accusers > 0);
+        previous = member.id;
         size_t records = 0;
         for (int table = 0; table < SWIM_TABLE_COUNT; table++) {
-            struct swim_cursor cursor = swim_cursor_of(&member->id, (enum swim_table)table);
+            struct swim_cursor cursor = swim_cursor_of(&member.id, (enum swim_table)table);
             struct swim_record record;
             while (swim_cursor_next(swim, &cursor, &record))
                 records++;

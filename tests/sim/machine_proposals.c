@@ -159,9 +159,9 @@ static void become_member(struct machine *machine, struct machine *via,
     disk_join(&machine->disk, chain, buffer_view(&intent));
     machine->disk.content.seeds[via->number] = true;
     for (size_t i = 0; i < swim_member_count(swim); i++) {
-        const struct swim_member *member = swim_member_at(swim, i);
-        const struct machine *other = cluster_machine_of(machine->cluster, &member->id);
-        if (member->state == SWIM_ALIVE && other && other != machine)
+        const struct swim_member member = swim_member_at(swim, i);
+        const struct machine *other = cluster_machine_of(machine->cluster, &member.id);
+        if (member.state == SWIM_ALIVE && other && other != machine)
             machine->disk.content.seeds[other->number] = true;
     }
     plan(machine, 1, on_founded, 0);

@@ -263,9 +263,9 @@ int64_t fake_wait(struct fake_network *net, int64_t ms, fake_condition *conditio
 
 int fake_state(const struct fake_network *net, size_t observer, size_t subject)
 {
-    const struct swim_member *member =
-        swim_member_find(net->peers[observer].swim, fake_id(net, subject));
-    return member ? (int)member->state : -1;
+    struct swim_member member;
+    bool known = swim_member_find(net->peers[observer].swim, fake_id(net, subject), &member);
+    return known ? (int)member.state : -1;
 }
 
 void fake_forget_events(struct fake_network *net)

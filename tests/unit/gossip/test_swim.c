@@ -136,12 +136,12 @@ static void test_false_accuser(void **state)
     (void)state;
     start(10, 3);
     for (int i = 0; i < 20; i++) {
-        const struct swim_member *member =
-            swim_member_find(net.peers[0].swim, fake_id(&net, SUBJECT));
+        struct swim_member member;
+        assert_true(swim_member_find(net.peers[0].swim, fake_id(&net, SUBJECT), &member));
         struct fact_view view = {
             .kind = FACT_ACCUSATION,
-            .version = member->incarnation,
-            .accusation.accused = member->id,
+            .version = member.incarnation,
+            .accusation.accused = member.id,
         };
         struct packet_draft draft;
         struct fact *accusation;
@@ -238,9 +238,9 @@ static bool all_know_restart(struct fake_network *unused)
 {
     (void)unused;
     for (size_t i = 0; i < net.count; i++) {
-        const struct swim_member *member =
-            swim_member_find(net.peers[i].swim, fake_id(&net, SUBJECT));
-        if (!member || member->incarnation >> 32 != net.peers[SUBJECT].generation)
+        struct swim_member member;
+        if (!swim_member_find(net.peers[i].swim, fake_id(&net, SUBJECT), &member) ||
+            member.incarnation >> 32 != net.peers[SUBJECT].generation)
             return false;
     }
     return true;
@@ -326,7 +326,7 @@ static void test_revoke(void **state)
     for (size_t i = 0; i < net.count; i++) {
         if (i == SUBJECT)
             continue;
-        assert_null(swim_member_find(net.peers[i].swim, fake_id(&net, SUBJECT)));
+        assert_int_equal(fake_state(&net, i, SUBJECT), -1);
         assert_true(swim_is_revoked(net.peers[i].swim, fake_id(&net, SUBJECT)));
         assert_int_equal(net.peers[i].event_counts[SWIM_MEMBER_REVOKED], 1);
         assert_int_equal(swim_live_count(net.peers[i].swim), 3);
@@ -382,9 +382,11 @@ static void test_readdress(void **state)
     assert_int_equal(swim_readdress(net.peers[SUBJECT].swim, net.now_ms, &moved), 0);
     fake_tick(&net, SUBJECT);
     fake_run(&net, 5 * SECOND_MS);
-    for (size_t i = 0; i < net.count; i++)
-        assert_true(address_equal(
-            &swim_member_find(net.peers[i].swim, fake_id(&net, SUBJECT))->address, &moved));
+    for (size_t i = 0; i < net.count; i++) {
+        struct swim_member member;
+        assert_true(swim_member_find(net.peers[i].swim, fake_id(&net, SUBJECT), &member));
+        assert_true(address_equal(&member.address, &moved));
+    }
     assert_true(fake_all_alive(&net));
     assert_int_equal(events(SWIM_MEMBER_CHANGED), 3);
     fake_done(&net);

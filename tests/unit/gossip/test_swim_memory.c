@@ -134,9 +134,9 @@ static bool all_is_well(const char *value)
     for (size_t i = 0; i < PEERS; i++) {
         for (size_t k = 0; k < PEERS; k++) {
             struct swim_record record;
-            const struct swim_member *member =
-                swim_member_find(peers[i].swim, &peers[k].identity.id);
-            if (!member || member->state != SWIM_ALIVE)
+            struct swim_member member;
+            if (!swim_member_find(peers[i].swim, &peers[k].identity.id, &member) ||
+                member.state != SWIM_ALIVE)
                 return false;
             if (swim_record_find(peers[i].swim, &peers[k].identity.id, SWIM_TABLE_META,
                                  bytes_of_text("name"), &record) < 0 ||

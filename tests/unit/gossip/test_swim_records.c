@@ -209,7 +209,8 @@ static void test_cursors(void **state)
     for (size_t i = 0; i < net.count; i++) {
         for (size_t k = 0; k < 3; k++) {
             assert_true(swim_cursor_next(swim, &cursor, &record));
-            assert_true(id_equal(&record.owner, &swim_member_at(swim, i)->id));
+            const struct swim_member owner = swim_member_at(swim, i);
+            assert_true(id_equal(&record.owner, &owner.id));
             assert_true(bytes_equal(record.key, bytes_of_text(sorted[k])));
             assert_int_equal(record.table, SWIM_TABLE_IMAGE);
         }

@@ -26,7 +26,9 @@ static bool accuses(const struct fake_network *net, size_t observer, size_t accu
 
 static size_t accuser_count(const struct fake_network *net, size_t observer)
 {
-    return swim_member_find(net->peers[observer].swim, fake_id(net, VICTIM))->accusers;
+    struct swim_member member;
+    assert_true(swim_member_find(net->peers[observer].swim, fake_id(net, VICTIM), &member));
+    return member.accusers;
 }
 
 /* Stops the victim and runs until somebody hears `count` others, and not itself, accuse it. */

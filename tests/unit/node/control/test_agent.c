@@ -177,9 +177,10 @@ static void test_shut_out(void **state)
     fleet_agree(&f, 0, &command);
     fleet_run(&f, 3000);
     for (unsigned i = 0; i < 2; i++) {
+        struct swim_member member;
         assert_int_equal(f.peers[i].events[AGENT_SHUT_OUT], 1);
         assert_true(id_equal(&f.peers[i].last_event[AGENT_SHUT_OUT].id, &id));
-        assert_null(swim_member_find(agent_swim(f.peers[i].agent), &id));
+        assert_false(swim_member_find(agent_swim(f.peers[i].agent), &id, &member));
         assert_null(view_peer_find(agent_view(f.peers[i].agent), &id));
     }
     fleet_done(&f);
