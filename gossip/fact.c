@@ -7,6 +7,7 @@
 
 #include "base/writer.h"
 #include "gossip/identity.h"
+#include "gossip/record_set.h"
 #include "gossip/swim.h"
 
 static const char purpose[] = "consort swim fact";
@@ -25,6 +26,7 @@ struct fact_pool {
     size_t bucket_count; /* a power of two */
     size_t count;
     uint64_t secret;
+    struct record_sets sets; /* of facts of this pool */
 };
 
 int record_key_compare(const struct record_key *a, const struct record_key *b)
@@ -163,6 +165,7 @@ int fact_pool_new(uint64_t seed, struct fact_pool **ret)
         free(pool);
         return -ENOMEM;
     }
+    record_sets_init(&pool->sets, pool);
     *ret = pool;
     return 0;
 }
@@ -171,9 +174,15 @@ void fact_pool_free(struct fact_pool *pool)
 {
     if (!pool)
         return;
+    record_sets_done(&pool->sets);
     assert(pool->count == 0);
     free(pool->buckets);
     free(pool);
+}
+
+struct record_sets *fact_pool_sets(struct fact_pool *pool)
+{
+    return &pool->sets;
 }
 
 static struct fact **bucket_of(const struct fact_pool *pool, uint64_t mix)

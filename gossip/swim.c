@@ -48,7 +48,7 @@ int swim_new(const struct swim_config *config, int64_t now_ms, struct swim **ret
     swim->now_ms = now_ms;
     random_init(&swim->random, config->seed);
     swim_output_init(&swim->pending);
-    swim->members_ms = swim->gossip_ms = swim->reach_ms = NEVER_MS;
+    swim->left_ms = swim->graves_ms = swim->gossip_ms = swim->reach_ms = NEVER_MS;
     swim->tombstone_ms = now_ms + config->tombstone_ms;
     /* Peers that start together should not probe and sync in step. */
     swim->probe_round_ms = now_ms + (int64_t)random_below(&swim->random, config->probe_interval_ms);
@@ -60,8 +60,10 @@ int swim_new(const struct swim_config *config, int64_t now_ms, struct swim **ret
     swim->owns_pool = !config->pool;
     if (swim->owns_pool)
         rc = fact_pool_new(random_u64(&swim->random), &swim->pool);
-    if (rc == 0)
+    if (rc == 0) {
+        swim->sets = fact_pool_sets(swim->pool);
         rc = members_init(swim);
+    }
     if (rc < 0) {
         swim_free(swim);
         return rc;
@@ -90,12 +92,7 @@ static void detect_pause(struct swim *swim)
     if (swim->promised_ms == NEVER_MS || swim->now_ms - swim->promised_ms < swim->config.pause_ms)
         return;
     int64_t lost_ms = swim->now_ms - swim->promised_ms;
-    for (size_t i = 0; i < swim->members.count; i++) {
-        struct member *member = member_at(swim, i);
-        if (member->suspicion)
-            member->suspicion->started_ms += lost_ms;
-    }
-    swim->members_ms = swim->now_ms;
+    suspicions_delay(swim, lost_ms);
     probe_reset(swim);
     health_add(swim, HEALTH_PAUSED);
 }
@@ -141,7 +138,7 @@ int swim_step(struct swim *swim, const struct swim_input *input, struct swim_out
     gossip_run(swim);
     members_run(swim); /* what was just said may have changed when states change */
 
-    int64_t next_ms = earlier(swim->members_ms, probes_deadline(swim));
+    int64_t next_ms = earlier(members_deadline(swim), probes_deadline(swim));
     next_ms = earlier(next_ms, earlier(swim->gossip_ms, swim->reach_ms));
     swim->promised_ms = earlier(next_ms, sync_deadline(swim));
     swim_output_finish(swim, output);
@@ -154,23 +151,37 @@ size_t swim_member_count(const struct swim *swim)
     return swim->members.count;
 }
 
+static struct swim_member member_show(const struct member *member)
+{
+    return (struct swim_member){
+        .id = *member_id(member),
+        .address = *member_address(member),
+        .state = (enum swim_state)member->state,
+        .health = member->health,
+        .accusers = (uint16_t)member_accusers(member),
+        .rtt_ms = member->rtt_ms,
+        .since_ms = member->since_ms,
+        .incarnation = member_incarnation(member),
+    };
+}
+
 struct swim_member swim_member_at(const struct swim *swim, size_t index)
 {
-    return member_at(swim, index)->view;
+    return member_show(member_at(swim, index));
 }
 
 bool swim_member_find(const struct swim *swim, const struct id *id, struct swim_member *ret)
 {
     const struct member *member = member_find(swim, id);
     if (member)
-        *ret = member->view;
+        *ret = member_show(member);
     return member != NULL;
 }
 
 const struct id *swim_member_accuser(const struct swim *swim, const struct id *id, size_t index)
 {
     const struct member *member = member_find(swim, id);
-    if (!member || index >= member->view.accusers)
+    if (!member || index >= member_accusers(member))
         return NULL;
     return &member->suspicion->accusations[index]->view.signer;
 }

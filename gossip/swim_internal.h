@@ -9,36 +9,46 @@
 #include "base/random.h"
 #include "base/table.h"
 #include "gossip/fact.h"
+#include "gossip/record_set.h"
 #include "gossip/swim.h"
 #include "gossip/swim_message.h"
 
 #define NEVER_MS INT64_MAX
 
-/* Who accuses a member, and since when. */
+/* Who accuses a member, and since when; a suspect and a dead member have one, no other has. */
 struct suspicion {
     int64_t started_ms;
-    size_t count;
-    struct fact *accusations[SWIM_ACCUSERS_MAX]; /* of the member's incarnation, as heard */
-};
-
-struct member {
-    struct swim_member view;
-    struct fact *presence;
-    struct suspicion *suspicion; /* NULL while nobody accuses it */
-    uint64_t told_incarnation;   /* ours, as this member is known to have heard it */
-    int64_t nudge_ms;            /* not before this is it told again that it is accused */
-    int64_t reconnect_ms;        /* when it is tried again, if dead */
+    int64_t deadline_ms;  /* when it is dead or, once dead, forgotten */
+    int64_t nudge_ms;     /* not before this is it told again that it is accused */
+    int64_t reconnect_ms; /* when it is tried again, if dead */
     uint32_t reconnect_backoff_ms;
-
-    /* Its records. It said "what I said before, all in all, sums to this" in each of them, so that
-     * `sum` tells whether anything is missing: see swim_records.c. */
-    struct table records; /* of struct fact, by record_key; withdrawn ones included */
-    uint64_t floor;       /* its lower versions are void */
-    uint64_t newest;      /* highest version seen, or the floor of a generation without records */
-    uint64_t newest_sum;  /* what all of its records sum to, as of the newest */
-    uint64_t sum;         /* what those we hold sum to */
-    uint64_t base;        /* sync asks for what is newer than this */
+    uint32_t place; /* in swim->doubted */
+    uint16_t count, capacity;
+    struct fact *accusations[]; /* of the member's incarnation, as heard */
 };
+
+/* What the deadlines of all suspects depend on. */
+struct suspicion_pace {
+    int64_t min_ms, max_ms; /* how long a suspicion lasts */
+    uint32_t wanted;        /* accusers beyond the first, for it to last the minimum */
+};
+
+/* One of up to SWIM_MEMBERS_MAX peers, as another peer sees it. There is one for each pair of peers
+ * of a simulated fleet, so it is small: what all say alike lies in facts and record sets, which the
+ * fleet shares, and what few members have stands apart. */
+struct member {
+    struct fact *presence;       /* its id, address and incarnation, as it says itself */
+    struct suspicion *suspicion; /* NULL while nobody accuses it */
+    struct record_set *records;  /* NULL: nothing was heard of those of its generation */
+    int64_t since_ms;            /* when it entered its state */
+    uint32_t rtt_ms;             /* smoothed round trip of our probes, 0 if there is none yet */
+    uint16_t told;               /* swim->announcements, as this member is known to have heard */
+    uint8_t state;               /* enum swim_state */
+    uint8_t health;              /* our probes of it that failed in a row */
+};
+
+_Static_assert(sizeof(struct member) <= 48,
+               "10,000 times 10,000 members have to fit in one process");
 
 /* A peer that was forgotten: others may still tell of it for a while. */
 struct grave {
@@ -60,7 +70,7 @@ struct probe {
     int64_t relay_ms; /* when helpers are asked; NEVER_MS once they were */
     int64_t fail_ms;
     unsigned nacks_expected, nacks;
-    uint64_t told_incarnation; /* ours, as the ping tells it */
+    uint16_t told; /* swim->announcements when it was sent */
 };
 
 struct relay {
@@ -91,7 +101,8 @@ struct repair {
 struct swim {
     struct swim_config config;
     struct fact_pool *pool;
-    bool owns_pool;
+    struct record_sets *sets; /* the pool's */
+    bool owns_pool;           /* nobody shares them */
     struct random random;
     int64_t now_ms;
     int64_t promised_ms;        /* the last next_deadline_ms */
@@ -107,11 +118,18 @@ struct swim {
     size_t alive_count; /* alive, self included */
     size_t dead_count;
     size_t record_count; /* of all members */
-    int64_t members_ms;  /* when the next member's state changes by time */
+    int64_t left_ms;     /* the next of those that left may be forgotten no earlier */
+    int64_t graves_ms;   /* the next grave is cleared */
+
+    /* swim_suspicion.c, swim_doubted.c */
+    struct member **doubted; /* suspects and the dead, a heap by suspicion->deadline_ms */
+    size_t doubted_count, doubted_capacity;
+    struct suspicion_pace pace; /* as of which suspects' deadlines were set */
 
     /* swim_self.c */
     uint64_t incarnation;
-    uint64_t record_version;               /* of the last record published */
+    uint16_t announcements;  /* presences of ours, numbered from 1 on, and round again */
+    uint64_t record_version; /* of the last record published */
     uint64_t tombstone_new, tombstone_old; /* versions: see records_age() */
     int64_t tombstone_ms;
 
@@ -164,6 +182,27 @@ void swim_output_finish(struct swim *swim, struct swim_output *output);
 struct member *member_find(const struct swim *swim, const struct id *id);
 struct member *member_at(const struct swim *swim, size_t index);
 bool member_is_live(const struct member *member);
+
+static inline const struct id *member_id(const struct member *member)
+{
+    return &member->presence->view.signer;
+}
+
+static inline const struct address *member_address(const struct member *member)
+{
+    return &member->presence->view.presence.address;
+}
+
+static inline uint64_t member_incarnation(const struct member *member)
+{
+    return member->presence->view.version;
+}
+
+static inline size_t member_accusers(const struct member *member)
+{
+    return member->suspicion ? member->suspicion->count : 0;
+}
+
 int members_init(struct swim *swim);
 void members_done(struct swim *swim);
 void member_set_state(struct swim *swim, struct member *member, enum swim_state state);
@@ -176,6 +215,7 @@ struct member *member_pick(struct swim *swim, struct member *const * not, size_t
 
 /* Suspects die, the dead and those that left are forgotten, graves are cleared. */
 void members_run(struct swim *swim);
+int64_t members_deadline(const struct swim *swim);
 
 /* Whether `id` was a member, and was forgotten not very long ago. */
 bool is_buried(const struct swim *swim, const struct id *id);
@@ -188,13 +228,27 @@ struct fact *grave_challenge(struct swim *swim, const struct id *id);
 bool accusation_apply(struct swim *swim, const struct fact_view *view);
 void member_accuse(struct swim *swim, struct member *member);
 void suspicion_clear(struct swim *swim, struct member *member);
-int64_t suspicion_deadline(const struct swim *swim, const struct member *member);
+
+/* Sets when the suspect is dead, or the dead forgotten. */
+void suspicion_set_deadline(struct swim *swim, struct member *member);
+
+/* Sets all suspects' deadlines again, if what they depend on has changed. */
+void suspicions_keep_pace(struct swim *swim);
+
+/* The time that we lost counts for nobody's suspicion. */
+void suspicions_delay(struct swim *swim, int64_t lost_ms);
 
 /* Drops all accusations that `accuser` has made. */
 void suspicion_drop_accuser(struct swim *swim, const struct id *accuser);
 
 /* The base-2 logarithm of `value`, which is at least 1, in thousandths. */
 uint32_t log2_milli(uint64_t value);
+
+/* swim_doubted.c: suspects and the dead, those whose deadlines are first in front. */
+int doubted_add(struct swim *swim, struct member *member); /* -ENOMEM */
+void doubted_remove(struct swim *swim, struct member *member);
+void doubted_move(struct swim *swim, struct member *member); /* its deadline was changed */
+void doubted_sort(struct swim *swim);                        /* all deadlines were */
 
 /* swim_self.c: what we say about ourselves. */
 void self_refute(struct swim *swim, const struct fact_view *accusation);
@@ -204,18 +258,35 @@ void self_outrun(struct swim *swim, uint64_t version);
 void records_age(struct swim *swim);
 
 /* swim_records.c: what owners say about themselves. */
-void records_init(struct member *member);
 void records_done(struct swim *swim, struct member *member);
 bool record_apply(struct swim *swim, const struct fact_view *view, bool relay);
 bool records_are_complete(const struct member *member);
 
-/* Drops every record of the generations before that of `incarnation`. */
-void records_void(struct swim *swim, struct member *member, uint64_t incarnation);
+/* What struct record_set says, also of a member that has none. */
+size_t records_count(const struct member *member);
+struct fact *record_find(const struct member *member, const struct record_key *key);
+uint64_t records_base(const struct member *member);
+uint64_t records_newest(const struct member *member);
+uint64_t records_floor(const struct member *member);
+uint64_t records_sum(const struct member *member);
 
-/* Puts `fact` in its place among the owner's records. The reference passes to the table. -ENOMEM,
- * nothing changed. `*ret_previous` is what it replaced (the caller releases it), or NULL. */
-int record_put(struct swim *swim, struct member *owner, struct fact *fact,
-               struct fact **ret_previous);
+/* Changes from when on sync asks for more; -ENOMEM. */
+int records_set_base(struct swim *swim, struct member *member, uint64_t base);
+
+/* Drops every record of the generations before the member's, and of that too if it has left. */
+void records_void(struct swim *swim, struct member *member);
+
+/* Takes the member's records for a change, with room for one more, and gives them back. Between the
+ * two nobody else holds them. NULL: -ENOMEM, nothing changed. */
+struct record_set *records_edit(struct swim *swim, struct member *owner);
+void records_edited(struct swim *swim, struct member *owner);
+
+/* Puts `fact` in its place among the owner's records, which are being edited. The reference passes
+ * to them. */
+void record_put(struct swim *swim, struct member *owner, struct fact *fact,
+                struct fact **ret_previous);
+
+/* Drops one of the records, which are being edited. */
 void record_drop_at(struct swim *swim, struct member *owner, size_t index);
 
 /* swim_rumor.c: what rides on packets. */

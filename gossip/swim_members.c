@@ -17,12 +17,12 @@ enum {
 
 static int compare_member(const void *item, const void *key)
 {
-    return id_compare(&((const struct member *)item)->view.id, key);
+    return id_compare(member_id(item), key);
 }
 
 static const void *member_key(const void *item)
 {
-    return &((const struct member *)item)->view.id;
+    return member_id(item);
 }
 
 static int compare_id(const void *item, const void *key)
@@ -57,7 +57,7 @@ struct member *member_at(const struct swim *swim, size_t index)
 
 bool member_is_live(const struct member *member)
 {
-    return member->view.state == SWIM_ALIVE || member->view.state == SWIM_SUSPECT;
+    return member->state == SWIM_ALIVE || member->state == SWIM_SUSPECT;
 }
 
 static void count_state(struct swim *swim, enum swim_state state, int step)
@@ -67,16 +67,26 @@ static void count_state(struct swim *swim, enum swim_state state, int step)
     swim->dead_count += state == SWIM_DEAD ? (size_t)step : 0;
 }
 
+static void note_left(struct swim *swim, const struct member *member)
+{
+    int64_t deadline_ms = member->since_ms + swim->config.forget_left_ms;
+    if (deadline_ms < swim->left_ms)
+        swim->left_ms = deadline_ms;
+}
+
 void member_set_state(struct swim *swim, struct member *member, enum swim_state state)
 {
-    count_state(swim, member->view.state, -1);
+    count_state(swim, member->state, -1);
     count_state(swim, state, 1);
-    member->view.state = state;
-    member->view.since_ms = swim->now_ms;
-    swim->members_ms = swim->now_ms; /* deadlines depend on states: look at all of them again */
+    member->state = state;
+    member->since_ms = swim->now_ms;
+    if (state == SWIM_LEFT && member != swim->self)
+        note_left(swim, member);
     if (state == SWIM_DEAD) {
-        member->reconnect_backoff_ms = swim->config.reconnect_min_ms;
-        member->reconnect_ms = swim->now_ms + member->reconnect_backoff_ms;
+        struct suspicion *suspicion = member->suspicion;
+        suspicion_set_deadline(swim, member);
+        suspicion->reconnect_backoff_ms = swim->config.reconnect_min_ms;
+        suspicion->reconnect_ms = swim->now_ms + suspicion->reconnect_backoff_ms;
         reach_soon(swim);
     }
 }
@@ -87,14 +97,9 @@ static int create(struct swim *swim, struct fact *presence, struct member **ret)
     struct member *member = calloc(1, sizeof(*member));
     if (!member)
         return -ENOMEM;
-    const struct fact_view *view = &presence->view;
-    member->view.id = view->signer;
-    member->view.address = view->presence.address;
-    member->view.incarnation = view->version;
-    member->view.state = SWIM_ALIVE;
-    member->view.since_ms = swim->now_ms;
+    member->state = SWIM_ALIVE;
+    member->since_ms = swim->now_ms;
     member->presence = presence;
-    records_init(member);
     int rc = table_insert(&swim->members, member);
     if (rc < 0) {
         free(member);
@@ -117,8 +122,8 @@ static void destroy(struct swim *swim, struct member *member)
 /* Takes a member out of everything, without an event. */
 static void remove_member(struct swim *swim, struct member *member)
 {
-    count_state(swim, member->view.state, -1);
-    table_remove(&swim->members, &member->view.id);
+    count_state(swim, member->state, -1);
+    table_remove(&swim->members, member_id(member));
     probe_forget(swim, member);
     destroy(swim, member);
 }
@@ -147,7 +152,7 @@ int members_init(struct swim *swim)
         fact_release(swim->pool, presence);
         return rc;
     }
-    records_void(swim, swim->self, swim->incarnation);
+    swim->announcements = 1;
     rumor_add(swim, presence);
     return swim->rc;
 }
@@ -164,6 +169,7 @@ void members_done(struct swim *swim)
     for (size_t i = 0; i < swim->members.count; i++)
         destroy(swim, member_at(swim, i));
     table_done(&swim->members);
+    free(swim->doubted);
     free_items(&swim->revoked);
     free_items(&swim->graves);
 }
@@ -202,33 +208,25 @@ static bool presence_join(struct swim *swim, const struct fact_view *view)
     }
     if (grave)
         free(table_remove(&swim->graves, &view->signer));
-    records_void(swim, member, view->version);
     rumor_add(swim, presence);
     swim_event(swim, SWIM_MEMBER_JOINED, &view->signer, NULL, view->version);
     return true;
-}
-
-static uint64_t next_generation(uint64_t incarnation)
-{
-    return ((incarnation >> 32) + 1) << 32;
 }
 
 /* Takes a newer presence of a member: whatever was held against it is void. */
 static void presence_renew(struct swim *swim, struct member *member, struct fact *presence)
 {
     const struct fact_view *view = &presence->view;
-    enum swim_state before = member->view.state;
-    bool restarted = view->version >> 32 > member->view.incarnation >> 32;
-    bool moved = !address_equal(&view->presence.address, &member->view.address);
+    enum swim_state before = member->state;
+    bool restarted = view->version >> 32 > member_incarnation(member) >> 32;
+    bool moved = !address_equal(&view->presence.address, member_address(member));
 
     suspicion_clear(swim, member);
     rumor_drop(swim, member->presence);
     fact_release(swim->pool, member->presence);
     member->presence = presence;
-    member->view.incarnation = view->version;
-    member->view.address = view->presence.address;
-    if (restarted)
-        records_void(swim, member, view->version);
+    if (restarted && !view->presence.left)
+        records_void(swim, member);
     rumor_add(swim, presence);
 
     if (view->presence.left) {
@@ -236,7 +234,7 @@ static void presence_renew(struct swim *swim, struct member *member, struct fact
             member_set_state(swim, member, SWIM_LEFT);
             swim_event(swim, SWIM_MEMBER_LEFT, &view->signer, NULL, view->version);
         }
-        records_void(swim, member, next_generation(view->version));
+        records_void(swim, member);
         return;
     }
     if (before != SWIM_ALIVE)
@@ -259,7 +257,7 @@ bool presence_apply(struct swim *swim, const struct fact_view *view)
     struct member *member = member_find(swim, &view->signer);
     if (!member)
         return presence_join(swim, view);
-    if (view->version <= member->view.incarnation)
+    if (view->version <= member_incarnation(member))
         return false;
     struct fact *presence;
     int rc = fact_pool_admit(swim->pool, view, &presence);
@@ -307,19 +305,21 @@ struct member *member_pick(struct swim *swim, struct member *const * not, size_t
 /* Buries a member: its grave refuses what it has said so far. */
 static void forget(struct swim *swim, struct member *member)
 {
-    bool left = member->view.state == SWIM_LEFT;
+    bool left = member->state == SWIM_LEFT;
     int64_t listed_ms = left ? swim->config.forget_left_ms : swim->config.forget_dead_ms;
     if (swim->graves.count < SWIM_GRAVES_MAX) {
+        int64_t until_ms = swim->now_ms + GRAVE_LIFE_FACTOR * listed_ms;
         struct grave *grave = malloc(sizeof(*grave));
         if (grave)
-            *grave = (struct grave){member->view.id, member->view.incarnation,
-                                    swim->now_ms + GRAVE_LIFE_FACTOR * listed_ms};
+            *grave = (struct grave){*member_id(member), member_incarnation(member), until_ms};
         if (!grave || table_insert(&swim->graves, grave) < 0) {
             free(grave);
             swim_fail(swim, -ENOMEM);
+        } else if (until_ms < swim->graves_ms) {
+            swim->graves_ms = until_ms;
         }
     }
-    swim_event(swim, SWIM_MEMBER_FORGOTTEN, &member->view.id, NULL, member->view.incarnation);
+    swim_event(swim, SWIM_MEMBER_FORGOTTEN, member_id(member), NULL, member_incarnation(member));
     remove_member(swim, member);
 }
 
@@ -347,61 +347,73 @@ struct fact *grave_challenge(struct swim *swim, const struct id *id)
     return accusation;
 }
 
-/* When that member's state changes by time alone, if it does. */
-static int64_t member_deadline(const struct swim *swim, const struct member *member)
-{
-    switch (member->view.state) {
-    case SWIM_ALIVE:
-        return NEVER_MS;
-    case SWIM_SUSPECT:
-        return suspicion_deadline(swim, member);
-    case SWIM_DEAD:
-        return member->view.since_ms + swim->config.forget_dead_ms;
-    case SWIM_LEFT:
-        return member == swim->self ? NEVER_MS
-                                    : member->view.since_ms + swim->config.forget_left_ms;
-    }
-    return NEVER_MS;
-}
-
 static void clear_graves(struct swim *swim)
 {
     size_t kept = 0;
+    if (swim->now_ms < swim->graves_ms)
+        return;
+    swim->graves_ms = NEVER_MS;
     for (size_t i = 0; i < swim->graves.count; i++) {
         struct grave *grave = swim->graves.items[i];
         if (grave->until_ms <= swim->now_ms) {
             free(grave);
             continue;
         }
-        if (grave->until_ms < swim->members_ms)
-            swim->members_ms = grave->until_ms;
+        if (grave->until_ms < swim->graves_ms)
+            swim->graves_ms = grave->until_ms;
         swim->graves.items[kept++] = grave;
     }
     swim->graves.count = kept;
 }
 
+/* Forgets those that left long ago. */
+static void clear_left(struct swim *swim)
+{
+    if (swim->now_ms < swim->left_ms)
+        return;
+    swim->left_ms = NEVER_MS;
+    for (size_t i = swim->members.count; i-- > 0;) {
+        struct member *member = member_at(swim, i);
+        if (member->state != SWIM_LEFT || member == swim->self)
+            continue;
+        if (member->since_ms + swim->config.forget_left_ms <= swim->now_ms)
+            forget(swim, member);
+        else
+            note_left(swim, member);
+    }
+}
+
+/* Whoever dies makes the fleet smaller, and so the suspicions of the others shorter. */
+static struct member *next_doubted(struct swim *swim)
+{
+    suspicions_keep_pace(swim);
+    if (swim->doubted_count == 0 || swim->doubted[0]->suspicion->deadline_ms > swim->now_ms)
+        return NULL;
+    return swim->doubted[0];
+}
+
 void members_run(struct swim *swim)
 {
-    if (swim->now_ms < swim->members_ms)
-        return;
-    int64_t next_ms = NEVER_MS;
-    for (size_t i = 0; i < swim->members.count;) {
-        struct member *member = member_at(swim, i);
-        int64_t deadline_ms = member_deadline(swim, member);
-        if (deadline_ms > swim->now_ms) {
-            if (deadline_ms < next_ms)
-                next_ms = deadline_ms;
-            i++;
-        } else if (member->view.state == SWIM_SUSPECT) {
-            member_set_state(swim, member, SWIM_DEAD);
-            swim_event(swim, SWIM_MEMBER_DEAD, &member->view.id,
-                       &member->suspicion->accusations[0]->view.signer, member->view.incarnation);
-        } else {
+    struct member *member;
+    while ((member = next_doubted(swim))) {
+        if (member->state == SWIM_DEAD) {
             forget(swim, member);
+            continue;
         }
+        member_set_state(swim, member, SWIM_DEAD);
+        swim_event(swim, SWIM_MEMBER_DEAD, member_id(member),
+                   &member->suspicion->accusations[0]->view.signer, member_incarnation(member));
     }
-    swim->members_ms = next_ms;
+    clear_left(swim);
     clear_graves(swim);
+}
+
+int64_t members_deadline(const struct swim *swim)
+{
+    int64_t deadline_ms = swim->left_ms < swim->graves_ms ? swim->left_ms : swim->graves_ms;
+    if (swim->doubted_count > 0 && swim->doubted[0]->suspicion->deadline_ms < deadline_ms)
+        return swim->doubted[0]->suspicion->deadline_ms;
+    return deadline_ms;
 }
 
 bool swim_is_revoked(const struct swim *swim, const struct id *id)
@@ -429,7 +441,7 @@ int swim_revoke(struct swim *swim, int64_t now_ms, const struct id *id)
 
     swim->now_ms = now_ms;
     struct member *member = member_find(swim, id);
-    uint64_t incarnation = member ? member->view.incarnation : 0;
+    uint64_t incarnation = member ? member_incarnation(member) : 0;
     if (member)
         remove_member(swim, member);
     suspicion_drop_accuser(swim, id);

@@ -30,7 +30,7 @@ void packet_start(struct swim *swim, struct packet_draft *draft, enum packet_kin
 {
     const struct member *member = member_find(swim, to);
     packet_draft_init(draft, kind, sequence, subject, room_for(swim, to));
-    if (!member || member->told_incarnation != swim->incarnation)
+    if (!member || member->told != swim->announcements)
         packet_draft_add(draft, swim->self->presence);
     if (member && member->suspicion)
         packet_draft_add(draft, member->suspicion->accusations[0]);
@@ -60,9 +60,9 @@ static void add_digests(struct swim *swim, struct packet_draft *draft)
 void ping_send(struct swim *swim, const struct member *member, uint32_t sequence)
 {
     struct packet_draft draft;
-    packet_start(swim, &draft, PACKET_PING, sequence, NULL, &member->view.id);
+    packet_start(swim, &draft, PACKET_PING, sequence, NULL, member_id(member));
     add_digests(swim, &draft);
-    packet_finish(swim, &draft, &member->view.id, &member->view.address);
+    packet_finish(swim, &draft, member_id(member), member_address(member));
 }
 
 /* The first member whose id begins with that prefix, or NULL. */
@@ -75,7 +75,7 @@ static struct member *find_by_prefix(const struct swim *swim, uint64_t prefix)
     if (index == swim->members.count)
         return NULL;
     struct member *member = member_at(swim, index);
-    return id_prefix(&member->view.id) == prefix ? member : NULL;
+    return id_prefix(member_id(member)) == prefix ? member : NULL;
 }
 
 /* Puts into the draft what the sender of `packet` lacks, and entries about what we lack. */
@@ -136,9 +136,9 @@ static void nudge(struct swim *swim, const struct swim_input *input)
 {
     struct member *member = member_find(swim, &input->from);
     struct packet_draft draft;
-    if (!member || !member->suspicion || swim->now_ms < member->nudge_ms)
+    if (!member || !member->suspicion || swim->now_ms < member->suspicion->nudge_ms)
         return;
-    member->nudge_ms = swim->now_ms + swim->config.probe_timeout_ms;
+    member->suspicion->nudge_ms = swim->now_ms + swim->config.probe_timeout_ms;
     packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, &input->from);
     packet_finish(swim, &draft, &input->from, &input->source);
 }
@@ -207,8 +207,8 @@ void gossip_run(struct swim *swim)
             break;
         chosen[count++] = member;
         struct packet_draft draft;
-        packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, &member->view.id);
-        packet_finish(swim, &draft, &member->view.id, &member->view.address);
+        packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, member_id(member));
+        packet_finish(swim, &draft, member_id(member), member_address(member));
     }
     /* With nobody there, the rumours wait for someone to join (whose presence is a rumour too). */
     swim->gossip_ms = count > 0 ? swim->now_ms + swim->config.gossip_interval_ms : NEVER_MS;

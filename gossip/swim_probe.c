@@ -49,13 +49,16 @@ int ring_add(struct swim *swim, struct member *member)
         swim->ring = ring;
         swim->ring_capacity = capacity;
     }
+    /* Its place is drawn at random; whoever stood there goes to the end of its part of the ring,
+     * that of those that were probed in this round or of those that were not. */
     size_t place = (size_t)random_below(&swim->random, swim->ring_count + 1);
-    memmove(&swim->ring[place + 1], &swim->ring[place],
-            (swim->ring_count - place) * sizeof(struct member *));
+    size_t empty = swim->ring_count++;
+    if (place < swim->ring_next) {
+        swim->ring[empty] = swim->ring[swim->ring_next];
+        empty = swim->ring_next++;
+    }
+    swim->ring[empty] = swim->ring[place];
     swim->ring[place] = member;
-    swim->ring_count++;
-    if (place < swim->ring_next)
-        swim->ring_next++;
     return 0;
 }
 
@@ -86,7 +89,7 @@ void probe_start(struct swim *swim, struct member *member)
     for (size_t i = 0; i < SWIM_PROBES_MAX; i++) {
         if (swim->probes[i].sequence == 0)
             probe = probe ? probe : &swim->probes[i];
-        else if (id_equal(&swim->probes[i].target, &member->view.id))
+        else if (id_equal(&swim->probes[i].target, member_id(member)))
             return;
     }
     if (!probe)
@@ -94,11 +97,11 @@ void probe_start(struct swim *swim, struct member *member)
     int64_t patience = 1 + swim->health;
     *probe = (struct probe){
         .sequence = next_sequence(swim),
-        .target = member->view.id,
+        .target = *member_id(member),
         .sent_ms = swim->now_ms,
         .relay_ms = swim->now_ms + swim->config.probe_timeout_ms * patience,
         .fail_ms = swim->now_ms + swim->config.probe_interval_ms * patience,
-        .told_incarnation = swim->incarnation,
+        .told = swim->announcements,
     };
     ping_send(swim, member, probe->sequence);
 }
@@ -138,8 +141,9 @@ static void ask_helpers(struct swim *swim, struct probe *probe)
         if (!helper)
             break;
         not [count++] = helper;
-        packet_start(swim, &draft, PACKET_RELAY, probe->sequence, &probe->target, &helper->view.id);
-        packet_finish(swim, &draft, &helper->view.id, &helper->view.address);
+        packet_start(swim, &draft, PACKET_RELAY, probe->sequence, &probe->target,
+                     member_id(helper));
+        packet_finish(swim, &draft, member_id(helper), member_address(helper));
     }
     probe->nacks_expected = (unsigned)count - 1;
 }
@@ -156,8 +160,8 @@ static void probe_fail(struct swim *swim, struct probe *probe)
         health_add(swim, 1);
     else if (nacks < expected)
         health_add(swim, (int)(expected - nacks));
-    if (member->view.health < SWIM_HEALTH_MAX)
-        member->view.health++;
+    if (member->health < SWIM_HEALTH_MAX)
+        member->health++;
     member_accuse(swim, member);
 }
 
@@ -176,16 +180,16 @@ static void probe_succeed(struct swim *swim, struct probe *probe, bool direct)
     health_add(swim, -1);
     if (!member)
         return;
-    member->view.health = 0;
+    member->health = 0;
     if (!direct)
         return;
-    member->told_incarnation = probe->told_incarnation;
+    member->told = probe->told;
     int64_t sample_ms = swim->now_ms - probe->sent_ms;
     if (sample_ms < 1)
         sample_ms = 1;
-    int64_t rtt_ms = member->view.rtt_ms;
+    int64_t rtt_ms = member->rtt_ms;
     rtt_ms = rtt_ms == 0 ? sample_ms : rtt_ms + (sample_ms - rtt_ms) / RTT_WEIGHT;
-    member->view.rtt_ms = (uint32_t)rtt_ms;
+    member->rtt_ms = (uint32_t)rtt_ms;
 }
 
 /* Passes an answer on to the peer that asked us to probe. */
@@ -278,7 +282,7 @@ void probes_run(struct swim *swim)
         return;
     swim->probe_round_ms = swim->now_ms + (int64_t)swim->config.probe_interval_ms *
                                               (1 + swim->health) / probes_of_interval(swim);
-    if (swim->self->view.state == SWIM_ALIVE)
+    if (swim->self->state == SWIM_ALIVE)
         probe_round(swim);
 }
 

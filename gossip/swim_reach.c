@@ -17,12 +17,10 @@ void reach_soon(struct swim *swim)
 
 void reach_again(struct swim *swim)
 {
-    for (size_t i = 0; i < swim->members.count; i++) {
-        struct member *member = member_at(swim, i);
-        if (member->view.state != SWIM_DEAD)
-            continue;
-        member->reconnect_ms = swim->now_ms;
-        member->reconnect_backoff_ms = swim->config.reconnect_min_ms;
+    for (size_t i = 0; i < swim->doubted_count; i++) {
+        struct suspicion *suspicion = swim->doubted[i]->suspicion;
+        suspicion->reconnect_ms = swim->now_ms;
+        suspicion->reconnect_backoff_ms = swim->config.reconnect_min_ms;
     }
     reach_soon(swim);
 }
@@ -72,7 +70,7 @@ static bool seed_is_met(const struct swim *swim, const struct seed *seed)
         return member_is_live(member);
     for (size_t i = 0; i < swim->members.count; i++)
         if (member_is_live(member_at(swim, i)) &&
-            address_equal(&member_at(swim, i)->view.address, &seed->address))
+            address_equal(member_address(member_at(swim, i)), &seed->address))
             return true;
     return false;
 }
@@ -97,21 +95,24 @@ static int64_t try_dead(struct swim *swim)
 
     if (swim->dead_count == 0)
         return NEVER_MS;
-    for (size_t i = 0; i < swim->members.count; i++) {
-        struct member *member = member_at(swim, i);
-        if (member->view.state != SWIM_DEAD)
+    for (size_t i = 0; i < swim->doubted_count; i++) {
+        struct member *member = swim->doubted[i];
+        int64_t reconnect_ms = member->suspicion->reconnect_ms;
+        if (member->state != SWIM_DEAD)
             continue;
-        if (member->reconnect_ms > swim->now_ms) {
-            if (member->reconnect_ms < next_ms)
-                next_ms = member->reconnect_ms;
+        if (reconnect_ms > swim->now_ms) {
+            if (reconnect_ms < next_ms)
+                next_ms = reconnect_ms;
         } else if (random_below(&swim->random, ++due_count) == 0) {
             chosen = member; /* each of those that are due is as likely in the end */
         }
     }
     if (chosen) {
-        chosen->reconnect_ms = swim->now_ms + jittered_ms(swim, chosen->reconnect_backoff_ms);
-        chosen->reconnect_backoff_ms =
-            next_backoff_ms(swim, chosen->reconnect_backoff_ms, swim->config.reconnect_max_ms);
+        struct suspicion *suspicion = chosen->suspicion;
+        uint32_t backoff_ms = suspicion->reconnect_backoff_ms;
+        suspicion->reconnect_ms = swim->now_ms + jittered_ms(swim, backoff_ms);
+        suspicion->reconnect_backoff_ms =
+            next_backoff_ms(swim, backoff_ms, swim->config.reconnect_max_ms);
         ping_send(swim, chosen, 0);
         next_ms = swim->now_ms + REACH_PACE_MS;
     }
@@ -123,7 +124,7 @@ void reach_run(struct swim *swim)
     if (swim->now_ms < swim->reach_ms)
         return;
     swim->reach_ms = NEVER_MS;
-    if (swim->self->view.state == SWIM_LEFT)
+    if (swim->self->state == SWIM_LEFT)
         return;
     int64_t next_ms = try_dead(swim);
     for (size_t i = 0; i < swim->seed_count; i++) {

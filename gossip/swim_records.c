@@ -14,110 +14,140 @@
 #include <errno.h>
 #include <string.h>
 
-static int compare_record(const void *item, const void *key)
+/* Below it, nothing that the member has said holds: it has begun a new generation, or left. */
+static uint64_t void_floor(const struct member *member)
 {
-    return record_key_compare(&((const struct fact *)item)->view.record.key, key);
+    uint64_t generation = member_incarnation(member) >> 32;
+    return (generation + member->presence->view.presence.left) << 32;
 }
 
-static const void *key_of_record(const void *item)
+size_t records_count(const struct member *member)
 {
-    return &((const struct fact *)item)->view.record.key;
+    return member->records ? member->records->count : 0;
 }
 
-static struct fact *record_at(const struct member *owner, size_t index)
+struct fact *record_find(const struct member *member, const struct record_key *key)
 {
-    return owner->records.items[index];
+    return member->records ? record_set_find(member->records, key) : NULL;
 }
 
-void records_init(struct member *member)
+uint64_t records_base(const struct member *member)
 {
-    table_init(&member->records, compare_record, key_of_record);
+    return member->records ? member->records->base : void_floor(member);
 }
 
-void records_done(struct swim *swim, struct member *member)
+uint64_t records_newest(const struct member *member)
 {
-    while (member->records.count > 0)
-        record_drop_at(swim, member, member->records.count - 1);
-    table_done(&member->records);
+    return member->records ? member->records->newest : void_floor(member);
+}
+
+uint64_t records_floor(const struct member *member)
+{
+    return member->records ? member->records->floor : void_floor(member);
+}
+
+uint64_t records_sum(const struct member *member)
+{
+    return member->records ? member->records->sum : 0;
 }
 
 bool records_are_complete(const struct member *member)
 {
-    return member->sum == member->newest_sum;
+    return !member->records || member->records->sum == member->records->newest_sum;
 }
 
-static void note_complete(struct member *owner)
+struct record_set *records_edit(struct swim *swim, struct member *owner)
 {
-    if (records_are_complete(owner))
-        owner->base = owner->newest;
+    struct record_set *set = owner->records;
+    set = set ? record_set_edit(swim->sets, set, set->count + (size_t)1)
+              : record_set_new(void_floor(owner));
+    if (set)
+        owner->records = set;
+    return set;
+}
+
+void records_edited(struct swim *swim, struct member *owner)
+{
+    struct record_set *set = owner->records;
+    if (set->sum == set->newest_sum)
+        set->base = set->newest;
+    if (!swim->owns_pool)
+        owner->records = record_set_share(swim->sets, set);
+}
+
+int records_set_base(struct swim *swim, struct member *member, uint64_t base)
+{
+    struct record_set *set = records_edit(swim, member);
+    if (!set)
+        return -ENOMEM;
+    set->base = base;
+    records_edited(swim, member);
+    return 0;
 }
 
 void record_drop_at(struct swim *swim, struct member *owner, size_t index)
 {
-    struct fact *fact = record_at(owner, index);
-    owner->sum -= fact->view.mix;
-    table_remove(&owner->records, &fact->view.record.key);
+    struct fact *fact = record_set_take(owner->records, index);
     swim->record_count--;
     rumor_drop(swim, fact);
     fact_release(swim->pool, fact);
 }
 
-int record_put(struct swim *swim, struct member *owner, struct fact *fact,
-               struct fact **ret_previous)
+void records_done(struct swim *swim, struct member *member)
+{
+    for (size_t i = 0; i < records_count(member); i++)
+        rumor_drop(swim, member->records->facts[i]);
+    swim->record_count -= records_count(member);
+    record_set_release(swim->sets, member->records);
+    member->records = NULL;
+}
+
+void record_put(struct swim *swim, struct member *owner, struct fact *fact,
+                struct fact **ret_previous)
 {
     const struct fact_view *view = &fact->view;
-    struct fact *previous = table_find(&owner->records, &view->record.key);
-    if (previous) {
-        size_t index = table_lower_bound(&owner->records, &view->record.key);
-        owner->records.items[index] = fact;
-        owner->sum -= previous->view.mix;
-        rumor_drop(swim, previous);
-    } else {
-        int rc = table_insert(&owner->records, fact);
-        if (rc < 0)
-            return rc;
+    struct record_set *set = owner->records;
+    record_set_put(set, fact, ret_previous);
+    if (*ret_previous)
+        rumor_drop(swim, *ret_previous);
+    else
         swim->record_count++;
+    if (view->version >= set->newest) {
+        set->newest = view->version;
+        set->newest_sum = view->record.sum + view->mix;
     }
-    owner->sum += view->mix;
-    if (view->version >= owner->newest) {
-        owner->newest = view->version;
-        owner->newest_sum = view->record.sum + view->mix;
-    }
-    note_complete(owner);
-    *ret_previous = previous;
-    return 0;
 }
 
 /* Drops all records below `floor`, but for the one with the key `except`, which is about to be
- * replaced. */
+ * replaced. They are being edited. */
 static void raise_floor(struct swim *swim, struct member *owner, uint64_t floor,
                         const struct record_key *except)
 {
-    if (floor <= owner->floor)
+    struct record_set *set = owner->records;
+    if (floor <= set->floor)
         return;
-    owner->floor = floor;
-    for (size_t i = owner->records.count; i-- > 0;) {
-        struct fact *fact = record_at(owner, i);
+    set->floor = floor;
+    for (size_t i = set->count; i-- > 0;) {
+        struct fact *fact = set->facts[i];
         if (fact->view.version >= floor)
             continue;
-        if (except && record_key_compare(&fact->view.record.key, except) == 0)
+        if (record_key_compare(&fact->view.record.key, except) == 0)
             continue;
         if (!fact->view.record.withdrawn && owner != swim->self)
             swim_record_event(swim, SWIM_RECORD_WITHDRAWN, fact);
         record_drop_at(swim, owner, i);
     }
-    note_complete(owner);
 }
 
-void records_void(struct swim *swim, struct member *member, uint64_t incarnation)
+void records_void(struct swim *swim, struct member *member)
 {
-    uint64_t floor = incarnation >> 32 << 32;
-    raise_floor(swim, member, floor, NULL);
-    if (member->newest < floor) {
-        member->newest = floor;
-        member->newest_sum = 0;
-    }
-    note_complete(member);
+    /* The floor is of the newest record's generation: what is below it goes as a whole. */
+    if (!member->records || member->records->floor >= void_floor(member))
+        return;
+    for (size_t i = records_count(member); i-- > 0 && member != swim->self;)
+        if (!member->records->facts[i]->view.record.withdrawn)
+            swim_record_event(swim, SWIM_RECORD_WITHDRAWN, member->records->facts[i]);
+    records_done(swim, member);
 }
 
 /* Whether a record would change what we hold. */
@@ -127,9 +157,10 @@ static bool is_news(const struct swim *swim, const struct member *owner,
     bool owner_is_self = owner == swim->self;
     if (owner_is_self && view->version > swim->record_version)
         return true;
-    if (view->version >> 32 < owner->view.incarnation >> 32 || view->version < owner->floor)
+    if (view->version >> 32 < member_incarnation(owner) >> 32 ||
+        view->version < records_floor(owner))
         return false;
-    const struct fact *held = table_find(&owner->records, &view->record.key);
+    const struct fact *held = record_find(owner, &view->record.key);
     if (!held || held->view.version < view->version)
         return true;
     if (held->view.version > view->version)
@@ -141,9 +172,9 @@ static bool is_news(const struct swim *swim, const struct member *owner,
 static bool has_room(const struct swim *swim, const struct member *owner,
                      const struct fact_view *view)
 {
-    if (table_find(&owner->records, &view->record.key))
+    if (record_find(owner, &view->record.key))
         return true;
-    return owner->records.count < swim->config.records_per_owner_max &&
+    return records_count(owner) < swim->config.records_per_owner_max &&
            swim->record_count < SWIM_RECORDS_MAX;
 }
 
@@ -163,7 +194,7 @@ bool record_apply(struct swim *swim, const struct fact_view *view, bool relay)
     struct member *owner = member_find(swim, &view->signer);
     struct fact *fact, *previous;
 
-    if (!owner || owner->view.state == SWIM_LEFT || !is_news(swim, owner, view))
+    if (!owner || owner->state == SWIM_LEFT || !is_news(swim, owner, view))
         return false;
     int rc = fact_pool_admit(swim->pool, view, &fact);
     if (rc < 0) {
@@ -176,11 +207,17 @@ bool record_apply(struct swim *swim, const struct fact_view *view, bool relay)
         self_outrun(swim, view->version);
         return true;
     }
+    if (!records_edit(swim, owner)) {
+        swim_fail(swim, -ENOMEM);
+        fact_release(swim->pool, fact);
+        return false;
+    }
     raise_floor(swim, owner, view->record.floor, &view->record.key);
-    rc = has_room(swim, owner, view) ? record_put(swim, owner, fact, &previous) : -ENOSPC;
-    if (rc < 0) {
-        if (rc == -ENOMEM)
-            swim_fail(swim, rc);
+    bool room = has_room(swim, owner, view);
+    if (room)
+        record_put(swim, owner, fact, &previous);
+    records_edited(swim, owner);
+    if (!room) {
         fact_release(swim->pool, fact);
         return false;
     }
@@ -210,7 +247,7 @@ int swim_record_find(const struct swim *swim, const struct id *owner, enum swim_
     struct record_key record_key = {table, key};
     if (!member)
         return -ENOENT;
-    const struct fact *fact = table_find(&member->records, &record_key);
+    const struct fact *fact = record_find(member, &record_key);
     if (!fact || fact->view.record.withdrawn)
         return -ENOENT;
     record_show(fact, ret);
@@ -231,8 +268,8 @@ struct swim_cursor swim_cursor_of(const struct id *owner, enum swim_table table)
 static bool cursor_within(const struct member *owner, struct swim_cursor *cursor,
                           struct swim_record *ret)
 {
-    while (cursor->record_index < owner->records.count) {
-        const struct fact *fact = record_at(owner, cursor->record_index);
+    while (cursor->record_index < records_count(owner)) {
+        const struct fact *fact = owner->records->facts[cursor->record_index];
         if (fact->view.record.key.table != cursor->table)
             return false;
         cursor->record_index++;
@@ -251,10 +288,11 @@ bool swim_cursor_next(const struct swim *swim, struct swim_cursor *cursor, struc
         cursor->member_index = table_lower_bound(&swim->members, &cursor->owner);
     while (cursor->member_index < swim->members.count) {
         const struct member *owner = member_at(swim, cursor->member_index);
-        if (cursor->one_owner && !id_equal(&owner->view.id, &cursor->owner))
+        if (cursor->one_owner && !id_equal(member_id(owner), &cursor->owner))
             return false;
         if (!cursor->started)
-            cursor->record_index = table_lower_bound(&owner->records, &first);
+            cursor->record_index =
+                owner->records ? record_set_lower_bound(owner->records, &first) : 0;
         cursor->started = true;
         if (cursor_within(owner, cursor, ret))
             return true;

@@ -29,9 +29,10 @@ static int announce(struct swim *swim, uint64_t incarnation, const struct addres
     rumor_drop(swim, self->presence);
     fact_release(swim->pool, self->presence);
     self->presence = presence;
-    self->view.address = *address;
-    self->view.incarnation = swim->incarnation = incarnation;
-    if (left && self->view.state != SWIM_LEFT)
+    swim->incarnation = incarnation;
+    if (++swim->announcements == 0)
+        swim->announcements = 1; /* nobody was told number 0 */
+    if (left && self->state != SWIM_LEFT)
         member_set_state(swim, self, SWIM_LEFT);
     rumor_add(swim, presence);
     return 0;
@@ -39,7 +40,7 @@ static int announce(struct swim *swim, uint64_t incarnation, const struct addres
 
 void self_refute(struct swim *swim, const struct fact_view *accusation)
 {
-    int rc = announce(swim, swim->incarnation + 1, &swim->self->view.address, false);
+    int rc = announce(swim, swim->incarnation + 1, member_address(swim->self), false);
     if (rc < 0) {
         swim_fail(swim, rc);
         return;
@@ -53,16 +54,17 @@ static int say(struct swim *swim, const struct record_key *key, struct bytes val
 {
     struct member *self = swim->self;
     struct fact *fact, *previous;
+    struct record_set *set;
     struct fact_view view = {
         .kind = FACT_RECORD,
         .version = swim->record_version + 1,
-        .record = {.key = *key, .value = value, .withdrawn = withdrawn, .sum = self->sum},
+        .record = {.key = *key, .value = value, .withdrawn = withdrawn, .sum = records_sum(self)},
     };
     if ((uint32_t)view.version == 0)
         return -ENOSPC; /* 2^32 records in one generation */
     view.record.floor = view.version;
-    for (size_t i = 0; i < self->records.count; i++) {
-        const struct fact *other = self->records.items[i];
+    for (size_t i = 0; i < records_count(self); i++) {
+        const struct fact *other = self->records->facts[i];
         if (record_key_compare(&other->view.record.key, key) == 0)
             view.record.sum -= other->view.mix;
         else if (other->view.version < view.record.floor)
@@ -71,13 +73,15 @@ static int say(struct swim *swim, const struct record_key *key, struct bytes val
     int rc = fact_sign(swim->pool, swim->config.identity, &view, &fact);
     if (rc < 0)
         return rc;
-    rc = record_put(swim, self, fact, &previous);
-    if (rc < 0) {
+    set = records_edit(swim, self);
+    if (!set) {
         fact_release(swim->pool, fact);
-        return rc;
+        return -ENOMEM;
     }
+    record_put(swim, self, fact, &previous);
+    set->floor = view.record.floor;
+    records_edited(swim, self);
     swim->record_version = view.version;
-    self->floor = view.record.floor;
     fact_release(swim->pool, previous);
     rumor_add(swim, fact);
     return 0;
@@ -96,22 +100,30 @@ void records_age(struct swim *swim)
 static struct fact *oldest_live(const struct member *owner)
 {
     struct fact *oldest = NULL;
-    for (size_t i = 0; i < owner->records.count; i++) {
-        struct fact *fact = owner->records.items[i];
+    for (size_t i = 0; i < records_count(owner); i++) {
+        struct fact *fact = owner->records->facts[i];
         if (!fact->view.record.withdrawn && (!oldest || fact->view.version < oldest->view.version))
             oldest = fact;
     }
     return oldest;
 }
 
-/* Drops the tombstones up to `expired` that the floor can pass. Returns how many it can't. */
-static size_t drop_tombstones(struct swim *swim, uint64_t expired)
+/* Drops the tombstones up to `expired` that the floor can pass. Says how many it can't. -ENOMEM,
+ * nothing dropped. */
+static int drop_tombstones(struct swim *swim, uint64_t expired, size_t *ret_pinned)
 {
     struct member *self = swim->self;
     const struct fact *live = oldest_live(self);
     size_t pinned = 0;
-    for (size_t i = self->records.count; i-- > 0;) {
-        const struct fact *fact = self->records.items[i];
+    if (records_count(self) == 0) {
+        *ret_pinned = 0;
+        return 0;
+    }
+    struct record_set *set = records_edit(swim, self);
+    if (!set)
+        return -ENOMEM;
+    for (size_t i = set->count; i-- > 0;) {
+        const struct fact *fact = set->facts[i];
         if (!fact->view.record.withdrawn || fact->view.version > expired)
             continue;
         if (live && live->view.version < fact->view.version)
@@ -119,12 +131,14 @@ static size_t drop_tombstones(struct swim *swim, uint64_t expired)
         else
             record_drop_at(swim, self, i);
     }
-    return pinned;
+    records_edited(swim, self);
+    *ret_pinned = pinned;
+    return 0;
 }
 
 static bool is_full(const struct swim *swim)
 {
-    return swim->self->records.count >= swim->config.records_per_owner_max;
+    return records_count(swim->self) >= swim->config.records_per_owner_max;
 }
 
 /* Makes the floor move on (see above). When there is no room for another record, tombstones of any
@@ -134,10 +148,12 @@ static int compact(struct swim *swim)
     records_age(swim);
     for (;;) {
         uint64_t expired = is_full(swim) ? swim->record_version : swim->tombstone_old;
-        if (drop_tombstones(swim, expired) == 0)
-            return 0;
+        size_t pinned = 0;
+        int rc = drop_tombstones(swim, expired, &pinned);
+        if (rc < 0 || pinned == 0)
+            return rc;
         const struct fact *oldest = oldest_live(swim->self);
-        int rc = say(swim, &oldest->view.record.key, oldest->view.record.value, false);
+        rc = say(swim, &oldest->view.record.key, oldest->view.record.value, false);
         if (rc < 0 || !is_full(swim))
             return rc;
     }
@@ -151,13 +167,13 @@ int swim_publish(struct swim *swim, int64_t now_ms, enum swim_table table, struc
         value.size > SWIM_VALUE_BYTES_MAX)
         return -EINVAL;
     swim->now_ms = now_ms;
-    const struct fact *held = table_find(&swim->self->records, &record_key);
+    const struct fact *held = record_find(swim->self, &record_key);
     if (held && !held->view.record.withdrawn && bytes_equal(held->view.record.value, value))
         return 0;
     int rc = compact(swim);
     if (rc < 0)
         return rc;
-    if (is_full(swim) && !table_find(&swim->self->records, &record_key))
+    if (is_full(swim) && !record_find(swim->self, &record_key))
         return -ENOSPC;
     return say(swim, &record_key, value, false);
 }
@@ -166,7 +182,7 @@ int swim_withdraw(struct swim *swim, int64_t now_ms, enum swim_table table, stru
 {
     struct record_key record_key = {table, key};
     swim->now_ms = now_ms;
-    const struct fact *held = table_find(&swim->self->records, &record_key);
+    const struct fact *held = record_find(swim->self, &record_key);
     if (!held || held->view.record.withdrawn)
         return -ENOENT;
     int rc = compact(swim);
@@ -179,15 +195,15 @@ int swim_withdraw(struct swim *swim, int64_t now_ms, enum swim_table table, stru
 static void say_all_again(struct swim *swim)
 {
     struct member *self = swim->self;
-    size_t count = self->records.count;
+    size_t count = records_count(self);
     struct fact **facts = calloc(count + 1, sizeof(struct fact *));
     if (!facts) {
         swim_fail(swim, -ENOMEM);
         return;
     }
     for (size_t i = 0; i < count; i++)
-        facts[i] = fact_retain(self->records.items[i]);
-    records_void(swim, self, swim->incarnation);
+        facts[i] = fact_retain(self->records->facts[i]);
+    records_void(swim, self);
     swim->record_version = swim->incarnation >> 32 << 32;
     for (size_t i = 0; i < count; i++) {
         const struct fact_view *view = &facts[i]->view;
@@ -207,8 +223,8 @@ void self_outrun(struct swim *swim, uint64_t version)
         generation = swim->incarnation >> 32;
     if (generation == UINT32_MAX)
         return;
-    bool left = swim->self->view.state == SWIM_LEFT;
-    int rc = announce(swim, (generation + 1) << 32 | 1, &swim->self->view.address, left);
+    bool left = swim->self->state == SWIM_LEFT;
+    int rc = announce(swim, (generation + 1) << 32 | 1, member_address(swim->self), left);
     if (rc < 0) {
         swim_fail(swim, rc);
         return;
@@ -220,16 +236,16 @@ void self_outrun(struct swim *swim, uint64_t version)
 int swim_leave(struct swim *swim, int64_t now_ms)
 {
     swim->now_ms = now_ms;
-    if (swim->self->view.state == SWIM_LEFT)
+    if (swim->self->state == SWIM_LEFT)
         return 0;
-    return announce(swim, swim->incarnation + 1, &swim->self->view.address, true);
+    return announce(swim, swim->incarnation + 1, member_address(swim->self), true);
 }
 
 int swim_readdress(struct swim *swim, int64_t now_ms, const struct address *advertised)
 {
     swim->now_ms = now_ms;
-    if (address_equal(&swim->self->view.address, advertised))
+    if (address_equal(member_address(swim->self), advertised))
         return 0;
-    bool left = swim->self->view.state == SWIM_LEFT;
+    bool left = swim->self->state == SWIM_LEFT;
     return announce(swim, swim->incarnation + 1, advertised, left);
 }

@@ -36,31 +36,75 @@ uint32_t log2_milli(uint64_t value)
 /* How many accusers beyond the first could there be at all? */
 static uint32_t confirmations_wanted(const struct swim *swim)
 {
-    size_t others = swim->alive_count - (swim->self->view.state == SWIM_ALIVE);
+    size_t others = swim->alive_count - (swim->self->state == SWIM_ALIVE);
     return others < swim->config.confirmations ? (uint32_t)others : swim->config.confirmations;
 }
 
-/* max - (max - min) * log(accusers) / log(wanted + 1), from the first accusation on. */
-int64_t suspicion_deadline(const struct swim *swim, const struct member *member)
+static struct suspicion_pace current_pace(const struct swim *swim)
 {
     const struct swim_config *config = &swim->config;
-    const struct suspicion *suspicion = member->suspicion;
     int64_t scale_milli = (int64_t)log2_milli(swim->live_count + 1) * LOG10_OF_2_MILLI / 1000;
     if (scale_milli < 1000)
         scale_milli = 1000;
     int64_t unit_ms = config->probe_interval_ms * scale_milli / 1000;
-    int64_t min_ms = unit_ms * config->suspicion_min_multiplier;
-    int64_t max_ms = unit_ms * config->suspicion_max_multiplier;
-    uint32_t wanted = confirmations_wanted(swim);
-    if (suspicion->count > wanted)
-        return suspicion->started_ms + min_ms;
-    int64_t reached = log2_milli(suspicion->count), all = log2_milli(wanted + 1);
-    return suspicion->started_ms + max_ms - (max_ms - min_ms) * reached / all;
+    return (struct suspicion_pace){
+        .min_ms = unit_ms * config->suspicion_min_multiplier,
+        .max_ms = unit_ms * config->suspicion_max_multiplier,
+        .wanted = confirmations_wanted(swim),
+    };
+}
+
+/* max - (max - min) * log(accusers) / log(wanted + 1), from the first accusation on. */
+static int64_t death_ms(const struct suspicion_pace *pace, const struct suspicion *suspicion)
+{
+    if (suspicion->count > pace->wanted)
+        return suspicion->started_ms + pace->min_ms;
+    int64_t reached = log2_milli(suspicion->count), all = log2_milli(pace->wanted + 1);
+    return suspicion->started_ms + pace->max_ms - (pace->max_ms - pace->min_ms) * reached / all;
+}
+
+void suspicion_set_deadline(struct swim *swim, struct member *member)
+{
+    struct suspicion *suspicion = member->suspicion;
+    suspicions_keep_pace(swim);
+    if (member->state == SWIM_DEAD)
+        suspicion->deadline_ms = member->since_ms + swim->config.forget_dead_ms;
+    else
+        suspicion->deadline_ms = death_ms(&swim->pace, suspicion);
+    doubted_move(swim, member);
+}
+
+static void set_deadlines(struct swim *swim)
+{
+    for (size_t i = 0; i < swim->doubted_count; i++)
+        if (swim->doubted[i]->state != SWIM_DEAD)
+            swim->doubted[i]->suspicion->deadline_ms =
+                death_ms(&swim->pace, swim->doubted[i]->suspicion);
+    doubted_sort(swim);
+}
+
+void suspicions_keep_pace(struct swim *swim)
+{
+    struct suspicion_pace pace = current_pace(swim);
+    if (pace.min_ms == swim->pace.min_ms && pace.max_ms == swim->pace.max_ms &&
+        pace.wanted == swim->pace.wanted)
+        return;
+    swim->pace = pace;
+    set_deadlines(swim);
+}
+
+void suspicions_delay(struct swim *swim, int64_t lost_ms)
+{
+    for (size_t i = 0; i < swim->doubted_count; i++)
+        swim->doubted[i]->suspicion->started_ms += lost_ms;
+    set_deadlines(swim);
 }
 
 static bool wants_accusers(const struct swim *swim, const struct member *member)
 {
-    return !member->suspicion || member->suspicion->count <= swim->config.confirmations;
+    const struct suspicion *suspicion = member->suspicion;
+    return !suspicion || (suspicion->count <= swim->config.confirmations &&
+                          suspicion->count < suspicion->capacity);
 }
 
 static bool is_accused_by(const struct member *member, const struct id *accuser)
@@ -73,25 +117,37 @@ static bool is_accused_by(const struct member *member, const struct id *accuser)
     return false;
 }
 
+static int suspicion_start(struct swim *swim, struct member *member)
+{
+    size_t capacity = swim->config.confirmations + 1;
+    size_t size = sizeof(struct suspicion) + capacity * sizeof(struct fact *);
+    struct suspicion *suspicion = calloc(1, size);
+    if (!suspicion)
+        return -ENOMEM;
+    suspicion->started_ms = swim->now_ms;
+    suspicion->capacity = (uint16_t)capacity;
+    member->suspicion = suspicion;
+    int rc = doubted_add(swim, member);
+    if (rc < 0) {
+        member->suspicion = NULL;
+        free(suspicion);
+    }
+    return rc;
+}
+
 /* Adds an accusation of a member that is not ourselves. The reference passes on success. */
 static int add(struct swim *swim, struct member *member, struct fact *accusation)
 {
-    struct suspicion *suspicion = member->suspicion;
-    if (!suspicion) {
-        suspicion = calloc(1, sizeof(*suspicion));
-        if (!suspicion)
-            return -ENOMEM;
-        suspicion->started_ms = swim->now_ms;
-        member->suspicion = suspicion;
-    }
-    suspicion->accusations[suspicion->count++] = accusation;
-    member->view.accusers = (uint16_t)suspicion->count;
-    swim->members_ms = swim->now_ms;
+    int rc = member->suspicion ? 0 : suspicion_start(swim, member);
+    if (rc < 0)
+        return rc;
+    member->suspicion->accusations[member->suspicion->count++] = accusation;
+    suspicion_set_deadline(swim, member);
     rumor_add(swim, accusation);
-    if (member->view.state == SWIM_ALIVE) {
+    if (member->state == SWIM_ALIVE) {
         member_set_state(swim, member, SWIM_SUSPECT);
-        swim_event(swim, SWIM_MEMBER_SUSPECT, &member->view.id, &accusation->view.signer,
-                   member->view.incarnation);
+        swim_event(swim, SWIM_MEMBER_SUSPECT, member_id(member), &accusation->view.signer,
+                   member_incarnation(member));
     }
     return 0;
 }
@@ -100,7 +156,7 @@ static int add(struct swim *swim, struct member *member, struct fact *accusation
  * right away; if not, they are the further accusers that the decision waits for. */
 static void second_opinion(struct swim *swim, struct member *member)
 {
-    if (member->view.state != SWIM_SUSPECT || swim->self->view.state != SWIM_ALIVE)
+    if (member->state != SWIM_SUSPECT || swim->self->state != SWIM_ALIVE)
         return;
     if (is_accused_by(member, &swim->config.self) || !wants_accusers(swim, member))
         return;
@@ -128,7 +184,7 @@ bool accusation_apply(struct swim *swim, const struct fact_view *view)
 
     if (!member || !may_accuse(swim, view, accuser, member))
         return false;
-    if (view->version != member->view.incarnation || member->view.state == SWIM_LEFT)
+    if (view->version != member_incarnation(member) || member->state == SWIM_LEFT)
         return false;
     if (is_accused_by(member, &view->signer) || !wants_accusers(swim, member))
         return false;
@@ -162,8 +218,8 @@ void member_accuse(struct swim *swim, struct member *member)
         return;
     struct fact_view view = {
         .kind = FACT_ACCUSATION,
-        .version = member->view.incarnation,
-        .accusation.accused = member->view.id,
+        .version = member_incarnation(member),
+        .accusation.accused = *member_id(member),
     };
     int rc = fact_sign(swim->pool, swim->config.identity, &view, &accusation);
     if (rc == 0) {
@@ -184,9 +240,9 @@ void suspicion_clear(struct swim *swim, struct member *member)
         rumor_drop(swim, suspicion->accusations[i]);
         fact_release(swim->pool, suspicion->accusations[i]);
     }
+    doubted_remove(swim, member);
     free(suspicion);
     member->suspicion = NULL;
-    member->view.accusers = 0;
 }
 
 static void drop_accusation(struct swim *swim, struct member *member, const struct id *accuser)
@@ -204,21 +260,20 @@ static void drop_accusation(struct swim *swim, struct member *member, const stru
     }
     if (kept == suspicion->count)
         return;
-    suspicion->count = kept;
-    member->view.accusers = (uint16_t)kept;
-    swim->members_ms = swim->now_ms;
-    if (kept > 0)
+    suspicion->count = (uint16_t)kept;
+    if (kept > 0) {
+        suspicion_set_deadline(swim, member);
         return;
+    }
     suspicion_clear(swim, member);
-    if (member->view.state == SWIM_LEFT || member->view.state == SWIM_ALIVE)
-        return;
     /* Nobody is left who holds it unreachable; if it is, our own probes will tell. */
     member_set_state(swim, member, SWIM_ALIVE);
-    swim_event(swim, SWIM_MEMBER_ALIVE, &member->view.id, NULL, member->view.incarnation);
+    swim_event(swim, SWIM_MEMBER_ALIVE, member_id(member), NULL, member_incarnation(member));
 }
 
 void suspicion_drop_accuser(struct swim *swim, const struct id *accuser)
 {
+    /* In the order of ids, whatever the heap's: what comes of it are events. */
     for (size_t i = 0; i < swim->members.count; i++)
         if (member_at(swim, i)->suspicion)
             drop_accusation(swim, member_at(swim, i), accuser);

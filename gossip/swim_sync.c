@@ -26,7 +26,7 @@ enum {
 static size_t first_after(const struct swim *swim, const struct id *after)
 {
     size_t index = table_lower_bound(&swim->members, after);
-    if (index < swim->members.count && id_equal(&member_at(swim, index)->view.id, after))
+    if (index < swim->members.count && id_equal(member_id(member_at(swim, index)), after))
         index++;
     return index;
 }
@@ -34,11 +34,11 @@ static size_t first_after(const struct swim *swim, const struct id *after)
 struct digest_entry sync_digest_of(const struct member *member)
 {
     return (struct digest_entry){
-        .prefix = id_prefix(&member->view.id),
-        .id = member->view.id,
-        .incarnation = member->view.incarnation,
-        .version = member->base,
-        .accusers = (uint8_t)member->view.accusers,
+        .prefix = id_prefix(member_id(member)),
+        .id = *member_id(member),
+        .incarnation = member_incarnation(member),
+        .version = records_base(member),
+        .accusers = (uint8_t)member_accusers(member),
     };
 }
 
@@ -46,9 +46,9 @@ bool digest_is_behind(const struct member *ours, const struct digest_entry *thei
 {
     if (!ours)
         return true;
-    if (theirs->incarnation != ours->view.incarnation)
-        return theirs->incarnation > ours->view.incarnation;
-    return theirs->version > ours->base || theirs->accusers > ours->view.accusers;
+    if (theirs->incarnation != member_incarnation(ours))
+        return theirs->incarnation > member_incarnation(ours);
+    return theirs->version > records_base(ours) || theirs->accusers > member_accusers(ours);
 }
 
 void fact_list_done(struct fact_list *list)
@@ -88,17 +88,18 @@ static int compare_version(const void *a, const void *b)
 static void list_add_records(struct swim *swim, struct fact_list *list, const struct member *owner,
                              uint64_t base)
 {
-    if (owner->newest <= base || owner->records.count == 0 || list->full)
+    if (records_newest(owner) <= base || records_count(owner) == 0 || list->full)
         return;
-    struct fact **newer = calloc(owner->records.count, sizeof(struct fact *));
+    const struct record_set *set = owner->records;
+    struct fact **newer = calloc(set->count, sizeof(struct fact *));
     size_t count = 0;
     if (!newer) {
         swim_fail(swim, -ENOMEM);
         list->full = true;
         return;
     }
-    for (size_t i = 0; i < owner->records.count; i++) {
-        struct fact *fact = owner->records.items[i];
+    for (size_t i = 0; i < set->count; i++) {
+        struct fact *fact = set->facts[i];
         if (fact->view.version > base)
             newer[count++] = fact;
     }
@@ -113,12 +114,12 @@ static void list_add_membership(struct swim *swim, struct fact_list *list,
                                 const struct member *ours, const struct digest_entry *theirs)
 {
     uint64_t incarnation = theirs ? theirs->incarnation : 0;
-    if (incarnation > ours->view.incarnation)
+    if (incarnation > member_incarnation(ours))
         return;
-    bool newer = !theirs || incarnation < ours->view.incarnation;
+    bool newer = !theirs || incarnation < member_incarnation(ours);
     if (newer)
         list_add(swim, list, ours->presence);
-    if (!ours->suspicion || (!newer && theirs->accusers >= ours->view.accusers))
+    if (!ours->suspicion || (!newer && theirs->accusers >= member_accusers(ours)))
         return;
     for (size_t i = 0; i < ours->suspicion->count; i++)
         list_add(swim, list, ours->suspicion->accusations[i]);
@@ -129,6 +130,14 @@ void digest_answer(struct swim *swim, const struct member *ours, const struct di
 {
     list_add_membership(swim, list, ours, theirs);
     list_add_records(swim, list, ours, theirs->version);
+}
+
+static void ask_again(struct swim *swim, struct member *owner)
+{
+    uint64_t floor = records_floor(owner);
+    int rc = records_set_base(swim, owner, floor > 0 ? floor - 1 : 0);
+    if (rc < 0)
+        swim_fail(swim, rc);
 }
 
 /* Sends a digest of the members in (after, through], or of as many of them as fit, and returns
@@ -145,15 +154,15 @@ static struct id send_digest(struct swim *swim, const struct id *to, const struc
     }
     for (size_t i = first_after(swim, after); i < swim->members.count; i++) {
         struct member *member = member_at(swim, i);
-        if (id_compare(&member->view.id, through) > 0)
+        if (id_compare(member_id(member), through) > 0)
             break;
         if (count == SWIM_SYNC_ENTRIES_MAX) {
             end = entries[count - 1].id;
             break;
         }
         /* We have got to the top and still lack something: begin again from the bottom. */
-        if (!records_are_complete(member) && member->base >= member->newest)
-            member->base = member->floor > 0 ? member->floor - 1 : 0;
+        if (!records_are_complete(member) && records_base(member) >= records_newest(member))
+            ask_again(swim, member);
         entries[count++] = sync_digest_of(member);
     }
     int rc = sync_write_digest(reply_wanted, after, &end, entries, count, &swim->pending.arena);
@@ -199,13 +208,13 @@ static bool compare_digest(struct swim *swim, struct sync_message message, bool 
 
     for (size_t i = first_after(swim, &message.after); i < swim->members.count; i++) {
         const struct member *ours = member_at(swim, i);
-        if (id_compare(&ours->view.id, &message.through) > 0)
+        if (id_compare(member_id(ours), &message.through) > 0)
             break;
-        while (more && id_compare(&entry.id, &ours->view.id) < 0) {
+        while (more && id_compare(&entry.id, member_id(ours)) < 0) {
             behind = true;
             more = sync_next_entry(&message, &entry);
         }
-        bool known = more && id_equal(&entry.id, &ours->view.id);
+        bool known = more && id_equal(&entry.id, member_id(ours));
         if (records)
             list_add_records(swim, list, ours, known ? entry.version : 0);
         else
@@ -241,9 +250,13 @@ static void receive_digest(struct swim *swim, const struct swim_input *input,
 static void move_base(struct swim *swim, const struct fact_view *view)
 {
     struct member *owner = member_find(swim, &view->signer);
-    if (view->kind == FACT_RECORD && owner && owner != swim->self && view->version > owner->base &&
-        view->version <= owner->newest)
-        owner->base = view->version;
+    if (view->kind != FACT_RECORD || !owner || owner == swim->self)
+        return;
+    if (view->version <= records_base(owner) || view->version > records_newest(owner))
+        return;
+    int rc = records_set_base(swim, owner, view->version);
+    if (rc < 0)
+        swim_fail(swim, rc);
 }
 
 static void receive_delta(struct swim *swim, const struct swim_input *input,
@@ -297,7 +310,7 @@ void repair_note(struct swim *swim, const struct id *from, const struct member *
         return;
     swim->repair = (struct repair){
         .from = *from,
-        .owner = owner ? owner->view.id : ID_NONE,
+        .owner = owner ? *member_id(owner) : ID_NONE,
         .incarnation = theirs->incarnation,
         .version = theirs->version,
         .due_ms = swim->now_ms + swim->config.sync_interval_ms / REPAIR_INTERVAL_PART,
@@ -308,8 +321,8 @@ void repair_note(struct swim *swim, const struct id *from, const struct member *
 static bool is_repaired(const struct swim *swim, const struct repair *repair)
 {
     const struct member *owner = member_find(swim, &repair->owner);
-    return owner && owner->base >= repair->version &&
-           owner->view.incarnation >= repair->incarnation;
+    return owner && records_base(owner) >= repair->version &&
+           member_incarnation(owner) >= repair->incarnation;
 }
 
 static void repair_run(struct swim *swim)
@@ -320,7 +333,7 @@ static void repair_run(struct swim *swim)
         return;
     swim->repair.from = ID_NONE;
     if (peer && member_is_live(peer) && !is_repaired(swim, &repair))
-        sync_with(swim, &peer->view.id, &peer->view.address);
+        sync_with(swim, member_id(peer), member_address(peer));
 }
 
 /* The interval grows with the logarithm of the fleet, and varies so that peers don't fall into
@@ -341,7 +354,7 @@ void sync_run(struct swim *swim)
     swim->sync_ms = swim->now_ms + sync_pause_ms(swim);
     const struct member *peer = member_pick(swim, NULL, 0);
     if (peer)
-        sync_with(swim, &peer->view.id, &peer->view.address);
+        sync_with(swim, member_id(peer), member_address(peer));
 }
 
 int64_t sync_deadline(const struct swim *swim)

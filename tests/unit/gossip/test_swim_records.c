@@ -85,8 +85,8 @@ static void test_hidden_record(void **state)
     }
     const struct swim *owner = net.peers[OWNER].swim;
     const struct fact *newest = NULL;
-    for (size_t i = 0; i < owner->self->records.count; i++) {
-        const struct fact *fact = owner->self->records.items[i];
+    for (size_t i = 0; i < records_count(owner->self); i++) {
+        const struct fact *fact = owner->self->records->facts[i];
         if (fact->view.version == owner->record_version)
             newest = fact;
     }
@@ -127,10 +127,10 @@ static void test_replay(void **state)
     fake_run(&net, 5 * SECOND_MS);
     assert_int_equal(fake_publish(&net, OWNER, SWIM_TABLE_META, "other", "value"), 0);
     assert_true(fake_wait(&net, 5 * SECOND_MS, fake_all_equal) >= 0);
-    assert_int_equal(owner_at(VICTIM)->records.count, 1);
+    assert_int_equal(records_count(owner_at(VICTIM)), 1);
     deliver(old);
     assert_true(fake_has(&net, VICTIM, OWNER, SWIM_TABLE_META, "name", NULL));
-    assert_int_equal(owner_at(VICTIM)->records.count, 1);
+    assert_int_equal(records_count(owner_at(VICTIM)), 1);
     fact_release(net.pool, old);
 }
 
@@ -154,7 +154,7 @@ static void test_churn(void **state)
     assert_int_equal(fake_publish(&net, OWNER, SWIM_TABLE_REPLICA, "last", "value 2"), 0);
     assert_true(fake_wait(&net, 10 * SECOND_MS, fake_all_equal) >= 0);
     for (size_t i = 0; i < net.count; i++) {
-        assert_int_equal(owner_at(i)->records.count, 2);
+        assert_int_equal(records_count(owner_at(i)), 2);
         assert_true(fake_has(&net, i, OWNER, SWIM_TABLE_META, "name", "stays"));
     }
 }
@@ -181,11 +181,11 @@ static void test_full(void **state)
     uint64_t version = net.peers[OWNER].swim->record_version;
     for (uint64_t i = 1; i <= 10; i++) {
         snprintf(key, sizeof(key), "forged%u", (unsigned)i);
-        struct fact *fact = forge(key, "value", version + i, owner_at(VICTIM)->floor);
+        struct fact *fact = forge(key, "value", version + i, records_floor(owner_at(VICTIM)));
         deliver(fact);
         fact_release(net.pool, fact);
     }
-    assert_int_equal(owner_at(VICTIM)->records.count, FEW_RECORDS);
+    assert_int_equal(records_count(owner_at(VICTIM)), FEW_RECORDS);
 }
 
 /* Breaks if walks are not in the order of owners and keys, or show what is withdrawn. */
