@@ -8,6 +8,7 @@
 
 enum {
     HEALTH_PAUSED = 1, /* a peer that was paused once may well be slow */
+    LATE_PART = 2,     /* of the probe timeout: a step that is later than this was held up */
 };
 
 static bool config_is_valid(const struct swim_config *config)
@@ -85,16 +86,34 @@ void swim_free(struct swim *swim)
     free(swim);
 }
 
-/* If this step comes much later than promised, we were paused (a suspended machine, a debugger, a
- * starved process): the time that was lost counts neither against others nor for our verdicts. */
-static void detect_pause(struct swim *swim)
+/* What was heard before a pause is old: others may have answered their accusers meanwhile. So we
+ * ask at once what is new, and whom we suspect; until that can be known, nobody dies by our clock.
+ */
+static void wake(struct swim *swim)
 {
-    if (swim->promised_ms == NEVER_MS || swim->now_ms - swim->promised_ms < swim->config.pause_ms)
-        return;
-    int64_t lost_ms = swim->now_ms - swim->promised_ms;
-    suspicions_delay(swim, lost_ms);
+    swim->sync_ms = swim->now_ms;
     probe_reset(swim);
     health_add(swim, HEALTH_PAUSED);
+    for (size_t i = 0; i < swim->doubted_count; i++)
+        if (swim->doubted[i]->state == SWIM_SUSPECT)
+            probe_start(swim, swim->doubted[i]);
+}
+
+/* If this step comes later than promised, we were paused (a suspended machine, a debugger, a
+ * starved process): the time that was lost counts neither against others nor for our verdicts. The
+ * answers to our probes may wait to be read. */
+static void detect_pause(struct swim *swim)
+{
+    int64_t lost_ms = swim->promised_ms == NEVER_MS ? 0 : swim->now_ms - swim->promised_ms;
+    if (lost_ms < swim->config.probe_timeout_ms / LATE_PART)
+        return;
+    if (lost_ms >= swim->config.pause_ms)
+        swim->verdicts_ms = swim->now_ms + suspicion_min_ms(swim);
+    suspicions_delay(swim, lost_ms);
+    if (lost_ms >= swim->config.pause_ms)
+        wake(swim);
+    else
+        probes_delay(swim, lost_ms);
 }
 
 static int take_input(struct swim *swim, const struct swim_input *input)

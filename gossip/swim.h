@@ -13,7 +13,8 @@
  *
  * What the other calls change is sent with the next step, so step with SWIM_TICK after them.
  * Pointers to records stay valid until the next call that takes a struct swim * that is not const.
- * Times are milliseconds of the caller's monotonic clock. docs/protocol.md has the wire format.
+ * Times are milliseconds of the caller's monotonic clock, which should go on while the machine is
+ * suspended: that is how we notice that we slept. docs/protocol.md has the wire format.
  */
 #pragma once
 

@@ -125,6 +125,7 @@ struct swim {
     struct member **doubted; /* suspects and the dead, a heap by suspicion->deadline_ms */
     size_t doubted_count, doubted_capacity;
     struct suspicion_pace pace; /* as of which suspects' deadlines were set */
+    int64_t verdicts_ms;        /* no suspect is held dead before this */
 
     /* swim_self.c */
     uint64_t incarnation;
@@ -238,6 +239,9 @@ void suspicions_keep_pace(struct swim *swim);
 /* The time that we lost counts for nobody's suspicion. */
 void suspicions_delay(struct swim *swim, int64_t lost_ms);
 
+/* How long a suspicion lasts at least, with as many accusers as are wanted. */
+int64_t suspicion_min_ms(const struct swim *swim);
+
 /* Drops all accusations that `accuser` has made. */
 void suspicion_drop_accuser(struct swim *swim, const struct id *accuser);
 
@@ -325,6 +329,9 @@ void probe_nacked(struct swim *swim, const struct packet *packet);
 void probe_unreached(struct swim *swim, const struct id *id);
 void probe_forget(struct swim *swim, const struct member *member);
 void probe_reset(struct swim *swim);
+
+/* Waits for the answers to what is under way that much longer. */
+void probes_delay(struct swim *swim, int64_t lost_ms);
 void relay_start(struct swim *swim, const struct swim_input *input, const struct packet *packet);
 int ring_add(struct swim *swim, struct member *member);
 void health_add(struct swim *swim, int misses);

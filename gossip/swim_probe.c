@@ -83,6 +83,18 @@ void probe_reset(struct swim *swim)
     swim->probe_round_ms = swim->now_ms + swim->config.probe_interval_ms;
 }
 
+void probes_delay(struct swim *swim, int64_t lost_ms)
+{
+    for (size_t i = 0; i < SWIM_PROBES_MAX; i++) {
+        struct probe *probe = &swim->probes[i];
+        if (probe->relay_ms != NEVER_MS)
+            probe->relay_ms += lost_ms;
+        probe->fail_ms += lost_ms;
+    }
+    for (size_t i = 0; i < SWIM_RELAYS_MAX; i++)
+        swim->relays[i].nack_ms += lost_ms;
+}
+
 void probe_start(struct swim *swim, struct member *member)
 {
     struct probe *probe = NULL;

@@ -54,13 +54,22 @@ static struct suspicion_pace current_pace(const struct swim *swim)
     };
 }
 
-/* max - (max - min) * log(accusers) / log(wanted + 1), from the first accusation on. */
-static int64_t death_ms(const struct suspicion_pace *pace, const struct suspicion *suspicion)
+int64_t suspicion_min_ms(const struct swim *swim)
 {
-    if (suspicion->count > pace->wanted)
-        return suspicion->started_ms + pace->min_ms;
-    int64_t reached = log2_milli(suspicion->count), all = log2_milli(pace->wanted + 1);
-    return suspicion->started_ms + pace->max_ms - (pace->max_ms - pace->min_ms) * reached / all;
+    return current_pace(swim).min_ms;
+}
+
+/* max - (max - min) * log(accusers) / log(wanted + 1), from the first accusation on. */
+static int64_t death_ms(const struct swim *swim, const struct suspicion *suspicion)
+{
+    const struct suspicion_pace *pace = &swim->pace;
+    int64_t lasts_ms = pace->min_ms;
+    if (suspicion->count <= pace->wanted) {
+        int64_t reached = log2_milli(suspicion->count), all = log2_milli(pace->wanted + 1);
+        lasts_ms = pace->max_ms - (pace->max_ms - pace->min_ms) * reached / all;
+    }
+    int64_t death_ms = suspicion->started_ms + lasts_ms;
+    return death_ms < swim->verdicts_ms ? swim->verdicts_ms : death_ms;
 }
 
 void suspicion_set_deadline(struct swim *swim, struct member *member)
@@ -70,7 +79,7 @@ void suspicion_set_deadline(struct swim *swim, struct member *member)
     if (member->state == SWIM_DEAD)
         suspicion->deadline_ms = member->since_ms + swim->config.forget_dead_ms;
     else
-        suspicion->deadline_ms = death_ms(&swim->pace, suspicion);
+        suspicion->deadline_ms = death_ms(swim, suspicion);
     doubted_move(swim, member);
 }
 
@@ -78,8 +87,7 @@ static void set_deadlines(struct swim *swim)
 {
     for (size_t i = 0; i < swim->doubted_count; i++)
         if (swim->doubted[i]->state != SWIM_DEAD)
-            swim->doubted[i]->suspicion->deadline_ms =
-                death_ms(&swim->pace, swim->doubted[i]->suspicion);
+            swim->doubted[i]->suspicion->deadline_ms = death_ms(swim, swim->doubted[i]->suspicion);
     doubted_sort(swim);
 }
 

@@ -161,7 +161,8 @@ void peer_tick(struct peer *peer);
 /* Something was published: lets the agent spread it soon, without a step of its own for each. */
 void peer_wake(struct peer *peer);
 
-/* Milliseconds of the loop's monotonic clock, and of the wall clock. */
+/* Milliseconds of clock_boot_ms(), which goes on while the machine sleeps, and of the wall clock.
+ */
 int64_t peer_now_ms(const struct peer *peer);
 int64_t peer_wall_ms(void);
 

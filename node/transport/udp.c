@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "node/transport/socket.h"
 
@@ -28,11 +29,6 @@ static void fill_random(void *context, void *ret, size_t size)
     randombytes_buf(ret, size);
 }
 
-static int64_t now_ms(const struct udp *udp)
-{
-    return (int64_t)uv_now(udp->config.loop);
-}
-
 /* --- Sending --- */
 
 /* A fault's loss looks like the network's: the sender is told that all went well. */
@@ -51,7 +47,7 @@ int udp_send(struct udp *udp, const struct id *to, const struct address *address
              struct bytes payload)
 {
     buffer_clear(&udp->outgoing);
-    int rc = sessions_seal(udp->sessions, now_ms(udp), to, payload, &udp->outgoing);
+    int rc = sessions_seal(udp->sessions, clock_boot_ms(), to, payload, &udp->outgoing);
     return rc < 0 ? rc : send_datagram(udp, address, buffer_view(&udp->outgoing));
 }
 
@@ -80,7 +76,7 @@ static void log_refusal(const struct sessions_opened *opened, const struct addre
 static void receive(struct udp *udp, const struct address *source, struct bytes datagram)
 {
     struct sessions_opened opened;
-    if (sessions_open(udp->sessions, now_ms(udp), source, datagram, &opened) < 0)
+    if (sessions_open(udp->sessions, clock_boot_ms(), source, datagram, &opened) < 0)
         return; /* no memory: the packet is lost */
     if (opened.reply.size > 0)
         send_datagram(udp, source, opened.reply);
@@ -94,7 +90,7 @@ static void receive(struct udp *udp, const struct address *source, struct bytes 
     if (udp->is_closing || !opened.answer_due)
         return;
     buffer_clear(&udp->outgoing);
-    if (sessions_answer(udp->sessions, now_ms(udp), &from, &udp->outgoing) == 0 &&
+    if (sessions_answer(udp->sessions, clock_boot_ms(), &from, &udp->outgoing) == 0 &&
         udp->outgoing.size > 0)
         send_datagram(udp, source, buffer_view(&udp->outgoing));
 }
@@ -128,7 +124,7 @@ static void on_receive(uv_udp_t *socket, ssize_t size, const uv_buf_t *data,
 static void on_timer(uv_timer_t *timer)
 {
     struct udp *udp = timer->data;
-    sessions_tick(udp->sessions, now_ms(udp));
+    sessions_tick(udp->sessions, clock_boot_ms());
 }
 
 struct udp *udp_new(const struct udp_config *config)

@@ -9,6 +9,7 @@ enum {
     PORT = 7300,
     NETWORK_IP = 0x0a000001,
     START_MS = 1000,
+    SOCKET_PACKETS = 256, /* about what Linux's default buffer takes of full ones */
 };
 
 struct fake_message {
@@ -43,6 +44,7 @@ void fake_init(struct fake_network *net, size_t count, uint64_t seed)
     net->count = count;
     net->delay_min_ms = 1;
     net->delay_max_ms = 5;
+    net->socket_packets_max = SOCKET_PACKETS;
     for (size_t i = 0; i < count; i++) {
         uint8_t key_seed[IDENTITY_SEED_BYTES];
         random_fill(&net->random, key_seed, sizeof(key_seed));
@@ -101,13 +103,14 @@ static bool comes_before(const struct fake_message *a, const struct fake_message
     return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : a->order < b->order;
 }
 
-static void enqueue(struct fake_network *net, size_t from, size_t to, enum swim_input_type type,
-                    struct bytes bytes)
+static void enqueue_later(struct fake_network *net, int64_t wait_ms, size_t from, size_t to,
+                          enum swim_input_type type, struct bytes bytes)
 {
     struct fake_message *message = malloc(sizeof(*message) + bytes.size);
     assert(message);
     uint64_t spread = (uint64_t)(net->delay_max_ms - net->delay_min_ms) + 1;
-    message->due_ms = net->now_ms + net->delay_min_ms + (int64_t)random_below(&net->random, spread);
+    message->due_ms =
+        net->now_ms + wait_ms + net->delay_min_ms + (int64_t)random_below(&net->random, spread);
     message->order = net->order++;
     message->from = from;
     message->to = to;
@@ -127,6 +130,12 @@ static void enqueue(struct fake_network *net, size_t from, size_t to, enum swim_
         index--;
     }
     net->queue[index] = message;
+}
+
+static void enqueue(struct fake_network *net, size_t from, size_t to, enum swim_input_type type,
+                    struct bytes bytes)
+{
+    enqueue_later(net, 0, from, to, type, bytes);
 }
 
 static size_t peer_at(const struct fake_network *net, const struct address *address)
@@ -194,6 +203,27 @@ void fake_tick(struct fake_network *net, size_t index)
     assert(rc == 0);
 }
 
+/* What comes for a peer that is paused waits in its socket as long as there is room; a connection
+ * that is silent for too long is given up by its other side. */
+static void wait_for(struct fake_network *net, const struct fake_message *message)
+{
+    enum { CONNECTION_DEAD_MS = 5000 };
+    struct fake_peer *to = &net->peers[message->to];
+    int64_t wait_ms = to->paused_until - net->now_ms;
+    if (message->type == SWIM_STREAM && wait_ms > CONNECTION_DEAD_MS) {
+        enqueue(net, message->to, message->from, SWIM_UNREACHED, (struct bytes){NULL, 0});
+        return;
+    }
+    if (to->waiting_until != to->paused_until) {
+        to->waiting_until = to->paused_until;
+        to->waiting = 0;
+    }
+    if (message->type == SWIM_PACKET && to->waiting++ >= net->socket_packets_max)
+        return;
+    enqueue_later(net, wait_ms, message->from, message->to, message->type,
+                  (struct bytes){message->bytes, message->size});
+}
+
 static void deliver_first(struct fake_network *net)
 {
     struct fake_message *message = net->queue[0];
@@ -201,10 +231,7 @@ static void deliver_first(struct fake_network *net)
     net->queue_count--;
     memmove(net->queue, net->queue + 1, net->queue_count * sizeof(struct fake_message *));
     if (to->swim && to->paused_until > net->now_ms) {
-        /* It waits in the socket. */
-        enqueue(net, message->from, message->to, message->type,
-                (struct bytes){message->bytes, message->size});
-        net->queue[net->queue_count - 1]->due_ms += to->paused_until - net->now_ms;
+        wait_for(net, message);
     } else if (to->swim) {
         int rc = fake_inject(net, message->to, message->from, message->type,
                              (struct bytes){message->bytes, message->size});

@@ -23,9 +23,11 @@ struct fake_peer {
     struct address address;
     struct swim *swim; /* NULL while it is stopped */
     uint32_t generation;
-    int group;            /* peers of different groups can't reach each other */
-    int64_t deadline_ms;  /* when it wants to be stepped */
-    int64_t paused_until; /* nothing is delivered to it, nor is it stepped, before this */
+    int group;             /* peers of different groups can't reach each other */
+    int64_t deadline_ms;   /* when it wants to be stepped */
+    int64_t paused_until;  /* nothing is delivered to it, nor is it stepped, before this */
+    int64_t waiting_until; /* in the pause that ends then, */
+    size_t waiting;        /* so many packets have come for it */
     unsigned event_counts[FAKE_EVENT_TYPES]; /* since it was started or fake_forget_events() */
 };
 
@@ -43,6 +45,7 @@ struct fake_network {
 
     unsigned loss_percent; /* of packets; streams are never lost within a group */
     int64_t delay_min_ms, delay_max_ms;
+    size_t socket_packets_max; /* that wait for a peer that is paused; more are lost */
 
     struct fake_message **queue; /* by time, then by order */
     size_t queue_count, queue_capacity;
