@@ -7,6 +7,7 @@
 #include "gossip/swim_internal.h"
 
 enum {
+    US_PER_MS = 1000,
     HEALTH_PAUSED = 1, /* a peer that was paused once may well be slow */
     LATE_PART = 2,     /* of the probe timeout: a step that is later than this was held up */
 };
@@ -47,6 +48,7 @@ int swim_new(const struct swim_config *config, int64_t now_ms, struct swim **ret
         return -ENOMEM;
     swim->config = *config;
     swim->now_ms = now_ms;
+    swim->now_us = now_ms * US_PER_MS;
     random_init(&swim->random, config->seed);
     swim_output_init(&swim->pending);
     swim->left_ms = swim->graves_ms = swim->gossip_ms = swim->reach_ms = NEVER_MS;
@@ -80,6 +82,7 @@ void swim_free(struct swim *swim)
     members_done(swim);
     rumors_done(swim);
     free(swim->ring);
+    free(swim->pings);
     swim_output_done(&swim->pending);
     if (swim->owns_pool)
         fact_pool_free(swim->pool);
@@ -91,6 +94,7 @@ void swim_free(struct swim *swim)
  */
 static void wake(struct swim *swim)
 {
+    swim->counters.pauses++;
     swim->sync_ms = swim->now_ms;
     probe_reset(swim);
     health_add(swim, HEALTH_PAUSED);
@@ -122,18 +126,27 @@ static int take_input(struct swim *swim, const struct swim_input *input)
         return 0;
     if (id_equal(&input->from, &swim->config.self) || swim_is_revoked(swim, &input->from))
         return -EPERM;
+    struct swim_counters *counters = &swim->counters;
+    int rc = 0;
     switch (input->type) {
     case SWIM_PACKET:
-        return packet_receive(swim, input);
+        counters->packets_received++;
+        counters->packet_bytes_received += input->bytes.size;
+        rc = packet_receive(swim, input);
+        break;
     case SWIM_STREAM:
-        return sync_receive(swim, input);
+        counters->syncs_received++;
+        counters->sync_bytes_received += input->bytes.size;
+        rc = sync_receive(swim, input);
+        break;
     case SWIM_UNREACHED:
         probe_unreached(swim, &input->from);
-        return 0;
+        break;
     case SWIM_TICK:
         break;
     }
-    return 0;
+    counters->malformed += rc == -EBADMSG;
+    return rc;
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -145,12 +158,14 @@ int swim_step(struct swim *swim, const struct swim_input *input, struct swim_out
 {
     assert(input->now_ms >= swim->now_ms);
     swim->now_ms = input->now_ms;
+    swim->now_us = input->now_us > 0 ? input->now_us : input->now_ms * US_PER_MS;
     swim->rc = 0;
     detect_pause(swim);
     int rc = take_input(swim, input);
 
     members_run(swim);
     probes_run(swim);
+    pings_run(swim);
     records_age(swim);
     reach_run(swim);
     sync_run(swim);
@@ -159,6 +174,7 @@ int swim_step(struct swim *swim, const struct swim_input *input, struct swim_out
 
     int64_t next_ms = earlier(members_deadline(swim), probes_deadline(swim));
     next_ms = earlier(next_ms, earlier(swim->gossip_ms, swim->reach_ms));
+    next_ms = earlier(next_ms, pings_deadline(swim));
     swim->promised_ms = earlier(next_ms, sync_deadline(swim));
     swim_output_finish(swim, output);
     output->next_deadline_ms = swim->promised_ms;
@@ -178,7 +194,7 @@ static struct swim_member member_show(const struct member *member)
         .state = (enum swim_state)member->state,
         .health = member->health,
         .accusers = (uint16_t)member_accusers(member),
-        .rtt_ms = member->rtt_ms,
+        .rtt_us = member->rtt_us,
         .since_ms = member->since_ms,
         .incarnation = member_incarnation(member),
     };
@@ -195,14 +211,6 @@ bool swim_member_find(const struct swim *swim, const struct id *id, struct swim_
     if (member)
         *ret = member_show(member);
     return member != NULL;
-}
-
-const struct id *swim_member_accuser(const struct swim *swim, const struct id *id, size_t index)
-{
-    const struct member *member = member_find(swim, id);
-    if (!member || index >= member_accusers(member))
-        return NULL;
-    return &member->suspicion->accusations[index]->view.signer;
 }
 
 bool swim_member_is_complete(const struct swim *swim, const struct id *owner)

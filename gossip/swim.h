@@ -26,6 +26,7 @@
 #include "base/buffer.h"
 #include "base/id.h"
 #include "gossip/bounds.h"
+#include "gossip/swim_counters.h"
 
 struct fact_pool;
 struct identity;
@@ -108,6 +109,7 @@ enum swim_input_type {
 
 struct swim_input {
     int64_t now_ms;
+    int64_t now_us; /* any steady clock, for round trips; 0: there is none finer than now_ms */
     enum swim_input_type type;
     struct id from;        /* who it is, authenticated by the transport */
     struct address source; /* where the packet came from, to reply to */
@@ -149,6 +151,8 @@ enum swim_event_type {
     SWIM_SELF_REFUTED, /* `by` accused us; a new incarnation says that we are alive */
     SWIM_SELF_OUTRUN,  /* others hold newer words of ours than we do (our disk was lost or put
                           back): `version` >> 32 is the new generation, to be persisted */
+    SWIM_PONG,         /* `id` answered swim_ping(), through `by` if that is not ID_NONE */
+    SWIM_PING_LOST,    /* it did not, within SWIM_PING_TIMEOUT_MS */
 };
 
 struct swim_event {
@@ -157,6 +161,9 @@ struct swim_event {
     struct id by;     /* the accuser, else ID_NONE */
     uint64_t version; /* the member's incarnation, or the record's version */
     enum swim_table table;
+    uint64_t token;  /* a ping's */
+    uint32_t rtt_us; /* a pong's round trip, at least 1 */
+    bool nacked;     /* a lost ping's: the helper answered, and said that `id` does not */
     uint8_t key_size;
     uint8_t key[SWIM_KEY_BYTES_MAX];
 };
@@ -225,7 +232,7 @@ struct swim_member {
     enum swim_state state;
     uint8_t health;       /* our probes of it that failed in a row; at most SWIM_HEALTH_MAX */
     uint16_t accusers;    /* distinct peers that hold it unreachable, at most SWIM_ACCUSERS_MAX */
-    uint32_t rtt_ms;      /* smoothed round trip of our probes; 0 until one was answered */
+    uint32_t rtt_us;      /* smoothed round trip of our probes; 0 until one was answered */
     int64_t since_ms;     /* when we saw it enter its state */
     uint64_t incarnation; /* generation << 32 | counter */
 };
@@ -237,8 +244,31 @@ struct swim_member swim_member_at(const struct swim *swim, size_t index);
 /* False, and `*ret` is not touched, if the id is not known. */
 bool swim_member_find(const struct swim *swim, const struct id *id, struct swim_member *ret);
 
-/* The `index`th accuser of a member, in the order in which we heard them; NULL past the end. */
-const struct id *swim_member_accuser(const struct swim *swim, const struct id *id, size_t index);
+struct swim_accusation {
+    struct id by;
+    int64_t heard_ms; /* when it came to us, which may be later than it was made; moved on, as
+                         since_ms below */
+};
+
+/* Why a member is not held alive. It is empty (count 0) for those that nobody accuses. */
+struct swim_suspicion {
+    int64_t since_ms;   /* the first accusation; moved on by the time that we slept ourselves */
+    int64_t dead_by_ms; /* when a suspect is held dead, unless it answers (further accusers bring
+                           that nearer), or when a dead one was */
+    size_t count;
+    struct swim_accusation accusations[SWIM_ACCUSERS_MAX]; /* in the order in which they came */
+};
+
+void swim_suspicion(const struct swim *swim, const struct id *id, struct swim_suspicion *ret);
+
+/* Sends one packet to a member, or has `via` (NULL: nobody) probe it, whatever its state, and says
+ * with SWIM_PONG or SWIM_PING_LOST and that token what came of it. It counts neither for nor
+ * against the member. `now_us` is the time as in swim_input. -ENOENT if one of them is no member,
+ * -EINVAL if one is ourselves or both are the same, -EBUSY over SWIM_PINGS_MAX, -ENOMEM. */
+int swim_ping(struct swim *swim, int64_t now_ms, int64_t now_us, const struct id *id,
+              const struct id *via, uint64_t token);
+
+void swim_counters(const struct swim *swim, struct swim_counters *ret);
 
 /* Whether we hold everything that the owner has said as of its newest record we have seen, which is
  * checked against the owner's own signed sum. */

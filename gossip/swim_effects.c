@@ -45,16 +45,17 @@ static struct swim_event *add_event(struct swim *swim)
     return event;
 }
 
-void swim_event(struct swim *swim, enum swim_event_type type, const struct id *id,
-                const struct id *by, uint64_t version)
+struct swim_event *swim_event(struct swim *swim, enum swim_event_type type, const struct id *id,
+                              const struct id *by, uint64_t version)
 {
     struct swim_event *event = add_event(swim);
     if (!event)
-        return;
+        return NULL;
     event->type = type;
     event->id = *id;
     event->by = by ? *by : ID_NONE;
     event->version = version;
+    return event;
 }
 
 void swim_record_event(struct swim *swim, enum swim_event_type type, const struct fact *record)
@@ -76,6 +77,18 @@ size_t swim_message_begin(const struct swim *swim)
     return swim->pending.arena.size;
 }
 
+static void count_sent(struct swim *swim, enum swim_channel channel, size_t size)
+{
+    struct swim_counters *counters = &swim->counters;
+    if (channel == SWIM_CHANNEL_PACKET) {
+        counters->packets_sent++;
+        counters->packet_bytes_sent += size;
+    } else {
+        counters->syncs_sent++;
+        counters->sync_bytes_sent += size;
+    }
+}
+
 void swim_message_end(struct swim *swim, size_t start, int rc, const struct id *to,
                       const struct address *address, enum swim_channel channel)
 {
@@ -90,6 +103,7 @@ void swim_message_end(struct swim *swim, size_t start, int rc, const struct id *
         return;
     }
     pending->messages = messages;
+    count_sent(swim, channel, pending->arena.size - start);
     messages[pending->message_count++] = (struct swim_message){
         .to = *to,
         .address = *address,

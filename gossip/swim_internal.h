@@ -24,7 +24,8 @@ struct suspicion {
     uint32_t reconnect_backoff_ms;
     uint32_t place; /* in swim->doubted */
     uint16_t count, capacity;
-    struct fact *accusations[]; /* of the member's incarnation, as heard */
+    /* Of the member's incarnation, as heard; behind them, for each, when: see suspicion_heard(). */
+    struct fact *accusations[];
 };
 
 /* What the deadlines of all suspects depend on. */
@@ -41,7 +42,7 @@ struct member {
     struct suspicion *suspicion; /* NULL while nobody accuses it */
     struct record_set *records;  /* NULL: nothing was heard of those of its generation */
     int64_t since_ms;            /* when it entered its state */
-    uint32_t rtt_ms;             /* smoothed round trip of our probes, 0 if there is none yet */
+    uint32_t rtt_us;             /* smoothed round trip of our probes, 0 if there is none yet */
     uint16_t told;               /* swim->announcements, as this member is known to have heard */
     uint8_t state;               /* enum swim_state */
     uint8_t health;              /* our probes of it that failed in a row */
@@ -66,7 +67,7 @@ struct rumor {
 struct probe {
     uint32_t sequence; /* 0: not in use */
     struct id target;
-    int64_t sent_ms;
+    int64_t sent_us;
     int64_t relay_ms; /* when helpers are asked; NEVER_MS once they were */
     int64_t fail_ms;
     unsigned nacks_expected, nacks;
@@ -80,6 +81,17 @@ struct relay {
     struct address origin_address;
     uint32_t origin_sequence;
     int64_t nack_ms;
+};
+
+/* An operator's. */
+struct ping {
+    uint32_t sequence; /* 0: not in use */
+    uint64_t token;
+    struct id target;
+    struct id via; /* ID_NONE: directly */
+    int64_t sent_us;
+    int64_t lost_ms;
+    bool nacked;
 };
 
 struct seed {
@@ -104,7 +116,7 @@ struct swim {
     struct record_sets *sets; /* the pool's */
     bool owns_pool;           /* nobody shares them */
     struct random random;
-    int64_t now_ms;
+    int64_t now_ms, now_us;
     int64_t promised_ms;        /* the last next_deadline_ms */
     int rc;                     /* of this step */
     struct swim_output pending; /* filled for the end of the step; between steps, events only */
@@ -143,6 +155,10 @@ struct swim {
     struct probe probes[SWIM_PROBES_MAX];
     struct relay relays[SWIM_RELAYS_MAX];
 
+    /* swim_ping.c */
+    struct ping *pings;            /* SWIM_PINGS_MAX of them; NULL until an operator asks */
+    struct swim_counters counters; /* all but what is so now */
+
     /* swim_rumor.c, swim_packet.c */
     struct rumor *rumors; /* in the order in which they are sent */
     size_t rumor_count, rumor_capacity;
@@ -166,8 +182,9 @@ struct swim {
 
 /* swim_effects.c: what a step brings about. */
 void swim_fail(struct swim *swim, int rc);
-void swim_event(struct swim *swim, enum swim_event_type type, const struct id *id,
-                const struct id *by, uint64_t version);
+/* Returns the event, to be filled in further, or NULL. */
+struct swim_event *swim_event(struct swim *swim, enum swim_event_type type, const struct id *id,
+                              const struct id *by, uint64_t version);
 void swim_record_event(struct swim *swim, enum swim_event_type type, const struct fact *record);
 
 /* A message's bytes are appended to swim->pending.arena between the two. With `rc` < 0 they are
@@ -337,6 +354,22 @@ int ring_add(struct swim *swim, struct member *member);
 void health_add(struct swim *swim, int misses);
 void probes_run(struct swim *swim);
 int64_t probes_deadline(const struct swim *swim);
+uint32_t next_sequence(struct swim *swim);
+
+/* Asks `helper` to probe `target` for us. */
+void relay_ask(struct swim *swim, const struct member *helper, const struct id *target,
+               uint32_t sequence);
+
+/* swim_ping.c: what operators ask for. */
+
+/* The round trip of what was sent at `sent_us`, at least 1; it is counted. */
+uint32_t rtt_sample_us(struct swim *swim, int64_t sent_us);
+
+/* Whether the ack belongs to a ping. */
+bool ping_acked(struct swim *swim, const struct id *from, const struct packet *packet);
+void ping_nacked(struct swim *swim, const struct id *from, const struct packet *packet);
+void pings_run(struct swim *swim);
+int64_t pings_deadline(const struct swim *swim);
 
 /* swim_sync.c: anti-entropy. */
 struct digest_entry sync_digest_of(const struct member *member);

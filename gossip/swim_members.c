@@ -401,6 +401,7 @@ void members_run(struct swim *swim)
             continue;
         }
         member_set_state(swim, member, SWIM_DEAD);
+        swim->counters.deaths++;
         swim_event(swim, SWIM_MEMBER_DEAD, member_id(member),
                    &member->suspicion->accusations[0]->view.signer, member_incarnation(member));
     }

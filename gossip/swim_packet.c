@@ -128,6 +128,7 @@ static void answer_ping(struct swim *swim, const struct swim_input *input,
     answer_digests(swim, &input->from, packet, &draft);
     add_digests(swim, &draft);
     packet_finish(swim, &draft, &input->from, &input->source);
+    swim->counters.acks_sent++;
     fact_release(swim->pool, challenge);
 }
 
@@ -172,7 +173,9 @@ int packet_receive(struct swim *swim, const struct swim_input *input)
         answer_ping(swim, input, &packet);
         return 0;
     case PACKET_ACK:
-        probe_acked(swim, &input->from, &packet);
+        swim->counters.acks_received++;
+        if (!ping_acked(swim, &input->from, &packet))
+            probe_acked(swim, &input->from, &packet);
         gossip_back(swim, input, &packet);
         break;
     case PACKET_RELAY:
@@ -180,6 +183,8 @@ int packet_receive(struct swim *swim, const struct swim_input *input)
         break;
     case PACKET_NACK:
         probe_nacked(swim, &packet);
+        ping_nacked(swim, &input->from, &packet);
+        swim->counters.nacks_received++;
         break;
     case PACKET_GOSSIP:
         break;

@@ -21,7 +21,7 @@ void health_add(struct swim *swim, int misses)
     swim->health = health > SWIM_HEALTH_MAX ? SWIM_HEALTH_MAX : (unsigned)health;
 }
 
-static uint32_t next_sequence(struct swim *swim)
+uint32_t next_sequence(struct swim *swim)
 {
     if (++swim->sequence == 0)
         swim->sequence = 1;
@@ -110,11 +110,12 @@ void probe_start(struct swim *swim, struct member *member)
     *probe = (struct probe){
         .sequence = next_sequence(swim),
         .target = *member_id(member),
-        .sent_ms = swim->now_ms,
+        .sent_us = swim->now_us,
         .relay_ms = swim->now_ms + swim->config.probe_timeout_ms * patience,
         .fail_ms = swim->now_ms + swim->config.probe_interval_ms * patience,
         .told = swim->announcements,
     };
+    swim->counters.probes_sent++;
     ping_send(swim, member, probe->sequence);
 }
 
@@ -134,6 +135,14 @@ static void probe_round(struct swim *swim)
     }
 }
 
+void relay_ask(struct swim *swim, const struct member *helper, const struct id *target,
+               uint32_t sequence)
+{
+    struct packet_draft draft;
+    packet_start(swim, &draft, PACKET_RELAY, sequence, target, member_id(helper));
+    packet_finish(swim, &draft, member_id(helper), member_address(helper));
+}
+
 /* Asks others to probe the target, and tries it once more ourselves: one packet may just be lost.
  */
 static void ask_helpers(struct swim *swim, struct probe *probe)
@@ -149,15 +158,13 @@ static void ask_helpers(struct swim *swim, struct probe *probe)
     not [count++] = target;
     while (count <= swim->config.helpers) {
         struct member *helper = member_pick(swim, not, count);
-        struct packet_draft draft;
         if (!helper)
             break;
         not [count++] = helper;
-        packet_start(swim, &draft, PACKET_RELAY, probe->sequence, &probe->target,
-                     member_id(helper));
-        packet_finish(swim, &draft, member_id(helper), member_address(helper));
+        relay_ask(swim, helper, &probe->target, probe->sequence);
     }
     probe->nacks_expected = (unsigned)count - 1;
+    swim->counters.probes_indirect += probe->nacks_expected > 0;
 }
 
 static void probe_fail(struct swim *swim, struct probe *probe)
@@ -165,6 +172,7 @@ static void probe_fail(struct swim *swim, struct probe *probe)
     struct member *member = member_find(swim, &probe->target);
     unsigned expected = probe->nacks_expected, nacks = probe->nacks;
     probe->sequence = 0;
+    swim->counters.probes_failed++;
     if (!member)
         return;
     /* Helpers that say nothing at all hint that it is us whom packets don't reach. */
@@ -196,12 +204,10 @@ static void probe_succeed(struct swim *swim, struct probe *probe, bool direct)
     if (!direct)
         return;
     member->told = probe->told;
-    int64_t sample_ms = swim->now_ms - probe->sent_ms;
-    if (sample_ms < 1)
-        sample_ms = 1;
-    int64_t rtt_ms = member->rtt_ms;
-    rtt_ms = rtt_ms == 0 ? sample_ms : rtt_ms + (sample_ms - rtt_ms) / RTT_WEIGHT;
-    member->rtt_ms = (uint32_t)rtt_ms;
+    int64_t sample_us = rtt_sample_us(swim, probe->sent_us);
+    int64_t rtt_us = member->rtt_us;
+    rtt_us = rtt_us == 0 ? sample_us : rtt_us + (sample_us - rtt_us) / RTT_WEIGHT;
+    member->rtt_us = (uint32_t)rtt_us;
 }
 
 /* Passes an answer on to the peer that asked us to probe. */
@@ -211,6 +217,10 @@ static void relay_answer(struct swim *swim, struct relay *relay, enum packet_kin
     packet_start(swim, &draft, kind, relay->origin_sequence, &relay->target, &relay->origin);
     packet_finish(swim, &draft, &relay->origin, &relay->origin_address);
     relay->sequence = 0;
+    if (kind == PACKET_ACK)
+        swim->counters.acks_sent++;
+    else
+        swim->counters.nacks_sent++;
 }
 
 void probe_acked(struct swim *swim, const struct id *from, const struct packet *packet)
@@ -264,6 +274,7 @@ void relay_start(struct swim *swim, const struct swim_input *input, const struct
             .origin_sequence = packet->sequence,
             .nack_ms = swim->now_ms + swim->config.probe_timeout_ms * NACK_TIMEOUT_PERCENT / 100,
         };
+        swim->counters.relays_taken++;
         ping_send(swim, target, relay->sequence);
         return;
     }

@@ -81,6 +81,7 @@ void rumor_add(struct swim *swim, struct fact *fact)
     }
     struct rumor rumor = {.fact = fact_retain(fact), .order = ++swim->rumor_order};
     put_in(swim, &rumor);
+    swim->counters.rumors_queued++;
     gossip_soon(swim);
 }
 
@@ -106,6 +107,7 @@ void rumors_ride(struct swim *swim, struct packet_draft *draft)
             index++;
         }
     }
+    swim->counters.rumors_sent += riding_count;
     for (size_t i = 0; i < riding_count; i++) {
         riding[i].sends++;
         put_in(swim, &riding[i]);

@@ -45,6 +45,7 @@ void self_refute(struct swim *swim, const struct fact_view *accusation)
         swim_fail(swim, rc);
         return;
     }
+    swim->counters.refutations++;
     health_add(swim, HEALTH_REFUTED);
     swim_event(swim, SWIM_SELF_REFUTED, &swim->config.self, &accusation->signer, swim->incarnation);
 }

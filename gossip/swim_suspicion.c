@@ -125,10 +125,22 @@ static bool is_accused_by(const struct member *member, const struct id *accuser)
     return false;
 }
 
+/* For each accusation, how many milliseconds after the first it came. */
+static uint32_t *suspicion_heard(struct suspicion *suspicion)
+{
+    return (uint32_t *)(void *)(suspicion->accusations + suspicion->capacity);
+}
+
+static uint32_t since(const struct swim *swim, const struct suspicion *suspicion)
+{
+    int64_t past_ms = swim->now_ms - suspicion->started_ms;
+    return past_ms < 0 ? 0 : past_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)past_ms;
+}
+
 static int suspicion_start(struct swim *swim, struct member *member)
 {
     size_t capacity = swim->config.confirmations + 1;
-    size_t size = sizeof(struct suspicion) + capacity * sizeof(struct fact *);
+    size_t size = sizeof(struct suspicion) + capacity * (sizeof(struct fact *) + sizeof(uint32_t));
     struct suspicion *suspicion = calloc(1, size);
     if (!suspicion)
         return -ENOMEM;
@@ -149,7 +161,9 @@ static int add(struct swim *swim, struct member *member, struct fact *accusation
     int rc = member->suspicion ? 0 : suspicion_start(swim, member);
     if (rc < 0)
         return rc;
-    member->suspicion->accusations[member->suspicion->count++] = accusation;
+    struct suspicion *suspicion = member->suspicion;
+    suspicion_heard(suspicion)[suspicion->count] = since(swim, suspicion);
+    suspicion->accusations[suspicion->count++] = accusation;
     suspicion_set_deadline(swim, member);
     rumor_add(swim, accusation);
     if (member->state == SWIM_ALIVE) {
@@ -213,6 +227,7 @@ bool accusation_apply(struct swim *swim, const struct fact_view *view)
         fact_release(swim->pool, accusation);
         return false;
     }
+    swim->counters.accusations_heard++;
     second_opinion(swim, member);
     return true;
 }
@@ -237,6 +252,8 @@ void member_accuse(struct swim *swim, struct member *member)
     }
     if (rc < 0)
         swim_fail(swim, rc);
+    else
+        swim->counters.accusations_made++;
 }
 
 void suspicion_clear(struct swim *swim, struct member *member)
@@ -260,6 +277,7 @@ static void drop_accusation(struct swim *swim, struct member *member, const stru
     for (size_t i = 0; i < suspicion->count; i++) {
         struct fact *accusation = suspicion->accusations[i];
         if (!id_equal(&accusation->view.signer, accuser)) {
+            suspicion_heard(suspicion)[kept] = suspicion_heard(suspicion)[i];
             suspicion->accusations[kept++] = accusation;
             continue;
         }
@@ -285,4 +303,19 @@ void suspicion_drop_accuser(struct swim *swim, const struct id *accuser)
     for (size_t i = 0; i < swim->members.count; i++)
         if (member_at(swim, i)->suspicion)
             drop_accusation(swim, member_at(swim, i), accuser);
+}
+
+void swim_suspicion(const struct swim *swim, const struct id *id, struct swim_suspicion *ret)
+{
+    const struct member *member = member_find(swim, id);
+    *ret = (struct swim_suspicion){0};
+    if (!member || !member->suspicion)
+        return;
+    struct suspicion *suspicion = member->suspicion;
+    ret->since_ms = suspicion->started_ms;
+    ret->dead_by_ms = member->state == SWIM_SUSPECT ? suspicion->deadline_ms : member->since_ms;
+    for (size_t i = 0; i < suspicion->count; i++)
+        ret->accusations[ret->count++] =
+            (struct swim_accusation){suspicion->accusations[i]->view.signer,
+                                     suspicion->started_ms + suspicion_heard(suspicion)[i]};
 }

@@ -240,8 +240,11 @@ void agent_intent_changed(struct agent *agent)
 
 static int take_message(struct agent *agent, const struct agent_input *input)
 {
-    struct swim_input sync = {
-        .now_ms = input->now_ms, .type = SWIM_STREAM, .from = input->from, .bytes = input->bytes};
+    struct swim_input sync = {.now_ms = input->now_ms,
+                              .now_us = input->now_us,
+                              .type = SWIM_STREAM,
+                              .from = input->from,
+                              .bytes = input->bytes};
     switch (input->kind) {
     case AGENT_SYNC:
         return agent_members_step(agent, &sync);
@@ -270,7 +273,8 @@ static int take_message(struct agent *agent, const struct agent_input *input)
 static int take_unreached(struct agent *agent, const struct id *id)
 {
     struct raft_input raft = {.type = RAFT_UNREACHABLE, .now_ms = agent->now_ms, .peer = *id};
-    struct swim_input swim = {.now_ms = agent->now_ms, .type = SWIM_UNREACHED, .from = *id};
+    struct swim_input swim = {
+        .now_ms = agent->now_ms, .now_us = agent->now_us, .type = SWIM_UNREACHED, .from = *id};
     agent_raft_step(agent, &raft, NULL, NULL);
     return agent_members_step(agent, &swim);
 }
@@ -278,6 +282,7 @@ static int take_unreached(struct agent *agent, const struct id *id)
 static int take_input(struct agent *agent, const struct agent_input *input)
 {
     struct swim_input packet = {.now_ms = input->now_ms,
+                                .now_us = input->now_us,
                                 .type = SWIM_PACKET,
                                 .from = input->from,
                                 .source = input->source,
@@ -309,7 +314,8 @@ static int64_t earlier(int64_t a, int64_t b)
 /* Everything that is due by the clock, and whatever the input made due. */
 static void do_what_is_due(struct agent *agent)
 {
-    struct swim_input swim_tick = {.now_ms = agent->now_ms, .type = SWIM_TICK};
+    struct swim_input swim_tick = {
+        .now_ms = agent->now_ms, .now_us = agent->now_us, .type = SWIM_TICK};
     struct raft_input raft_tick = {.type = RAFT_TICK, .now_ms = agent->now_ms};
     agent_members_step(agent, &swim_tick);
     int64_t swim_deadline = agent->swim_output.next_deadline_ms;
@@ -334,6 +340,7 @@ int agent_step(struct agent *agent, const struct agent_input *input, struct agen
     assert(input->now_ms >= agent->now_ms);
     agent_output_reset(output);
     agent->now_ms = input->now_ms;
+    agent->now_us = input->now_us;
     agent->wall_ms = input->wall_ms;
     agent->output = output;
     int rc = take_input(agent, input);

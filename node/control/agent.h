@@ -80,6 +80,7 @@ enum agent_input_type {
 
 struct agent_input {
     int64_t now_ms;
+    int64_t now_us; /* see swim_input */
     int64_t wall_ms;
     enum agent_input_type type;
     struct id from;
@@ -128,6 +129,7 @@ enum agent_event_type {
     AGENT_FEED_BAD,     /* id: what it sent was not signed by one who votes, or does not fit */
     AGENT_FEED_TOO_FAR, /* id: it is so far ahead that it can't show how the voters changed */
     AGENT_OUTRUN,       /* others know a later generation of this peer: text says which */
+    AGENT_PONG,         /* what came of an agent_ping(): `pong` */
 };
 
 struct agent_event {
@@ -135,6 +137,12 @@ struct agent_event {
     struct id id;
     enum view_liveness liveness;
     char text[AGENT_EVENT_TEXT_BYTES_MAX];
+    struct agent_pong {
+        uint64_t token;
+        bool is_lost;
+        bool nacked;     /* lost, and the helper said that it gets no answer either */
+        uint32_t rtt_us; /* if not lost */
+    } pong;
 };
 
 /* Reusable: each step empties it first. */
@@ -201,6 +209,11 @@ int agent_add_seed(struct agent *agent, const struct id *id, const struct addres
 
 /* Tells the others goodbye; step on for a second so that the word spreads. */
 int agent_leave(struct agent *agent, int64_t now_ms);
+
+/* Pings a peer over gossip's packets, directly or (`via` not NULL) through another: see
+ * swim_ping(). AGENT_PONG with the token comes within SWIM_PING_TIMEOUT_MS. Tick after it. */
+int agent_ping(struct agent *agent, int64_t now_ms, int64_t now_us, const struct id *id,
+               const struct id *via, uint64_t token);
 
 /* Whether that key may talk to this peer. Its chain has been verified up to the root key. */
 bool agent_admits(const struct agent *agent, const struct id *id,

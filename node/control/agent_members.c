@@ -151,6 +151,16 @@ static void outrun(struct agent *agent, const struct swim_event *event)
                    sizeof(uint32_t), told->text);
 }
 
+static void pong(struct agent *agent, const struct swim_event *event)
+{
+    struct agent_event *told = agent_add_event(agent, AGENT_PONG, &event->id);
+    if (told)
+        told->pong = (struct agent_pong){.token = event->token,
+                                         .is_lost = event->type == SWIM_PING_LOST,
+                                         .nacked = event->nacked,
+                                         .rtt_us = event->rtt_us};
+}
+
 static void carry_out(struct agent *agent, const struct swim_event *event)
 {
     switch (event->type) {
@@ -175,6 +185,10 @@ static void carry_out(struct agent *agent, const struct swim_event *event)
         break;
     case SWIM_SELF_OUTRUN:
         outrun(agent, event);
+        break;
+    case SWIM_PONG:
+    case SWIM_PING_LOST:
+        pong(agent, event);
         break;
     case SWIM_SELF_REFUTED:
         break;
@@ -324,4 +338,10 @@ int agent_add_seed(struct agent *agent, const struct id *id, const struct addres
 int agent_leave(struct agent *agent, int64_t now_ms)
 {
     return swim_leave(agent->swim, now_ms);
+}
+
+int agent_ping(struct agent *agent, int64_t now_ms, int64_t now_us, const struct id *id,
+               const struct id *via, uint64_t token)
+{
+    return swim_ping(agent->swim, now_ms, now_us, id, via, token);
 }

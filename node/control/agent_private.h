@@ -60,11 +60,11 @@ struct agent {
     size_t pending_count, pending_capacity;
     uint64_t next_request; /* of forwarded proposals */
 
-    struct table shut_out;       /* of struct id: told to the node already */
-    int64_t now_ms, wall_ms;     /* of the step under way */
-    struct agent_output *output; /* of the step under way, else NULL */
-    bool failed;                 /* ran out of memory where nothing may be left out */
-    bool outdated;               /* failed, since what was agreed on is of a newer version */
+    struct table shut_out;           /* of struct id: told to the node already */
+    int64_t now_ms, now_us, wall_ms; /* of the step under way */
+    struct agent_output *output;     /* of the step under way, else NULL */
+    bool failed;                     /* ran out of memory where nothing may be left out */
+    bool outdated;                   /* failed, since what was agreed on is of a newer version */
 };
 
 /* agent_output.c: appending to what a step returns. -ENOMEM marks the agent as failed. */

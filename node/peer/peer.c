@@ -12,6 +12,7 @@
 #include "node/images/images.h"
 #include "node/mesh/mesh.h"
 #include "node/peer/join_server.h"
+#include "node/peer/pings.h"
 #include "node/peer/proposals.h"
 #include "node/peer/replicas.h"
 #include "node/peer/spares.h"
@@ -399,6 +400,7 @@ static void close_member(struct peer *peer)
     if (!peer->agent)
         return;
     proposals_cancel(peer);
+    pings_cancel(peer);
     mesh_close(peer->mesh);
     images_close(peer->images); /* first: who waits for a fetch hears of it while it is there */
     replicas_free(peer->replicas);

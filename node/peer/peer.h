@@ -31,6 +31,7 @@ struct api_server;
 struct images;
 struct leaving;
 struct mesh;
+struct peer_ping;
 struct proposal;
 struct replicas;
 struct spares;
@@ -99,6 +100,9 @@ struct peer {
 
     struct proposal *proposals; /* see proposals.h */
     uint64_t next_request;
+    struct peer_ping *pings; /* see pings.h */
+    uint64_t next_ping;
+    unsigned pinging_count; /* see node/api/pinging.h */
 
     uv_signal_t interrupt, terminate;
     bool is_stopping;
@@ -161,9 +165,10 @@ void peer_tick(struct peer *peer);
 /* Something was published: lets the agent spread it soon, without a step of its own for each. */
 void peer_wake(struct peer *peer);
 
-/* Milliseconds of clock_boot_ms(), which goes on while the machine sleeps, and of the wall clock.
- */
+/* Milliseconds of clock_boot_ms(), which goes on while the machine sleeps; microseconds of a clock
+ * for round trips; and milliseconds of the wall clock. */
 int64_t peer_now_ms(const struct peer *peer);
+int64_t peer_now_us(void);
 int64_t peer_wall_ms(void);
 
 /* peer_store.c: what the agent wants stored, and what it finds at start. */

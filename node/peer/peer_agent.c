@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "node/mesh/mesh.h"
 #include "node/peer/peer.h"
+#include "node/peer/pings.h"
 #include "node/peer/proposals.h"
 #include "node/peer/replicas.h"
 #include "node/peer/spares.h"
@@ -17,6 +18,11 @@ int64_t peer_now_ms(const struct peer *peer)
 {
     (void)peer;
     return clock_boot_ms();
+}
+
+int64_t peer_now_us(void)
+{
+    return (int64_t)(uv_hrtime() / 1000);
 }
 
 int64_t peer_wall_ms(void)
@@ -107,6 +113,9 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
                   "directory %s: was that put back from a backup? It goes on under a newer one",
                   event->text, peer->options.data_dir);
         break;
+    case AGENT_PONG:
+        pings_answered(peer, &event->pong);
+        break;
     }
 }
 
@@ -147,6 +156,7 @@ void peer_step(struct peer *peer, struct agent_input *input)
         return;
     uv_update_time(peer->loop);
     input->now_ms = peer_now_ms(peer);
+    input->now_us = peer_now_us();
     input->wall_ms = peer_wall_ms();
     peer->is_stepping = true;
     int rc = agent_step(peer->agent, input, &peer->output);

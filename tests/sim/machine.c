@@ -262,6 +262,7 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
         cluster_fail(machine->cluster, "%s is outrun by its own generation", machine->name);
         break;
     case AGENT_LEADER:
+    case AGENT_PONG:
         break;
     }
 }

@@ -159,6 +159,8 @@ static void carry_out(struct fake_network *net, size_t from)
     for (size_t i = 0; i < net->output.event_count; i++) {
         const struct swim_event *event = &net->output.events[i];
         peer->event_counts[event->type]++;
+        if (event->type == SWIM_PONG || event->type == SWIM_PING_LOST)
+            peer->last_ping = *event;
         trace(net, event, sizeof(*event));
     }
     for (size_t i = 0; i < net->output.message_count; i++) {

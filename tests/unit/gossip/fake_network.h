@@ -15,7 +15,7 @@
 
 enum {
     FAKE_PEERS_MAX = 128,
-    FAKE_EVENT_TYPES = SWIM_SELF_OUTRUN + 1,
+    FAKE_EVENT_TYPES = SWIM_PING_LOST + 1,
 };
 
 struct fake_peer {
@@ -23,11 +23,12 @@ struct fake_peer {
     struct address address;
     struct swim *swim; /* NULL while it is stopped */
     uint32_t generation;
-    int group;             /* peers of different groups can't reach each other */
-    int64_t deadline_ms;   /* when it wants to be stepped */
-    int64_t paused_until;  /* nothing is delivered to it, nor is it stepped, before this */
-    int64_t waiting_until; /* in the pause that ends then, */
-    size_t waiting;        /* so many packets have come for it */
+    int group;                   /* peers of different groups can't reach each other */
+    int64_t deadline_ms;         /* when it wants to be stepped */
+    int64_t paused_until;        /* nothing is delivered to it, nor is it stepped, before this */
+    int64_t waiting_until;       /* in the pause that ends then, */
+    size_t waiting;              /* so many packets have come for it */
+    struct swim_event last_ping; /* its last SWIM_PONG or SWIM_PING_LOST */
     unsigned event_counts[FAKE_EVENT_TYPES]; /* since it was started or fake_forget_events() */
 };
 

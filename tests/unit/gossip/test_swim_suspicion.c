@@ -16,10 +16,10 @@ enum {
 
 static bool accuses(const struct fake_network *net, size_t observer, size_t accuser)
 {
-    const struct id *id;
-    for (size_t i = 0;
-         (id = swim_member_accuser(net->peers[observer].swim, fake_id(net, VICTIM), i)); i++)
-        if (id_equal(id, fake_id(net, accuser)))
+    struct swim_suspicion suspicion;
+    swim_suspicion(net->peers[observer].swim, fake_id(net, VICTIM), &suspicion);
+    for (size_t i = 0; i < suspicion.count; i++)
+        if (id_equal(&suspicion.accusations[i].by, fake_id(net, accuser)))
             return true;
     return false;
 }
@@ -68,7 +68,6 @@ static void test_only_accuser_revoked(void **state)
     assert_int_equal(swim_revoke(swim, net.now_ms, fake_id(&net, accuser)), 0);
     assert_int_equal(fake_state(&net, observer, VICTIM), SWIM_ALIVE);
     assert_int_equal(accuser_count(&net, observer), 0);
-    assert_null(swim_member_accuser(swim, fake_id(&net, VICTIM), 0));
     fake_tick(&net, observer);
     assert_int_equal(net.peers[observer].event_counts[SWIM_MEMBER_ALIVE], 1);
     /* its own probes, and what the others hold, find out that it is dead all the same */
@@ -97,6 +96,54 @@ static void test_one_of_two_revoked(void **state)
     fake_done(&net);
 }
 
+static struct swim_suspicion suspicion_of_victim(const struct fake_network *net, size_t observer)
+{
+    struct swim_suspicion suspicion;
+    swim_suspicion(net->peers[observer].swim, fake_id(net, VICTIM), &suspicion);
+    return suspicion;
+}
+
+/* Breaks if an operator is told another time, or another accuser first, than what decides. */
+static void test_when_accused(void **state)
+{
+    (void)state;
+    struct fake_network net;
+    fake_init(&net, PEERS, 11);
+    assert_true(fake_wait(&net, 10000, fake_all_alive) >= 0);
+    size_t observer = find_observer(&net, 2);
+    struct swim_suspicion suspicion = suspicion_of_victim(&net, observer);
+    assert_int_equal(suspicion.count, 2);
+    assert_int_equal(suspicion.since_ms, suspicion.accusations[0].heard_ms);
+    assert_true(suspicion.accusations[0].heard_ms <= suspicion.accusations[1].heard_ms);
+    assert_true(suspicion.accusations[1].heard_ms <= net.now_ms);
+    assert_true(suspicion.dead_by_ms > net.now_ms);
+    struct id first = suspicion.accusations[0].by;
+    /* Dead at that time or sooner: further accusers may come. The first stays the first. */
+    fake_run(&net, suspicion.dead_by_ms - net.now_ms + 1);
+    assert_int_equal(fake_state(&net, observer, VICTIM), SWIM_DEAD);
+    suspicion = suspicion_of_victim(&net, observer);
+    assert_true(id_equal(&suspicion.accusations[0].by, &first));
+    fake_done(&net);
+}
+
+/* Breaks if the time of an accusation is told of another one after one is dropped. */
+static void test_when_accused_after_revocation(void **state)
+{
+    (void)state;
+    struct fake_network net;
+    fake_init(&net, PEERS, 11);
+    assert_true(fake_wait(&net, 10000, fake_all_alive) >= 0);
+    size_t observer = find_observer(&net, 2);
+    struct swim_suspicion before = suspicion_of_victim(&net, observer);
+    assert_int_equal(swim_revoke(net.peers[observer].swim, net.now_ms, &before.accusations[0].by),
+                     0);
+    struct swim_suspicion after = suspicion_of_victim(&net, observer);
+    assert_int_equal(after.count, 1);
+    assert_true(id_equal(&after.accusations[0].by, &before.accusations[1].by));
+    assert_int_equal(after.accusations[0].heard_ms, before.accusations[1].heard_ms);
+    fake_done(&net);
+}
+
 /* Breaks if asking who accuses somebody unknown, or well, finds anybody. */
 static void test_no_accusers(void **state)
 {
@@ -105,8 +152,11 @@ static void test_no_accusers(void **state)
     struct id nobody = {{1}};
     fake_init(&net, 2, 3);
     assert_true(fake_wait(&net, 10000, fake_all_alive) >= 0);
-    assert_null(swim_member_accuser(net.peers[0].swim, &nobody, 0));
-    assert_null(swim_member_accuser(net.peers[0].swim, fake_id(&net, 1), 0));
+    struct swim_suspicion suspicion;
+    swim_suspicion(net.peers[0].swim, &nobody, &suspicion);
+    assert_int_equal(suspicion.count, 0);
+    swim_suspicion(net.peers[0].swim, fake_id(&net, 1), &suspicion);
+    assert_int_equal(suspicion.count, 0);
     assert_int_equal(swim_revoke(net.peers[0].swim, net.now_ms, fake_id(&net, 0)), -EINVAL);
     fake_done(&net);
 }
@@ -116,6 +166,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_accuser_revoked),
         cmocka_unit_test(test_one_of_two_revoked),
+        cmocka_unit_test(test_when_accused),
+        cmocka_unit_test(test_when_accused_after_revocation),
         cmocka_unit_test(test_no_accusers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

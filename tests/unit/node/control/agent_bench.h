@@ -34,7 +34,7 @@ enum {
     FLEET_VOTER_REPLACE_MS = 5000,
     FLEET_COMPACT_ENTRIES = 512,
     FLEET_KINDS = AGENT_LINE + 1,
-    FLEET_EVENTS = AGENT_OUTRUN + 1,
+    FLEET_EVENTS = AGENT_PONG + 1,
 };
 
 /* What a peer stored. */
