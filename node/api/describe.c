@@ -115,8 +115,13 @@ const struct intent_replica *find_replica(const struct peer *peer, const char *n
 
 const struct intent_peer *wanted_peer(struct api_call *call, struct bytes params)
 {
+    return peer_of_param(call, params, "peer");
+}
+
+const struct intent_peer *peer_of_param(struct api_call *call, struct bytes params, const char *key)
+{
     char name[ID_TEXT_BYTES] = "";
-    frame_text(params, "peer", name, sizeof(name));
+    frame_text(params, key, name, sizeof(name));
     const struct intent_peer *peer = find_peer(call->peer, name);
     if (!peer)
         api_fail_with(call, -ENOENT, "list them with: consort peer ls", "there is no peer %s",
@@ -237,4 +242,25 @@ uint32_t count_wanted(const struct peer *peer, const struct intent_service *serv
         count += replica->want == INTENT_RUN && strcmp(replica->service, service->name) == 0;
     }
     return count;
+}
+
+void put_replicas(struct writer *writer, const struct peer *peer, const char *service,
+                  const struct id *at)
+{
+    const struct table *replicas = &agent_intent(peer->agent)->replicas;
+    size_t count = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1)
+            writer_array(writer, count);
+        for (size_t i = 0; i < replicas->count; i++) {
+            const struct intent_replica *replica = replicas->items[i];
+            if ((service && strcmp(replica->service, service) != 0) ||
+                (at && !id_equal(&replica->peer, at)))
+                continue;
+            if (pass == 0)
+                count++;
+            else
+                put_replica(writer, peer, replica);
+        }
+    }
 }

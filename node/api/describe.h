@@ -17,6 +17,8 @@ const struct intent_replica *find_replica(const struct peer *peer, const char *n
  * and a peer by its name or by at least 12 digits of its id. NULL once the call was failed because
  * there is none. */
 const struct intent_peer *wanted_peer(struct api_call *call, struct bytes params);
+const struct intent_peer *peer_of_param(struct api_call *call, struct bytes params,
+                                        const char *key);
 const struct intent_service *wanted_service(struct api_call *call, struct bytes params);
 const struct intent_service *wanted_subject(struct api_call *call, struct bytes params,
                                             const struct intent_replica **ret_replica);
@@ -28,6 +30,24 @@ const struct intent_service *named_service(struct api_call *call, struct bytes p
 /* Writes docs/api.md's "replica" map. */
 void put_replica(struct writer *writer, const struct peer *peer,
                  const struct intent_replica *replica);
+
+/* Writes a list of those that belong to a service and are placed at a peer; NULL: to any. */
+void put_replicas(struct writer *writer, const struct peer *peer, const char *service,
+                  const struct id *at);
+
+/* Writes docs/api.md's "peer" map, and `more` keys that the caller writes then. */
+void put_peer(struct writer *writer, const struct peer *peer, const struct intent_peer *known,
+              size_t more);
+
+/* The same for docs/api.md's "service". */
+void put_service(struct writer *writer, const struct peer *peer,
+                 const struct intent_service *service, size_t more);
+
+/* "alive" …, as docs/api.md lists them. */
+const char *peer_state_text(const struct peer *peer, const struct intent_peer *known);
+
+/* Sends the call a note `event` for each event after that index; returns the index of the last. */
+uint64_t note_newer_events(struct api_call *call, uint64_t last_index);
 
 /* How many of a service's wanted replicas serve. */
 uint32_t count_serving(const struct peer *peer, const struct intent_service *service);

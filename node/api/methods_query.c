@@ -1,4 +1,4 @@
-/* Looking: version, status, peers, services, replicas, why, events. */
+/* Looking: version, status, services, replicas, why, events. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -82,146 +82,6 @@ static void method_status(struct api_call *call, struct bytes params)
     api_answer(call, &result);
 }
 
-/* --- Peers --- */
-
-static const char *liveness_text(const struct peer *peer, const struct intent_peer *known,
-                                 const struct view_peer *seen)
-{
-    static const char *const words[] = {[VIEW_ALIVE] = "alive",
-                                        [VIEW_SUSPECT] = "suspect",
-                                        [VIEW_DEAD] = "dead",
-                                        [VIEW_LEFT] = "left"};
-    if (known->state == INTENT_REVOKED)
-        return "revoked";
-    if (known->state == INTENT_LEFT)
-        return "left";
-    if (id_equal(&known->id, &peer->identity.id))
-        return "alive";
-    return seen ? words[seen->liveness] : "unknown";
-}
-
-static uint64_t replicas_at(const struct peer *peer, const struct id *id)
-{
-    const struct intent *intent = agent_intent(peer->agent);
-    uint64_t count = 0;
-    for (size_t i = 0; i < intent->replicas.count; i++) {
-        const struct intent_replica *replica = intent->replicas.items[i];
-        count += replica->want == INTENT_RUN && id_equal(&replica->peer, id);
-    }
-    return count;
-}
-
-enum {
-    PEER_KEYS = 17,
-};
-
-static void describe_peer(struct writer *writer, const struct peer *peer,
-                          const struct intent_peer *known)
-{
-    const struct view_peer *seen = view_peer_find(agent_view(peer->agent), &known->id);
-    struct swim_member member = {0};
-    bool is_member = swim_member_find(agent_swim(peer->agent), &known->id, &member);
-    struct agent_status status;
-    char address[ADDRESS_TEXT_BYTES] = "";
-    agent_status(peer->agent, &status);
-    if (id_equal(&known->id, &peer->identity.id))
-        address_format(&peer->options.advertised, address);
-    else if (is_member)
-        address_format(&member.address, address);
-    put_id(writer, "id", &known->id);
-    put_text(writer, "name", known->name);
-    put_text(writer, "state", liveness_text(peer, known, seen));
-    put_text(writer, "intent", intent_peer_state_text(known->state));
-    put_text(writer, "role", intent_role_text(known->role));
-    put_flag(writer, "is_voter", intent_is_voter(agent_intent(peer->agent), &known->id));
-    put_flag(writer, "is_leader", id_equal(&known->id, &status.leader));
-    put_text(writer, "address", address);
-    put_text(writer, "version", seen && seen->has_capacity ? seen->capacity.version : "");
-    put_text(writer, "labels", seen && seen->has_capacity ? seen->capacity.labels : "");
-    put_u64(writer, "cpu_millis", seen && seen->has_capacity ? seen->capacity.cpu_millis : 0);
-    put_u64(writer, "memory_bytes", seen && seen->has_capacity ? seen->capacity.memory_bytes : 0);
-    put_i64(writer, "since_ms", seen ? peer_now_ms(peer) - seen->since_ms : 0);
-    put_u64(writer, "rtt_ms", member.rtt_ms);
-    put_u64(writer, "health", member.health);
-    put_u64(writer, "replicas", replicas_at(peer, &known->id));
-    put_flag(writer, "self", id_equal(&known->id, &peer->identity.id));
-}
-
-static void method_peer_ls(struct api_call *call, struct bytes params)
-{
-    const struct table *peers = &agent_intent(call->peer->agent)->peers;
-    cleanup_buffer struct buffer result = {0};
-    struct writer writer;
-    size_t count = 0;
-    (void)params;
-    for (size_t i = 0; i < peers->count; i++)
-        count += ((const struct intent_peer *)peers->items[i])->role == INTENT_PEER;
-    writer_init(&writer, &result);
-    writer_map(&writer, 1);
-    writer_text(&writer, "peers");
-    writer_array(&writer, count);
-    for (size_t i = 0; i < peers->count; i++) {
-        const struct intent_peer *known = peers->items[i];
-        if (known->role != INTENT_PEER)
-            continue;
-        writer_map(&writer, PEER_KEYS);
-        describe_peer(&writer, call->peer, known);
-    }
-    api_answer(call, &result);
-}
-
-static void write_accusers(struct writer *writer, const struct peer *peer, const struct id *id)
-{
-    const struct swim *swim = agent_swim(peer->agent);
-    const struct id *accuser;
-    size_t count = 0;
-    while (swim_member_accuser(swim, id, count))
-        count++;
-    writer_text(writer, "accusers");
-    writer_array(writer, count);
-    for (size_t i = 0; (accuser = swim_member_accuser(swim, id, i)); i++)
-        writer_text(writer, peer_name(peer, accuser));
-}
-
-static void write_replicas(struct writer *writer, const struct peer *peer, const char *service,
-                           const struct id *at)
-{
-    const struct table *replicas = &agent_intent(peer->agent)->replicas;
-    size_t count = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1)
-            writer_array(writer, count);
-        for (size_t i = 0; i < replicas->count; i++) {
-            const struct intent_replica *replica = replicas->items[i];
-            if ((service && strcmp(replica->service, service) != 0) ||
-                (at && !id_equal(&replica->peer, at)))
-                continue;
-            if (pass == 0)
-                count++;
-            else
-                put_replica(writer, peer, replica);
-        }
-    }
-}
-
-static void method_peer_inspect(struct api_call *call, struct bytes params)
-{
-    const struct intent_peer *known = wanted_peer(call, params);
-    cleanup_buffer struct buffer result = {0};
-    struct writer writer;
-    if (!known)
-        return;
-    writer_init(&writer, &result);
-    writer_map(&writer, PEER_KEYS + 4);
-    describe_peer(&writer, call->peer, known);
-    put_u64(&writer, "serial", known->serial);
-    put_i64(&writer, "admitted_wall_ms", known->admitted_wall_ms);
-    write_accusers(&writer, call->peer, &known->id);
-    writer_text(&writer, "replica_list");
-    write_replicas(&writer, call->peer, NULL, &known->id);
-    api_answer(call, &result);
-}
-
 /* --- Services --- */
 
 enum {
@@ -239,13 +99,14 @@ static void format_ports(const struct service_spec *spec, char *ret, size_t capa
     }
 }
 
-static void describe_service(struct writer *writer, const struct peer *peer,
-                             const struct intent_service *service)
+void put_service(struct writer *writer, const struct peer *peer,
+                 const struct intent_service *service, size_t more)
 {
     const struct intent_revision *revision = intent_revision_find(service, service->revision);
     const struct service_spec *spec = &revision->spec;
     char ports[256];
     format_ports(spec, ports, sizeof(ports));
+    writer_map(writer, SERVICE_KEYS + more);
     put_text(writer, "name", service->name);
     put_text(writer, "stack", service->stack);
     put_text(writer, "mode", spec->mode == SPEC_GLOBAL ? "global" : "replicated");
@@ -270,10 +131,8 @@ static void method_service_ls(struct api_call *call, struct bytes params)
     writer_map(&writer, 1);
     writer_text(&writer, "services");
     writer_array(&writer, services->count);
-    for (size_t i = 0; i < services->count; i++) {
-        writer_map(&writer, SERVICE_KEYS);
-        describe_service(&writer, call->peer, services->items[i]);
-    }
+    for (size_t i = 0; i < services->count; i++)
+        put_service(&writer, call->peer, services->items[i], 0);
     api_answer(call, &result);
 }
 
@@ -302,12 +161,11 @@ static void method_service_inspect(struct api_call *call, struct bytes params)
     struct in_addr address = {htonl(MESH_VIRTUAL_BASE + service->virtual_ip)};
     inet_ntop(AF_INET, &address, virtual_ip, sizeof(virtual_ip));
     writer_init(&writer, &result);
-    writer_map(&writer, SERVICE_KEYS + 3);
-    describe_service(&writer, call->peer, service);
+    put_service(&writer, call->peer, service, 3);
     put_text(&writer, "virtual_ip", virtual_ip);
     write_revisions(&writer, service);
     writer_text(&writer, "replica_list");
-    write_replicas(&writer, call->peer, service->name, NULL);
+    put_replicas(&writer, call->peer, service->name, NULL);
     api_answer(call, &result);
 }
 
@@ -504,7 +362,7 @@ static int note_event(struct api_call *call, const struct intent_event *event)
     return api_note(call, "event", buffer_view(&payload));
 }
 
-static uint64_t note_newer(struct api_call *call, uint64_t last_index)
+uint64_t note_newer_events(struct api_call *call, uint64_t last_index)
 {
     const struct intent_event *event;
     uint64_t newest = last_index;
@@ -521,7 +379,7 @@ static void on_events_timer(uv_timer_t *timer)
 {
     struct events *events = timer->data;
     if (!events->call->is_canceled) {
-        events->last_index = note_newer(events->call, events->last_index);
+        events->last_index = note_newer_events(events->call, events->last_index);
         return;
     }
     api_answer(events->call, NULL);
@@ -530,7 +388,7 @@ static void on_events_timer(uv_timer_t *timer)
 
 static void method_events(struct api_call *call, struct bytes params)
 {
-    uint64_t last_index = note_newer(call, 0);
+    uint64_t last_index = note_newer_events(call, 0);
     struct events *events = frame_flag(params, "follow") ? calloc(1, sizeof(*events)) : NULL;
     if (!events) {
         api_answer(call, NULL);
@@ -546,8 +404,6 @@ static void method_events(struct api_call *call, struct bytes params)
 const struct api_entry api_query_methods[] = {
     {"version", ROLE_VIEWER, false, method_version},
     {"status", ROLE_VIEWER, false, method_status},
-    {"peer.ls", ROLE_VIEWER, true, method_peer_ls},
-    {"peer.inspect", ROLE_VIEWER, true, method_peer_inspect},
     {"service.ls", ROLE_VIEWER, true, method_service_ls},
     {"service.inspect", ROLE_VIEWER, true, method_service_inspect},
     {"ps", ROLE_VIEWER, true, method_ps},

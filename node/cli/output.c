@@ -55,15 +55,16 @@ static void make_cell(const json_t *row, const struct column *column, char *ret)
         snprintf(ret, CLI_TEXT_BYTES_MAX, "-");
 }
 
-static void print_cell(const char *text, int width, bool is_last)
+static void append_cell(struct buffer *ret, const char *text, int width, bool is_last)
 {
     if (is_last)
-        printf("%s\n", text);
+        buffer_printf(ret, "%s\n", text);
     else
-        printf("%s%*s", text, width - text_width(text) + COLUMN_GAP, "");
+        buffer_printf(ret, "%s%*s", text, width - text_width(text) + COLUMN_GAP, "");
 }
 
-void output_table(const json_t *rows, const struct column *columns, size_t count)
+void output_format_table(const json_t *rows, const struct column *columns, size_t count,
+                         struct buffer *ret)
 {
     int widths[COLUMNS_MAX] = {0};
     char cell[CLI_TEXT_BYTES_MAX];
@@ -77,13 +78,20 @@ void output_table(const json_t *rows, const struct column *columns, size_t count
         }
     }
     for (size_t c = 0; c < count; c++)
-        print_cell(columns[c].title, widths[c], c + 1 == count);
+        append_cell(ret, columns[c].title, widths[c], c + 1 == count);
     for (size_t r = 0; r < json_array_size(rows); r++) {
         for (size_t c = 0; c < count; c++) {
             make_cell(json_array_get(rows, r), &columns[c], cell);
-            print_cell(cell, widths[c], c + 1 == count);
+            append_cell(ret, cell, widths[c], c + 1 == count);
         }
     }
+}
+
+void output_table(const json_t *rows, const struct column *columns, size_t count)
+{
+    cleanup_buffer struct buffer text = {0};
+    output_format_table(rows, columns, count, &text);
+    fwrite(text.bytes, 1, text.size, stdout);
 }
 
 void cell_size(const json_t *row, const char *key, char *ret)
@@ -104,6 +112,13 @@ void cell_since(const json_t *row, const char *key, char *ret)
         return;
     clock_gettime(CLOCK_REALTIME, &now);
     quantity_format_age((int64_t)now.tv_sec * MS_PER_SECOND - then, ret);
+}
+
+void cell_rtt(const json_t *row, const char *key, char *ret)
+{
+    json_int_t rtt_us = json_number(row, key);
+    if (rtt_us > 0)
+        quantity_format_rtt((uint64_t)rtt_us, ret);
 }
 
 void cell_short_id(const json_t *row, const char *key, char *ret)

@@ -16,10 +16,15 @@ struct column {
 /* Prints a table of the rows (an array of maps), columns as wide as they must be. */
 void output_table(const json_t *rows, const struct column *columns, size_t count);
 
+/* As output_table, appended to `ret`; what there is no memory for is missing. */
+void output_format_table(const json_t *rows, const struct column *columns, size_t count,
+                         struct buffer *ret);
+
 /* Cells for numbers with a unit. */
 void cell_size(const json_t *row, const char *key, char *ret);
 void cell_age(const json_t *row, const char *key, char *ret);   /* an age in ms */
 void cell_since(const json_t *row, const char *key, char *ret); /* a wall clock in ms */
+void cell_rtt(const json_t *row, const char *key, char *ret);   /* µs, as milliseconds */
 void cell_short_id(const json_t *row, const char *key, char *ret);
 
 /* Prints a value as indented JSON and a newline. */

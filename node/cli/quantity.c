@@ -187,3 +187,9 @@ void quantity_format_age(int64_t milliseconds, char ret[QUANTITY_TEXT_BYTES])
     }
     snprintf(ret, QUANTITY_TEXT_BYTES, "%" PRId64 "s", age / MS_SECOND);
 }
+
+void quantity_format_rtt(uint64_t microseconds, char ret[QUANTITY_TEXT_BYTES])
+{
+    int decimals = microseconds < 10 * 1000 ? 3 : microseconds < 1000 * 1000 ? 1 : 0;
+    snprintf(ret, QUANTITY_TEXT_BYTES, "%.*f", decimals, (double)microseconds / 1000);
+}

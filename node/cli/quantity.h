@@ -28,4 +28,6 @@ int quantity_parse_count(const char *text, uint32_t *ret);
 
 /* "1.5G"; "3m", "2h", "5d" (one unit: for tables). */
 void quantity_format_size(uint64_t bytes, char ret[QUANTITY_TEXT_BYTES]);
+/* Microseconds as milliseconds: "0.213", "14.2", "1250". */
+void quantity_format_rtt(uint64_t microseconds, char ret[QUANTITY_TEXT_BYTES]);
 void quantity_format_age(int64_t milliseconds, char ret[QUANTITY_TEXT_BYTES]);

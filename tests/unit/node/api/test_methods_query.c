@@ -109,16 +109,24 @@ static void done(struct here *h)
     fleet_done(&h->f);
 }
 
+static const struct api_entry *find_method(const char *name)
+{
+    const struct api_entry *const tables[] = {api_query_methods, api_peer_methods};
+    for (size_t i = 0; i < 2; i++)
+        for (const struct api_entry *entry = tables[i]; entry->name; entry++)
+            if (strcmp(entry->name, name) == 0)
+                return entry;
+    fail_msg("there is no method %s", name);
+    return NULL;
+}
+
 static struct api_call *begin(struct here *h, const char *method, const char *key,
                               const char *value)
 {
     struct api_call *call = calloc(1, sizeof(*call));
     cleanup_buffer struct buffer params = {0};
     struct writer writer;
-    const struct api_entry *entry = api_query_methods;
-    while (entry->name && strcmp(entry->name, method) != 0)
-        entry++;
-    assert_non_null(entry->name);
+    const struct api_entry *entry = find_method(method);
     assert_non_null(call);
     call->peer = &h->peer;
     memset(&said, 0, sizeof(said));
@@ -194,7 +202,7 @@ static void test_peers(void **state)
     fleet_run(&h.f, 10000);
     ask(&h, "peer.inspect", "peer", "p1");
     assert_says("\"state\"=>\"dead\"");
-    assert_says("\"accusers\"=>[\"p0\"]");
+    assert_says("\"accusers\"=>[{\"name\"=>\"p0\"");
     ask(&h, "peer.inspect", "peer", "p9");
     assert_int_equal(said.error.code, -ENOENT);
     assert_non_null(strstr(said.error.message, "p9"));
