@@ -34,10 +34,10 @@ static void start(size_t count, uint64_t seed)
 
 static bool is_accused_by(size_t observer, size_t subject, size_t accuser)
 {
-    const struct id *id;
-    const struct swim *swim = net.peers[observer].swim;
-    for (size_t i = 0; (id = swim_member_accuser(swim, fake_id(&net, subject), i)); i++)
-        if (id_equal(id, fake_id(&net, accuser)))
+    struct swim_suspicion suspicion;
+    swim_suspicion(net.peers[observer].swim, fake_id(&net, subject), &suspicion);
+    for (size_t i = 0; i < suspicion.count; i++)
+        if (id_equal(&suspicion.accusations[i].by, fake_id(&net, accuser)))
             return true;
     return false;
 }
