@@ -225,7 +225,7 @@ int raft_step(struct raft *raft, const struct raft_input *input, struct raft_out
     raft_stage_done(&raft->staged);
     uint64_t applied = raft->applied;
     if (!input->defer_apply)
-        raft_apply(raft);
+        raft_apply(raft, input->apply_max > 0 ? input->apply_max : UINT64_MAX);
     raft_output(raft, output);
     output->committed_count = raft->applied - applied;
     if (output->committed_count > 0)

@@ -101,7 +101,8 @@ struct raft_input {
     const struct raft_changes *changes;
     struct id peer;
     uint64_t context;
-    bool defer_apply; /* any input: hand out no committed entries yet, a later step will */
+    bool defer_apply;   /* any input: hand out no committed entries yet, a later step will */
+    uint64_t apply_max; /* any input: hand them out up to this index only; 0: all */
 };
 
 enum raft_changed {

@@ -138,7 +138,7 @@ void raft_take_snapshot(struct raft *raft, const struct raft_message *message);
 /* raft_membership.c */
 void raft_learn_commit(struct raft *raft);
 void raft_latest_configuration(const struct raft *raft, struct raft_configuration *ret);
-void raft_apply(struct raft *raft);
+void raft_apply(struct raft *raft, uint64_t last);
 void raft_adopt_configuration(struct raft *raft, const struct raft_configuration *configuration);
 
 /* raft_leader.c */

@@ -107,9 +107,11 @@ static void apply_one(struct raft *raft)
 }
 
 /* Only what is on this disk is handed out, so that no applied state is ever ahead of its log. */
-void raft_apply(struct raft *raft)
+void raft_apply(struct raft *raft, uint64_t last)
 {
-    while (raft->applied < raft->commit && raft->applied < raft->log.stored)
+    if (last > raft->commit)
+        last = raft->commit;
+    while (raft->applied < last && raft->applied < raft->log.stored)
         apply_one(raft);
     if (raft->role == RAFT_LEADER && raft->configuration.auto_leave &&
         raft->applied >= raft->pending_configuration && id_is_none(&raft->transfer_target)) {

@@ -130,7 +130,11 @@ static void test_restore(void **state)
     assert_int_equal(
         raft_step(raft, &(struct raft_input){.type = RAFT_TICK, .defer_apply = true}, &output), 0);
     assert_int_equal(output.committed_count, 0);
-    assert_int_equal(raft_step(raft, &(struct raft_input){.type = RAFT_TICK}, &output), 0);
+    struct raft_input bounded = {.type = RAFT_TICK, .apply_max = 5};
+    assert_int_equal(raft_step(raft, &bounded, &output), 0);
+    assert_int_equal(output.committed_count, 0);
+    bounded.apply_max = 6;
+    assert_int_equal(raft_step(raft, &bounded, &output), 0);
     assert_int_equal(output.committed_count, 1);
     assert_int_equal(output.committed[0].index, 6);
     assert_int_equal(raft_entry_at(raft, 4)->index, 4);
