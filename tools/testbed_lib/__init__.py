@@ -11,6 +11,7 @@ process.py   finding and ending the processes, mounts and cgroups of one peer
 peer.py      one peer: its daemon, its CLI, and how it fails
 testbed.py   all of them together
 cluster.py   what a scenario, the demo or a benchmark does with them: deploy, wait, count
+serf.py      Serf in the peers' place, to compare with
 load.py      requests that never stop, and how many of them failed
 
 What is there is always read from the kernel, never from notes of our own, so that a testbed that

@@ -93,13 +93,17 @@ class Testbed:
         """Returns once `peer` sees that many peers alive."""
         deadline = time.monotonic() + JOIN_WAIT_S
         while True:
-            alive = [entry for entry in peer.query("peer", "ls") if entry["state"] == "alive"]
-            if len(alive) >= count:
+            alive = self.members_alive(peer)
+            if alive >= count:
                 return
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{peer.name} sees {len(alive)} of {count} peers alive after "
+                raise RuntimeError(f"{peer.name} sees {alive} of {count} peers alive after "
                                    f"{JOIN_WAIT_S} s; its log ends:\n{peer.log_tail()}")
             time.sleep(0.1)
+
+    def members_alive(self, peer):
+        """How many peers that one sees alive, itself among them."""
+        return sum(entry["state"] == "alive" for entry in peer.query("peer", "ls"))
 
     def client_words(self, *command):
         """The words of a command that runs where a client of the cluster stands: at the switch."""
