@@ -74,7 +74,8 @@ enum {
     SESSION_REKEY_AFTER_MS = 60 * 60 * 1000,
     SESSION_REKEY_RETRY_MS = 1000,
     SESSION_HANDSHAKE_TIMEOUT_MS = 10 * 1000,
-    SESSION_SILENCE_MS = 2000, /* unanswered for so long: the peer may have lost the keys */
+    SESSION_SILENCE_MS = 100, /* unanswered for so long: the peer may have lost the keys. A probe's
+                               * second try is later, so that it reaches one that restarted */
     SESSION_SIMULTANEOUS_MS = 10 * 1000, /* keys this close together come from crossed firsts */
 
     /* Load from strangers (session_guard.h). */

@@ -184,11 +184,6 @@ static int seal_data(int64_t now_ms, struct session_peer *peer, struct session_k
     keys->sent_count++;
     peer->used_ms = now_ms;
     peer->confirmation_due = false;
-    /* An empty packet confirms keys and asks for nothing, so silence after it means nothing. */
-    if (payload.size > 0 && !peer->unanswered) {
-        peer->unanswered = true;
-        peer->unanswered_since_ms = now_ms;
-    }
     return 0;
 }
 
@@ -220,6 +215,15 @@ int sessions_seal(struct sessions *sessions, int64_t now_ms, const struct id *to
     if (rc < 0)
         return rc;
     return session_initiate(sessions, now_ms, peer, payload, ret_datagram);
+}
+
+void sessions_asked(struct sessions *sessions, int64_t now_ms, const struct id *to)
+{
+    struct session_peer *peer = session_table_find(&sessions->table, to);
+    if (!peer || !peer->sending || peer->unanswered)
+        return;
+    peer->unanswered = true;
+    peer->unanswered_since_ms = now_ms;
 }
 
 int sessions_answer(struct sessions *sessions, int64_t now_ms, const struct id *to,

@@ -95,6 +95,11 @@ size_t sessions_room(const struct sessions *sessions, int64_t now_ms, const stru
 int sessions_seal(struct sessions *sessions, int64_t now_ms, const struct id *to,
                   struct bytes payload, struct buffer *ret_datagram);
 
+/* Says that what was just sealed asks for an answer. If nothing is heard for SESSION_SILENCE_MS,
+ * the peer may have restarted and lost the keys: the next packet to it is a first one. Silence
+ * after what asks for nothing means nothing. */
+void sessions_asked(struct sessions *sessions, int64_t now_ms, const struct id *to);
+
 /* Opens one datagram. 0 with `*ret` filled in, also for a refusal (see ret->refusal, which changed
  * nothing); -ENOMEM. */
 int sessions_open(struct sessions *sessions, int64_t now_ms, const struct address *source,

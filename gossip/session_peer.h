@@ -78,7 +78,7 @@ struct session_peer {
     bool confirmation_due;             /* the other side waits for a packet under new keys */
     bool initiated;
     int64_t initiated_ms;
-    bool unanswered; /* we sent under `sending` and heard nothing since … */
+    bool unanswered; /* we asked under `sending` and heard nothing since … */
     int64_t unanswered_since_ms;
     bool stamped;
     struct session_stamp stamp;                   /* the newest first packet taken */

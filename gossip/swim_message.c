@@ -91,6 +91,16 @@ int packet_read(struct bytes bytes, struct packet *ret)
     return 0;
 }
 
+bool packet_asks(struct bytes bytes)
+{
+    struct reader reader;
+    uint8_t kind = 0;
+    reader_init(&reader, bytes.data, bytes.size);
+    reader_array_exact(&reader, PACKET_FIELDS);
+    reader_u8(&reader, &kind);
+    return kind == PACKET_PING || kind == PACKET_RELAY;
+}
+
 void packet_draft_init(struct packet_draft *draft, enum packet_kind kind, uint32_t sequence,
                        const struct id *subject, size_t size)
 {

@@ -48,6 +48,9 @@ struct packet {
 /* -EBADMSG; `*ret` may be half written then. */
 int packet_read(struct bytes bytes, struct packet *ret);
 
+/* Whether a packet, written by this side, asks for an answer. */
+bool packet_asks(struct bytes bytes);
+
 /* A packet to be written, filled up to `room` bytes. Facts are borrowed. */
 struct packet_draft {
     enum packet_kind kind;

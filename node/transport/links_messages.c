@@ -42,6 +42,7 @@ int links_send_message(struct links *links, const struct id *id, uint8_t kind, s
             outbox_clear(&lane->outbox);
             return rc;
         }
+        stream_set_patient(lane->out);
     }
     return outbox_pump(&lane->outbox, links_now(links), lane->out);
 }
@@ -164,4 +165,5 @@ void links_messages_accept(struct links *links, const struct id *from, struct mu
     incoming->from = *from;
     incoming->stream = stream;
     stream_accept(stream, &in_handler, incoming);
+    stream_set_patient(stream);
 }

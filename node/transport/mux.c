@@ -93,6 +93,8 @@ static void send_frame(struct mux *mux, const struct mux_frame *frame)
 {
     uint8_t bytes[MUX_FRAME_BYTES_MAX];
     size_t size = mux_frame_encode(frame, bytes);
+    if (frame->type != MUX_FRAME_PONG) /* which is the last word of a ping */
+        mux->sent_since_word = true;
     mux->config.carrier.send(mux->config.carrier.context, bytes, size);
 }
 
@@ -303,7 +305,8 @@ int mux_receive(struct mux *mux, const uint8_t *data, size_t size)
     int rc = mux_frame_decode(data, size, &frame);
     if (rc < 0)
         return rc;
-    mux->silence_ms = 0;
+    mux->silence_ms = mux->rest_ms = 0;
+    mux->sent_since_word = false;
     enter(mux);
     switch (frame.type) {
     case MUX_FRAME_OPEN:
@@ -329,15 +332,22 @@ int mux_receive(struct mux *mux, const uint8_t *data, size_t size)
 
 /* --- The link as a whole --- */
 
+static bool waits(const struct mux *mux)
+{
+    return mux->sent_since_word || mux->streams.count > mux->patient;
+}
+
 int mux_tick(struct mux *mux, int64_t now_ms)
 {
     int64_t elapsed_ms = mux->ticked_ms == 0 ? 0 : now_ms - mux->ticked_ms;
+    int64_t *counter = waits(mux) ? &mux->silence_ms : &mux->rest_ms;
+    int64_t limit_ms = waits(mux) ? MUX_PING_MS : MUX_REST_MS;
     mux->ticked_ms = now_ms;
-    bool was_quiet = mux->silence_ms >= MUX_PING_MS;
-    mux->silence_ms += elapsed_ms < 2 * MUX_TICK_MS ? elapsed_ms : MUX_TICK_MS;
+    bool was_quiet = *counter >= limit_ms;
+    *counter += elapsed_ms < 2 * MUX_TICK_MS ? elapsed_ms : MUX_TICK_MS;
     if (mux->silence_ms >= MUX_DEAD_MS)
         return -ETIMEDOUT;
-    if (!was_quiet && mux->silence_ms >= MUX_PING_MS) {
+    if (!was_quiet && *counter >= limit_ms) {
         mux->ping_waits = true;
         mux_wake(mux);
     }

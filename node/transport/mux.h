@@ -80,9 +80,11 @@ int mux_receive(struct mux *mux, const uint8_t *data, size_t size);
  * become ready again. */
 void mux_pump(struct mux *mux);
 
-/* To be called every MUX_TICK_MS: asks a silent other side for a sign of life. -ETIMEDOUT when it
- * has been silent for MUX_DEAD_MS; the owner then closes the link. A tick that comes late (the
- * process was paused) counts as one tick: the other side is not blamed for our pause. */
+/* To be called every MUX_TICK_MS: asks a silent other side for a sign of life, after MUX_PING_MS
+ * while something is waited for (a stream is open that is not patient, or something was sent and
+ * nothing came back), else after MUX_REST_MS. -ETIMEDOUT when it was waited for and silent for
+ * MUX_DEAD_MS; the owner then closes the link. A tick that comes late (the process was paused)
+ * counts as one tick: the other side is not blamed for our pause. */
 int mux_tick(struct mux *mux, int64_t now_ms);
 
 /* Ends all streams with `reason` (negative errno) and refuses new ones. */
@@ -103,6 +105,10 @@ bool mux_is_finished(const struct mux *mux);
 
 /* Streams open in both directions. */
 size_t mux_stream_count(const struct mux *mux);
+
+/* Nobody waits for the other side just because this stream is open: it is one that rests between
+ * messages. */
+void stream_set_patient(struct mux_stream *stream);
 
 /* Accepts an incoming stream inside on_open, or gives a stream to another handler later (NULL:
  * nobody listens any more). `handler` is borrowed for the stream's life: usually a static const. */

@@ -28,6 +28,7 @@ struct mux_stream {
 
     bool open_waits, end_waits, end_sent, end_received;
     bool drained_wanted;
+    bool is_patient;
     int reset_waits; /* the positive errno to send, or 0 */
 
     bool is_ready; /* in the mux's ring of streams with something to send */
@@ -43,14 +44,17 @@ struct mux {
     unsigned depth; /* calls inside calls, through callbacks */
     size_t opened_here, opened_there;
     size_t drained_wanted; /* streams */
+    size_t patient;        /* streams */
     uint32_t next_number, last_number_there;
     int failed; /* negative errno once the link is over */
     bool goodbye_waits, goodbye_sent, goodbye_received;
 
     bool ping_waits, pong_waits;
     uint64_t pong_mark, ping_mark;
-    int64_t ticked_ms; /* 0 before the first tick */
-    int64_t silence_ms;
+    int64_t ticked_ms;    /* 0 before the first tick */
+    bool sent_since_word; /* something has been sent since the other side was heard */
+    int64_t silence_ms;   /* of the other side, while it is waited for */
+    int64_t rest_ms;      /* how long nobody has waited for anything */
 };
 
 /* A fresh stream in the table, or NULL when there is no memory. */

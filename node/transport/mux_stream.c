@@ -87,6 +87,8 @@ void stream_bury(struct mux_stream *stream)
     struct mux *mux = stream->mux;
     stream_ready_remove(stream);
     stream_set_drained_wanted(stream, false);
+    if (stream->is_patient)
+        mux->patient--;
     table_remove(&mux->streams, &stream->number);
     if (mux_is_from_here(mux, stream->number))
         mux->opened_here--;
@@ -127,6 +129,14 @@ struct mux_stream *stream_new(struct mux *mux, uint32_t number)
     else
         mux->opened_there++;
     return stream;
+}
+
+void stream_set_patient(struct mux_stream *stream)
+{
+    if (stream->is_patient)
+        return;
+    stream->is_patient = true;
+    stream->mux->patient++;
 }
 
 void stream_accept(struct mux_stream *stream, const struct stream_handler *handler, void *context)

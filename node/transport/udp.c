@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gossip/swim_message.h"
 #include "node/transport/socket.h"
 
 enum {
@@ -47,8 +48,13 @@ int udp_send(struct udp *udp, const struct id *to, const struct address *address
              struct bytes payload)
 {
     buffer_clear(&udp->outgoing);
-    int rc = sessions_seal(udp->sessions, clock_boot_ms(), to, payload, &udp->outgoing);
-    return rc < 0 ? rc : send_datagram(udp, address, buffer_view(&udp->outgoing));
+    int64_t now_ms = clock_boot_ms();
+    int rc = sessions_seal(udp->sessions, now_ms, to, payload, &udp->outgoing);
+    if (rc < 0)
+        return rc;
+    if (packet_asks(payload))
+        sessions_asked(udp->sessions, now_ms, to);
+    return send_datagram(udp, address, buffer_view(&udp->outgoing));
 }
 
 /* --- Receiving --- */

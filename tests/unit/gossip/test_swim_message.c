@@ -90,6 +90,22 @@ static void test_packet_round_trip(void **state)
     }
 }
 
+/* Breaks if a probe's silence goes unnoticed, or that of what nobody answers is noticed. */
+static void test_packet_asks(void **state)
+{
+    (void)state;
+    static const bool asks[] = {
+        [PACKET_PING] = true, [PACKET_RELAY] = true, [PACKET_GOSSIP] = false};
+    struct packet_draft draft;
+    for (int kind = PACKET_PING; kind <= PACKET_GOSSIP; kind++) {
+        packet_draft_init(&draft, (enum packet_kind)kind, 1, &owner.id, SESSION_PAYLOAD_BYTES_MAX);
+        buffer_clear(&buffer);
+        assert_int_equal(packet_write(&draft, &buffer), 0);
+        assert_int_equal(packet_asks(buffer_view(&buffer)), asks[kind]);
+    }
+    assert_false(packet_asks((struct bytes){0}));
+}
+
 /* Breaks if a packet that was cut off, has bytes too many, or a subject where none belongs, or too
  * many items is accepted. */
 static void test_packet_malformed(void **state)
@@ -183,6 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_packet_round_trip, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_packet_asks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_packet_malformed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_digest_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_delta, set_up, tear_down),

@@ -456,6 +456,8 @@ static void test_cut(void **state)
     assert_int_equal(mux_open(link_mux(fixture->client.link), 9, (struct bytes){0}, &stream_handler,
                               &fixture->client, &fixture->client.stream),
                      0);
+    while (mux_stream_count(link_mux(fixture->server.link)) == 0) /* it waits on it, too */
+        uv_run(&fixture->loop, UV_RUN_ONCE);
     const struct address loopback = address_from_v4(INADDR_LOOPBACK, 0);
     assert_int_equal(fault_cut(&fixture->fault, &loopback), 0);
     run_until_closed(fixture);

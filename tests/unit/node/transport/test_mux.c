@@ -396,7 +396,9 @@ static void test_protocol(void **state)
 static void test_keepalive(void **state)
 {
     struct pair *pair = *state;
+    struct user here = {0}, there = {0};
     int64_t now_ms = NOW_MS;
+    open_stream(pair, &here, &there); /* on which words are waited for */
     for (int i = 0; i < 100; i++, now_ms += MUX_TICK_MS) {
         assert_int_equal(mux_tick(pair->a.mux, now_ms), 0);
         assert_int_equal(mux_tick(pair->b.mux, now_ms), 0);
@@ -413,6 +415,46 @@ static void test_keepalive(void **state)
     }
     assert_int_equal(rc, -ETIMEDOUT);
     assert_in_range(ticks, MUX_PING_MS / MUX_TICK_MS, MUX_DEAD_MS / MUX_TICK_MS);
+    user_done(&here);
+    user_done(&there);
+}
+
+static int run_ticks(struct pair *pair, int64_t *now_ms, int count)
+{
+    int rc = 0;
+    for (int i = 0; i < count && rc == 0; i++) {
+        *now_ms += MUX_TICK_MS;
+        rc = mux_tick(pair->a.mux, *now_ms);
+    }
+    return rc;
+}
+
+/* Breaks if links that rest are pinged all the time, which is most of what an idle peer would send;
+ * or if on one that rests a death is not found at last, or not soon once something is sent. */
+static void test_rest(void **state)
+{
+    struct pair *pair = *state;
+    struct user here = {0}, there = {0};
+    int64_t now_ms = NOW_MS;
+    open_stream(pair, &here, &there);
+    stream_set_patient(here.stream);
+    assert_int_equal(stream_write(there.stream, "x", 1), 0);
+    settle(pair);
+    assert_int_equal(here.received.size, 1);
+    pair->a.is_awake = false;
+    assert_int_equal(mux_tick(pair->a.mux, now_ms), 0);
+    assert_int_equal(run_ticks(pair, &now_ms, MUX_REST_MS / MUX_TICK_MS - 1), 0);
+    assert_false(pair->a.is_awake);
+    assert_int_equal(run_ticks(pair, &now_ms, 1), 0);
+    assert_true(pair->a.is_awake); /* a ping */
+    settle(pair);
+    assert_int_equal(run_ticks(pair, &now_ms, MUX_DEAD_MS / MUX_TICK_MS), 0);
+
+    assert_int_equal(stream_write(here.stream, "y", 1), 0);
+    mux_pump(pair->a.mux);
+    assert_int_equal(run_ticks(pair, &now_ms, MUX_DEAD_MS / MUX_TICK_MS), -ETIMEDOUT);
+    user_done(&here);
+    user_done(&there);
 }
 
 /* Breaks if goodbye cuts a stream that is open or on its way. */
@@ -497,6 +539,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cap, setup, teardown),
         cmocka_unit_test_setup_teardown(test_protocol, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keepalive, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_goodbye, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random, setup, teardown),
     };
