@@ -37,8 +37,12 @@ int64_t peer_wall_ms(void)
 static void send_one(struct peer *peer, const struct agent_send *send)
 {
     struct bytes bytes = buffer_view(&send->bytes);
-    if (id_is_none(&send->to))
-        return; /* sessions need to know whom they address */
+    if (id_is_none(
+            &send->to)) { /* a session would have to know whom it addresses; a link finds out */
+        if (send->kind != 0)
+            links_greet(peer->links, &send->address, send->kind, bytes);
+        return;
+    }
     if (send->kind == 0) {
         udp_send(peer->udp, &send->to, &send->address, bytes);
         return;

@@ -530,6 +530,16 @@ int link_dial_token(const struct link_config *config, const struct address *addr
     return dial(link, rc, address, ret);
 }
 
+int link_dial_seed(const struct link_config *config, const struct address *address,
+                   const struct link_handler *handler, void *context, struct link **ret)
+{
+    struct link *link = link_new(config, handler, context);
+    if (!link)
+        return -ENOMEM;
+    int rc = link_handshake_dial_seed(link->handshake, config, &link->pending);
+    return dial(link, rc, address, ret);
+}
+
 int link_accept(const struct link_config *config, uv_stream_t *server,
                 const struct link_handler *handler, void *context, struct link **ret)
 {

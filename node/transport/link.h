@@ -1,8 +1,9 @@
 /* One encrypted TCP link: a Noise handshake with certificates, then sealed frames that carry a mux.
  *
- * Between admitted keys the handshake is IK (the dialer knows whom it dials); with a join token it
- * is XXpsk3. Each side shows its certificate chain, checks the other's, and says its verdict, so
- * that both log one clear line. Nobody may open streams before that. On the wire (link_wire.h):
+ * Between admitted keys the handshake is IK (the dialer knows whom it dials), or XX where it knows
+ * only an address; with a join token it is XXpsk3. Each side shows its certificate chain, checks
+ * the other's, and says its verdict, so that both log one clear line. Nobody may open streams
+ * before that. On the wire (link_wire.h):
  *
  *     dialer: preamble; then frames: handshake …; hello (sealed verdict); sealed mux frames
  *
@@ -96,6 +97,11 @@ int link_dial(const struct link_config *config, const struct address *address,
 int link_dial_token(const struct link_config *config, const struct address *address,
                     const uint8_t secret[TOKEN_SECRET_BYTES], const struct link_handler *handler,
                     void *context, struct link **ret);
+
+/* Dials whichever peer of this cluster is at `address`; link_remote() tells who, once it is open.
+ */
+int link_dial_seed(const struct link_config *config, const struct address *address,
+                   const struct link_handler *handler, void *context, struct link **ret);
 
 /* Accepts the connection that waits on `server` (a listening uv_tcp_t). */
 int link_accept(const struct link_config *config, uv_stream_t *server,

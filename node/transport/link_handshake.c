@@ -33,13 +33,26 @@ void link_remote_describe(const struct link_remote *remote, char *ret, size_t si
 
 /* --- Beginning --- */
 
+static enum noise_pattern pattern_of(enum link_kind kind)
+{
+    switch (kind) {
+    case LINK_KIND_ADMITTED:
+        return NOISE_IK;
+    case LINK_KIND_TOKEN:
+        return NOISE_XXPSK3;
+    case LINK_KIND_SEED:
+        return NOISE_XX;
+    }
+    return NOISE_IK;
+}
+
 static void begin_noise(struct link_handshake *handshake, const struct link_preamble *preamble,
                         const uint8_t *remote_static, const uint8_t *psk)
 {
     uint8_t prologue[LINK_PREAMBLE_BYTES_MAX];
     size_t size = link_preamble_encode(preamble, prologue);
     const struct noise_config config = {
-        .pattern = preamble->kind == LINK_KIND_TOKEN ? NOISE_XXPSK3 : NOISE_IK,
+        .pattern = pattern_of(preamble->kind),
         .initiator = handshake->is_dialer,
         .prologue = {prologue, size},
         .static_secret = handshake->config->identity->exchange_secret,
@@ -95,6 +108,15 @@ int link_handshake_dial_token(struct link_handshake *handshake, const struct lin
     int rc = dial(handshake, &preamble, NULL, psk, output);
     sodium_memzero(psk, sizeof(psk));
     return rc;
+}
+
+int link_handshake_dial_seed(struct link_handshake *handshake, const struct link_config *config,
+                             struct buffer *output)
+{
+    struct link_preamble preamble = {.version = LINK_PROTOCOL_VERSION, .kind = LINK_KIND_SEED};
+    *handshake = (struct link_handshake){.config = config, .is_dialer = true};
+    link_cluster_tag(&config->cluster, preamble.cluster_tag);
+    return dial(handshake, &preamble, NULL, NULL, output);
 }
 
 void link_handshake_accept(struct link_handshake *handshake, const struct link_config *config)
@@ -216,6 +238,23 @@ static int check_payload(struct link_handshake *handshake, struct bytes bytes,
 
 /* --- Receiving --- */
 
+/* Gives no answer, so that a scanner learns nothing. */
+static int ignore(const struct link_handshake *handshake, int code, const char *words,
+                  struct error *error)
+{
+    char who[DESCRIPTION_BYTES];
+    link_remote_describe(&handshake->remote, who, sizeof(who));
+    return error_set(error, code, "%s %s", who, words);
+}
+
+/* A peer that is in no cluster yet has nothing to tell. */
+static bool knows_cluster(const struct link_config *config, const struct link_preamble *preamble)
+{
+    uint8_t tag[LINK_CLUSTER_TAG_BYTES];
+    link_cluster_tag(&config->cluster, tag);
+    return config->chain->count > 0 && sodium_memcmp(tag, preamble->cluster_tag, sizeof(tag)) == 0;
+}
+
 static int receive_preamble(struct link_handshake *handshake, struct bytes input, size_t *ret_size,
                             struct buffer *output, struct error *error)
 {
@@ -229,12 +268,11 @@ static int receive_preamble(struct link_handshake *handshake, struct bytes input
         refuse_in_the_clear(LINK_REFUSED_VERSION, output);
         return other_version(handshake, preamble.version, error);
     }
-    if (rc < 0) { /* no answer, so that a scanner learns nothing */
-        char who[DESCRIPTION_BYTES];
-        link_remote_describe(&handshake->remote, who, sizeof(who));
-        return error_set(error, rc, "%s does not speak Consort's protocol", who);
-    }
-    if (preamble.kind == LINK_KIND_ADMITTED) {
+    if (rc < 0)
+        return ignore(handshake, rc, "does not speak Consort's protocol", error);
+    if (preamble.kind == LINK_KIND_SEED && !knows_cluster(config, &preamble))
+        return ignore(handshake, -EACCES, "looks for peers of another cluster", error);
+    if (preamble.kind != LINK_KIND_TOKEN) {
         begin_noise(handshake, &preamble, NULL, NULL);
         return 0;
     }
@@ -269,20 +307,20 @@ static int receive_noise(struct link_handshake *handshake, struct bytes message,
     cleanup_buffer struct buffer payload = {0};
     enum link_refusal refusal = LINK_ACCEPTED;
     const char *words = NULL;
-    bool is_token = handshake->kind == LINK_KIND_TOKEN;
+    bool is_xx = handshake->kind != LINK_KIND_ADMITTED;
     bool is_first = handshake->noise.message_count == 0;
-    bool needs_psk = is_token && !handshake->is_dialer && !is_first;
+    bool needs_psk = handshake->kind == LINK_KIND_TOKEN && !handshake->is_dialer && !is_first;
     if (noise_is_done(&handshake->noise))
         return refuse(handshake, LINK_REFUSED_HANDSHAKE, NULL, output, error);
     int rc = noise_read(&handshake->noise, message, &payload);
     if (rc == -EBADMSG)
         return refuse(handshake, needs_psk ? LINK_REFUSED_TOKEN : LINK_REFUSED_HANDSHAKE, NULL,
                       output, error);
-    if (rc == 0 && !(is_token && is_first)) /* XX's first says nothing */
+    if (rc == 0 && !(is_xx && is_first)) /* XX's first says nothing */
         rc = check_payload(handshake, buffer_view(&payload), &refusal, &words);
     if (rc == -EBADMSG)
         return refuse(handshake, LINK_REFUSED_HANDSHAKE, NULL, output, error);
-    if (rc == 0 && is_token && handshake->is_dialer && refusal != LINK_ACCEPTED)
+    if (rc == 0 && is_xx && handshake->is_dialer && refusal != LINK_ACCEPTED)
         return refuse(handshake, refusal, words, output, error); /* it learns nothing of us */
     if (rc == 0 && noise_is_my_turn(&handshake->noise))
         rc = send_noise(handshake, true, output);

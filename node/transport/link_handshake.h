@@ -6,6 +6,10 @@
  *                → hello                                     → XX 3, hello
  *                                                            ← hello
  *
+ * An admitted dialer that knows an address but no key (a seed's) says the cluster's tag in the
+ * preamble, and then XX without a psk: the acceptor shows itself first, only to who knows the
+ * cluster; the dialer only to a peer of its own cluster.
+ *
  * IK's first message can be replayed by anyone who recorded it; so nothing comes of it until the
  * dialer's hello shows that it holds the key. A refusal is said in the hello, sealed, where there
  * are keys; in the clear where there are none yet.
@@ -30,12 +34,16 @@ struct link_handshake {
     struct link_cipher send, receive;
 };
 
-/* Both begin a dialer's side and append its first bytes to `output`. -EINVAL for an id that is no
+/* These begin a dialer's side and append its first bytes to `output`. -EINVAL for an id that is no
  * key, -ENOMEM. */
 int link_handshake_dial(struct link_handshake *handshake, const struct link_config *config,
                         const struct id *remote, struct buffer *output);
 int link_handshake_dial_token(struct link_handshake *handshake, const struct link_config *config,
                               const uint8_t secret[TOKEN_SECRET_BYTES], struct buffer *output);
+
+/* As an admitted key, to whichever peer answers. */
+int link_handshake_dial_seed(struct link_handshake *handshake, const struct link_config *config,
+                             struct buffer *output);
 
 /* Begins an acceptor's side: it waits for the preamble. */
 void link_handshake_accept(struct link_handshake *handshake, const struct link_config *config);

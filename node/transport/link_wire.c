@@ -2,17 +2,25 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "node/bounds.h"
 
 static const uint8_t MAGIC[4] = {'C', 'N', 'S', 'T'};
+static const char SEED_TAG[] = "consort seed";
 
 enum {
     VERSION_AT = sizeof(MAGIC),
     KIND_AT = VERSION_AT + 1,
     PAYLOAD_FIELDS = 2,
 };
+
+/* The 16 bytes that a preamble of two of the kinds ends with. */
+static uint8_t *word_of(struct link_preamble *preamble)
+{
+    return preamble->kind == LINK_KIND_TOKEN ? preamble->token_id : preamble->cluster_tag;
+}
 
 int link_preamble_decode(struct bytes input, struct link_preamble *ret, size_t *ret_size)
 {
@@ -33,10 +41,11 @@ int link_preamble_decode(struct bytes input, struct link_preamble *ret, size_t *
         preamble.kind = LINK_KIND_ADMITTED;
         break;
     case LINK_KIND_TOKEN:
-        preamble.kind = LINK_KIND_TOKEN;
+    case LINK_KIND_SEED:
+        preamble.kind = (enum link_kind)input.data[KIND_AT];
         if (input.size - size < TOKEN_ID_BYTES)
             return -EAGAIN;
-        memcpy(preamble.token_id, input.data + size, TOKEN_ID_BYTES);
+        memcpy(word_of(&preamble), input.data + size, TOKEN_ID_BYTES);
         size += TOKEN_ID_BYTES;
         break;
     default:
@@ -53,10 +62,17 @@ size_t link_preamble_encode(const struct link_preamble *preamble,
     memcpy(ret, MAGIC, sizeof(MAGIC));
     ret[VERSION_AT] = preamble->version;
     ret[KIND_AT] = (uint8_t)preamble->kind;
-    if (preamble->kind != LINK_KIND_TOKEN)
+    if (preamble->kind == LINK_KIND_ADMITTED)
         return LINK_PREAMBLE_HEAD_BYTES;
-    memcpy(ret + LINK_PREAMBLE_HEAD_BYTES, preamble->token_id, TOKEN_ID_BYTES);
+    struct link_preamble copy = *preamble;
+    memcpy(ret + LINK_PREAMBLE_HEAD_BYTES, word_of(&copy), TOKEN_ID_BYTES);
     return LINK_PREAMBLE_BYTES_MAX;
+}
+
+void link_cluster_tag(const struct id *cluster, uint8_t ret[LINK_CLUSTER_TAG_BYTES])
+{
+    crypto_generichash(ret, LINK_CLUSTER_TAG_BYTES, (const uint8_t *)SEED_TAG, sizeof(SEED_TAG) - 1,
+                       cluster->bytes, ID_BYTES);
 }
 
 int link_frame_next(struct bytes input, size_t max, struct bytes *ret_body, size_t *ret_size)

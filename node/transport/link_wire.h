@@ -1,7 +1,8 @@
 /* The bytes of a link before its mux: the dialer's preamble, frames, and what the handshake
  * carries.
  *
- *     preamble   "CNST" | version u8 | kind u8 | a token's id (16 bytes) for kind TOKEN
+ *     preamble   "CNST" | version u8 | kind u8 | 16 bytes: a token's id for kind TOKEN, the
+ *                cluster's tag for kind SEED
  *     frame      length u16 | that many bytes
  *
  * During the handshake a frame's first byte is its type: NOISE (a handshake message), REFUSAL (code
@@ -24,6 +25,7 @@
 enum link_kind {
     LINK_KIND_ADMITTED = 1, /* Noise IK */
     LINK_KIND_TOKEN = 2,    /* Noise XXpsk3 */
+    LINK_KIND_SEED = 3,     /* Noise XX: an admitted dialer that knows an address and no key */
 };
 
 enum link_frame_type {
@@ -36,12 +38,14 @@ enum {
     LINK_FRAME_HEAD_BYTES = 2,
     LINK_PREAMBLE_HEAD_BYTES = 6,
     LINK_PREAMBLE_BYTES_MAX = LINK_PREAMBLE_HEAD_BYTES + TOKEN_ID_BYTES,
+    LINK_CLUSTER_TAG_BYTES = TOKEN_ID_BYTES,
 };
 
 struct link_preamble {
     uint8_t version;
     enum link_kind kind;
-    uint8_t token_id[TOKEN_ID_BYTES]; /* LINK_KIND_TOKEN */
+    uint8_t token_id[TOKEN_ID_BYTES];            /* LINK_KIND_TOKEN */
+    uint8_t cluster_tag[LINK_CLUSTER_TAG_BYTES]; /* LINK_KIND_SEED */
 };
 
 struct link_payload {
@@ -54,6 +58,9 @@ struct link_payload {
 int link_preamble_decode(struct bytes input, struct link_preamble *ret, size_t *ret_size);
 size_t link_preamble_encode(const struct link_preamble *preamble,
                             uint8_t ret[LINK_PREAMBLE_BYTES_MAX]);
+
+/* What shows that a dialer knows the cluster's identity, before anything is said to it. */
+void link_cluster_tag(const struct id *cluster, uint8_t ret[LINK_CLUSTER_TAG_BYTES]);
 
 /* Finds the frame at the start of `input`: its body (borrowed) and its whole size. -EAGAIN: more
  * bytes are needed; -EMSGSIZE: an empty frame, or one with a body larger than `max`. */

@@ -156,6 +156,7 @@ static void entry_free(struct entry *entry)
 {
     struct peer *peer = entry->peer;
     entry_unlink(entry);
+    buffer_done(&entry->greeting);
     free(entry);
     if (!peer)
         return;
@@ -174,6 +175,15 @@ static void limit_links_of(struct links *links, const struct peer *peer)
             return;
         }
     }
+}
+
+/* Now that it is known who answered at the address. */
+static void say_greeting(struct entry *entry)
+{
+    links_send_message(entry->links, &entry->peer->id, entry->greeting_kind,
+                       buffer_view(&entry->greeting));
+    entry->greeting_kind = 0;
+    buffer_done(&entry->greeting);
 }
 
 static void on_link_open(void *context, struct link *link)
@@ -203,6 +213,8 @@ static void on_link_open(void *context, struct link *link)
     entry->peer->failures = 0;
     entry->peer->retry_ms = 0;
     limit_links_of(links, entry->peer);
+    if (entry->greeting_kind != 0)
+        say_greeting(entry);
 }
 
 static bool is_from_peer(const struct link_remote *remote)
@@ -307,6 +319,59 @@ int links_open_stream(struct links *links, const struct id *id, const struct add
     if (address)
         peer_set_address(peer, address);
     return links_open_to(links, peer, kind, header, handler, context, ret);
+}
+
+/* The link that was or is being dialed to `address`, or has come from there; NULL: none. */
+static struct entry *entry_at(const struct links *links, const struct address *address)
+{
+    for (struct entry *entry = links->first; entry; entry = entry->next)
+        if (!link_is_closing(entry->link) && !link_remote(entry->link)->by_token &&
+            address_equal(&link_remote(entry->link)->address, address) &&
+            (link_is_open(entry->link) || entry->greeting_kind != 0))
+            return entry;
+    return NULL;
+}
+
+static int dial_to_greet(struct links *links, const struct address *address, struct entry **ret)
+{
+    size_t greetings = 0;
+    for (struct entry *entry = links->first; entry; entry = entry->next)
+        greetings += entry->greeting_kind != 0;
+    if (greetings >= LINKS_GREETINGS_MAX)
+        return -EBUSY;
+    if (links->count >= LINKS_MAX)
+        return -EMFILE;
+    struct entry *entry = entry_new(links, NULL);
+    if (!entry)
+        return -ENOMEM;
+    int rc = link_dial_seed(&links->config.link, address, &entry_handler, entry, &entry->link);
+    if (rc < 0) {
+        entry_free(entry);
+        return rc;
+    }
+    *ret = entry;
+    return 0;
+}
+
+int links_greet(struct links *links, const struct address *address, uint8_t kind, struct bytes data)
+{
+    assert(kind != 0);
+    if (links->is_closing)
+        return -ESHUTDOWN;
+    if (data.size > LINKS_MESSAGE_BYTES_MAX)
+        return -EMSGSIZE;
+    struct entry *entry = entry_at(links, address);
+    if (entry && entry->peer)
+        return links_send_message(links, &entry->peer->id, kind, data);
+    int rc = entry ? 0 : dial_to_greet(links, address, &entry);
+    if (rc < 0)
+        return rc;
+    buffer_clear(&entry->greeting);
+    entry->greeting_kind = kind;
+    rc = buffer_append(&entry->greeting, data.data, data.size);
+    if (rc < 0)
+        link_abort(entry->link, rc);
+    return rc;
 }
 
 int links_set_address(struct links *links, const struct id *id, const struct address *address)

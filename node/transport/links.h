@@ -55,6 +55,12 @@ int links_open_stream(struct links *links, const struct id *id, const struct add
  * -EHOSTUNREACH: no address is known; -ENOMEM. 0 does not mean that it will arrive. */
 int links_send_message(struct links *links, const struct id *id, uint8_t kind, struct bytes data);
 
+/* As links_send_message, to whichever peer of this cluster is at `address`, whose key is not known
+ * (a seed). Over a link to there that is open, or one dialed for it. -EBUSY: too many are being
+ * dialed so. */
+int links_greet(struct links *links, const struct address *address, uint8_t kind,
+                struct bytes data);
+
 /* Closes all links with that key, at once, and forgets what is queued for it: it was revoked. (New
  * ones are refused by link_config.admit.) */
 void links_drop(struct links *links, const struct id *id);

@@ -12,6 +12,8 @@ struct entry {
     struct link *link;
     struct peer *peer; /* whom it leads to; NULL for a newcomer, or while that is not known */
     bool was_open;
+    uint8_t greeting_kind;  /* the first message to whoever answers; 0: none */
+    struct buffer greeting; /* its bytes */
     int64_t opened_ms;
     int64_t busy_ms; /* when it last had a stream */
     struct entry *previous, *next;

@@ -336,6 +336,49 @@ static void test_operator_answers(void **state)
     assert_refused(fixture, -EACCES, "not a peer's");
 }
 
+static void dial_seed(struct fixture *fixture)
+{
+    assert_int_equal(link_dial_seed(&fixture->client.config, &fixture->address, &handler,
+                                    &fixture->client, &fixture->client.link),
+                     0);
+    settle(fixture);
+}
+
+/* Breaks if a peer that knows only an address can't link, or does not learn whom it found. */
+static void test_seed(void **state)
+{
+    struct fixture *fixture = *state;
+    dial_seed(fixture);
+    assert_int_equal(fixture->server.opens, 1);
+    assert_int_equal(fixture->client.opens, 1);
+    assert_true(id_equal(&fixture->client.remote.id, &fixture->server.party.identity.id));
+    assert_true(id_equal(&fixture->server.remote.id, &fixture->client.party.identity.id));
+    assert_string_equal(fixture->server.remote.chain.certificates[0].name, "client");
+    assert_string_equal(fixture->client.remote.chain.certificates[0].name, "server");
+    assert_false(fixture->server.remote.by_token);
+}
+
+/* Breaks if one who does not know the cluster is told who lives at an address. */
+static void test_seed_of_another_cluster(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->client.config.cluster = fixture->other_root.id;
+    dial_seed(fixture);
+    assert_int_equal(fixture->server.opens, 0);
+    assert_int_equal(fixture->client.opens, 0);
+    assert_int_equal(fixture->server.why.code, -EACCES);
+    assert_int_equal(fixture->client.remote.chain.count, 0);
+}
+
+/* Breaks if a revoked peer comes in because it knows an address and the cluster. */
+static void test_seed_revoked(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->server.admits = LINK_REFUSED_REVOKED;
+    dial_seed(fixture);
+    assert_refused(fixture, -EKEYREVOKED, "revoked");
+}
+
 static void dial_token(struct fixture *fixture, const uint8_t secret[TOKEN_SECRET_BYTES])
 {
     fixture->client.party.chain.count = 0;
@@ -501,6 +544,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_revoked_server, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_operator_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_seed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_seed_of_another_cluster, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_seed_revoked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_token, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_token, setup, teardown),
         cmocka_unit_test_setup_teardown(test_token_foreign_cluster, setup, teardown),

@@ -287,6 +287,36 @@ static void test_small_overtakes_large(void **state)
     }
 }
 
+/* Breaks if a message to a seed, of which only the address is known, is lost, or if each takes a
+ * link of its own. */
+static void test_greeting(void **state)
+{
+    struct fixture *fixture = *state;
+    struct end *a = &fixture->a, *b = &fixture->b;
+    for (uint32_t i = 1; i < 4; i++) {
+        const struct bytes bytes = {(const uint8_t *)&i, sizeof(i)};
+        assert_int_equal(links_greet(a->links, &b->address, (uint8_t)i, bytes), 0);
+    }
+    b->next_small = 3; /* the last takes the place of what was not said yet */
+    while (b->messages == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_int_equal(b->next_small, 4);
+    assert_true(links_is_linked(a->links, &b->party.identity.id));
+    send_messages(b, a, 0, 1, sizeof(uint32_t));
+    const struct bytes bytes = {(const uint8_t *)&(uint32_t){4}, sizeof(uint32_t)};
+    assert_int_equal(links_greet(a->links, &b->address, 4, bytes), 0);
+    while (b->messages < 2 || a->messages < 1)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_int_equal(links_count(a->links), 1);
+    struct address nobody = b->address;
+    for (unsigned i = 0; i < LINKS_GREETINGS_MAX; i++) {
+        nobody.port = (uint16_t)(1 + i);
+        assert_int_equal(links_greet(a->links, &nobody, 1, bytes), 0);
+    }
+    nobody.port++;
+    assert_int_equal(links_greet(a->links, &nobody, 1, bytes), -EBUSY);
+}
+
 /* Breaks if a peer that is not there is not reported, or dialed again and again at once. */
 static void test_nobody_there(void **state)
 {
@@ -441,6 +471,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_both_dial, setup, teardown),
         cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_small_overtakes_large, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_greeting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_there, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
