@@ -30,6 +30,14 @@ enum {
     SWIM_PING_TIMEOUT_MS = 2000, /* after which one of those is lost */
     SWIM_HEALTH_MAX = 8,         /* Lifeguard's local health multiplier, and a member's misses */
 
+    /* Paths: how members are reached (swim_path.c). */
+    SWIM_PATH_MISSES = 3,      /* probes in a row without a direct answer, before we say so */
+    SWIM_PATH_SWITCH = 2,      /* probes in a row that only the other address answered */
+    SWIM_SIGHTINGS_MAX = 4,    /* peers whose word about our own address is kept */
+    SWIM_SIGHTINGS_WANTED = 2, /* of them, before it is believed, where there are so many */
+    SWIM_CONTACTS_MAX = 3,     /* peers that one behind NAT keeps a way open to */
+    SWIM_KEEPALIVE_MS = 25000, /* NATs forget a UDP flow after 30 s at the earliest (Linux's) */
+
     /* Messages. */
     SWIM_PACKET_BYTES_MIN = 256,     /* the least that packet_bytes_max may be */
     SWIM_PACKET_BYTES_LIMIT = 65536, /* the most */

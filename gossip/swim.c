@@ -53,6 +53,8 @@ int swim_new(const struct swim_config *config, int64_t now_ms, struct swim **ret
     swim_output_init(&swim->pending);
     swim->left_ms = swim->graves_ms = swim->gossip_ms = swim->reach_ms = NEVER_MS;
     swim->tombstone_ms = now_ms + config->tombstone_ms;
+    swim->contacts_ms = NEVER_MS;
+    swim->reached_ms = now_ms;
     /* Peers that start together should not probe and sync in step. */
     swim->probe_round_ms = now_ms + (int64_t)random_below(&swim->random, config->probe_interval_ms);
     swim->sync_ms = now_ms + (int64_t)random_below(&swim->random, config->sync_interval_ms);
@@ -114,6 +116,7 @@ static void detect_pause(struct swim *swim)
     if (lost_ms >= swim->config.pause_ms)
         swim->verdicts_ms = swim->now_ms + suspicion_min_ms(swim);
     suspicions_delay(swim, lost_ms);
+    swim->reached_ms += lost_ms;
     if (lost_ms >= swim->config.pause_ms)
         wake(swim);
     else
@@ -168,6 +171,7 @@ int swim_step(struct swim *swim, const struct swim_input *input, struct swim_out
     pings_run(swim);
     records_age(swim);
     reach_run(swim);
+    path_run(swim);
     sync_run(swim);
     gossip_run(swim);
     members_run(swim); /* what was just said may have changed when states change */
@@ -175,6 +179,7 @@ int swim_step(struct swim *swim, const struct swim_input *input, struct swim_out
     int64_t next_ms = earlier(members_deadline(swim), probes_deadline(swim));
     next_ms = earlier(next_ms, earlier(swim->gossip_ms, swim->reach_ms));
     next_ms = earlier(next_ms, pings_deadline(swim));
+    next_ms = earlier(next_ms, path_deadline(swim));
     swim->promised_ms = earlier(next_ms, sync_deadline(swim));
     swim_output_finish(swim, output);
     output->next_deadline_ms = swim->promised_ms;
@@ -186,12 +191,15 @@ size_t swim_member_count(const struct swim *swim)
     return swim->members.count;
 }
 
-static struct swim_member member_show(const struct member *member)
+static struct swim_member member_show(const struct swim *swim, const struct member *member)
 {
+    const struct path *path = path_find(swim, member_id(member));
     return (struct swim_member){
         .id = *member_id(member),
         .address = *member_address(member),
         .state = (enum swim_state)member->state,
+        .path = path ? path->kind : SWIM_PATH_DIRECT,
+        .udp_blocked = path && path->udp_blocked,
         .health = member->health,
         .accusers = (uint16_t)member_accusers(member),
         .rtt_us = member->rtt_us,
@@ -202,14 +210,14 @@ static struct swim_member member_show(const struct member *member)
 
 struct swim_member swim_member_at(const struct swim *swim, size_t index)
 {
-    return member_show(member_at(swim, index));
+    return member_show(swim, member_at(swim, index));
 }
 
 bool swim_member_find(const struct swim *swim, const struct id *id, struct swim_member *ret)
 {
     const struct member *member = member_find(swim, id);
     if (member)
-        *ret = member_show(member);
+        *ret = member_show(swim, member);
     return member != NULL;
 }
 

@@ -146,13 +146,24 @@ enum swim_event_type {
     SWIM_MEMBER_REVOKED,   /* it is out, with its records, and ignored from now on */
     SWIM_MEMBER_FORGOTTEN, /* dead or left for so long that it and its records are dropped */
     SWIM_MEMBER_CHANGED,   /* its address */
+    SWIM_MEMBER_PATH,      /* it is reached in another way now: see `path` and `address` */
     SWIM_RECORD_CHANGED,   /* new, or with another value */
     SWIM_RECORD_WITHDRAWN,
-    SWIM_SELF_REFUTED, /* `by` accused us; a new incarnation says that we are alive */
-    SWIM_SELF_OUTRUN,  /* others hold newer words of ours than we do (our disk was lost or put
-                          back): `version` >> 32 is the new generation, to be persisted */
-    SWIM_PONG,         /* `id` answered swim_ping(), through `by` if that is not ID_NONE */
-    SWIM_PING_LOST,    /* it did not, within SWIM_PING_TIMEOUT_MS */
+    SWIM_SELF_REFUTED,   /* `by` accused us; a new incarnation says that we are alive */
+    SWIM_SELF_OUTRUN,    /* others hold newer words of ours than we do (our disk was lost or put
+                            back): `version` >> 32 is the new generation, to be persisted */
+    SWIM_SELF_MISPLACED, /* nobody reaches us where we say: `by` and others see us at `address` */
+    SWIM_SELF_PLACED,    /* they do (again) */
+    SWIM_PONG,           /* `id` answered swim_ping(), through `by` if that is not ID_NONE */
+    SWIM_PING_LOST,      /* it did not, within SWIM_PING_TIMEOUT_MS */
+};
+
+/* How our probes of a member are answered. */
+enum swim_path {
+    SWIM_PATH_DIRECT, /* by packets, at the address that it advertises; or not tried yet */
+    SWIM_PATH_LEARNT, /* by packets, at the address that its own come from: it moved, or NAT */
+    SWIM_PATH_HELPER, /* by packets through other peers only */
+    SWIM_PATH_STREAM, /* over a stream only */
 };
 
 struct swim_event {
@@ -164,6 +175,8 @@ struct swim_event {
     uint64_t token;  /* a ping's */
     uint32_t rtt_us; /* a pong's round trip, at least 1 */
     bool nacked;     /* a lost ping's: the helper answered, and said that `id` does not */
+    enum swim_path path;
+    struct address address; /* with SWIM_PATH_LEARNT: where; none else */
     uint8_t key_size;
     uint8_t key[SWIM_KEY_BYTES_MAX];
 };
@@ -230,6 +243,8 @@ struct swim_member {
     struct id id;
     struct address address; /* as it advertises itself */
     enum swim_state state;
+    enum swim_path path;  /* how it answers us */
+    bool udp_blocked;     /* a stream answers where no packet does */
     uint8_t health;       /* our probes of it that failed in a row; at most SWIM_HEALTH_MAX */
     uint16_t accusers;    /* distinct peers that hold it unreachable, at most SWIM_ACCUSERS_MAX */
     uint32_t rtt_us;      /* smoothed round trip of our probes; 0 until one was answered */
@@ -269,6 +284,17 @@ int swim_ping(struct swim *swim, int64_t now_ms, int64_t now_us, const struct id
               const struct id *via, uint64_t token);
 
 void swim_counters(const struct swim *swim, struct swim_counters *ret);
+
+/* Where packets to that member go now if it is not the address that it advertises, else NULL. */
+const struct address *swim_member_learnt(const struct swim *swim, const struct id *id);
+
+/* Peers that likely reach that member where we don't: who last answered for it, and those with whom
+ * it keeps in touch from behind NAT. Returns how many. */
+size_t swim_member_helpers(const struct swim *swim, const struct id *id,
+                           struct id ret[SWIM_CONTACTS_MAX + 1]);
+
+/* Whether others don't reach us at the address that we advertise, and where they see us then. */
+bool swim_is_misplaced(const struct swim *swim, struct address *ret_seen);
 
 /* Whether we hold everything that the owner has said as of its newest record we have seen, which is
  * checked against the owner's own signed sum. */

@@ -51,6 +51,32 @@ struct member {
 _Static_assert(sizeof(struct member) <= 48,
                "10,000 times 10,000 members have to fit in one process");
 
+/* What is out of the ordinary about how a member is reached. Few have one. */
+struct path {
+    struct id id;
+    struct address seen; /* where its packets come from, if not where it advertises; or none */
+    enum swim_path kind;
+    bool udp_blocked;
+    bool is_used;      /* we send to `seen` */
+    uint8_t switches;  /* probes in a row that only the address not in use answered */
+    uint8_t misses;    /* probes in a row that were not answered directly */
+    uint32_t sequence; /* of the last one that was answered in another way */
+    struct id helper;  /* who answered for it then; ID_NONE: nobody */
+};
+
+/* Where another peer sees us, if not where we advertise. */
+struct sighting {
+    struct id by;
+    struct address at;
+    int64_t ms;
+};
+
+/* A peer to which we, behind NAT, keep a way open. */
+struct contact {
+    struct id id;
+    int64_t sent_ms; /* the last packet to it */
+};
+
 /* A peer that was forgotten: others may still tell of it for a while. */
 struct grave {
     struct id id;
@@ -70,6 +96,7 @@ struct probe {
     int64_t sent_us;
     int64_t relay_ms; /* when helpers are asked; NEVER_MS once they were */
     int64_t fail_ms;
+    uint32_t other_sequence; /* of the ping to the address not in use; 0: none */
     unsigned nacks_expected, nacks;
     uint16_t told; /* swim->announcements when it was sent */
 };
@@ -178,6 +205,17 @@ struct swim {
     struct seed seeds[SWIM_SEEDS_MAX];
     size_t seed_count;
     int64_t reach_ms;
+
+    /* swim_path.c */
+    struct table paths; /* of struct path, by id */
+    struct sighting sightings[SWIM_SIGHTINGS_MAX];
+    size_t sighting_count;
+    int64_t reached_ms;   /* when somebody last reached us where we advertise */
+    bool is_misplaced;    /* nobody does any more */
+    struct address place; /* where we are seen then */
+    struct contact contacts[SWIM_CONTACTS_MAX];
+    size_t contact_count;
+    int64_t contacts_ms; /* when they are looked at next */
 };
 
 /* swim_effects.c: what a step brings about. */
@@ -331,7 +369,11 @@ void packet_start(struct swim *swim, struct packet_draft *draft, enum packet_kin
 void packet_finish(struct swim *swim, struct packet_draft *draft, const struct id *to,
                    const struct address *address);
 int packet_receive(struct swim *swim, const struct swim_input *input);
-void ping_send(struct swim *swim, const struct member *member, uint32_t sequence);
+void ping_send(struct swim *swim, const struct member *member, const struct address *address,
+               uint32_t sequence);
+
+/* To every address that it may be at. */
+void ping_everywhere(struct swim *swim, const struct member *member, uint32_t sequence);
 void gossip_soon(struct swim *swim);
 void gossip_run(struct swim *swim);
 
@@ -342,6 +384,7 @@ bool fact_apply(struct swim *swim, const struct fact_view *view, bool relay);
 /* swim_probe.c: is it there? */
 void probe_start(struct swim *swim, struct member *member);
 void probe_acked(struct swim *swim, const struct id *from, const struct packet *packet);
+void probe_stream_acked(struct swim *swim, const struct id *from, uint32_t sequence);
 void probe_nacked(struct swim *swim, const struct packet *packet);
 void probe_unreached(struct swim *swim, const struct id *id);
 void probe_forget(struct swim *swim, const struct member *member);
@@ -389,9 +432,55 @@ void sync_soon(struct swim *swim, const struct id *with);
 void sync_with(struct swim *swim, const struct id *to, const struct address *address);
 int sync_receive(struct swim *swim, const struct swim_input *input);
 void sync_run(struct swim *swim);
+
+/* Asks over a stream, or answers, whether anybody is there. */
+void sync_ping(struct swim *swim, const struct id *to, const struct address *address,
+               enum sync_kind kind, uint32_t sequence);
 int64_t sync_deadline(const struct swim *swim);
 void repair_note(struct swim *swim, const struct id *from, const struct member *owner,
                  const struct digest_entry *theirs);
+
+/* swim_path.c: how members are reached, and how we are. */
+
+/* Where packets to that member go, and streams. */
+struct address path_address(const struct swim *swim, const struct member *member);
+struct address path_stream_address(const struct swim *swim, const struct member *member);
+
+/* The other address by which it may be reached: none if there is none. */
+struct address path_other_address(const struct swim *swim, const struct member *member);
+
+void paths_init(struct swim *swim);
+void paths_done(struct swim *swim);
+void path_forget(struct swim *swim, const struct id *id);
+
+/* NULL if there is nothing out of the ordinary. */
+const struct path *path_find(const struct swim *swim, const struct id *id);
+
+/* An authenticated packet of the member came from there. */
+void path_seen(struct swim *swim, struct member *member, const struct address *source);
+
+/* It says a new address of itself. */
+void path_readdressed(struct swim *swim, struct member *member);
+
+/* How a probe was answered: directly at the address in use or at the other one, or else. */
+void path_answered(struct swim *swim, struct member *member, bool by_other);
+void path_helped(struct swim *swim, struct member *member, uint32_t sequence,
+                 const struct id *helper);
+void path_streamed(struct swim *swim, struct member *member, uint32_t sequence);
+
+/* Whether `sequence` is that of the last probe that was answered in another way than directly. */
+bool path_was_probed(const struct swim *swim, const struct id *id, uint32_t sequence);
+
+/* `from` has said where it sees us (none: where we advertise), in a ping to there or in an ack. */
+void path_placed(struct swim *swim, const struct id *from, const struct packet *packet);
+
+/* We advertise another address from now on. */
+void path_self_readdressed(struct swim *swim);
+
+/* Something is sent to that peer. */
+void path_sent(struct swim *swim, const struct id *to);
+void path_run(struct swim *swim);
+int64_t path_deadline(const struct swim *swim);
 
 /* swim_reach.c: those who are not there (yet, or any more). */
 void reach_run(struct swim *swim);

@@ -125,6 +125,7 @@ static void remove_member(struct swim *swim, struct member *member)
     count_state(swim, member->state, -1);
     table_remove(&swim->members, member_id(member));
     probe_forget(swim, member);
+    path_forget(swim, member_id(member));
     destroy(swim, member);
 }
 
@@ -134,6 +135,7 @@ int members_init(struct swim *swim)
     table_init(&swim->members, compare_member, member_key);
     table_init(&swim->revoked, compare_id, id_key);
     table_init(&swim->graves, compare_grave, grave_key);
+    paths_init(swim);
     /* Counters begin at random, so that if the generation was lost (a disk put back from a backup),
      * what we say does not pass for what was said under the same numbers: see self_outrun(). */
     swim->incarnation = (uint64_t)swim->config.generation << 32 |
@@ -170,6 +172,7 @@ void members_done(struct swim *swim)
         destroy(swim, member_at(swim, i));
     table_done(&swim->members);
     free(swim->doubted);
+    paths_done(swim);
     free_items(&swim->revoked);
     free_items(&swim->graves);
 }
@@ -241,8 +244,10 @@ static void presence_renew(struct swim *swim, struct member *member, struct fact
         member_set_state(swim, member, SWIM_ALIVE);
     if (before != SWIM_ALIVE || restarted)
         swim_event(swim, SWIM_MEMBER_ALIVE, &view->signer, NULL, view->version);
-    if (moved)
+    if (moved) {
+        path_readdressed(swim, member);
         swim_event(swim, SWIM_MEMBER_CHANGED, &view->signer, NULL, view->version);
+    }
     if (before == SWIM_DEAD) {
         /* It may come from the other side of a partition, and so the others there with it. */
         sync_soon(swim, &view->signer);

@@ -7,10 +7,11 @@
 #include "base/writer.h"
 
 enum {
-    PACKET_FIELDS = 5,
+    PACKET_FIELDS = 6,
     ENTRY_FIELDS = 4,
     DIGEST_FIELDS = 5,
     DELTA_FIELDS = 3,
+    PING_FIELDS = 2,
 };
 
 uint64_t id_prefix(const struct id *id)
@@ -34,6 +35,19 @@ static int read_subject(struct reader *reader, struct id *ret)
     *ret = ID_NONE;
     return reader_peek(reader) == READER_NIL ? reader_nil(reader)
                                              : reader_fixed(reader, ret->bytes, ID_BYTES);
+}
+
+static int read_place(struct reader *reader, struct address *ret)
+{
+    *ret = (struct address){0};
+    return reader_peek(reader) == READER_NIL ? reader_nil(reader) : address_read(reader, ret);
+}
+
+/* Who has no place is not told one; and one is said of a receiver only. */
+static bool kind_has_place(const struct packet *packet)
+{
+    return address_is_none(&packet->place) || packet->kind == PACKET_PING ||
+           (packet->kind == PACKET_ACK && id_is_none(&packet->subject));
 }
 
 static bool kind_has_subject(const struct packet *packet)
@@ -64,6 +78,7 @@ int packet_read(struct bytes bytes, struct packet *ret)
     reader_u8(&reader, &kind);
     reader_u32(&reader, &ret->sequence);
     read_subject(&reader, &ret->subject);
+    read_place(&reader, &ret->place);
     reader_array(&reader, &digest_count);
     if (digest_count > SWIM_PACKET_DIGESTS_MAX)
         return -EBADMSG;
@@ -84,7 +99,7 @@ int packet_read(struct bytes bytes, struct packet *ret)
             return -EBADMSG;
 
     ret->kind = (enum packet_kind)kind;
-    if (reader_end(&reader) < 0 || !kind_has_subject(ret))
+    if (reader_end(&reader) < 0 || !kind_has_subject(ret) || !kind_has_place(ret))
         return -EBADMSG;
     ret->digest_count = digest_count;
     ret->fact_count = fact_count;
@@ -108,8 +123,17 @@ void packet_draft_init(struct packet_draft *draft, enum packet_kind kind, uint32
     draft->kind = kind;
     draft->sequence = sequence;
     draft->subject = subject ? *subject : ID_NONE;
+    draft->place = (struct address){0};
     draft->room = size - PACKET_OVERHEAD_BYTES;
     draft->digest_count = draft->fact_count = 0;
+}
+
+void packet_draft_place(struct packet_draft *draft, const struct address *place)
+{
+    if (address_is_none(place) || PACKET_PLACE_BYTES > draft->room)
+        return;
+    draft->place = *place;
+    draft->room -= PACKET_PLACE_BYTES;
 }
 
 static bool draft_has(const struct packet_draft *draft, const struct fact *fact)
@@ -155,6 +179,10 @@ int packet_write(const struct packet_draft *draft, struct buffer *ret)
         writer_nil(&writer);
     else
         writer_binary(&writer, draft->subject.bytes, ID_BYTES);
+    if (address_is_none(&draft->place))
+        writer_nil(&writer);
+    else
+        address_write(&writer, &draft->place);
     writer_array(&writer, draft->digest_count);
     for (size_t i = 0; i < draft->digest_count; i++) {
         writer_array(&writer, ENTRY_FIELDS);
@@ -201,6 +229,17 @@ static int check_items(struct sync_message message)
     return reader_end(&message.items);
 }
 
+static int read_sync_ping(struct reader *reader, enum sync_kind kind, uint32_t fields,
+                          struct sync_message *ret)
+{
+    struct sync_message message = {.kind = kind};
+    reader_u32(reader, &message.sequence);
+    if (reader_end(reader) < 0 || fields != PING_FIELDS)
+        return -EBADMSG;
+    *ret = message;
+    return 0;
+}
+
 int sync_read(struct bytes bytes, struct sync_message *ret)
 {
     struct sync_message message = {0};
@@ -213,6 +252,8 @@ int sync_read(struct bytes bytes, struct sync_message *ret)
     reader_init(reader, bytes.data, bytes.size);
     reader_array(reader, &fields);
     reader_u8(reader, &kind);
+    if (kind == SYNC_PING || kind == SYNC_ACK)
+        return read_sync_ping(reader, (enum sync_kind)kind, fields, ret);
     reader_bool(reader, &message.flag);
     if (kind == SYNC_DIGEST && fields == DIGEST_FIELDS) {
         reader_fixed(reader, message.after.bytes, ID_BYTES);
@@ -281,5 +322,15 @@ int sync_write_delta(bool more, struct fact *const *facts, size_t count, struct 
     writer_array(&writer, count);
     for (size_t i = 0; i < count; i++)
         writer_binary(&writer, facts[i]->view.raw.data, facts[i]->view.raw.size);
+    return writer_check(&writer);
+}
+
+int sync_write_ping(enum sync_kind kind, uint32_t sequence, struct buffer *ret)
+{
+    struct writer writer;
+    writer_init(&writer, ret);
+    writer_array(&writer, PING_FIELDS);
+    writer_u64(&writer, kind);
+    writer_u64(&writer, sequence);
     return writer_check(&writer);
 }

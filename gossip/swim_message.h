@@ -1,10 +1,15 @@
 /* The messages of SWIM as bytes: packets (one datagram each) and sync messages (over a stream).
  *
  * On the wire, in MessagePack:
- *     packet  [kind, sequence, subject or nil, [[prefix, incarnation, version, accusers]…],
- * [fact…]] digest  [1, reply wanted, after, through, [[id, incarnation, version, accusers]…]] delta
- * [2, more, [fact…]] A digest speaks of the members whose ids are in (after, through]. Both readers
- * check everything, so that what is read from a message afterwards can't fail.
+ *     packet  [kind, sequence, subject or nil, place or nil,
+ *              [[prefix, incarnation, version, accusers]…], [fact…]]
+ *     digest  [1, reply wanted, after, through, [[id, incarnation, version, accusers]…]]
+ *     delta   [2, more, [fact…]]
+ *     ping    [3, sequence]
+ *     ack     [4, sequence]
+ *
+ * A digest speaks of the members whose ids are in (after, through]. Both readers check everything,
+ * so that what is read from a message afterwards can't fail.
  */
 #pragma once
 
@@ -38,7 +43,9 @@ struct digest_entry {
 struct packet {
     enum packet_kind kind;
     uint32_t sequence;
-    struct id subject; /* ID_NONE if there is none */
+    struct id subject;    /* ID_NONE if there is none */
+    struct address place; /* where the sender sends to, or sees, the receiver, if that is not where
+                           * it advertises; else none. In pings and acks only. */
     size_t digest_count;
     struct digest_entry digests[SWIM_PACKET_DIGESTS_MAX]; /* without ids */
     size_t fact_count;
@@ -56,6 +63,7 @@ struct packet_draft {
     enum packet_kind kind;
     uint32_t sequence;
     struct id subject;
+    struct address place;
     size_t room; /* bytes left */
     size_t digest_count;
     struct digest_entry digests[SWIM_PACKET_DIGESTS_MAX];
@@ -67,6 +75,9 @@ struct packet_draft {
 void packet_draft_init(struct packet_draft *draft, enum packet_kind kind, uint32_t sequence,
                        const struct id *subject, size_t size);
 
+/* Says where the receiver is, if there is room left. */
+void packet_draft_place(struct packet_draft *draft, const struct address *place);
+
 /* Whether it found room. A fact that is there already is not added twice, and counts as added. */
 bool packet_draft_add(struct packet_draft *draft, const struct fact *fact);
 bool packet_draft_add_digest(struct packet_draft *draft, const struct digest_entry *entry);
@@ -75,7 +86,8 @@ bool packet_draft_add_digest(struct packet_draft *draft, const struct digest_ent
 int packet_write(const struct packet_draft *draft, struct buffer *ret);
 
 enum {
-    PACKET_OVERHEAD_BYTES = 50,     /* all but the digests and facts */
+    PACKET_OVERHEAD_BYTES = 51,     /* all but the place, the digests and facts */
+    PACKET_PLACE_BYTES = 19,        /* more than if there is none */
     PACKET_DIGEST_BYTES = 30,       /* one digest entry at most */
     PACKET_FACT_OVERHEAD_BYTES = 3, /* before each fact */
     ID_PREFIX_BYTES = sizeof(uint64_t),
@@ -86,11 +98,14 @@ uint64_t id_prefix(const struct id *id);
 enum sync_kind {
     SYNC_DIGEST = 1,
     SYNC_DELTA = 2,
+    SYNC_PING = 3, /* are you there? Packets may not get through. */
+    SYNC_ACK = 4,
 };
 
 struct sync_message {
     enum sync_kind kind;
     bool flag; /* a digest's: please answer with yours; a delta's: there is more than this */
+    uint32_t sequence;        /* a ping's, and its ack's */
     struct id after, through; /* a digest's range */
     uint32_t count;           /* of entries or facts */
     struct reader items;
@@ -107,3 +122,4 @@ bool sync_next_fact(struct sync_message *message, struct fact_view *ret);
 int sync_write_digest(bool reply_wanted, const struct id *after, const struct id *through,
                       const struct digest_entry *entries, size_t count, struct buffer *ret);
 int sync_write_delta(bool more, struct fact *const *facts, size_t count, struct buffer *ret);
+int sync_write_ping(enum sync_kind kind, uint32_t sequence, struct buffer *ret);

@@ -44,6 +44,7 @@ void packet_finish(struct swim *swim, struct packet_draft *draft, const struct i
     int rc = packet_write(draft, &swim->pending.arena);
     rumors_retire(swim);
     swim_message_end(swim, start, rc, to, address, SWIM_CHANNEL_PACKET);
+    path_sent(swim, to);
 }
 
 static void add_digests(struct swim *swim, struct packet_draft *draft)
@@ -57,12 +58,31 @@ static void add_digests(struct swim *swim, struct packet_draft *draft)
     }
 }
 
-void ping_send(struct swim *swim, const struct member *member, uint32_t sequence)
+/* Tells the receiver at which other address than it advertises it is. */
+static void add_place(struct packet_draft *draft, const struct member *member,
+                      const struct address *address)
+{
+    if (member && !address_equal(member_address(member), address))
+        packet_draft_place(draft, address);
+}
+
+void ping_send(struct swim *swim, const struct member *member, const struct address *address,
+               uint32_t sequence)
 {
     struct packet_draft draft;
     packet_start(swim, &draft, PACKET_PING, sequence, NULL, member_id(member));
+    add_place(&draft, member, address);
     add_digests(swim, &draft);
-    packet_finish(swim, &draft, member_id(member), member_address(member));
+    packet_finish(swim, &draft, member_id(member), address);
+}
+
+void ping_everywhere(struct swim *swim, const struct member *member, uint32_t sequence)
+{
+    struct address address = path_address(swim, member);
+    struct address other = path_other_address(swim, member);
+    ping_send(swim, member, &address, sequence);
+    if (!address_is_none(&other))
+        ping_send(swim, member, &other, sequence);
 }
 
 /* The first member whose id begins with that prefix, or NULL. */
@@ -120,8 +140,10 @@ static void answer_ping(struct swim *swim, const struct swim_input *input,
 {
     struct packet_draft draft;
     struct fact *challenge = NULL;
+    const struct member *member = member_find(swim, &input->from);
     packet_start(swim, &draft, PACKET_ACK, packet->sequence, NULL, &input->from);
-    if (!member_find(swim, &input->from))
+    add_place(&draft, member, &input->source);
+    if (!member)
         challenge = grave_challenge(swim, &input->from);
     if (challenge)
         packet_draft_add(&draft, challenge);
@@ -167,6 +189,11 @@ int packet_receive(struct swim *swim, const struct swim_input *input)
         return rc;
     for (size_t i = 0; i < packet.fact_count; i++)
         fact_apply(swim, &packet.facts[i], true);
+    struct member *member = member_find(swim, &input->from);
+    if (member) {
+        path_seen(swim, member, &input->source);
+        path_placed(swim, &input->from, &packet);
+    }
 
     switch (packet.kind) {
     case PACKET_PING:
@@ -213,7 +240,8 @@ void gossip_run(struct swim *swim)
         chosen[count++] = member;
         struct packet_draft draft;
         packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, member_id(member));
-        packet_finish(swim, &draft, member_id(member), member_address(member));
+        struct address address = path_address(swim, member);
+        packet_finish(swim, &draft, member_id(member), &address);
     }
     /* With nobody there, the rumours wait for someone to join (whose presence is a rumour too). */
     swim->gossip_ms = count > 0 ? swim->now_ms + swim->config.gossip_interval_ms : NEVER_MS;

@@ -68,10 +68,11 @@ int swim_ping(struct swim *swim, int64_t now_ms, int64_t now_us, const struct id
         .lost_ms = now_ms + SWIM_PING_TIMEOUT_MS,
     };
     swim->counters.pings_sent++;
+    struct address address = path_address(swim, member);
     if (helper)
         relay_ask(swim, helper, id, ping->sequence);
     else
-        ping_send(swim, member, ping->sequence);
+        ping_send(swim, member, &address, ping->sequence);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum {
+    HELPER_SAMPLE = 3,         /* a helper is the nearest of so many */
     RTT_WEIGHT = 8,            /* a new sample is an eighth of the smoothed round trip */
     NACK_TIMEOUT_PERCENT = 80, /* of the probe timeout: the nack should arrive before the verdict */
 };
@@ -115,8 +116,9 @@ void probe_start(struct swim *swim, struct member *member)
         .fail_ms = swim->now_ms + swim->config.probe_interval_ms * patience,
         .told = swim->announcements,
     };
+    struct address address = path_address(swim, member);
     swim->counters.probes_sent++;
-    ping_send(swim, member, probe->sequence);
+    ping_send(swim, member, &address, probe->sequence);
 }
 
 /* Probes the next live member in the ring. */
@@ -139,25 +141,64 @@ void relay_ask(struct swim *swim, const struct member *helper, const struct id *
                uint32_t sequence)
 {
     struct packet_draft draft;
+    struct address address = path_address(swim, helper);
     packet_start(swim, &draft, PACKET_RELAY, sequence, target, member_id(helper));
-    packet_finish(swim, &draft, member_id(helper), member_address(helper));
+    packet_finish(swim, &draft, member_id(helper), &address);
 }
 
-/* Asks others to probe the target, and tries it once more ourselves: one packet may just be lost.
- */
+static bool is_nearer(const struct member *a, const struct member *b)
+{
+    return a->rtt_us > 0 && (b->rtt_us == 0 || a->rtt_us < b->rtt_us);
+}
+
+/* Whom to ask next. First those who likely reach the target, as it says or as we saw; then one at
+ * random, since all that are near may be cut off from it together; then the nearest of a few, whose
+ * answers leave the most time. */
+static struct member *pick_helper(struct swim *swim, struct member *const * not, size_t count,
+                                  const struct id *known, size_t known_count)
+{
+    for (size_t i = 0; i < known_count; i++) {
+        struct member *member = member_find(swim, &known[i]);
+        bool is_new = member && member_is_live(member) && member != swim->self;
+        for (size_t k = 0; k < count && is_new; k++)
+            is_new = not [k] != member;
+        if (is_new)
+            return member;
+    }
+    struct member *best = member_pick(swim, not, count);
+    for (int i = 1; i < HELPER_SAMPLE && best && count > 1; i++) {
+        struct member *other = member_pick(swim, not, count);
+        if (is_nearer(other, best))
+            best = other;
+    }
+    return best;
+}
+
+/* Tries the target once more, for one packet may just be lost, and in all other ways at once:
+ * through others, at the other address if there is one, and over a stream, since UDP may be
+ * blocked. */
 static void ask_helpers(struct swim *swim, struct probe *probe)
 {
     struct member * not [SWIM_HELPERS_MAX + 1];
     struct member *target = member_find(swim, &probe->target);
+    struct id known[SWIM_CONTACTS_MAX + 1];
     size_t count = 0;
 
     probe->relay_ms = NEVER_MS;
     if (!target)
         return;
-    ping_send(swim, target, probe->sequence);
+    struct address address = path_address(swim, target), other = path_other_address(swim, target);
+    struct address stream = path_stream_address(swim, target);
+    ping_send(swim, target, &address, probe->sequence);
+    if (!address_is_none(&other)) {
+        probe->other_sequence = next_sequence(swim);
+        ping_send(swim, target, &other, probe->other_sequence);
+    }
+    sync_ping(swim, &probe->target, &stream, SYNC_PING, probe->sequence);
+    size_t known_count = swim_member_helpers(swim, &probe->target, known);
     not [count++] = target;
     while (count <= swim->config.helpers) {
-        struct member *helper = member_pick(swim, not, count);
+        struct member *helper = pick_helper(swim, not, count, known, known_count);
         if (!helper)
             break;
         not [count++] = helper;
@@ -188,22 +229,33 @@ static void probe_fail(struct swim *swim, struct probe *probe)
 static struct probe *find_probe(struct swim *swim, uint32_t sequence)
 {
     for (size_t i = 0; i < SWIM_PROBES_MAX; i++)
-        if (sequence != 0 && swim->probes[i].sequence == sequence)
+        if (sequence != 0 && swim->probes[i].sequence != 0 &&
+            (swim->probes[i].sequence == sequence || swim->probes[i].other_sequence == sequence))
             return &swim->probes[i];
     return NULL;
 }
 
-static void probe_succeed(struct swim *swim, struct probe *probe, bool direct)
+/* The target is there, as its answer or that of others shows; NULL if it was forgotten since. */
+static struct member *probe_end(struct swim *swim, struct probe *probe)
 {
     struct member *member = member_find(swim, &probe->target);
     probe->sequence = 0;
     health_add(swim, -1);
+    if (member)
+        member->health = 0;
+    return member;
+}
+
+static void probe_answered(struct swim *swim, struct probe *probe, uint32_t sequence)
+{
+    struct member *member = probe_end(swim, probe);
     if (!member)
         return;
-    member->health = 0;
-    if (!direct)
-        return;
+    bool by_other = sequence == probe->other_sequence;
+    path_answered(swim, member, by_other);
     member->told = probe->told;
+    if (by_other)
+        return; /* that ping was sent later, and the next will tell how long it takes */
     int64_t sample_us = rtt_sample_us(swim, probe->sent_us);
     int64_t rtt_us = member->rtt_us;
     rtt_us = rtt_us == 0 ? sample_us : rtt_us + (sample_us - rtt_us) / RTT_WEIGHT;
@@ -226,11 +278,18 @@ static void relay_answer(struct swim *swim, struct relay *relay, enum packet_kin
 void probe_acked(struct swim *swim, const struct id *from, const struct packet *packet)
 {
     bool direct = id_is_none(&packet->subject);
+    const struct id *target = direct ? from : &packet->subject;
     struct probe *probe = find_probe(swim, packet->sequence);
-    if (probe && id_equal(&probe->target, direct ? from : &packet->subject)) {
-        probe_succeed(swim, probe, direct);
+    struct member *member = member_find(swim, target);
+    if (probe && id_equal(&probe->target, target)) {
+        if (direct)
+            probe_answered(swim, probe, packet->sequence);
+        else if (probe_end(swim, probe) && member)
+            path_helped(swim, member, packet->sequence, from);
         return;
     }
+    if (direct && member && path_was_probed(swim, member_id(member), packet->sequence))
+        path_answered(swim, member, false); /* late, but it gets through */
     for (size_t i = 0; i < SWIM_RELAYS_MAX && direct; i++) {
         struct relay *relay = &swim->relays[i];
         if (relay->sequence != 0 && relay->sequence == packet->sequence &&
@@ -239,6 +298,17 @@ void probe_acked(struct swim *swim, const struct id *from, const struct packet *
             return;
         }
     }
+}
+
+void probe_stream_acked(struct swim *swim, const struct id *from, uint32_t sequence)
+{
+    struct member *member = member_find(swim, from);
+    struct probe *probe = find_probe(swim, sequence);
+    bool ends = probe && id_equal(&probe->target, from);
+    if (ends)
+        probe_end(swim, probe);
+    if (member && (ends || path_was_probed(swim, member_id(member), sequence)))
+        path_streamed(swim, member, sequence);
 }
 
 void probe_nacked(struct swim *swim, const struct packet *packet)
@@ -275,7 +345,7 @@ void relay_start(struct swim *swim, const struct swim_input *input, const struct
             .nack_ms = swim->now_ms + swim->config.probe_timeout_ms * NACK_TIMEOUT_PERCENT / 100,
         };
         swim->counters.relays_taken++;
-        ping_send(swim, target, relay->sequence);
+        ping_everywhere(swim, target, relay->sequence);
         return;
     }
 }

@@ -113,7 +113,7 @@ static int64_t try_dead(struct swim *swim)
         suspicion->reconnect_ms = swim->now_ms + jittered_ms(swim, backoff_ms);
         suspicion->reconnect_backoff_ms =
             next_backoff_ms(swim, backoff_ms, swim->config.reconnect_max_ms);
-        ping_send(swim, chosen, 0);
+        ping_everywhere(swim, chosen, 0);
         next_ms = swim->now_ms + REACH_PACE_MS;
     }
     return next_ms;

@@ -248,5 +248,8 @@ int swim_readdress(struct swim *swim, int64_t now_ms, const struct address *adve
     if (address_equal(member_address(swim->self), advertised))
         return 0;
     bool left = swim->self->state == SWIM_LEFT;
-    return announce(swim, swim->incarnation + 1, advertised, left);
+    int rc = announce(swim, swim->incarnation + 1, advertised, left);
+    if (rc == 0)
+        path_self_readdressed(swim);
+    return rc;
 }

@@ -190,6 +190,12 @@ void sync_with(struct swim *swim, const struct id *to, const struct address *add
     ask_from(swim, to, address, &after);
 }
 
+static void sync_with_member(struct swim *swim, const struct member *member)
+{
+    struct address address = path_stream_address(swim, member);
+    sync_with(swim, member_id(member), &address);
+}
+
 static void send_delta(struct swim *swim, const struct swim_input *input, struct fact_list *list)
 {
     size_t start = swim_message_begin(swim);
@@ -289,11 +295,29 @@ int sync_receive(struct swim *swim, const struct swim_input *input)
     int rc = sync_read(input->bytes, &message);
     if (rc < 0)
         return rc;
-    if (message.kind == SYNC_DIGEST)
+    switch (message.kind) {
+    case SYNC_DIGEST:
         receive_digest(swim, input, &message);
-    else
+        break;
+    case SYNC_DELTA:
         receive_delta(swim, input, &message);
+        break;
+    case SYNC_PING:
+        sync_ping(swim, &input->from, &input->source, SYNC_ACK, message.sequence);
+        break;
+    case SYNC_ACK:
+        probe_stream_acked(swim, &input->from, message.sequence);
+        break;
+    }
     return 0;
+}
+
+void sync_ping(struct swim *swim, const struct id *to, const struct address *address,
+               enum sync_kind kind, uint32_t sequence)
+{
+    size_t start = swim_message_begin(swim);
+    int rc = sync_write_ping(kind, sequence, &swim->pending.arena);
+    swim_message_end(swim, start, rc, to, address, SWIM_CHANNEL_STREAM);
 }
 
 void sync_soon(struct swim *swim, const struct id *with)
@@ -333,7 +357,7 @@ static void repair_run(struct swim *swim)
         return;
     swim->repair.from = ID_NONE;
     if (peer && member_is_live(peer) && !is_repaired(swim, &repair))
-        sync_with(swim, member_id(peer), member_address(peer));
+        sync_with_member(swim, peer);
 }
 
 /* The interval grows with the logarithm of the fleet, and varies so that peers don't fall into
@@ -354,7 +378,7 @@ void sync_run(struct swim *swim)
     swim->sync_ms = swim->now_ms + sync_pause_ms(swim);
     const struct member *peer = member_pick(swim, NULL, 0);
     if (peer)
-        sync_with(swim, member_id(peer), member_address(peer));
+        sync_with_member(swim, peer);
 }
 
 int64_t sync_deadline(const struct swim *swim)

@@ -9,7 +9,9 @@ enum {
     PORT = 7300,
     NETWORK_IP = 0x0a000001,
     START_MS = 1000,
-    SOCKET_PACKETS = 256, /* about what Linux's default buffer takes of full ones */
+    SOCKET_PACKETS = 256,    /* about what Linux's default buffer takes of full ones */
+    OUTSIDE_IP = 0xc6336401, /* where moved peers are */
+    OUTSIDE_PORT = 40000,    /* of those behind NAT */
 };
 
 struct fake_message {
@@ -50,6 +52,7 @@ void fake_init(struct fake_network *net, size_t count, uint64_t seed)
         random_fill(&net->random, key_seed, sizeof(key_seed));
         identity_init(&net->peers[i].identity, key_seed);
         net->peers[i].address = address_from_v4(NETWORK_IP + (uint32_t)i, PORT);
+        net->peers[i].place = net->peers[i].address;
     }
     for (size_t i = 0; i < count; i++)
         fake_start(net, i);
@@ -111,6 +114,7 @@ static void enqueue_later(struct fake_network *net, int64_t wait_ms, size_t from
     uint64_t spread = (uint64_t)(net->delay_max_ms - net->delay_min_ms) + 1;
     message->due_ms =
         net->now_ms + wait_ms + net->delay_min_ms + (int64_t)random_below(&net->random, spread);
+    message->due_ms += net->peers[from].extra_ms + net->peers[to].extra_ms;
     message->order = net->order++;
     message->from = from;
     message->to = to;
@@ -141,9 +145,36 @@ static void enqueue(struct fake_network *net, size_t from, size_t to, enum swim_
 static size_t peer_at(const struct fake_network *net, const struct address *address)
 {
     for (size_t i = 0; i < net->count; i++)
-        if (address_equal(&net->peers[i].address, address))
+        if (address_equal(&net->peers[i].place, address))
             return i;
     return net->count;
+}
+
+/* Streams go over a link that is there, whoever dialed it, else to the address. */
+static size_t stream_target(const struct fake_network *net, size_t from,
+                            const struct swim_message *message)
+{
+    for (size_t i = 0; i < net->count; i++)
+        if (id_equal(fake_id(net, i), &message->to) && net->linked[from][i])
+            return i;
+    size_t to = peer_at(net, &message->address);
+    return to < net->count && net->peers[to].behind_nat ? net->count : to;
+}
+
+static bool packet_passes(const struct fake_network *net, size_t from, size_t to)
+{
+    bool is_open =
+        net->opened_ms[to][from] > 0 && net->now_ms - net->opened_ms[to][from] < FAKE_NAT_MS;
+    return !net->packets_cut[from][to] && (!net->peers[to].behind_nat || is_open);
+}
+
+void fake_move(struct fake_network *net, size_t index, bool behind_nat)
+{
+    struct fake_peer *peer = &net->peers[index];
+    peer->place = address_from_v4(OUTSIDE_IP + (uint32_t)index, behind_nat ? OUTSIDE_PORT : PORT);
+    peer->behind_nat = behind_nat;
+    for (size_t i = 0; i < net->count; i++)
+        net->linked[index][i] = net->linked[i][index] = false;
 }
 
 static bool can_reach(const struct fake_network *net, size_t from, size_t to)
@@ -166,18 +197,24 @@ static void carry_out(struct fake_network *net, size_t from)
     for (size_t i = 0; i < net->output.message_count; i++) {
         const struct swim_message *message = &net->output.messages[i];
         bool is_packet = message->channel == SWIM_CHANNEL_PACKET;
-        size_t to = peer_at(net, &message->address);
+        size_t to = is_packet ? peer_at(net, &message->address) : stream_target(net, from, message);
         trace(net, message->bytes.data, message->bytes.size);
         trace(net, &message->to, sizeof(message->to));
         assert(!is_packet || message->bytes.size <= net->config.packet_bytes_max);
         net->packet_count += is_packet;
+        if (is_packet && from == 0 && to < net->count)
+            net->asked[to] += message->bytes.data[1] == PACKET_RELAY;
+        if (is_packet && to < net->count && peer->behind_nat)
+            net->opened_ms[from][to] = net->now_ms;
         *(is_packet ? &net->packet_bytes : &net->stream_bytes) += message->bytes.size;
         if (!can_reach(net, from, to)) {
             if (!is_packet && to < net->count)
                 enqueue(net, to, from, SWIM_UNREACHED, (struct bytes){NULL, 0});
         } else if (!is_packet) {
+            net->linked[from][to] = net->linked[to][from] = true;
             enqueue(net, from, to, SWIM_STREAM, message->bytes);
-        } else if (!random_chance(&net->random, net->loss_percent, 100)) {
+        } else if (packet_passes(net, from, to) &&
+                   !random_chance(&net->random, net->loss_percent, 100)) {
             enqueue(net, from, to, SWIM_PACKET, message->bytes);
         }
     }
@@ -191,9 +228,11 @@ int fake_inject(struct fake_network *net, size_t to, size_t from, enum swim_inpu
         .now_ms = net->now_ms,
         .type = type,
         .from = net->peers[from].identity.id,
-        .source = net->peers[from].address,
+        .source = net->peers[from].place,
         .bytes = bytes,
     };
+    if (type != SWIM_PACKET)
+        input.source = (struct address){0};
     int rc = swim_step(net->peers[to].swim, &input, &net->output);
     carry_out(net, to);
     return rc;

@@ -16,12 +16,16 @@
 enum {
     FAKE_PEERS_MAX = 128,
     FAKE_EVENT_TYPES = SWIM_PING_LOST + 1,
+    FAKE_NAT_MS = 30000, /* after which a NAT forgets a flow of packets */
 };
 
 struct fake_peer {
     struct identity identity;
-    struct address address;
-    struct swim *swim; /* NULL while it is stopped */
+    struct address address; /* what it advertises */
+    struct address place;   /* where it is: its packets come from there, and must be sent there */
+    int64_t extra_ms;       /* it is so much further away, in each direction */
+    bool behind_nat;        /* nobody gets in before it has spoken to them, not long ago */
+    struct swim *swim;      /* NULL while it is stopped */
     uint32_t generation;
     int group;                   /* peers of different groups can't reach each other */
     int64_t deadline_ms;         /* when it wants to be stepped */
@@ -35,7 +39,10 @@ struct fake_peer {
 struct fake_message; /* one in flight */
 
 struct fake_network {
-    bool cut[FAKE_PEERS_MAX][FAKE_PEERS_MAX]; /* single links, by sender and receiver */
+    bool cut[FAKE_PEERS_MAX][FAKE_PEERS_MAX];          /* single links, by sender and receiver */
+    bool packets_cut[FAKE_PEERS_MAX][FAKE_PEERS_MAX];  /* the same, but streams pass */
+    int64_t opened_ms[FAKE_PEERS_MAX][FAKE_PEERS_MAX]; /* the last packet from one behind NAT */
+    bool linked[FAKE_PEERS_MAX][FAKE_PEERS_MAX];       /* a stream has passed, either way */
     struct random random;
     int64_t now_ms;
     struct swim_config config; /* what peers are started with */
@@ -51,6 +58,8 @@ struct fake_network {
     struct fake_message **queue; /* by time, then by order */
     size_t queue_count, queue_capacity;
     uint64_t order;
+
+    unsigned asked[FAKE_PEERS_MAX]; /* how often peer 0 asked each to probe on its behalf */
 
     uint64_t trace; /* a hash of every message and event so far */
     uint64_t packet_count, packet_bytes, stream_bytes;
@@ -69,6 +78,9 @@ void fake_run(struct fake_network *net, int64_t ms);
 
 /* Runs until the condition holds or `ms` are over; returns how long it took, or -1. */
 int64_t fake_wait(struct fake_network *net, int64_t ms, fake_condition *condition);
+
+/* Moves a peer to where it is not known to be, and what it advertises is of no use. */
+void fake_move(struct fake_network *net, size_t index, bool behind_nat);
 
 /* Steps one peer now with a message that never was on the network. */
 int fake_inject(struct fake_network *net, size_t to, size_t from, enum swim_input_type type,
