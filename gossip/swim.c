@@ -171,7 +171,7 @@ int swim_step(struct swim *swim, const struct swim_input *input, struct swim_out
     pings_run(swim);
     records_age(swim);
     reach_run(swim);
-    path_run(swim);
+    paths_run(swim);
     sync_run(swim);
     gossip_run(swim);
     members_run(swim); /* what was just said may have changed when states change */
@@ -179,7 +179,7 @@ int swim_step(struct swim *swim, const struct swim_input *input, struct swim_out
     int64_t next_ms = earlier(members_deadline(swim), probes_deadline(swim));
     next_ms = earlier(next_ms, earlier(swim->gossip_ms, swim->reach_ms));
     next_ms = earlier(next_ms, pings_deadline(swim));
-    next_ms = earlier(next_ms, path_deadline(swim));
+    next_ms = earlier(next_ms, paths_deadline(swim));
     swim->promised_ms = earlier(next_ms, sync_deadline(swim));
     swim_output_finish(swim, output);
     output->next_deadline_ms = swim->promised_ms;
@@ -198,6 +198,7 @@ static struct swim_member member_show(const struct swim *swim, const struct memb
         .id = *member_id(member),
         .address = *member_address(member),
         .state = (enum swim_state)member->state,
+        .stream_address = path_stream_address(swim, member),
         .path = path ? path->kind : SWIM_PATH_DIRECT,
         .udp_blocked = path && path->udp_blocked,
         .health = member->health,

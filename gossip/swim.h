@@ -214,6 +214,9 @@ int swim_step(struct swim *swim, const struct swim_input *input, struct swim_out
  * again is fine. -EINVAL if the address is none, -ENOSPC over SWIM_SEEDS_MAX. */
 int swim_add_seed(struct swim *swim, const struct id *id, const struct address *address);
 
+/* Takes such an address back; it need not be there. */
+void swim_remove_seed(struct swim *swim, const struct address *address);
+
 /* Says something about ourselves: it reaches every peer, and stands until it is replaced or
  * withdrawn, or until we restart with a new generation. Does nothing if the record has that very
  * value already. Our own records cause no events.
@@ -243,8 +246,9 @@ struct swim_member {
     struct id id;
     struct address address; /* as it advertises itself */
     enum swim_state state;
-    enum swim_path path;  /* how it answers us */
-    bool udp_blocked;     /* a stream answers where no packet does */
+    struct address stream_address; /* where links to it are dialed: there, or where it moved */
+    enum swim_path path;           /* how it answers us */
+    bool udp_blocked;              /* a stream answers where no packet does */
     uint8_t health;       /* our probes of it that failed in a row; at most SWIM_HEALTH_MAX */
     uint16_t accusers;    /* distinct peers that hold it unreachable, at most SWIM_ACCUSERS_MAX */
     uint32_t rtt_us;      /* smoothed round trip of our probes; 0 until one was answered */

@@ -479,8 +479,8 @@ void path_self_readdressed(struct swim *swim);
 
 /* Something is sent to that peer. */
 void path_sent(struct swim *swim, const struct id *to);
-void path_run(struct swim *swim);
-int64_t path_deadline(const struct swim *swim);
+void paths_run(struct swim *swim);
+int64_t paths_deadline(const struct swim *swim);
 
 /* swim_reach.c: those who are not there (yet, or any more). */
 void reach_run(struct swim *swim);

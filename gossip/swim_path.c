@@ -387,7 +387,7 @@ void path_sent(struct swim *swim, const struct id *to)
             swim->contacts[i].sent_ms = swim->now_ms;
 }
 
-void path_run(struct swim *swim)
+void paths_run(struct swim *swim)
 {
     if (swim->now_ms < swim->contacts_ms)
         return;
@@ -407,7 +407,7 @@ void path_run(struct swim *swim)
         swim->contacts_ms = swim->now_ms + CONTACTS_PERIOD_MS;
 }
 
-int64_t path_deadline(const struct swim *swim)
+int64_t paths_deadline(const struct swim *swim)
 {
     return swim->contacts_ms;
 }

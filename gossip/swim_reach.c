@@ -49,6 +49,15 @@ int swim_add_seed(struct swim *swim, const struct id *id, const struct address *
     return 0;
 }
 
+void swim_remove_seed(struct swim *swim, const struct address *address)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < swim->seed_count; i++)
+        if (!address_equal(&swim->seeds[i].address, address))
+            swim->seeds[kept++] = swim->seeds[i];
+    swim->seed_count = kept;
+}
+
 static uint32_t next_backoff_ms(const struct swim *swim, uint32_t backoff_ms, uint32_t max_ms)
 {
     if (backoff_ms < swim->config.reconnect_min_ms)

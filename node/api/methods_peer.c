@@ -7,7 +7,7 @@
 
 enum {
     PEERS_PAGE = 1000, /* a thousand descriptions fit a frame */
-    PEER_KEYS = 18,
+    PEER_KEYS = 21,
     INSPECT_KEYS = 6,
 };
 
@@ -58,7 +58,12 @@ static void zone_of(const char *labels, char ret[VIEW_LABELS_BYTES_MAX + 1])
 /* What gossip knows of it. Of ourselves that is how slow we take ourselves to be. */
 static void put_membership(struct writer *writer, const struct peer *peer, const struct id *id)
 {
+    static const char *const path_words[] = {[SWIM_PATH_DIRECT] = "direct",
+                                             [SWIM_PATH_LEARNT] = "learnt",
+                                             [SWIM_PATH_HELPER] = "helper",
+                                             [SWIM_PATH_STREAM] = "stream"};
     struct swim_member member = {0};
+    const struct address *learnt = swim_member_learnt(agent_swim(peer->agent), id);
     struct swim_counters counters;
     bool is_member = swim_member_find(agent_swim(peer->agent), id, &member);
     bool is_self = id_equal(id, &peer->identity.id);
@@ -69,6 +74,11 @@ static void put_membership(struct writer *writer, const struct peer *peer, const
     else if (is_member)
         address_format(&member.address, address);
     put_text(writer, "address", address);
+    if (learnt)
+        address_format(learnt, address);
+    put_text(writer, "path", path_words[member.path]);
+    put_text(writer, "reached_at", learnt ? address : "");
+    put_flag(writer, "udp_blocked", member.udp_blocked);
     put_u64(writer, "rtt_us", member.rtt_us);
     put_u64(writer, "health", is_self ? counters.health : member.health);
 }

@@ -32,9 +32,20 @@ static const char *phase_text(enum peer_phase phase)
     return words[phase];
 }
 
+/* An address, or an empty text for none. */
+static void put_address(struct writer *writer, const char *key, const struct address *address)
+{
+    char text[ADDRESS_TEXT_BYTES] = "";
+    if (!address_is_none(address))
+        address_format(address, text);
+    put_text(writer, key, text);
+}
+
 static void status_of_member(struct writer *writer, const struct peer *peer)
 {
     const struct intent *intent = agent_intent(peer->agent);
+    struct address seen = {0};
+    swim_is_misplaced(agent_swim(peer->agent), &seen);
     struct agent_status status;
     uint32_t wanted = 0, serving = 0;
     agent_status(peer->agent, &status);
@@ -59,6 +70,7 @@ static void status_of_member(struct writer *writer, const struct peer *peer)
     put_u64(writer, "services", intent->services.count);
     put_u64(writer, "replicas_wanted", wanted);
     put_u64(writer, "replicas_serving", serving);
+    put_address(writer, "seen_at", &seen);
     put_u64(writer, "connections", mesh_connection_count(peer->mesh));
 }
 
@@ -71,7 +83,7 @@ static void method_status(struct api_call *call, struct bytes params)
     (void)params;
     address_format(&peer->options.advertised, address);
     writer_init(&writer, &result);
-    writer_map(&writer, 5 + (peer->agent ? 16 : 0));
+    writer_map(&writer, 5 + (peer->agent ? 17 : 0));
     put_text(&writer, "phase", phase_text(peer->phase));
     put_id(&writer, "id", &peer->identity.id);
     put_text(&writer, "name", peer->options.name);

@@ -1,8 +1,8 @@
 /* consort node: the peer itself */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,8 @@
 #include "node/cli/client.h"
 #include "node/cli/options.h"
 #include "node/peer/peer.h"
+#include "node/peer/seeds.h"
+#include "node/transport/socket.h"
 
 static const char data_dir_default[] = "/var/lib/consort";
 static const char run_dir_default[] = "/run/consort";
@@ -39,23 +41,36 @@ static void default_name(char ret[BASE_NAME_BYTES_MAX + 1])
         memcpy(ret, "peer", sizeof("peer"));
 }
 
-/* The first address that is not loopback: right for a machine with one network. */
+static bool is_advertisable(const struct ifaddrs *at, int family)
+{
+    if (!at->ifa_addr || at->ifa_addr->sa_family != family || (at->ifa_flags & IFF_LOOPBACK) ||
+        !(at->ifa_flags & IFF_UP) || strncmp(at->ifa_name, "consort", 7) == 0)
+        return false;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)at->ifa_addr;
+    return family != AF_INET6 || !IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr);
+}
+
+/* The first address that is not loopback, IPv4 before IPv6: right for a machine with one network.
+ */
 static bool default_advertised(struct address *ret)
 {
-    struct ifaddrs *list, *at;
+    static const int families[] = {AF_INET, AF_INET6};
+    struct ifaddrs *list;
     bool found = false;
     if (getifaddrs(&list) < 0)
         return false;
-    for (at = list; at && !found; at = at->ifa_next) {
-        if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET || (at->ifa_flags & IFF_LOOPBACK) ||
-            !(at->ifa_flags & IFF_UP) || strncmp(at->ifa_name, "consort", 7) == 0)
-            continue;
-        const struct sockaddr_in *address = (const struct sockaddr_in *)(const void *)at->ifa_addr;
-        *ret = address_from_v4(ntohl(address->sin_addr.s_addr), PEER_PORT_DEFAULT);
-        found = true;
-    }
+    for (size_t i = 0; i < array_count(families) && !found; i++)
+        for (struct ifaddrs *at = list; at && !found; at = at->ifa_next)
+            found = is_advertisable(at, families[i]) && socket_address_to(at->ifa_addr, ret) == 0;
     freeifaddrs(list);
     return found;
+}
+
+/* IPv4 and IPv6, or IPv4 alone where the kernel has no other. */
+static const char *default_listen(void)
+{
+    cleanup_close int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return fd < 0 ? "0.0.0.0:7300" : "[::]:7300";
 }
 
 static int compare_labels(const void *a, const void *b)
@@ -121,7 +136,7 @@ static int run_peer(const struct peer_options *options)
 /* What was typed; the options point into it. */
 struct node_words {
     const char *data_dir, *run_dir, *listen, *advertise, *name, *runtime, *level;
-    struct text_list labels;
+    struct text_list labels, seeds;
     uint32_t cpus;
     uint64_t memory;
 };
@@ -164,6 +179,14 @@ static int make_options(struct cli *cli, struct node_words *words, char *name, c
         return cli_usage(cli, words->advertise ? "--advertise: IP or IP:PORT is expected"
                                                : "no address to be reached at was found: give one "
                                                  "with --advertise IP");
+    for (size_t i = 0; i < words->seeds.count; i++)
+        if (!seed_is_valid(words->seeds.items[i]))
+            return cli_usage(cli, "--seed %s: NAME, NAME:PORT, IP or IP:PORT is expected",
+                             words->seeds.items[i]);
+    if (words->seeds.count > SEEDS_NAMED_MAX)
+        return cli_usage(cli, "--seed may be given %d times at most", SEEDS_NAMED_MAX);
+    options->seeds = (const char *const *)words->seeds.items;
+    options->seed_count = words->seeds.count;
     if (!words->advertise)
         options->advertised.port = options->listen.port;
     return OPTIONS_GO_ON;
@@ -174,7 +197,7 @@ int verb_node(struct cli *cli, int argc, char **argv)
     struct node_words words = {
         .data_dir = data_dir_default,
         .run_dir = run_dir_default,
-        .listen = "0.0.0.0:7300",
+        .listen = default_listen(),
         .level = "info",
         .cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN) * 1000,
         .memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE),
@@ -184,10 +207,12 @@ int verb_node(struct cli *cli, int argc, char **argv)
                    OPTION_TEXT, &words.data_dir),
         OPTION_ROW(0, "run-dir", "DIR", "What a reboot forgets (/run/consort)", OPTION_TEXT,
                    &words.run_dir),
-        OPTION_ROW(0, "listen", "IP:PORT", "Where peers reach this one (0.0.0.0:7300, UDP and TCP)",
+        OPTION_ROW(0, "listen", "IP:PORT", "Where peers reach this one ([::]:7300, UDP and TCP)",
                    OPTION_TEXT, &words.listen),
         OPTION_ROW(0, "advertise", "IP[:PORT]", "The address that others are told", OPTION_TEXT,
                    &words.advertise),
+        OPTION_ROW(0, "seed", "HOST[:PORT]", "Where to look for peers; may be given often",
+                   OPTION_LIST, &words.seeds),
         OPTION_ROW(0, "name", "NAME", "This peer's name (the machine's)", OPTION_TEXT, &words.name),
         OPTION_ROW(0, "label", "KEY=VALUE", "For placement; may be given often", OPTION_LIST,
                    &words.labels),
@@ -210,5 +235,6 @@ int verb_node(struct cli *cli, int argc, char **argv)
         rc = run_peer(&options);
     }
     text_list_done(&words.labels);
+    text_list_done(&words.seeds);
     return rc;
 }

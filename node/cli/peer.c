@@ -1,5 +1,6 @@
 /* consort peer ls, inspect, revoke */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "node/cli/list.h"
@@ -96,6 +97,19 @@ static void say_accusers(const json_t *peer)
                (double)json_number(peer, "dead_in_ms") / 1000);
 }
 
+/* How the answering peer reaches it, if that is out of the ordinary. */
+static void say_path(const json_t *peer)
+{
+    const char *path = json_text(peer, "path");
+    if (strcmp(path, "learnt") == 0)
+        printf("reached:   at %s, where its packets come from, and not where it advertises\n",
+               json_text(peer, "reached_at"));
+    else if (strcmp(path, "helper") == 0)
+        printf("reached:   through other peers only\n");
+    else if (strcmp(path, "stream") == 0)
+        printf("reached:   over TCP; UDP is blocked\n");
+}
+
 static void say_peer(const json_t *peer)
 {
     char age[QUANTITY_TEXT_BYTES], rtt[QUANTITY_TEXT_BYTES] = "-";
@@ -109,6 +123,7 @@ static void say_peer(const json_t *peer)
            json_text(peer, "intent"), json_text(peer, "address"), rtt,
            (long long)json_number(peer, "health"), json_text(peer, "version"),
            json_text(peer, "labels"), (long long)json_number(peer, "serial"));
+    say_path(peer);
     say_accusers(peer);
     output_table(json_object_get(peer, "replica_list"), replica_columns,
                  array_count(replica_columns));

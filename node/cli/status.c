@@ -16,6 +16,9 @@ static void say_status(const json_t *status)
     }
     printf("cluster %.12s: %lld of %lld peers answer\n", json_text(status, "cluster"),
            (long long)json_number(status, "live"), (long long)json_number(status, "members"));
+    if (json_text(status, "seen_at")[0])
+        printf("no peer reaches this one at %s, which it advertises; they see it at %s\n",
+               json_text(status, "address"), json_text(status, "seen_at"));
     if (json_flag(status, "quorum"))
         printf("%s leads, %lld of %lld voters answer\n", json_text(status, "leader"),
                (long long)json_number(status, "live_voters"),

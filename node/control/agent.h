@@ -128,6 +128,10 @@ enum agent_event_type {
     AGENT_REMOVED,      /* this peer itself was revoked or has left */
     AGENT_FEED_BAD,     /* id: what it sent was not signed by one who votes, or does not fit */
     AGENT_FEED_TOO_FAR, /* id: it is so far ahead that it can't show how the voters changed */
+    AGENT_PATH,         /* id, path, address: a peer is reached in another way than before */
+    AGENT_READDRESSED,  /* id, address: a peer says that it is reached elsewhere from now on */
+    AGENT_MISPLACED,    /* id, address: nobody reaches this peer where it says; they see it there */
+    AGENT_PLACED,       /* they do reach it (again) */
     AGENT_OUTRUN,       /* others know a later generation of this peer: text says which */
     AGENT_PONG,         /* what came of an agent_ping(): `pong` */
 };
@@ -136,6 +140,8 @@ struct agent_event {
     enum agent_event_type type;
     struct id id;
     enum view_liveness liveness;
+    enum swim_path path;
+    struct address address;
     char text[AGENT_EVENT_TEXT_BYTES_MAX];
     struct agent_pong {
         uint64_t token;
@@ -206,6 +212,7 @@ void agent_image_holders(const struct agent *agent, const char *digest,
                          void *context);
 
 int agent_add_seed(struct agent *agent, const struct id *id, const struct address *address);
+void agent_remove_seed(struct agent *agent, const struct address *address);
 
 /* Tells the others goodbye; step on for a second so that the word spreads. */
 int agent_leave(struct agent *agent, int64_t now_ms);

@@ -143,7 +143,8 @@ void agent_feed_tick(struct agent *agent)
     struct swim_member source;
     if (raft_feeds_us(agent) || !choose_source(agent, &source))
         return;
-    struct buffer *bytes = agent_add_send(agent, &source.id, &source.address, AGENT_FEED_PULL);
+    struct buffer *bytes =
+        agent_add_send(agent, &source.id, &source.stream_address, AGENT_FEED_PULL);
     struct writer writer;
     if (!bytes)
         return;

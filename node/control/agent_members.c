@@ -161,15 +161,39 @@ static void pong(struct agent *agent, const struct swim_event *event)
                                          .rtt_us = event->rtt_us};
 }
 
+static void tell_path(struct agent *agent, const struct swim_event *event,
+                      enum agent_event_type type)
+{
+    struct agent_event *told = agent_add_event(agent, type, &event->id);
+    struct swim_member member = {0};
+    if (!told)
+        return;
+    told->path = event->path;
+    told->address = event->address;
+    if (type == AGENT_READDRESSED && swim_member_find(agent->swim, &event->id, &member))
+        told->address = member.address;
+}
+
 static void carry_out(struct agent *agent, const struct swim_event *event)
 {
     switch (event->type) {
+    case SWIM_MEMBER_PATH:
+        tell_path(agent, event, AGENT_PATH);
+        break;
+    case SWIM_SELF_MISPLACED:
+        tell_path(agent, event, AGENT_MISPLACED);
+        break;
+    case SWIM_SELF_PLACED:
+        tell_path(agent, event, AGENT_PLACED);
+        break;
     case SWIM_MEMBER_JOINED:
     case SWIM_MEMBER_ALIVE:
     case SWIM_MEMBER_SUSPECT:
     case SWIM_MEMBER_DEAD:
     case SWIM_MEMBER_LEFT:
     case SWIM_MEMBER_CHANGED:
+        if (event->type == SWIM_MEMBER_CHANGED)
+            tell_path(agent, event, AGENT_READDRESSED);
         member_changed(agent, &event->id);
         agent_update_shut_out(agent);
         break;
@@ -333,6 +357,11 @@ void agent_image_holders(const struct agent *agent, const char *digest,
 int agent_add_seed(struct agent *agent, const struct id *id, const struct address *address)
 {
     return swim_add_seed(agent->swim, id, address);
+}
+
+void agent_remove_seed(struct agent *agent, const struct address *address)
+{
+    swim_remove_seed(agent->swim, address);
 }
 
 int agent_leave(struct agent *agent, int64_t now_ms)

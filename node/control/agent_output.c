@@ -67,7 +67,7 @@ struct buffer *agent_add_send(struct agent *agent, const struct id *to,
     } else {
         struct swim_member member;
         if (swim_member_find(agent->swim, to, &member))
-            send->address = member.address;
+            send->address = member.stream_address;
     }
     return &send->bytes;
 }

@@ -15,6 +15,7 @@
 #include "node/peer/pings.h"
 #include "node/peer/proposals.h"
 #include "node/peer/replicas.h"
+#include "node/peer/seeds.h"
 #include "node/peer/spares.h"
 #include "node/store/secret_file.h"
 
@@ -209,7 +210,7 @@ struct holder_walk {
 static void on_holder(void *context, const struct swim_member *member)
 {
     struct holder_walk *walk = context;
-    walk->each(walk->context, &member->id, &member->address);
+    walk->each(walk->context, &member->id, &member->stream_address);
 }
 
 static void get_holders(void *context, const char *digest,
@@ -375,10 +376,11 @@ int peer_start_member(struct peer *peer, struct error *error)
         rc = start_network(peer, error);
     if (rc == 0)
         rc = start_residents(peer, error);
-    if (rc == 0)
-        rc = peer_load_addresses(peer, error);
     if (rc < 0)
         return rc;
+    peer->seeds = seeds_new(peer);
+    if (!peer->seeds)
+        return error_set_errno(error, -ENOMEM, "starting");
     snprintf(capacity.labels, sizeof(capacity.labels), "%s", peer->options.labels);
     agent_publish_capacity(peer->agent, peer_now_ms(peer), &capacity);
     peer->phase = PEER_MEMBER;
@@ -405,6 +407,8 @@ static void close_member(struct peer *peer)
     images_close(peer->images); /* first: who waits for a fetch hears of it while it is there */
     replicas_free(peer->replicas);
     spares_free(peer->spares);
+    seeds_close(peer->seeds);
+    peer->seeds = NULL;
     peer->mesh = NULL;
     peer->images = NULL;
     peer->replicas = NULL;

@@ -34,6 +34,7 @@ struct mesh;
 struct peer_ping;
 struct proposal;
 struct replicas;
+struct seeds;
 struct spares;
 
 enum {
@@ -53,6 +54,8 @@ struct peer_options {
     const char *name;          /* a DNS label */
     struct address listen;     /* where packets and links are taken */
     struct address advertised; /* where others reach us */
+    const char *const *seeds;  /* where others may be: see seeds.h */
+    size_t seed_count;         /* at most SEEDS_NAMED_MAX */
     const char *labels;        /* "disk=ssd,zone=a": sorted by key; "" for none */
     uint32_t cpu_millis;       /* what replicas may reserve here */
     uint64_t memory_bytes;
@@ -95,6 +98,7 @@ struct peer {
     struct mesh *mesh;
     struct replicas *replicas;
     struct spares *spares;
+    struct seeds *seeds;
     struct leaving *leaving;
     uv_idle_t wake; /* active: the agent has something to spread */
 
@@ -141,7 +145,10 @@ int peer_join_cluster(struct peer *peer, const struct token *token,
 int peer_load_membership(struct peer *peer, struct error *error);
 
 /* Other peers' addresses, kept so that a fleet that lost power finds itself again. */
-int peer_load_addresses(struct peer *peer, struct error *error);
+int peer_each_address(struct peer *peer,
+                      int (*visit)(void *context, const struct id *id,
+                                   const struct address *address),
+                      void *context, struct error *error);
 void peer_remember_address(struct peer *peer, const struct id *id, const struct address *address);
 void peer_forget_address(struct peer *peer, const struct id *id);
 

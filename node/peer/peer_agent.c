@@ -80,6 +80,50 @@ static void member_event(struct peer *peer, const struct agent_event *event)
         remember_address(peer, &event->id);
 }
 
+/* How this peer reaches another one, where that is out of the ordinary. */
+static void path_event(struct peer *peer, const struct agent_event *event)
+{
+    char advertised[ADDRESS_TEXT_BYTES], address[ADDRESS_TEXT_BYTES];
+    const char *name = name_of(peer, &event->id);
+    struct swim_member member = {0};
+    swim_member_find(agent_swim(peer->agent), &event->id, &member);
+    address_format(&member.address, advertised);
+    address_format(&event->address, address);
+    switch (event->path) {
+    case SWIM_PATH_DIRECT:
+        log_limited(LOG_INFO, "peer %s answers at %s, which it advertises", name, advertised);
+        break;
+    case SWIM_PATH_LEARNT:
+        log_limited(LOG_NOTICE,
+                    "peer %s does not answer at %s, which it advertises, but at %s, where its "
+                    "packets come from: it has moved, is behind NAT, or its --advertise is wrong",
+                    name, advertised, address);
+        break;
+    case SWIM_PATH_HELPER:
+        log_limited(LOG_NOTICE,
+                    "peer %s at %s is reached through other peers only: something stops packets "
+                    "and links from here to there",
+                    name, advertised);
+        break;
+    case SWIM_PATH_STREAM:
+        log_limited(LOG_NOTICE,
+                    "peer %s at %s answers over TCP and not over UDP: something stops packets "
+                    "from here to there",
+                    name, advertised);
+        break;
+    }
+}
+
+static void misplaced_event(struct peer *peer, const struct agent_event *event)
+{
+    char advertised[ADDRESS_TEXT_BYTES], seen[ADDRESS_TEXT_BYTES];
+    address_format(&peer->options.advertised, advertised);
+    address_format(&event->address, seen);
+    log_warning("no peer reaches this one at %s, which it advertises; they see it at %s: give the "
+                "right one with --advertise, or let UDP and TCP in there",
+                advertised, seen);
+}
+
 static void carry_out_event(struct peer *peer, const struct agent_event *event)
 {
     switch (event->type) {
@@ -97,6 +141,18 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
         sessions_forget(udp_sessions(peer->udp), &event->id);
         links_drop(peer->links, &event->id);
         peer_forget_address(peer, &event->id);
+        break;
+    case AGENT_PATH:
+        path_event(peer, event);
+        break;
+    case AGENT_READDRESSED:
+        peer_remember_address(peer, &event->id, &event->address);
+        break;
+    case AGENT_MISPLACED:
+        misplaced_event(peer, event);
+        break;
+    case AGENT_PLACED:
+        log_notice("this peer is reached at the address that it advertises");
         break;
     case AGENT_REMOVED:
         peer_removed(peer);

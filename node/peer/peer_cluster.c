@@ -67,25 +67,33 @@ void peer_forget_address(struct peer *peer, const struct id *id)
     store_batch_done(&batch);
 }
 
+struct address_walk {
+    struct peer *peer;
+    int (*visit)(void *context, const struct id *id, const struct address *address);
+    void *context;
+};
+
 static int visit_address(void *context, const char *key, struct bytes value)
 {
-    struct peer *peer = context;
+    struct address_walk *walk = context;
     struct address address;
     struct id id;
     struct reader reader;
     reader_init(&reader, value.data, value.size);
     if (id_parse(key + strlen(PEER_SEED_PREFIX), &id) == 0 &&
         address_read(&reader, &address) == 0 && reader_end(&reader) == 0 &&
-        !id_equal(&id, &peer->identity.id)) {
-        agent_add_seed(peer->agent, &id, &address);
-        links_set_address(peer->links, &id, &address);
-    }
+        !id_equal(&id, &walk->peer->identity.id))
+        return walk->visit(walk->context, &id, &address);
     return 0;
 }
 
-int peer_load_addresses(struct peer *peer, struct error *error)
+int peer_each_address(struct peer *peer,
+                      int (*visit)(void *context, const struct id *id,
+                                   const struct address *address),
+                      void *context, struct error *error)
 {
-    return store_each(peer->store, PEER_SEED_PREFIX, visit_address, peer, error);
+    struct address_walk walk = {peer, visit, context};
+    return store_each(peer->store, PEER_SEED_PREFIX, visit_address, &walk, error);
 }
 
 /* Reads who this peer is in which cluster; -ENOENT if it is in none. */

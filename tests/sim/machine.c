@@ -263,6 +263,10 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
         break;
     case AGENT_LEADER:
     case AGENT_PONG:
+    case AGENT_PATH:
+    case AGENT_READDRESSED:
+    case AGENT_MISPLACED:
+    case AGENT_PLACED:
         break;
     }
 }

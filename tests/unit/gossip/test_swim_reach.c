@@ -27,6 +27,10 @@ static void test_seeds(void **state)
     address = address_from_v4(0x0a010001, 7300);
     struct id id = {{9}};
     assert_int_equal(swim_add_seed(swim, &id, &address), 0); /* known, now with its id */
+    swim_remove_seed(swim, &address);
+    swim_remove_seed(swim, &address); /* is not there: nothing happens */
+    address = address_from_v4(0x0a020000, 7300);
+    assert_int_equal(swim_add_seed(swim, NULL, &address), 0);
     fake_done(&net);
 }
 

@@ -26,6 +26,7 @@ struct end {
     size_t count;
     struct buffer last;
     struct id from;
+    struct address source;
     bool echoes;
     bool admits;
     size_t asked; /* how often admit() was */
@@ -43,6 +44,7 @@ static void on_packet(void *context, const struct id *from, const struct address
     struct end *end = context;
     end->count++;
     end->from = *from;
+    end->source = *source;
     buffer_clear(&end->last);
     buffer_append(&end->last, payload.data, payload.size);
     if (end->echoes)
@@ -58,7 +60,8 @@ static bool admit(void *context, const struct id *id, const struct certificate_c
     return end->admits;
 }
 
-static void end_open(struct fixture *fixture, struct end *end, bool admits)
+static int end_open_at(struct fixture *fixture, struct end *end, bool admits,
+                       const struct address *at)
 {
     const struct udp_config config = {
         .loop = &fixture->loop,
@@ -72,12 +75,17 @@ static void end_open(struct fixture *fixture, struct end *end, bool admits)
         .context = end,
         .on_packet = on_packet,
     };
-    const struct address any = address_from_v4(INADDR_LOOPBACK, 0);
     end->admits = admits;
     fault_init(&end->fault, 1);
     end->udp = udp_new(&config);
     assert_non_null(end->udp);
-    assert_int_equal(udp_bind(end->udp, &any, &end->address, NULL), 0);
+    return udp_bind(end->udp, at, &end->address, NULL);
+}
+
+static void end_open(struct fixture *fixture, struct end *end, bool admits)
+{
+    const struct address any = address_from_v4(INADDR_LOOPBACK, 0);
+    assert_int_equal(end_open_at(fixture, end, admits, &any), 0);
 }
 
 static int setup(void **state)
@@ -117,6 +125,29 @@ static void settle(struct fixture *fixture)
 {
     for (int i = 0; i < 20; i++)
         uv_run(&fixture->loop, UV_RUN_NOWAIT);
+}
+
+/* Breaks if a socket of both families does not reach IPv4 peers, or takes them for IPv6 ones. */
+static void test_both_families(void **state)
+{
+    struct fixture *fixture = *state;
+    struct address any;
+    assert_int_equal(address_parse("[::]:1", 0, &any), 0);
+    any.port = 0;
+    if (end_open_at(fixture, &fixture->a, true, &any) < 0)
+        skip(); /* a kernel without IPv6 */
+    end_open(fixture, &fixture->b, true);
+    fixture->a.echoes = fixture->b.echoes = false;
+    assert_int_equal(send_to_b(fixture, "over both"), 0);
+    settle(fixture);
+    assert_int_equal(fixture->b.count, 1);
+    assert_true(address_is_v4(&fixture->b.source));
+    assert_int_equal(udp_send(fixture->b.udp, &fixture->a.party.identity.id, &fixture->b.source,
+                              bytes_of_text("back")),
+                     0);
+    settle(fixture);
+    assert_int_equal(fixture->a.count, 1);
+    assert_true(address_equal(&fixture->a.source, &fixture->b.address));
 }
 
 /* Breaks if payloads do not pass between two peers, first and later packets, both ways. */
@@ -221,6 +252,7 @@ int main(void)
 {
     assert(sodium_init() >= 0);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_both_families, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pair, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
