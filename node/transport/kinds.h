@@ -9,4 +9,6 @@ enum stream_kind {
     STREAM_API = 2,      /* MessagePack-RPC, for operators and peers */
     STREAM_MESH = 3,     /* one TCP connection to a replica on the other peer */
     STREAM_BLOB = 5,     /* an image's blob, pulled */
+    STREAM_RELAY = 7,    /* to be joined to a RELAYED one to the peer that the header names */
+    STREAM_RELAYED = 8,  /* a link from the peer that the header names: see links_relay.c */
 };

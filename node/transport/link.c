@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "node/transport/link_handshake.h"
 #include "node/transport/socket.h"
@@ -557,6 +558,34 @@ int link_accept(const struct link_config *config, uv_stream_t *server,
         return rc;
     }
     link->handshake->remote.address = link->remote.address;
+    *ret = link;
+    start(link);
+    return 0;
+}
+
+int link_over(const struct link_config *config, int fd, const struct address *via,
+              const struct id *remote, const struct link_handler *handler, void *context,
+              struct link **ret)
+{
+    struct link *link = link_new(config, handler, context);
+    int rc = link ? uv_tcp_open(&link->tcp, fd) : -ENOMEM;
+    if (rc < 0)
+        close(fd);
+    if (!link)
+        return rc;
+    if (rc == 0 && remote) {
+        link->remote.id = *remote;
+        rc = link_handshake_dial(link->handshake, config, remote, &link->pending);
+    } else if (rc == 0) {
+        link_handshake_accept(link->handshake, config);
+    }
+    if (rc == 0)
+        rc = add_mux(link, remote != NULL);
+    if (rc < 0) {
+        discard(link);
+        return rc;
+    }
+    link->remote.address = link->handshake->remote.address = *via;
     *ret = link;
     start(link);
     return 0;

@@ -103,6 +103,12 @@ int link_dial_token(const struct link_config *config, const struct address *addr
 int link_dial_seed(const struct link_config *config, const struct address *address,
                    const struct link_handler *handler, void *context, struct link **ret);
 
+/* Begins a link over a connected stream socket, which passes to it also on failure: to the peer
+ * `remote`, or as an acceptor (NULL). `via` is what counts as the other side's address. */
+int link_over(const struct link_config *config, int fd, const struct address *via,
+              const struct id *remote, const struct link_handler *handler, void *context,
+              struct link **ret);
+
 /* Accepts the connection that waits on `server` (a listening uv_tcp_t). */
 int link_accept(const struct link_config *config, uv_stream_t *server,
                 const struct link_handler *handler, void *context, struct link **ret);

@@ -34,7 +34,7 @@ struct peer *links_find_peer(const struct links *links, const struct id *id)
     return table_find(&links->peers, id);
 }
 
-static int peer_get(struct links *links, const struct id *id, struct peer **ret)
+int links_peer_get(struct links *links, const struct id *id, struct peer **ret)
 {
     struct peer *peer = links_find_peer(links, id);
     if (!peer) {
@@ -75,7 +75,7 @@ static void peer_free(struct peer *peer)
     free(peer);
 }
 
-static void peer_set_address(struct peer *peer, const struct address *address)
+void links_peer_set_address(struct peer *peer, const struct address *address)
 {
     if (address_equal(&peer->address, address))
         return;
@@ -84,8 +84,7 @@ static void peer_set_address(struct peer *peer, const struct address *address)
     peer->retry_ms = 0;
 }
 
-/* Forgets a peer that nothing is known of: an operator that is gone. */
-static void peer_forget_if_idle(struct peer *peer)
+void links_peer_forget_if_idle(struct peer *peer)
 {
     if (peer->link_count > 0 || !address_is_none(&peer->address))
         return;
@@ -99,6 +98,8 @@ static void peer_forget_if_idle(struct peer *peer)
  * to be alive; but when both dialed at once, each side may have seen another one open last. */
 static bool is_better(const struct links *links, const struct entry *a, const struct entry *b)
 {
+    if (a->is_relayed != b->is_relayed)
+        return b->is_relayed;
     bool a_dialed = link_is_dialed(a->link), b_dialed = link_is_dialed(b->link);
     int64_t later_ms = a->opened_ms - b->opened_ms;
     bool at_once = later_ms <= LINKS_TIE_MS && later_ms >= -LINKS_TIE_MS;
@@ -108,14 +109,12 @@ static bool is_better(const struct links *links, const struct entry *a, const st
     return a_dialed == this_is_lower;
 }
 
-/* The link that new streams to this peer go over: the best open one with room for a stream, or one
- * being dialed. NULL: neither. */
-static struct entry *choose(const struct links *links, const struct peer *peer)
+struct entry *links_choose(const struct links *links, const struct peer *peer, bool directly)
 {
     struct entry *best = NULL, *dialing = NULL;
     for (struct entry *entry = links->first; entry; entry = entry->next) {
         if (entry->peer != peer || link_is_closing(entry->link) ||
-            !mux_has_room(link_mux(entry->link)))
+            (directly && entry->is_relayed) || !mux_has_room(link_mux(entry->link)))
             continue;
         if (!link_is_open(entry->link))
             dialing = entry;
@@ -135,7 +134,7 @@ static void entry_unlink(struct entry *entry)
     links->count--;
 }
 
-static struct entry *entry_new(struct links *links, struct peer *peer)
+struct entry *links_entry_new(struct links *links, struct peer *peer)
 {
     struct entry *entry = calloc(1, sizeof(*entry));
     if (!entry)
@@ -152,7 +151,7 @@ static struct entry *entry_new(struct links *links, struct peer *peer)
     return entry;
 }
 
-static void entry_free(struct entry *entry)
+void links_entry_free(struct entry *entry)
 {
     struct peer *peer = entry->peer;
     entry_unlink(entry);
@@ -161,7 +160,7 @@ static void entry_free(struct entry *entry)
     if (!peer)
         return;
     peer->link_count--;
-    peer_forget_if_idle(peer);
+    links_peer_forget_if_idle(peer);
 }
 
 /* More links than one peer has use for: the oldest goes. */
@@ -201,7 +200,7 @@ static void on_link_open(void *context, struct link *link)
         return;
     }
     if (!entry->peer && !remote->by_token) {
-        int rc = peer_get(links, &remote->id, &entry->peer);
+        int rc = links_peer_get(links, &remote->id, &entry->peer);
         if (rc < 0) {
             link_close(link, rc);
             return;
@@ -222,6 +221,11 @@ static bool is_from_peer(const struct link_remote *remote)
     return remote->chain.count > 0 && remote->chain.certificates[0].role == ROLE_PEER;
 }
 
+static bool is_for_peers(uint8_t kind)
+{
+    return kind == STREAM_MESSAGES || kind == STREAM_RELAY || kind == STREAM_RELAYED;
+}
+
 static void on_link_stream(void *context, struct link *link, struct mux_stream *stream,
                            uint8_t kind, struct bytes header)
 {
@@ -229,16 +233,18 @@ static void on_link_stream(void *context, struct link *link, struct mux_stream *
     struct links *links = entry->links;
     const struct link_remote *remote = link_remote(link);
     bool may_open =
-        remote->by_token ? kind == STREAM_JOIN : kind != STREAM_MESSAGES || is_from_peer(remote);
+        remote->by_token ? kind == STREAM_JOIN : is_from_peer(remote) || !is_for_peers(kind);
     if (!may_open)
         stream_reset(stream, -EACCES);
     else if (kind == STREAM_MESSAGES)
         links_messages_accept(links, &remote->id, stream);
+    else if ((kind == STREAM_RELAY || kind == STREAM_RELAYED) && !entry->is_relayed)
+        links_relay_accept(links, remote, stream, kind, header);
     else if (links->config.on_stream)
         links->config.on_stream(links->config.context, remote, stream, kind, header);
 }
 
-static void back_off(struct peer *peer)
+void links_back_off(struct peer *peer)
 {
     int64_t wait_ms = LINKS_BACKOFF_MS;
     for (unsigned i = 0; i < peer->failures && wait_ms < LINKS_BACKOFF_MAX_MS; i++)
@@ -261,127 +267,16 @@ static void on_link_close(void *context, struct link *link, const struct error *
     if (why->code < 0 && !links->is_closing)
         log_limited(LOG_NOTICE, "%s", why->message);
     if (!entry->was_open && entry->peer)
-        back_off(entry->peer);
-    entry_free(entry);
+        links_back_off(entry->peer);
+    links_entry_free(entry);
     finish_closing(links);
 }
 
-static const struct link_handler entry_handler = {
+const struct link_handler links_entry_handler = {
     .on_open = on_link_open,
     .on_stream = on_link_stream,
     .on_close = on_link_close,
 };
-
-/* --- Dialing --- */
-
-static int dial(struct links *links, struct peer *peer, struct entry **ret)
-{
-    if (links->is_closing)
-        return -ESHUTDOWN;
-    if (address_is_none(&peer->address))
-        return -EHOSTUNREACH;
-    if (links_now(links) < peer->retry_ms)
-        return -EAGAIN;
-    if (peer->link_count >= LINKS_PER_PEER_MAX || links->count >= LINKS_MAX)
-        return -EMFILE;
-    struct entry *entry = entry_new(links, peer);
-    if (!entry)
-        return -ENOMEM;
-    int rc = link_dial(&links->config.link, &peer->address, &peer->id, &entry_handler, entry,
-                       &entry->link);
-    if (rc < 0) {
-        back_off(peer);
-        entry_free(entry);
-        return rc;
-    }
-    *ret = entry;
-    return 0;
-}
-
-int links_open_to(struct links *links, struct peer *peer, uint8_t kind, struct bytes header,
-                  const struct stream_handler *handler, void *context, struct mux_stream **ret)
-{
-    struct entry *entry = choose(links, peer);
-    int rc = entry ? 0 : dial(links, peer, &entry);
-    return rc < 0 ? rc : mux_open(link_mux(entry->link), kind, header, handler, context, ret);
-}
-
-int links_open_stream(struct links *links, const struct id *id, const struct address *address,
-                      uint8_t kind, struct bytes header, const struct stream_handler *handler,
-                      void *context, struct mux_stream **ret)
-{
-    struct peer *peer = links_find_peer(links, id);
-    if (!peer && !address)
-        return -EHOSTUNREACH;
-    int rc = peer ? 0 : peer_get(links, id, &peer);
-    if (rc < 0)
-        return rc;
-    if (address)
-        peer_set_address(peer, address);
-    return links_open_to(links, peer, kind, header, handler, context, ret);
-}
-
-/* The link that was or is being dialed to `address`, or has come from there; NULL: none. */
-static struct entry *entry_at(const struct links *links, const struct address *address)
-{
-    for (struct entry *entry = links->first; entry; entry = entry->next)
-        if (!link_is_closing(entry->link) && !link_remote(entry->link)->by_token &&
-            address_equal(&link_remote(entry->link)->address, address) &&
-            (link_is_open(entry->link) || entry->greeting_kind != 0))
-            return entry;
-    return NULL;
-}
-
-static int dial_to_greet(struct links *links, const struct address *address, struct entry **ret)
-{
-    size_t greetings = 0;
-    for (struct entry *entry = links->first; entry; entry = entry->next)
-        greetings += entry->greeting_kind != 0;
-    if (greetings >= LINKS_GREETINGS_MAX)
-        return -EBUSY;
-    if (links->count >= LINKS_MAX)
-        return -EMFILE;
-    struct entry *entry = entry_new(links, NULL);
-    if (!entry)
-        return -ENOMEM;
-    int rc = link_dial_seed(&links->config.link, address, &entry_handler, entry, &entry->link);
-    if (rc < 0) {
-        entry_free(entry);
-        return rc;
-    }
-    *ret = entry;
-    return 0;
-}
-
-int links_greet(struct links *links, const struct address *address, uint8_t kind, struct bytes data)
-{
-    assert(kind != 0);
-    if (links->is_closing)
-        return -ESHUTDOWN;
-    if (data.size > LINKS_MESSAGE_BYTES_MAX)
-        return -EMSGSIZE;
-    struct entry *entry = entry_at(links, address);
-    if (entry && entry->peer)
-        return links_send_message(links, &entry->peer->id, kind, data);
-    int rc = entry ? 0 : dial_to_greet(links, address, &entry);
-    if (rc < 0)
-        return rc;
-    buffer_clear(&entry->greeting);
-    entry->greeting_kind = kind;
-    rc = buffer_append(&entry->greeting, data.data, data.size);
-    if (rc < 0)
-        link_abort(entry->link, rc);
-    return rc;
-}
-
-int links_set_address(struct links *links, const struct id *id, const struct address *address)
-{
-    struct peer *peer;
-    int rc = peer_get(links, id, &peer);
-    if (rc == 0)
-        peer_set_address(peer, address);
-    return rc;
-}
 
 /* --- Accepting --- */
 
@@ -405,8 +300,9 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     if (links->half_open >= LINK_HALF_OPEN_MAX)
         evict_half_open(links);
-    struct entry *entry = entry_new(links, NULL);
-    int rc = entry ? link_accept(&links->config.link, listener, &entry_handler, entry, &entry->link)
+    struct entry *entry = links_entry_new(links, NULL);
+    int rc = entry ? link_accept(&links->config.link, listener, &links_entry_handler, entry,
+                                 &entry->link)
                    : -ENOMEM;
     if (rc == 0) {
         links->half_open++;
@@ -414,7 +310,7 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     log_limited(LOG_WARNING, "accepting a link: %s", uv_strerror(rc));
     if (entry)
-        entry_free(entry);
+        links_entry_free(entry);
 }
 
 int links_listen(struct links *links, const struct address *address, struct address *ret_bound,
@@ -449,6 +345,8 @@ static void on_tick(uv_timer_t *timer)
             entry->busy_ms = now_ms;
         else if (link_is_open(entry->link) && now_ms - entry->busy_ms >= LINKS_IDLE_MS)
             mux_goodbye(link_mux(entry->link));
+        else if (entry->is_relayed && entry->peer)
+            links_try_directly(links, entry->peer);
     }
     for (size_t i = 0; i < links->peers.count; i++)
         links_messages_tick(links->peers.items[i], now_ms);
@@ -456,11 +354,15 @@ static void on_tick(uv_timer_t *timer)
 
 /* --- The beginning and the end --- */
 
-static void on_handle_closed(uv_handle_t *handle)
+void links_handle_closed(struct links *links)
 {
-    struct links *links = handle->data;
     links->handles--;
     finish_closing(links);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    links_handle_closed(handle->data);
 }
 
 /* Frees the pool once it is closing and nothing of it is left in the loop. */
@@ -503,6 +405,7 @@ void links_close(struct links *links, void (*on_closed)(void *context), void *co
     links->on_closed_context = context;
     uv_close((uv_handle_t *)&links->listener, on_handle_closed);
     uv_close((uv_handle_t *)&links->timer, on_handle_closed);
+    links_relays_close(links);
     for (struct entry *entry = links->first; entry; entry = entry->next)
         link_close(entry->link, -ESHUTDOWN);
 }
@@ -518,13 +421,13 @@ void links_drop(struct links *links, const struct id *id)
             link_abort(entry->link, -EKEYREVOKED);
     }
     peer->address = (struct address){0};
-    peer_forget_if_idle(peer);
+    links_peer_forget_if_idle(peer);
 }
 
 bool links_is_linked(const struct links *links, const struct id *id)
 {
     const struct peer *peer = links_find_peer(links, id);
-    const struct entry *entry = peer ? choose(links, peer) : NULL;
+    const struct entry *entry = peer ? links_choose(links, peer, false) : NULL;
     return entry && link_is_open(entry->link);
 }
 

@@ -5,6 +5,9 @@
  * once, both keep the link that the lower id dialed for new streams; the other one ends when its
  * streams have. Idle links say goodbye and are dialed again when needed; failed dials back off.
  *
+ * A peer that can't be dialed is tried through others that may reach it (links_relay.c), every
+ * other time, or at once if it is known to be apart. To whom uses it such a link is like any other.
+ *
  * Messages are small, one-way and ordered, for control (raft, gossip's anti-entropy, the feed):
  * queued for a peer up to a bound, then the oldest are dropped; none is ever sent twice. They may
  * be lost when a link fails, so that their senders must repeat what matters.
@@ -13,10 +16,21 @@
 
 #include <stdint.h>
 
+#include "node/bounds.h"
 #include "node/transport/kinds.h"
 #include "node/transport/link.h"
 
 struct links;
+
+/* Through whom a peer may be reached. */
+struct links_helpers {
+    bool is_apart; /* it is known not to be reached from here */
+    size_t count;
+    struct {
+        struct id id;
+        struct address address;
+    } items[LINKS_HELPERS_MAX];
+};
 
 struct links_config {
     struct link_config link; /* copied; what it points to is borrowed */
@@ -25,6 +39,8 @@ struct links_config {
      * leaf's role) and newcomers (by_token, which get STREAM_JOIN only). Accept or reset it. */
     void (*on_stream)(void *context, const struct link_remote *remote, struct mux_stream *stream,
                       uint8_t kind, struct bytes header);
+    /* Who may reach that peer where this one doesn't? NULL: nobody is asked. */
+    void (*helpers)(void *context, const struct id *id, struct links_helpers *ret);
     /* A message from a peer (never from an operator or newcomer); `data` is borrowed. */
     void (*on_message)(void *context, const struct id *from, uint8_t kind, struct bytes data);
 };

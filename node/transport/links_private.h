@@ -1,10 +1,13 @@
-/* What links.c (the pool: dialing, choosing, ending) and links_messages.c (messages to and from
- * peers) share; nobody else includes it. */
+/* What links.c (the pool: accepting, choosing, ending), links_dial.c, links_relay.c (links through
+ * others) and links_messages.c (messages to and from peers) share; nobody else includes it. */
 #pragma once
 
 #include "base/table.h"
 #include "node/transport/links.h"
 #include "node/transport/messages.h"
+#include "node/transport/pipe.h"
+
+struct relay;
 
 /* One link of the pool, from before its handshake until it is closed. */
 struct entry {
@@ -12,6 +15,7 @@ struct entry {
     struct link *link;
     struct peer *peer; /* whom it leads to; NULL for a newcomer, or while that is not known */
     bool was_open;
+    bool is_relayed;        /* through another peer */
     uint8_t greeting_kind;  /* the first message to whoever answers; 0: none */
     struct buffer greeting; /* its bytes */
     int64_t opened_ms;
@@ -37,6 +41,7 @@ struct peer {
     size_t link_count;
     unsigned failures; /* dials in a row */
     int64_t retry_ms;  /* no dial before that */
+    int64_t direct_ms; /* when a direct link is tried although there is a relayed one */
     struct lane lanes[LANE_COUNT];
 };
 
@@ -45,10 +50,11 @@ struct links {
     struct table peers;         /* by id */
     struct entry *first, *last; /* oldest first */
     size_t count, open_count, half_open;
-    uint64_t dropped; /* of peers that are forgotten */
+    uint64_t dropped;     /* of peers that are forgotten */
+    struct relay *relays; /* links_relay.c */
     uv_tcp_t listener;
     uv_timer_t timer;
-    unsigned handles; /* of these two, not closed yet */
+    unsigned handles; /* of these two and of relays, not closed yet */
     bool is_listening, is_closing;
     void (*on_closed)(void *context);
     void *on_closed_context;
@@ -59,6 +65,48 @@ int64_t links_now(const struct links *links);
 /* As links_open_stream, to the peer's known address. */
 int links_open_to(struct links *links, struct peer *peer, uint8_t kind, struct bytes header,
                   const struct stream_handler *handler, void *context, struct mux_stream **ret);
+
+/* The same, but not over a relayed link, nor dialing through others. */
+int links_open_directly(struct links *links, struct peer *peer, uint8_t kind, struct bytes header,
+                        const struct stream_handler *handler, void *context,
+                        struct mux_stream **ret);
+
+/* Begins a relayed link over a connected socket, which passes to it also on failure: to `peer`, or
+ * from whoever is at the other end (NULL). */
+int links_link_over(struct links *links, struct peer *peer, int fd, const struct address *via,
+                    struct entry **ret);
+
+/* A relay's handle was closed. */
+void links_handle_closed(struct links *links);
+
+/* links_relay.c: dials a peer through another one; takes a stream of one of the two kinds; ends all
+ * relays. */
+int links_relay_dial(struct links *links, struct peer *peer, struct peer *via, struct entry **ret);
+void links_relay_accept(struct links *links, const struct link_remote *remote,
+                        struct mux_stream *stream, uint8_t kind, struct bytes header);
+void links_relays_close(struct links *links);
+
+/* links.c: one link more or less, of a peer or (NULL) not known of whom. */
+struct entry *links_entry_new(struct links *links, struct peer *peer);
+void links_entry_free(struct entry *entry);
+extern const struct link_handler links_entry_handler;
+
+/* The link that new streams to this peer go over: the best open one with room for a stream, or one
+ * being dialed; with `directly`, none that goes through another peer. NULL: neither. */
+struct entry *links_choose(const struct links *links, const struct peer *peer, bool directly);
+
+/* Finds or adds a peer; -ENOSPC, -ENOMEM. */
+int links_peer_get(struct links *links, const struct id *id, struct peer **ret);
+void links_peer_set_address(struct peer *peer, const struct address *address);
+
+/* Forgets a peer that nothing is known of: an operator that is gone. */
+void links_peer_forget_if_idle(struct peer *peer);
+
+/* A dial failed: the next has to wait. */
+void links_back_off(struct peer *peer);
+
+/* links_dial.c: a peer that has a relayed link may be reached without by now. */
+void links_try_directly(struct links *links, struct peer *peer);
 
 struct peer *links_find_peer(const struct links *links, const struct id *id);
 
