@@ -1,8 +1,5 @@
 /* consort node: the peer itself */
 #include <errno.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +12,9 @@
 #include "base/log.h"
 #include "node/cli/client.h"
 #include "node/cli/options.h"
+#include "node/peer/own_address.h"
 #include "node/peer/peer.h"
 #include "node/peer/seeds.h"
-#include "node/transport/socket.h"
 
 static const char data_dir_default[] = "/var/lib/consort";
 static const char run_dir_default[] = "/run/consort";
@@ -39,31 +36,6 @@ static void default_name(char ret[BASE_NAME_BYTES_MAX + 1])
     ret[length] = '\0';
     if (length == 0)
         memcpy(ret, "peer", sizeof("peer"));
-}
-
-static bool is_advertisable(const struct ifaddrs *at, int family)
-{
-    if (!at->ifa_addr || at->ifa_addr->sa_family != family || (at->ifa_flags & IFF_LOOPBACK) ||
-        !(at->ifa_flags & IFF_UP) || strncmp(at->ifa_name, "consort", 7) == 0)
-        return false;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)at->ifa_addr;
-    return family != AF_INET6 || !IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr);
-}
-
-/* The first address that is not loopback, IPv4 before IPv6: right for a machine with one network.
- */
-static bool default_advertised(struct address *ret)
-{
-    static const int families[] = {AF_INET, AF_INET6};
-    struct ifaddrs *list;
-    bool found = false;
-    if (getifaddrs(&list) < 0)
-        return false;
-    for (size_t i = 0; i < array_count(families) && !found; i++)
-        for (struct ifaddrs *at = list; at && !found; at = at->ifa_next)
-            found = is_advertisable(at, families[i]) && socket_address_to(at->ifa_addr, ret) == 0;
-    freeifaddrs(list);
-    return found;
 }
 
 /* IPv4 and IPv6, or IPv4 alone where the kernel has no other. */
@@ -174,7 +146,7 @@ static int make_options(struct cli *cli, struct node_words *words, char *name, c
         return cli_usage(cli, "--listen %s: IP:PORT is expected", words->listen);
     bool has_address = words->advertise ? address_parse(words->advertise, options->listen.port,
                                                         &options->advertised) == 0
-                                        : default_advertised(&options->advertised);
+                                        : own_address_find(&options->advertised);
     if (!has_address)
         return cli_usage(cli, words->advertise ? "--advertise: IP or IP:PORT is expected"
                                                : "no address to be reached at was found: give one "
@@ -187,6 +159,7 @@ static int make_options(struct cli *cli, struct node_words *words, char *name, c
         return cli_usage(cli, "--seed may be given %d times at most", SEEDS_NAMED_MAX);
     options->seeds = (const char *const *)words->seeds.items;
     options->seed_count = words->seeds.count;
+    options->advertised_is_found = !words->advertise;
     if (!words->advertise)
         options->advertised.port = options->listen.port;
     return OPTIONS_GO_ON;

@@ -214,6 +214,9 @@ void agent_image_holders(const struct agent *agent, const char *digest,
 int agent_add_seed(struct agent *agent, const struct id *id, const struct address *address);
 void agent_remove_seed(struct agent *agent, const struct address *address);
 
+/* Tells the others that this peer is reached elsewhere from now on. -ENOMEM. */
+int agent_readdress(struct agent *agent, int64_t now_ms, const struct address *advertised);
+
 /* Tells the others goodbye; step on for a second so that the word spreads. */
 int agent_leave(struct agent *agent, int64_t now_ms);
 

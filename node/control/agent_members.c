@@ -364,6 +364,11 @@ void agent_remove_seed(struct agent *agent, const struct address *address)
     swim_remove_seed(agent->swim, address);
 }
 
+int agent_readdress(struct agent *agent, int64_t now_ms, const struct address *advertised)
+{
+    return swim_readdress(agent->swim, now_ms, advertised);
+}
+
 int agent_leave(struct agent *agent, int64_t now_ms)
 {
     return swim_leave(agent->swim, now_ms);

@@ -12,6 +12,7 @@
 #include "node/images/images.h"
 #include "node/mesh/mesh.h"
 #include "node/peer/join_server.h"
+#include "node/peer/own_address.h"
 #include "node/peer/pings.h"
 #include "node/peer/proposals.h"
 #include "node/peer/replicas.h"
@@ -313,6 +314,7 @@ static int start_network(struct peer *peer, struct error *error)
                  .find_token = find_token},
         .context = peer,
         .on_stream = on_stream,
+        .helpers = peer_helpers,
         .on_message = on_message,
     };
     peer->udp = udp_new(&udp);
@@ -379,7 +381,9 @@ int peer_start_member(struct peer *peer, struct error *error)
     if (rc < 0)
         return rc;
     peer->seeds = seeds_new(peer);
-    if (!peer->seeds)
+    if (peer->options.advertised_is_found)
+        peer->own_address = own_address_new(peer);
+    if (!peer->seeds || (peer->options.advertised_is_found && !peer->own_address))
         return error_set_errno(error, -ENOMEM, "starting");
     snprintf(capacity.labels, sizeof(capacity.labels), "%s", peer->options.labels);
     agent_publish_capacity(peer->agent, peer_now_ms(peer), &capacity);
@@ -407,6 +411,8 @@ static void close_member(struct peer *peer)
     images_close(peer->images); /* first: who waits for a fetch hears of it while it is there */
     replicas_free(peer->replicas);
     spares_free(peer->spares);
+    own_address_close(peer->own_address);
+    peer->own_address = NULL;
     seeds_close(peer->seeds);
     peer->seeds = NULL;
     peer->mesh = NULL;

@@ -30,6 +30,7 @@
 struct api_server;
 struct images;
 struct leaving;
+struct own_address;
 struct mesh;
 struct peer_ping;
 struct proposal;
@@ -54,6 +55,7 @@ struct peer_options {
     const char *name;          /* a DNS label */
     struct address listen;     /* where packets and links are taken */
     struct address advertised; /* where others reach us */
+    bool advertised_is_found;  /* among the machine's networks: followed when it changes */
     const char *const *seeds;  /* where others may be: see seeds.h */
     size_t seed_count;         /* at most SEEDS_NAMED_MAX */
     const char *labels;        /* "disk=ssd,zone=a": sorted by key; "" for none */
@@ -99,6 +101,7 @@ struct peer {
     struct replicas *replicas;
     struct spares *spares;
     struct seeds *seeds;
+    struct own_address *own_address; /* NULL: the operator said it */
     struct leaving *leaving;
     uv_idle_t wake; /* active: the agent has something to spread */
 
@@ -168,6 +171,9 @@ int peer_leave(struct peer *peer, bool force, void (*progress)(void *context, co
  */
 void peer_step(struct peer *peer, struct agent_input *input);
 void peer_tick(struct peer *peer);
+
+/* links_config.helpers, with the peer as the context: who may reach that one, as gossip sees it. */
+void peer_helpers(void *context, const struct id *id, struct links_helpers *ret);
 
 /* Something was published: lets the agent spread it soon, without a step of its own for each. */
 void peer_wake(struct peer *peer);

@@ -1,6 +1,7 @@
 /* Drives the agent: inputs in, and everything it asks for carried out. */
 #include <assert.h>
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -59,6 +60,41 @@ static const char *name_of(const struct peer *peer, const struct id *id)
 {
     const struct intent_peer *known = intent_peer_find(agent_intent(peer->agent), id);
     return known ? known->name : id_short(id);
+}
+
+static void add_helper(const struct peer *peer, const struct id *target, const struct id *id,
+                       struct links_helpers *ret)
+{
+    struct swim_member member;
+    if (ret->count == LINKS_HELPERS_MAX || id_equal(id, target) ||
+        id_equal(id, &peer->identity.id) ||
+        !swim_member_find(agent_swim(peer->agent), id, &member) || member.state != SWIM_ALIVE)
+        return;
+    for (size_t i = 0; i < ret->count; i++)
+        if (id_equal(&ret->items[i].id, id))
+            return;
+    ret->items[ret->count].id = *id;
+    ret->items[ret->count++].address = member.stream_address;
+}
+
+void peer_helpers(void *context, const struct id *id, struct links_helpers *ret)
+{
+    const struct peer *peer = context;
+    const struct swim *swim = agent_swim(peer->agent);
+    struct id known[SWIM_CONTACTS_MAX + 1];
+    struct swim_member target;
+    *ret = (struct links_helpers){0};
+    if (!swim_member_find(swim, id, &target) || target.state != SWIM_ALIVE)
+        return; /* who is not there is not reached by others either */
+    ret->is_apart = target.path == SWIM_PATH_HELPER;
+    size_t count = swim_member_helpers(swim, id, known);
+    for (size_t i = 0; i < count; i++)
+        add_helper(peer, id, &known[i], ret);
+    for (size_t i = 0; i < LINKS_HELPERS_MAX; i++) {
+        uint32_t index = randombytes_uniform((uint32_t)swim_member_count(swim));
+        struct swim_member other = swim_member_at(swim, index);
+        add_helper(peer, id, &other.id, ret);
+    }
 }
 
 static void remember_address(struct peer *peer, const struct id *id)

@@ -91,7 +91,7 @@ static void take(struct swim *swim, int64_t now_ms, enum swim_input_type type, s
         .now_ms = now_ms,
         .type = type,
         .from = identities[from].id,
-        .source = address_from_v4(0x7f000001, (uint16_t)(from + 1)),
+        .source = address_from_v4(0x7f000001, (uint16_t)(from + 1 + now_ms % 3)),
         .bytes = bytes,
     };
     swim_output_init(&output);
@@ -139,7 +139,10 @@ static void play_step(struct swim *swim, struct fact_pool *pool, int64_t now_ms,
     buffer_init(&buffer);
     if (step[10] & 1) {
         struct packet_draft draft;
-        packet_draft_init(&draft, PACKET_PING, step[11], NULL, SESSION_PAYLOAD_BYTES_MAX);
+        const struct address place = address_from_v4(0x7f000001, step[15]);
+        packet_draft_init(&draft, step[11] & 1 ? PACKET_PING : PACKET_ACK, step[11], NULL,
+                          SESSION_PAYLOAD_BYTES_MAX);
+        packet_draft_place(&draft, &place);
         packet_draft_add(&draft, fact);
         rc = packet_write(&draft, &buffer);
     } else {

@@ -228,6 +228,32 @@ static void test_rekey_by_age(void **state)
     scene_done(&scene);
 }
 
+/* Breaks if a session ends with the address that it began at (its peer moved, or NAT gave it
+ * another port), or if what was taken is taken again because it comes from elsewhere. */
+static void test_roaming(void **state)
+{
+    (void)state;
+    struct scene scene;
+    cleanup_buffer struct buffer datagram = {0};
+    scene_init(&scene);
+    scene_send(&scene, 0, 1, "before");
+    scene.peers[0].address = address_from_v4(0xc6336407, 40001);
+    scene_seal(&scene, 0, 1, "moved", &datagram);
+    assert_int_equal(datagram_type(&datagram), SESSION_DATA);
+    scene_expect(&scene, 1, 0, &datagram, "moved");
+    scene.peers[0].address = address_from_v4(0x08080808, 53);
+    assert_int_equal(scene_open(&scene, 1, 0, &datagram), SESSION_REPLAYED);
+
+    assert_int_equal(address_parse("[2001:db8::7]:40002", 0, &scene.peers[0].address), 0);
+    scene.now_ms += SESSION_REKEY_AFTER_MS;
+    scene_seal(&scene, 0, 1, "rekeyed", &datagram);
+    assert_int_equal(datagram_type(&datagram), SESSION_FIRST);
+    scene_expect(&scene, 1, 0, &datagram, "rekeyed");
+    scene.peers[0].address = address_from_v4(0x08080808, 53);
+    assert_int_equal(scene_open(&scene, 1, 0, &datagram), SESSION_REPLAYED);
+    scene_done(&scene);
+}
+
 /* Breaks if keys are used for longer than allowed when the handshake that replaces them is lost. */
 static void test_expiry(void **state)
 {
@@ -540,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_burst_to_a_stranger),
         cmocka_unit_test(test_crossed_first_packets),
         cmocka_unit_test(test_rekey_by_age),
+        cmocka_unit_test(test_roaming),
         cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_rekey_by_count),
         cmocka_unit_test(test_silence),

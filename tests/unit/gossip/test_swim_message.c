@@ -143,6 +143,63 @@ static void test_packet_malformed(void **state)
     assert_int_equal(draft.digest_count, SWIM_PACKET_DIGESTS_MAX);
 }
 
+/* Breaks if a place gets lost or takes more room than it is given, or is taken from a packet that
+ * says nothing of its receiver. */
+static void test_place(void **state)
+{
+    (void)state;
+    struct address none = {0}, place = address_from_v4(0x7f000001, 7300);
+    static const struct {
+        enum packet_kind kind;
+        bool has_subject, good;
+    } cases[] = {{PACKET_PING, false, true}, {PACKET_ACK, false, true},
+                 {PACKET_ACK, true, false},  {PACKET_RELAY, true, false},
+                 {PACKET_NACK, true, false}, {PACKET_GOSSIP, false, false}};
+    struct packet_draft draft;
+    struct packet packet;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        packet_draft_init(&draft, cases[i].kind, 1, cases[i].has_subject ? &owner.id : NULL,
+                          SWIM_PACKET_BYTES_MIN);
+        packet_draft_place(&draft, &place);
+        fill(&draft);
+        buffer_clear(&buffer);
+        assert_int_equal(packet_write(&draft, &buffer), 0);
+        assert_true(buffer.size <= SWIM_PACKET_BYTES_MIN);
+        assert_int_equal(packet_read(buffer_view(&buffer), &packet), cases[i].good ? 0 : -EBADMSG);
+        if (cases[i].good)
+            assert_true(address_equal(&packet.place, &place));
+    }
+    packet_draft_init(&draft, PACKET_PING, 1, NULL, PACKET_OVERHEAD_BYTES);
+    packet_draft_place(&draft, &place); /* no room */
+    assert_true(address_equal(&draft.place, &none));
+    packet_draft_init(&draft, PACKET_PING, 1, NULL, SWIM_PACKET_BYTES_MIN);
+    packet_draft_place(&draft, &none);
+    assert_int_equal(draft.room, SWIM_PACKET_BYTES_MIN - PACKET_OVERHEAD_BYTES);
+}
+
+/* Breaks if a ping over a stream does not come out as it went in, or one that is none is taken. */
+static void test_stream_ping(void **state)
+{
+    (void)state;
+    static const enum sync_kind kinds[] = {SYNC_PING, SYNC_ACK};
+    struct sync_message message;
+    for (size_t i = 0; i < 2; i++) {
+        buffer_clear(&buffer);
+        assert_int_equal(sync_write_ping(kinds[i], UINT32_MAX, &buffer), 0);
+        for (size_t size = 0; size < buffer.size; size++)
+            assert_int_equal(sync_read((struct bytes){buffer.bytes, size}, &message), -EBADMSG);
+        assert_int_equal(sync_read(buffer_view(&buffer), &message), 0);
+        assert_int_equal(message.kind, kinds[i]);
+        assert_true(message.sequence == UINT32_MAX);
+        assert_int_equal(buffer_append(&buffer, "", 1), 0);
+        assert_int_equal(sync_read(buffer_view(&buffer), &message), -EBADMSG);
+    }
+    static const uint8_t three_fields[] = {0x93, SYNC_PING, 1, 1};
+    assert_int_equal(sync_read((struct bytes){three_fields, sizeof(three_fields)}, &message),
+                     -EBADMSG);
+    buffer_clear(&buffer);
+}
+
 /* Breaks if a digest out of order or out of its range is accepted: comparing relies on both. */
 static void test_digest_order(void **state)
 {
@@ -201,6 +258,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_packet_round_trip, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_packet_asks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_packet_malformed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stream_ping, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_digest_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_delta, set_up, tear_down),
     };
