@@ -163,6 +163,7 @@ int swim_step(struct swim *swim, const struct swim_input *input, struct swim_out
     swim->now_ms = input->now_ms;
     swim->now_us = input->now_us > 0 ? input->now_us : input->now_ms * US_PER_MS;
     swim->rc = 0;
+    swim_output_begin(swim, output);
     detect_pause(swim);
     int rc = take_input(swim, input);
 

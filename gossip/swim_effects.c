@@ -112,17 +112,28 @@ void swim_message_end(struct swim *swim, size_t start, int rc, const struct id *
     };
 }
 
+void swim_output_begin(struct swim *swim, struct swim_output *output)
+{
+    bool waits = swim->pending.event_count > 0 || swim->pending.message_count > 0;
+    if (waits) { /* what came about between two steps */
+        swim_output_done(output);
+        return;
+    }
+    swim_output_done(&swim->pending);
+    swim->pending = *output;
+    swim->pending.message_count = swim->pending.event_count = 0;
+    buffer_clear(&swim->pending.arena);
+    swim_output_init(output);
+}
+
 void swim_output_finish(struct swim *swim, struct swim_output *output)
 {
-    struct swim_output taken = *output;
     size_t offset = 0;
 
     *output = swim->pending;
+    swim_output_init(&swim->pending);
     for (size_t i = 0; i < output->message_count; i++) {
         output->messages[i].bytes.data = output->arena.bytes + offset;
         offset += output->messages[i].bytes.size;
     }
-    taken.message_count = taken.event_count = 0;
-    buffer_clear(&taken.arena);
-    swim->pending = taken;
 }

@@ -152,6 +152,8 @@ struct swim {
     struct table members; /* of struct member, by id */
     struct table revoked; /* of struct id */
     struct table graves;  /* of struct grave */
+    struct slab *slabs;   /* that members lie in */
+    union slot *free_slots;
     struct member *self;
     size_t live_count;  /* alive and suspect, self included */
     size_t alive_count; /* alive, self included */
@@ -231,7 +233,9 @@ size_t swim_message_begin(const struct swim *swim);
 void swim_message_end(struct swim *swim, size_t start, int rc, const struct id *to,
                       const struct address *address, enum swim_channel channel);
 
-/* Moves what is pending into `output`, whose memory is used for the next step. */
+/* Between the two, what comes about is pending in the memory of `output`: an instance of which
+ * there are many keeps none for this. */
+void swim_output_begin(struct swim *swim, struct swim_output *output);
 void swim_output_finish(struct swim *swim, struct swim_output *output);
 
 /* swim_members.c: who is there. */
@@ -302,6 +306,11 @@ void suspicion_drop_accuser(struct swim *swim, const struct id *accuser);
 
 /* The base-2 logarithm of `value`, which is at least 1, in thousandths. */
 uint32_t log2_milli(uint64_t value);
+
+/* swim_slab.c: members' memory. */
+struct member *member_alloc(struct swim *swim); /* zeroed; NULL: -ENOMEM */
+void member_free(struct swim *swim, struct member *member);
+void slabs_done(struct swim *swim);
 
 /* swim_doubted.c: suspects and the dead, those whose deadlines are first in front. */
 int doubted_add(struct swim *swim, struct member *member); /* -ENOMEM */

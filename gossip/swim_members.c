@@ -94,7 +94,7 @@ void member_set_state(struct swim *swim, struct member *member, enum swim_state 
 /* Makes a member of an admitted presence. The reference passes to the member on success. */
 static int create(struct swim *swim, struct fact *presence, struct member **ret)
 {
-    struct member *member = calloc(1, sizeof(*member));
+    struct member *member = member_alloc(swim);
     if (!member)
         return -ENOMEM;
     member->state = SWIM_ALIVE;
@@ -102,7 +102,7 @@ static int create(struct swim *swim, struct fact *presence, struct member **ret)
     member->presence = presence;
     int rc = table_insert(&swim->members, member);
     if (rc < 0) {
-        free(member);
+        member_free(swim, member);
         return rc;
     }
     count_state(swim, SWIM_ALIVE, 1);
@@ -116,7 +116,7 @@ static void destroy(struct swim *swim, struct member *member)
     records_done(swim, member);
     rumor_drop(swim, member->presence);
     fact_release(swim->pool, member->presence);
-    free(member);
+    member_free(swim, member);
 }
 
 /* Takes a member out of everything, without an event. */
@@ -171,6 +171,7 @@ void members_done(struct swim *swim)
     for (size_t i = 0; i < swim->members.count; i++)
         destroy(swim, member_at(swim, i));
     table_done(&swim->members);
+    slabs_done(swim);
     free(swim->doubted);
     paths_done(swim);
     free_items(&swim->revoked);
