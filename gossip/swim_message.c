@@ -8,6 +8,7 @@
 
 enum {
     PACKET_FIELDS = 6,
+    RIDING_ENTRY_FIELDS = 6,
     ENTRY_FIELDS = 4,
     DIGEST_FIELDS = 5,
     DELTA_FIELDS = 3,
@@ -66,6 +67,21 @@ static bool kind_has_subject(const struct packet *packet)
     return false;
 }
 
+/* Generation and counter apart: both are small, and together they would take nine bytes. */
+static void write_halves(struct writer *writer, uint64_t value)
+{
+    writer_u64(writer, value >> 32);
+    writer_u64(writer, (uint32_t)value);
+}
+
+static void read_halves(struct reader *reader, uint64_t *ret)
+{
+    uint32_t generation = 0, counter = 0;
+    reader_u32(reader, &generation);
+    reader_u32(reader, &counter);
+    *ret = (uint64_t)generation << 32 | counter;
+}
+
 int packet_read(struct bytes bytes, struct packet *ret)
 {
     struct reader reader;
@@ -85,10 +101,10 @@ int packet_read(struct bytes bytes, struct packet *ret)
     for (uint32_t i = 0; i < digest_count; i++) {
         struct digest_entry *entry = &ret->digests[i];
         *entry = (struct digest_entry){0};
-        reader_array_exact(&reader, ENTRY_FIELDS);
+        reader_array_exact(&reader, RIDING_ENTRY_FIELDS);
         reader_u64(&reader, &entry->prefix);
-        reader_u64(&reader, &entry->incarnation);
-        reader_u64(&reader, &entry->version);
+        read_halves(&reader, &entry->incarnation);
+        read_halves(&reader, &entry->version);
         reader_u8(&reader, &entry->accusers);
     }
     reader_array(&reader, &fact_count);
@@ -185,10 +201,10 @@ int packet_write(const struct packet_draft *draft, struct buffer *ret)
         address_write(&writer, &draft->place);
     writer_array(&writer, draft->digest_count);
     for (size_t i = 0; i < draft->digest_count; i++) {
-        writer_array(&writer, ENTRY_FIELDS);
+        writer_array(&writer, RIDING_ENTRY_FIELDS);
         writer_u64(&writer, draft->digests[i].prefix);
-        writer_u64(&writer, draft->digests[i].incarnation);
-        writer_u64(&writer, draft->digests[i].version);
+        write_halves(&writer, draft->digests[i].incarnation);
+        write_halves(&writer, draft->digests[i].version);
         writer_u64(&writer, draft->digests[i].accusers);
     }
     writer_array(&writer, draft->fact_count);

@@ -3,6 +3,7 @@
  * On the wire, in MessagePack:
  *     packet  [kind, sequence, subject or nil, place or nil,
  *              [[prefix, incarnation, version, accusers]…], [fact…]]
+ *             where incarnation and version are two numbers each: generation, counter
  *     digest  [1, reply wanted, after, through, [[id, incarnation, version, accusers]…]]
  *     delta   [2, more, [fact…]]
  *     ping    [3, sequence]
@@ -88,7 +89,7 @@ int packet_write(const struct packet_draft *draft, struct buffer *ret);
 enum {
     PACKET_OVERHEAD_BYTES = 51,     /* all but the place, the digests and facts */
     PACKET_PLACE_BYTES = 19,        /* more than if there is none */
-    PACKET_DIGEST_BYTES = 30,       /* one digest entry at most */
+    PACKET_DIGEST_BYTES = 32,       /* one digest entry at most */
     PACKET_FACT_OVERHEAD_BYTES = 3, /* before each fact */
     ID_PREFIX_BYTES = sizeof(uint64_t),
 };
