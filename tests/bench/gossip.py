@@ -129,8 +129,8 @@ class Watch:
                     member, state = change
                     if state == "refutes":
                         member = observer
-                    else:
-                        self.known[observer, member] = state
+                    elif state != "suspect" or self.known.get((observer, member)) == "alive":
+                        self.known[observer, member] = state  # Serf may suspect who it holds dead
                     self.changes.append((now, observer, member, state))
 
     def until(self, predicate, what):
@@ -350,6 +350,7 @@ def measure_side(side, sizes):
             watch.read()
             result |= measure_deaths(side, watch, sizes["deaths"])
             result |= measure_accused(side, watch, sizes["accused_s"])
+            print(f"{type(side).__name__}: {json.dumps(result)}", file=sys.stderr, flush=True)
             return result
     finally:
         side.testbed.down()
