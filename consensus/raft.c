@@ -252,6 +252,8 @@ void raft_status(const struct raft *raft, struct raft_status *ret)
         .stored_index = raft->log.stored,
         .log_bytes = raft->log.bytes,
         .uncommitted_bytes = raft->uncommitted_bytes,
+        .elections = raft->elections,
+        .elections_won = raft->elections_won,
     };
 }
 

@@ -193,6 +193,7 @@ struct raft_status {
     uint64_t stored_index; /* entries up to here are on the disk */
     size_t log_bytes;      /* of all entries' data: a reason to compact */
     size_t uncommitted_bytes;
+    uint64_t elections, elections_won; /* since raft_new() */
 };
 
 void raft_status(const struct raft *raft, struct raft_status *ret);

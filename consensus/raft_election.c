@@ -40,6 +40,7 @@ static void become_leader(struct raft *raft)
 {
     reset(raft, raft->term);
     raft->role = RAFT_LEADER;
+    raft->elections_won++;
     raft->leader = raft->config.self;
     raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
     for (uint32_t i = 0; i < raft->configuration.count; i++)
@@ -170,6 +171,7 @@ void raft_campaign(struct raft *raft, enum raft_campaign campaign)
     } else {
         reset(raft, raft->term + 1);
         raft->role = RAFT_CANDIDATE;
+        raft->elections++;
         raft->vote = raft->config.self; /* counts in raft_vote_was_stored() */
         ask_for_votes(raft, campaign);
     }

@@ -69,6 +69,7 @@ struct raft {
     int64_t election_timeout_ms; /* drawn at random */
     int64_t quiet_until_ms;
     struct raft_ballot ballot;
+    uint64_t elections, elections_won;
 
     /* Of the leader. */
     struct raft_progress progress[RAFT_MEMBERS_MAX]; /* of configuration.members[] */

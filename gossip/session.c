@@ -41,6 +41,8 @@ const char *session_refusal_words(enum session_refusal refusal)
         return "its certificate is not a peer's";
     case SESSION_NOT_ADMITTED:
         return "that peer is not admitted (any more)";
+    case SESSION_REFUSALS:
+        break;
     }
     return "unknown";
 }
@@ -214,7 +216,9 @@ int sessions_seal(struct sessions *sessions, int64_t now_ms, const struct id *to
     int rc = session_table_obtain(&sessions->table, to, now_ms, &peer);
     if (rc < 0)
         return rc;
-    return session_initiate(sessions, now_ms, peer, payload, ret_datagram);
+    rc = session_initiate(sessions, now_ms, peer, payload, ret_datagram);
+    sessions->counters.firsts_sent += rc == 0;
+    return rc;
 }
 
 void sessions_asked(struct sessions *sessions, int64_t now_ms, const struct id *to)
@@ -284,11 +288,23 @@ static void open_data(struct sessions *sessions, int64_t now_ms, struct bytes da
     ret->payload = buffer_view(&sessions->opened);
 }
 
+static void count_opened(struct sessions *sessions, enum session_refusal refusal,
+                         enum session_packet_type type)
+{
+    struct sessions_counters *counters = &sessions->counters;
+    if (refusal != SESSION_ACCEPTED)
+        counters->refused[refusal]++;
+    else if (type == SESSION_FIRST)
+        counters->firsts_taken++;
+    else if (type == SESSION_ANSWER)
+        counters->answers_taken++;
+}
+
 int sessions_open(struct sessions *sessions, int64_t now_ms, const struct address *source,
                   struct bytes datagram, struct sessions_opened *ret)
 {
     struct sessions_opened opened = {0};
-    enum session_packet_type type;
+    enum session_packet_type type = SESSION_DATA;
     uint32_t index;
     int rc = 0;
     buffer_clear(&sessions->opened);
@@ -309,9 +325,11 @@ int sessions_open(struct sessions *sessions, int64_t now_ms, const struct addres
             break;
         }
     }
-    if (rc == 0)
-        *ret = opened;
-    return rc;
+    if (rc < 0)
+        return rc;
+    count_opened(sessions, opened.refusal, type);
+    *ret = opened;
+    return 0;
 }
 
 void sessions_forget(struct sessions *sessions, const struct id *id)
@@ -340,6 +358,11 @@ void sessions_tick(struct sessions *sessions, int64_t now_ms)
 {
     for (size_t i = 0; i < sessions->table.peers.count; i++)
         expire(sessions, sessions->table.peers.items[i], now_ms);
+}
+
+void sessions_counters(const struct sessions *sessions, struct sessions_counters *ret)
+{
+    *ret = sessions->counters;
 }
 
 size_t sessions_keyed_count(const struct sessions *sessions)

@@ -50,6 +50,7 @@ enum session_refusal {
     SESSION_KEY_NOT_OWNED, /* the certificate is another peer's */
     SESSION_NOT_A_PEER,    /* an operator's certificate */
     SESSION_NOT_ADMITTED,  /* the caller's admit() said no: revoked, for instance */
+    SESSION_REFUSALS,      /* how many there are */
 };
 
 /* In words that end a sentence: "packet from 192.0.2.7:7300 refused: …". */
@@ -116,6 +117,16 @@ void sessions_forget(struct sessions *sessions, const struct id *id);
 
 /* Wipes expired keys and handshakes; to be called every few seconds. Nothing else depends on it. */
 void sessions_tick(struct sessions *sessions, int64_t now_ms);
+
+/* What was done since the start, for operators. */
+struct sessions_counters {
+    uint64_t firsts_sent;   /* first packets: handshakes begun */
+    uint64_t firsts_taken;  /* of others, accepted */
+    uint64_t answers_taken; /* to ours */
+    uint64_t refused[SESSION_REFUSALS];
+};
+
+void sessions_counters(const struct sessions *sessions, struct sessions_counters *ret);
 
 /* Peers with usable keys, and peers remembered. */
 size_t sessions_keyed_count(const struct sessions *sessions);

@@ -21,6 +21,7 @@ struct sessions {
     struct buffer chain;        /* own chain, encoded; empty while there is none */
     struct session_guard guard;
     struct session_table table;
+    struct sessions_counters counters;
     struct buffer opened; /* the payload that sessions_open() lends out */
     uint8_t reply[SESSION_COOKIE_PACKET_BYTES];
 };

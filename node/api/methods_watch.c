@@ -108,11 +108,13 @@ static int note_state(const struct watch *watch)
     struct writer writer;
     struct agent_status status;
     agent_status(peer->agent, &status);
+    bool has_leader = !id_is_none(&status.leader) &&
+                      (status.leader_is_alive || id_equal(&status.leader, &peer->identity.id));
     writer_init(&writer, &payload);
     writer_map(&writer, 8);
     put_text(&writer, "name", peer->options.name);
-    put_text(&writer, "leader", id_is_none(&status.leader) ? "" : peer_name(peer, &status.leader));
-    put_flag(&writer, "quorum", status.live_voter_count * 2 > status.voter_count);
+    put_text(&writer, "leader", has_leader ? peer_name(peer, &status.leader) : "");
+    put_flag(&writer, "quorum", has_leader && status.live_voter_count * 2 > status.voter_count);
     put_u64(&writer, "members", status.member_count);
     put_u64(&writer, "live", status.live_count);
     put_u64(&writer, "services_count", intent->services.count);

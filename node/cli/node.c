@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "node/cli/client.h"
 #include "node/cli/options.h"
+#include "node/cli/quantity.h"
+#include "node/metrics/http.h"
 #include "node/peer/own_address.h"
 #include "node/peer/peer.h"
 #include "node/peer/seeds.h"
@@ -107,11 +109,22 @@ static int run_peer(const struct peer_options *options)
 
 /* What was typed; the options point into it. */
 struct node_words {
-    const char *data_dir, *run_dir, *listen, *advertise, *name, *runtime, *level;
+    const char *data_dir, *run_dir, *listen, *advertise, *name, *metrics, *runtime, *level;
     struct text_list labels, seeds;
     uint32_t cpus;
     uint64_t memory;
 };
+
+/* A port alone is for this machine only: who may look at metrics is not asked. */
+static bool parse_metrics(const char *text, struct address *ret)
+{
+    uint32_t port;
+    if (quantity_parse_count(text, &port) == 0) {
+        *ret = address_from_v4(INADDR_LOOPBACK, (uint16_t)port);
+        return port > 0 && port <= UINT16_MAX;
+    }
+    return address_parse(text, HTTP_PORT_DEFAULT, ret) == 0;
+}
 
 static int make_options(struct cli *cli, struct node_words *words, char *name, char *labels,
                         struct peer_options *options)
@@ -144,6 +157,9 @@ static int make_options(struct cli *cli, struct node_words *words, char *name, c
     };
     if (address_parse(words->listen, PEER_PORT_DEFAULT, &options->listen) < 0)
         return cli_usage(cli, "--listen %s: IP:PORT is expected", words->listen);
+    if (words->metrics && !parse_metrics(words->metrics, &options->metrics))
+        return cli_usage(cli, "--metrics %s: IP:PORT is expected, or PORT for 127.0.0.1",
+                         words->metrics);
     bool has_address = words->advertise ? address_parse(words->advertise, options->listen.port,
                                                         &options->advertised) == 0
                                         : own_address_find(&options->advertised);
@@ -192,6 +208,8 @@ int verb_node(struct cli *cli, int argc, char **argv)
         OPTION_ROW(0, "cpus", "N", "CPUs that replicas may reserve", OPTION_CPUS, &words.cpus),
         OPTION_ROW(0, "memory", "SIZE", "Memory that replicas may reserve", OPTION_SIZE,
                    &words.memory),
+        OPTION_ROW(0, "metrics", "[IP:]PORT", "Serve /metrics and /health there, by HTTP (nowhere)",
+                   OPTION_TEXT, &words.metrics),
         OPTION_ROW(0, "runtime", "PATH", "The OCI runtime (crun)", OPTION_TEXT, &words.runtime),
         OPTION_ROW(0, "log-level", "LEVEL", "error, warning, notice, info or debug", OPTION_TEXT,
                    &words.level),

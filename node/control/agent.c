@@ -433,3 +433,8 @@ const struct swim *agent_swim(const struct agent *agent)
 {
     return agent->swim;
 }
+
+const struct raft_status *agent_raft_status(const struct agent *agent)
+{
+    return &agent->raft_status;
+}

@@ -256,6 +256,7 @@ struct agent_status {
 void agent_status(const struct agent *agent, struct agent_status *ret);
 
 /* Borrowed until the next step. */
+const struct raft_status *agent_raft_status(const struct agent *agent);
 const struct intent *agent_intent(const struct agent *agent);
 const struct view *agent_view(const struct agent *agent);
 const struct swim *agent_swim(const struct agent *agent);

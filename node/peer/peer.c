@@ -11,6 +11,7 @@
 #include "node/api/api.h"
 #include "node/images/images.h"
 #include "node/mesh/mesh.h"
+#include "node/metrics/http.h"
 #include "node/peer/join_server.h"
 #include "node/peer/own_address.h"
 #include "node/peer/pings.h"
@@ -74,13 +75,34 @@ static void on_signal(uv_signal_t *handle, int number)
     peer_stop(handle->data, 0);
 }
 
+static int write_metrics(void *context, struct buffer *ret)
+{
+    struct metrics metrics;
+    metrics_collect(context, &metrics);
+    return metrics_render(&metrics, ret);
+}
+
+static int serve_metrics(struct peer *peer, struct error *error)
+{
+    const struct address *address = &peer->options.metrics;
+    char text[ADDRESS_TEXT_BYTES];
+    if (address_is_none(address))
+        return 0;
+    address_format(address, text);
+    int rc = http_new(peer->loop, address, write_metrics, peer, &peer->http, error);
+    if (rc == 0)
+        log_notice("metrics are served at http://%s/metrics", text);
+    return rc;
+}
+
 int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *options,
                struct error *error)
 {
     struct store_options store_options = {.directory = options->data_dir};
     char images_dir[PATH_MAX];
     snprintf(images_dir, sizeof(images_dir), "%s/images", options->data_dir);
-    *peer = (struct peer){.loop = loop, .options = *options, .phase = PEER_ALONE};
+    *peer = (struct peer){
+        .loop = loop, .options = *options, .phase = PEER_ALONE, .start_wall_ms = peer_wall_ms()};
     agent_output_init(&peer->output);
     fault_init(&peer->fault, (uint64_t)peer_wall_ms());
 
@@ -97,6 +119,8 @@ int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *op
         rc = image_store_open(images_dir, &peer->image_store, error);
     if (rc == 0)
         rc = api_server_new(peer, options->socket_path, options->socket_fd, &peer->api, error);
+    if (rc == 0)
+        rc = serve_metrics(peer, error);
     if (rc == 0) {
         rc = peer_load_membership(peer, error);
         if (rc == 0)
@@ -451,6 +475,8 @@ int peer_run(struct peer *peer)
 void peer_done(struct peer *peer, int *ret_socket_fd)
 {
     peer->is_stopping = true;
+    http_close(peer->http);
+    peer->http = NULL;
     close_member(peer);
     int fd = api_server_close(peer->api, peer->starts_anew && ret_socket_fd);
     if (ret_socket_fd)

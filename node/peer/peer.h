@@ -21,6 +21,7 @@
 #include "gossip/token.h"
 #include "node/control/agent.h"
 #include "node/join/join_client.h"
+#include "node/metrics/metrics.h"
 #include "node/store/store.h"
 #include "node/transport/links.h"
 #include "node/transport/udp.h"
@@ -28,6 +29,7 @@
 #include "runtime/runtime.h"
 
 struct api_server;
+struct http;
 struct images;
 struct leaving;
 struct own_address;
@@ -62,6 +64,7 @@ struct peer_options {
     uint32_t cpu_millis;       /* what replicas may reserve here */
     uint64_t memory_bytes;
     const char *oci_runtime; /* NULL: the default */
+    struct address metrics;  /* where /metrics is served; none: nowhere */
     const char *fault;       /* for tests: see node/transport/fault.h; NULL: none */
 };
 
@@ -86,12 +89,16 @@ struct peer {
     struct store *store;
     struct image_store *image_store;
     struct api_server *api;
+    struct http *http; /* NULL: not wanted */
+    int64_t start_wall_ms;
+    struct metrics_lag lag;
 
     /* Only with a cluster: */
     struct agent *agent;
     struct agent_output output;
     bool is_stepping;
     uv_timer_t deadline;
+    uint64_t deadline_due_ms; /* of the loop's clock */
     struct udp *udp;
     struct links *links;
     struct runtime *runtime;

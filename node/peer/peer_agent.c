@@ -217,7 +217,10 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
 
 static void on_deadline(uv_timer_t *timer)
 {
-    peer_tick(timer->data);
+    struct peer *peer = timer->data;
+    uv_update_time(peer->loop);
+    metrics_lag_add(&peer->lag, (int64_t)(uv_now(peer->loop) - peer->deadline_due_ms));
+    peer_tick(peer);
 }
 
 static void carry_out(struct peer *peer)
@@ -280,8 +283,10 @@ void peer_step(struct peer *peer, struct agent_input *input)
     int64_t wait_ms = peer->output.next_deadline_ms - now_ms;
     wait_ms = wait_ms < 0 ? 0 : wait_ms > PEER_SLEEP_MS_MAX ? PEER_SLEEP_MS_MAX : wait_ms;
     wait_ms += PEER_GRID_MS - (now_ms + wait_ms) % PEER_GRID_MS;
-    if (!peer->is_stopping)
-        uv_timer_start(&peer->deadline, on_deadline, (uint64_t)wait_ms, 0);
+    if (peer->is_stopping)
+        return;
+    peer->deadline_due_ms = uv_now(peer->loop) + (uint64_t)wait_ms;
+    uv_timer_start(&peer->deadline, on_deadline, (uint64_t)wait_ms, 0);
 }
 
 static void on_wake(uv_idle_t *idle)

@@ -16,6 +16,7 @@ enum {
 struct udp {
     struct udp_config config;
     struct sessions *sessions;
+    struct udp_counters counters;
     uv_udp_t socket;
     uv_timer_t timer;
     unsigned handles; /* not closed yet */
@@ -41,7 +42,13 @@ static int send_datagram(struct udp *udp, const struct address *address, struct 
     socket_address_from(address, &destination);
     uv_buf_t data = uv_buf_init((char *)(uintptr_t)datagram.data, (unsigned)datagram.size);
     int rc = uv_udp_try_send(&udp->socket, &data, 1, (const struct sockaddr *)&destination);
-    return rc < 0 ? rc : 0;
+    if (rc < 0) {
+        udp->counters.send_failures++;
+        return rc;
+    }
+    udp->counters.sent++;
+    udp->counters.bytes_sent += datagram.size;
+    return 0;
 }
 
 int udp_send(struct udp *udp, const struct id *to, const struct address *address,
@@ -50,11 +57,18 @@ int udp_send(struct udp *udp, const struct id *to, const struct address *address
     buffer_clear(&udp->outgoing);
     int64_t now_ms = clock_boot_ms();
     int rc = sessions_seal(udp->sessions, now_ms, to, payload, &udp->outgoing);
-    if (rc < 0)
+    if (rc < 0) {
+        udp->counters.send_failures++;
         return rc;
+    }
     if (packet_asks(payload))
         sessions_asked(udp->sessions, now_ms, to);
     return send_datagram(udp, address, buffer_view(&udp->outgoing));
+}
+
+void udp_counters(const struct udp *udp, struct udp_counters *ret)
+{
+    *ret = udp->counters;
 }
 
 /* --- Receiving --- */
@@ -82,6 +96,8 @@ static void log_refusal(const struct sessions_opened *opened, const struct addre
 static void receive(struct udp *udp, const struct address *source, struct bytes datagram)
 {
     struct sessions_opened opened;
+    udp->counters.received++;
+    udp->counters.bytes_received += datagram.size;
     if (sessions_open(udp->sessions, clock_boot_ms(), source, datagram, &opened) < 0)
         return; /* no memory: the packet is lost */
     if (opened.reply.size > 0)

@@ -39,6 +39,15 @@ int udp_bind(struct udp *udp, const struct address *address, struct address *ret
 int udp_send(struct udp *udp, const struct id *to, const struct address *address,
              struct bytes payload);
 
+/* What was sent and received since the start; refused datagrams count as received. */
+struct udp_counters {
+    uint64_t sent, received;
+    uint64_t bytes_sent, bytes_received;
+    uint64_t send_failures;
+};
+
+void udp_counters(const struct udp *udp, struct udp_counters *ret);
+
 /* For room, new certificates and revocations; borrowed. */
 struct sessions *udp_sessions(struct udp *udp);
 

@@ -1,0 +1,282 @@
+/* Prometheus' text format, version 0.0.4: each metric with its HELP and TYPE, then its values. */
+#include <inttypes.h>
+
+#include "base/cleanup.h"
+#include "node/metrics/metrics.h"
+
+#include <errno.h>
+
+struct render {
+    struct buffer *ret;
+    const char *name;
+    bool has_failed;
+};
+
+static const char gauge[] = "gauge", counter[] = "counter", histogram[] = "histogram";
+
+const uint32_t metrics_lag_bounds_ms[LAG_BUCKETS] = {1, 5, 10, 25, 50, 100, 500, 1000};
+
+void metrics_lag_add(struct metrics_lag *lag, int64_t late_ms)
+{
+    uint64_t late = late_ms < 0 ? 0 : (uint64_t)late_ms;
+    for (size_t i = 0; i < LAG_BUCKETS; i++) {
+        if (late <= metrics_lag_bounds_ms[i]) {
+            lag->counts[i]++;
+            break;
+        }
+    }
+    lag->count++;
+    lag->sum_ms += late;
+}
+
+/* --- The format --- */
+
+static void begin(struct render *render, const char *name, const char *type, const char *help)
+{
+    render->name = name;
+    if (buffer_printf(render->ret, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type) < 0)
+        render->has_failed = true;
+}
+
+static void value(struct render *render, uint64_t number)
+{
+    if (buffer_printf(render->ret, "%s %" PRIu64 "\n", render->name, number) < 0)
+        render->has_failed = true;
+}
+
+static void labelled(struct render *render, const char *label, const char *word, uint64_t number)
+{
+    if (buffer_printf(render->ret, "%s{%s=\"%s\"} %" PRIu64 "\n", render->name, label, word,
+                      number) < 0)
+        render->has_failed = true;
+}
+
+static void fraction(struct render *render, const char *suffix, double number)
+{
+    if (buffer_printf(render->ret, "%s%s %.6f\n", render->name, suffix, number) < 0)
+        render->has_failed = true;
+}
+
+static void single(struct render *render, const char *name, const char *type, const char *help,
+                   uint64_t number)
+{
+    begin(render, name, type, help);
+    value(render, number);
+}
+
+static void both_ways(struct render *render, const char *name, const char *help, uint64_t sent,
+                      uint64_t received)
+{
+    begin(render, name, counter, help);
+    labelled(render, "direction", "sent", sent);
+    labelled(render, "direction", "received", received);
+}
+
+/* Buckets are summed up here, as the format has them. `unit` is how many of the bounds' units make
+ * a second. */
+static void buckets(struct render *render, const uint32_t *bounds, const uint64_t *counts,
+                    size_t bucket_count, uint64_t count, uint64_t sum, double unit)
+{
+    uint64_t below = 0;
+    for (size_t i = 0; i < bucket_count; i++) {
+        below += counts[i];
+        if (buffer_printf(render->ret, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", render->name,
+                          bounds[i] / unit, below) < 0)
+            render->has_failed = true;
+    }
+    if (buffer_printf(render->ret, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_count %" PRIu64 "\n",
+                      render->name, count, render->name, count) < 0)
+        render->has_failed = true;
+    fraction(render, "_sum", (double)sum / unit);
+}
+
+/* --- What there is --- */
+
+static void render_process(struct render *render, const struct metrics *metrics)
+{
+    begin(render, "consort_build_info", gauge, "1; the version is its label.");
+    labelled(render, "version", CONSORT_VERSION, 1);
+    single(render, "consort_member", gauge, "1 if this peer is in a cluster, else 0.",
+           metrics->is_member);
+    single(render, "consort_process_resident_memory_bytes", gauge, "Resident memory of the daemon.",
+           metrics->memory_bytes);
+    begin(render, "consort_process_cpu_seconds_total", counter, "CPU time that the daemon took.");
+    fraction(render, "", (double)metrics->cpu_us / 1e6);
+    begin(render, "consort_process_start_time_seconds", gauge,
+          "When the daemon started, in seconds since 1970.");
+    fraction(render, "", metrics->start_seconds);
+    begin(render, "consort_loop_lag_seconds", histogram,
+          "How late the event loop came to what was due.");
+    buckets(render, metrics_lag_bounds_ms, metrics->lag.counts, LAG_BUCKETS, metrics->lag.count,
+            metrics->lag.sum_ms, 1e3);
+}
+
+static void render_probes(struct render *render, const struct swim_counters *swim)
+{
+    single(render, "consort_gossip_probes_total", counter, "Probes of other members.",
+           swim->probes_sent);
+    single(render, "consort_gossip_probes_indirect_total", counter,
+           "Probes for which helpers were asked, since no answer came in time.",
+           swim->probes_indirect);
+    single(render, "consort_gossip_probes_failed_total", counter,
+           "Probes that nobody answered: each accuses its target.", swim->probes_failed);
+    single(render, "consort_gossip_relays_total", counter, "Probes made on behalf of others.",
+           swim->relays_taken);
+    both_ways(render, "consort_gossip_acks_total", "Answers to probes.", swim->acks_sent,
+              swim->acks_received);
+    both_ways(render, "consort_gossip_nacks_total", "Helpers' words that a target does not answer.",
+              swim->nacks_sent, swim->nacks_received);
+    single(render, "consort_gossip_pings_total", counter, "Pings that operators asked for.",
+           swim->pings_sent);
+    single(render, "consort_gossip_pings_lost_total", counter, "Those that were not answered.",
+           swim->pings_lost);
+    begin(render, "consort_gossip_rtt_seconds", histogram,
+          "Round trips of direct probes and pings.");
+    buckets(render, swim_rtt_bounds_us, swim->rtt_counts, SWIM_RTT_BUCKETS, swim->rtt_count,
+            swim->rtt_sum_us, 1e6);
+}
+
+static void render_membership(struct render *render, const struct swim_counters *swim)
+{
+    begin(render, "consort_gossip_members", gauge,
+          "Members as this peer sees them, itself included, by state.");
+    labelled(render, "state", "alive", swim->alive);
+    labelled(render, "state", "suspect", swim->suspect);
+    labelled(render, "state", "dead", swim->dead);
+    labelled(render, "state", "left", swim->left);
+    single(render, "consort_gossip_records", gauge, "Records held, of all members.", swim->records);
+    begin(render, "consort_gossip_accusations_total", counter,
+          "Accusations that counted: made here, or heard of others.");
+    labelled(render, "origin", "made", swim->accusations_made);
+    labelled(render, "origin", "heard", swim->accusations_heard);
+    single(render, "consort_gossip_refutations_total", counter,
+           "Accusations of this peer that it answered.", swim->refutations);
+    single(render, "consort_gossip_deaths_total", counter,
+           "Members that this peer came to hold dead.", swim->deaths);
+    single(render, "consort_gossip_pauses_total", counter,
+           "Times that this peer noticed that it had been paused.", swim->pauses);
+    single(render, "consort_gossip_health", gauge,
+           "Lifeguard's local health multiplier less one: 0 is well, 8 is slow.", swim->health);
+}
+
+static void render_messages(struct render *render, const struct swim_counters *swim)
+{
+    both_ways(render, "consort_gossip_packets_total", "Gossip's packets.", swim->packets_sent,
+              swim->packets_received);
+    both_ways(render, "consort_gossip_packet_bytes_total", "Bytes of those, without sealing.",
+              swim->packet_bytes_sent, swim->packet_bytes_received);
+    both_ways(render, "consort_gossip_syncs_total", "Messages of anti-entropy.", swim->syncs_sent,
+              swim->syncs_received);
+    both_ways(render, "consort_gossip_sync_bytes_total", "Bytes of those.", swim->sync_bytes_sent,
+              swim->sync_bytes_received);
+    single(render, "consort_gossip_malformed_total", counter,
+           "Packets and messages of members that made no sense.", swim->malformed);
+    single(render, "consort_gossip_rumors", gauge, "Facts that wait to be sent often enough.",
+           swim->rumors);
+    single(render, "consort_gossip_rumors_queued_total", counter, "Facts that became rumours.",
+           swim->rumors_queued);
+    single(render, "consort_gossip_rumors_sent_total", counter, "Times that a rumour was sent.",
+           swim->rumors_sent);
+}
+
+static void render_refusals(struct render *render, const uint64_t *refused)
+{
+    static const char *const words[] = {
+        [SESSION_MALFORMED] = "malformed",
+        [SESSION_OTHER_VERSION] = "other_version",
+        [SESSION_NOT_FOR_US] = "not_for_us",
+        [SESSION_COOKIE_WANTED] = "cookie_wanted",
+        [SESSION_COOKIE_RECEIVED] = "cookie_received",
+        [SESSION_SOURCE_BUSY] = "source_busy",
+        [SESSION_UNKNOWN_INDEX] = "unknown_keys",
+        [SESSION_NOT_AUTHENTIC] = "not_authentic",
+        [SESSION_REPLAYED] = "replayed",
+        [SESSION_KEYS_EXPIRED] = "keys_expired",
+        [SESSION_CHAIN_BAD] = "certificate_bad",
+        [SESSION_KEY_NOT_OWNED] = "key_not_owned",
+        [SESSION_NOT_A_PEER] = "not_a_peer",
+        [SESSION_NOT_ADMITTED] = "not_admitted",
+    };
+    _Static_assert(array_count(words) == SESSION_REFUSALS, "each refusal has a word");
+    begin(render, "consort_session_refusals_total", counter,
+          "Datagrams that were not let in, by reason.");
+    for (size_t i = SESSION_ACCEPTED + 1; i < SESSION_REFUSALS; i++)
+        labelled(render, "reason", words[i], refused[i]);
+}
+
+static void render_transport(struct render *render, const struct metrics *metrics)
+{
+    const struct sessions_counters *sessions = &metrics->sessions;
+    both_ways(render, "consort_udp_datagrams_total", "Datagrams, those refused included.",
+              metrics->udp.sent, metrics->udp.received);
+    both_ways(render, "consort_udp_bytes_total", "Bytes of those, without IP and UDP headers.",
+              metrics->udp.bytes_sent, metrics->udp.bytes_received);
+    single(render, "consort_udp_send_failures_total", counter,
+           "Datagrams that could not be sealed or sent.", metrics->udp.send_failures);
+    single(render, "consort_sessions", gauge, "Peers with whom there are keys for packets.",
+           metrics->session_count);
+    begin(render, "consort_session_handshakes_total", counter,
+          "Packets of handshakes: first packets sent, first packets and answers taken.");
+    labelled(render, "step", "first_sent", sessions->firsts_sent);
+    labelled(render, "step", "first_taken", sessions->firsts_taken);
+    labelled(render, "step", "answer_taken", sessions->answers_taken);
+    render_refusals(render, sessions->refused);
+    single(render, "consort_links", gauge, "Open links (TCP) with peers and operators.",
+           metrics->link_count);
+    single(render, "consort_link_messages_dropped_total", counter,
+           "Control messages dropped because a peer took none.", metrics->messages_dropped);
+}
+
+static void render_raft(struct render *render, const struct metrics *metrics)
+{
+    begin(render, "consort_raft_role", gauge, "1 for the role that this peer has in Raft.");
+    for (int role = RAFT_FOLLOWER; role <= RAFT_LEADER; role++)
+        labelled(render, "role", raft_role_name((enum raft_role)role),
+                 metrics->raft.role == (enum raft_role)role);
+    single(render, "consort_raft_term", gauge, "The term.", metrics->raft.term);
+    single(render, "consort_raft_commit_index", gauge,
+           "The newest entry known to be committed; 0 at peers that do not vote.",
+           metrics->raft.commit);
+    single(render, "consort_raft_applied_index", gauge,
+           "The newest change of the intent that this peer has, by Raft or the feed.",
+           metrics->applied_index);
+    single(render, "consort_raft_elections_total", counter, "Elections that this peer stood in.",
+           metrics->raft.elections);
+    single(render, "consort_raft_elections_won_total", counter, "Those that it won.",
+           metrics->raft.elections_won);
+    single(render, "consort_raft_log_bytes", gauge, "Bytes of the log in memory.",
+           metrics->raft.log_bytes);
+    single(render, "consort_raft_voters", gauge, "Voters.", metrics->voters);
+    single(render, "consort_raft_voters_live", gauge, "Voters that this peer sees alive.",
+           metrics->live_voters);
+}
+
+static void render_runtime(struct render *render, const struct metrics *metrics)
+{
+    static const char *const words[] = {
+        [VIEW_REPLICA_UNKNOWN] = "assigned",  [VIEW_REPLICA_PENDING] = "pending",
+        [VIEW_REPLICA_STARTING] = "starting", [VIEW_REPLICA_RUNNING] = "running",
+        [VIEW_REPLICA_STOPPING] = "stopping", [VIEW_REPLICA_BACKOFF] = "backoff",
+        [VIEW_REPLICA_EXITED] = "exited",     [VIEW_REPLICA_FAILED] = "failed"};
+    _Static_assert(array_count(words) == array_count(metrics->replicas), "each state has a word");
+    begin(render, "consort_replicas", gauge, "Replicas placed on this peer, by state.");
+    for (size_t i = 0; i < array_count(words); i++)
+        labelled(render, "state", words[i], metrics->replicas[i]);
+    single(render, "consort_mesh_connections", gauge, "Connections that are passed on now.",
+           metrics->connections);
+}
+
+int metrics_render(const struct metrics *metrics, struct buffer *ret)
+{
+    struct render render = {.ret = ret};
+    render_process(&render, metrics);
+    if (metrics->is_member) {
+        render_membership(&render, &metrics->swim);
+        render_probes(&render, &metrics->swim);
+        render_messages(&render, &metrics->swim);
+        render_transport(&render, metrics);
+        render_raft(&render, metrics);
+        render_runtime(&render, metrics);
+    }
+    return render.has_failed ? -ENOMEM : 0;
+}

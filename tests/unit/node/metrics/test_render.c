@@ -1,0 +1,148 @@
+/* The text that is served: that it is documented, and well formed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "node/metrics/metrics.h"
+
+enum {
+    LINE_BYTES = 4096,
+};
+
+static char *served(const struct metrics *metrics)
+{
+    struct buffer buffer = {0};
+    assert_int_equal(metrics_render(metrics, &buffer), 0);
+    char *text = buffer_take_text(&buffer);
+    assert_non_null(text);
+    return text;
+}
+
+static char *page(void)
+{
+    struct buffer buffer = {0};
+    char line[LINE_BYTES];
+    FILE *file = fopen(METRICS_PAGE, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file))
+        assert_int_equal(buffer_append_text(&buffer, line), 0);
+    fclose(file);
+    char *text = buffer_take_text(&buffer);
+    assert_non_null(text);
+    return text;
+}
+
+/* Breaks if something is served that docs/metrics.md does not list, or under another type. */
+static void test_served_is_documented(void **state)
+{
+    (void)state;
+    struct metrics metrics = {.is_member = true};
+    char *text = served(&metrics), *documented = page(), *rest = NULL;
+    size_t count = 0;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        char name[128], type[16], row[256];
+        if (sscanf(line, "# TYPE %127s %15s", name, type) != 2)
+            continue;
+        count++;
+        snprintf(row, sizeof(row), "| `%s` | %s |", name, type);
+        if (!strstr(documented, row))
+            fail_msg("docs/metrics.md has no row %s", row);
+    }
+    assert_true(count > 40);
+    free(text);
+    free(documented);
+}
+
+/* Breaks if docs/metrics.md lists what is not served, or labels' words that are not. */
+static void test_documented_is_served(void **state)
+{
+    (void)state;
+    struct metrics metrics = {.is_member = true};
+    char *text = served(&metrics), *documented = page(), *rest = NULL;
+    size_t count = 0;
+    for (char *line = strtok_r(documented, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        char name[128], type[16], row[256];
+        if (sscanf(line, "| `consort_%120[a-z_]` | %15s |", name, type) != 2)
+            continue;
+        count++;
+        snprintf(row, sizeof(row), "# TYPE consort_%s %s\n", name, type);
+        if (!strstr(text, row))
+            fail_msg("not served: %s", row);
+    }
+    assert_true(count > 40);
+    free(text);
+    free(documented);
+}
+
+/* Breaks if a line is no comment and no value: a scraper would refuse all of it. */
+static void test_lines(void **state)
+{
+    (void)state;
+    struct metrics metrics = {.is_member = true};
+    char *text = served(&metrics), *rest = NULL, named[128] = "";
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        char name[128];
+        double number;
+        if (sscanf(line, "# TYPE %127s", named) == 1 || strncmp(line, "# HELP ", 7) == 0)
+            continue;
+        const char *space = strrchr(line, ' ');
+        assert_non_null(space);
+        assert_int_equal(sscanf(space, "%lf", &number), 1);
+        assert_int_equal(sscanf(line, "%127[a-z_]", name), 1);
+        if (strncmp(name, named, strlen(named)) != 0)
+            fail_msg("%s stands under the TYPE of %s", line, named);
+    }
+    free(text);
+}
+
+/* Breaks if what needs a cluster is served as zeros without one: a dead fleet would look like it.
+ */
+static void test_without_cluster(void **state)
+{
+    (void)state;
+    struct metrics metrics = {.memory_bytes = 4096};
+    char *text = served(&metrics);
+    assert_non_null(strstr(text, "consort_member 0\n"));
+    assert_non_null(strstr(text, "consort_process_resident_memory_bytes 4096\n"));
+    assert_null(strstr(text, "gossip"));
+    assert_null(strstr(text, "raft"));
+    free(text);
+}
+
+/* Breaks if buckets are not summed up, or what is slower than all of them is left out. */
+static void test_buckets(void **state)
+{
+    (void)state;
+    struct metrics metrics = {0};
+    metrics_lag_add(&metrics.lag, -1); /* early is not late */
+    metrics_lag_add(&metrics.lag, 1);
+    metrics_lag_add(&metrics.lag, 7);
+    metrics_lag_add(&metrics.lag, 60000);
+    char *text = served(&metrics);
+    assert_non_null(strstr(text, "consort_loop_lag_seconds_bucket{le=\"0.001\"} 2\n"));
+    assert_non_null(strstr(text, "consort_loop_lag_seconds_bucket{le=\"0.005\"} 2\n"));
+    assert_non_null(strstr(text, "consort_loop_lag_seconds_bucket{le=\"0.01\"} 3\n"));
+    assert_non_null(strstr(text, "consort_loop_lag_seconds_bucket{le=\"1\"} 3\n"));
+    assert_non_null(strstr(text, "consort_loop_lag_seconds_bucket{le=\"+Inf\"} 4\n"));
+    assert_non_null(strstr(text, "consort_loop_lag_seconds_count 4\n"));
+    assert_non_null(strstr(text, "consort_loop_lag_seconds_sum 60.008000\n"));
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_served_is_documented),
+        cmocka_unit_test(test_documented_is_served),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_without_cluster),
+        cmocka_unit_test(test_buckets),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
