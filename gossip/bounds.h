@@ -21,14 +21,17 @@ enum {
     /* Suspicion and probing. */
     SWIM_ACCUSERS_MAX = 8,                          /* accusations kept about one member */
     SWIM_CONFIRMATIONS_MAX = SWIM_ACCUSERS_MAX - 1, /* accusers beyond the first that count */
-    SWIM_HELPERS_MAX = 8,        /* peers asked to probe on our behalf, for one probe */
-    SWIM_FANOUT_MAX = 8,         /* peers that rumours are sent to at one time */
-    SWIM_PROBES_MAX = 16,        /* probes of our own under way */
-    SWIM_TARGETS_PER_PROBE = 4,  /* up to so many others, one probe an interval is enough */
-    SWIM_RELAYS_MAX = 64,        /* probes under way on behalf of others */
-    SWIM_PINGS_MAX = 256,        /* an operator's pings under way */
-    SWIM_PING_TIMEOUT_MS = 2000, /* after which one of those is lost */
-    SWIM_HEALTH_MAX = 8,         /* Lifeguard's local health multiplier, and a member's misses */
+    SWIM_HELPERS_MAX = 8,             /* peers asked to probe on our behalf, for one probe */
+    SWIM_FANOUT_MAX = 8,              /* peers that rumours are sent to at one time */
+    SWIM_PROBES_MAX = 16,             /* probes of our own under way */
+    SWIM_TARGETS_PER_PROBE = 4,       /* up to so many others, one probe an interval is enough */
+    SWIM_RELAYS_MAX = 64,             /* probes under way on behalf of others */
+    SWIM_PINGS_MAX = 256,             /* an operator's pings under way */
+    SWIM_PING_TIMEOUT_MS = 2000,      /* after which one of those is lost */
+    SWIM_PROBE_INTERVAL_MS_MIN = 100, /* what an operator may set, see swim_config_tune() */
+    SWIM_PROBE_INTERVAL_MS_MAX = 60 * 1000,
+    SWIM_SUSPICION_MAX = 20,
+    SWIM_HEALTH_MAX = 8, /* Lifeguard's local health multiplier, and a member's misses */
 
     /* Paths: how members are reached (swim_path.c). */
     SWIM_PATH_MISSES = 3,      /* probes in a row without a direct answer, before we say so */

@@ -12,7 +12,7 @@ enum {
     LATE_PART = 2,     /* of the probe timeout: a step that is later than this was held up */
 };
 
-static bool config_is_valid(const struct swim_config *config)
+bool swim_config_is_valid(const struct swim_config *config)
 {
     if (id_is_none(&config->self) || !config->identity || config->generation == 0 ||
         config->generation == UINT32_MAX || address_is_none(&config->advertised))
@@ -41,7 +41,7 @@ static bool config_is_valid(const struct swim_config *config)
 
 int swim_new(const struct swim_config *config, int64_t now_ms, struct swim **ret)
 {
-    if (!config_is_valid(config))
+    if (!swim_config_is_valid(config))
         return -EINVAL;
     struct swim *swim = calloc(1, sizeof(*swim));
     if (!swim)

@@ -96,9 +96,28 @@ struct swim_config {
     uint32_t records_per_owner_max; /* at most SWIM_RECORDS_PER_OWNER_MAX */
 };
 
-/* Defaults for peers on one LAN: up to 20 of them all know of a death in under 3 seconds. Sets all
- * but self, identity, generation, seed and advertised, which are zero. */
+/* Profiles. Each sets all but self, identity, generation, seed and advertised, which are zero. The
+ * reason of each number stands in swim_config.c; what is said here of 20 members is tested.
+ *
+ * lan: one site, round trips below 100 ms. All know of a death in 3 seconds.
+ * wan: sites joined by the internet, round trips up to 500 ms, a packet in fifty lost: 20 seconds,
+ *     for a quarter of lan's bytes.
+ * edge: metered, lossy or battery-fed links, round trips up to 2 s, a packet in ten lost: 90
+ *     seconds, for a tenth of lan's bytes. */
 struct swim_config swim_config_lan(void);
+struct swim_config swim_config_wan(void);
+struct swim_config swim_config_edge(void);
+
+/* Values set singly on top of a profile; 0 leaves what it says. What hangs on them follows: the
+ * probe's timeout shrinks with an interval below the profile's, and the longest suspicion keeps its
+ * ratio to the shortest. Out of bounds (SWIM_PROBE_INTERVAL_MS_MIN …), they are -EINVAL and
+ * `config` is as it was. */
+struct swim_tuning {
+    uint32_t probe_interval_ms;
+    uint32_t suspicion; /* suspicion_min_multiplier */
+    uint32_t fanout;    /* gossip_fanout */
+};
+int swim_config_tune(struct swim_config *config, const struct swim_tuning *tuning);
 
 enum swim_input_type {
     SWIM_TICK,      /* time has passed */
@@ -235,6 +254,13 @@ int swim_leave(struct swim *swim, int64_t now_ms);
 
 /* Tells others that we are reached elsewhere from now on. -ENOMEM. */
 int swim_readdress(struct swim *swim, int64_t now_ms, const struct address *advertised);
+
+/* Goes on with the timings of `timings` (from "Probing" down to reconnect_max_ms; the rest is not
+ * looked at). What is under way keeps sane deadlines: probes get no less time than either profile
+ * gives them, and suspicions that begin soon (while others may not have heard of the change) last
+ * as long as in the more patient of the two, so that peers of both don't accuse each other falsely.
+ * Step with SWIM_TICK after it. -EINVAL if they are out of bounds; nothing was changed. */
+int swim_set_profile(struct swim *swim, int64_t now_ms, const struct swim_config *timings);
 
 /* Shuts a peer out for good: its membership, records and accusations are dropped, and whatever it
  * says or has said is ignored. The events come with the next step. Doing it twice is fine. -EINVAL

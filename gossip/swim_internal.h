@@ -28,10 +28,18 @@ struct suspicion {
     struct fact *accusations[];
 };
 
+/* How long suspicions last that began before `until_ms`, at least, in a fleet of ten: see
+ * swim_set_profile(). */
+struct patience {
+    int64_t until_ms;
+    int64_t min_ms, max_ms;
+};
+
 /* What the deadlines of all suspects depend on. */
 struct suspicion_pace {
-    int64_t min_ms, max_ms; /* how long a suspicion lasts */
-    uint32_t wanted;        /* accusers beyond the first, for it to last the minimum */
+    int64_t min_ms, max_ms;                 /* how long a suspicion lasts */
+    int64_t patient_min_ms, patient_max_ms; /* one that began before patience.until_ms */
+    uint32_t wanted; /* accusers beyond the first, for it to last the minimum */
 };
 
 /* One of up to SWIM_MEMBERS_MAX peers, as another peer sees it. There is one for each pair of peers
@@ -107,7 +115,7 @@ struct relay {
     struct id origin;
     struct address origin_address;
     uint32_t origin_sequence;
-    int64_t nack_ms;
+    int64_t nack_ms; /* NEVER_MS once it was sent: an answer that comes late is passed on as well */
 };
 
 /* An operator's. */
@@ -167,6 +175,9 @@ struct swim {
     size_t doubted_count, doubted_capacity;
     struct suspicion_pace pace; /* as of which suspects' deadlines were set */
     int64_t verdicts_ms;        /* no suspect is held dead before this */
+
+    /* swim_profile.c */
+    struct patience patience;
 
     /* swim_self.c */
     uint64_t incarnation;
@@ -283,6 +294,9 @@ bool is_buried(const struct swim *swim, const struct id *id);
 /* If `id` was forgotten and now speaks itself: an accusation that makes it say that it is alive, to
  * be released by the caller; else NULL. */
 struct fact *grave_challenge(struct swim *swim, const struct id *id);
+
+/* swim.c */
+bool swim_config_is_valid(const struct swim_config *config);
 
 /* swim_suspicion.c: who accuses whom. */
 bool accusation_apply(struct swim *swim, const struct fact_view *view);

@@ -262,17 +262,20 @@ static void probe_answered(struct swim *swim, struct probe *probe, uint32_t sequ
     member->rtt_us = (uint32_t)rtt_us;
 }
 
-/* Passes an answer on to the peer that asked us to probe. */
+/* Passes an answer on to the peer that asked us to probe. Its patience may be greater than ours:
+ * the target's own answer is passed on after a nack, too. */
 static void relay_answer(struct swim *swim, struct relay *relay, enum packet_kind kind)
 {
     struct packet_draft draft;
     packet_start(swim, &draft, kind, relay->origin_sequence, &relay->target, &relay->origin);
     packet_finish(swim, &draft, &relay->origin, &relay->origin_address);
-    relay->sequence = 0;
-    if (kind == PACKET_ACK)
+    relay->nack_ms = NEVER_MS;
+    if (kind == PACKET_ACK) {
+        relay->sequence = 0;
         swim->counters.acks_sent++;
-    else
+    } else {
         swim->counters.nacks_sent++;
+    }
 }
 
 void probe_acked(struct swim *swim, const struct id *from, const struct packet *packet)
@@ -327,27 +330,39 @@ void probe_unreached(struct swim *swim, const struct id *id)
     }
 }
 
+/* A free one, or else the one that was nacked first; NULL if all wait. */
+static struct relay *relay_slot(struct swim *swim)
+{
+    struct relay *oldest = NULL;
+    for (size_t i = 0; i < SWIM_RELAYS_MAX; i++) {
+        struct relay *relay = &swim->relays[i];
+        if (relay->sequence == 0)
+            return relay;
+        if (relay->nack_ms == NEVER_MS &&
+            (!oldest || (int32_t)(relay->sequence - oldest->sequence) < 0))
+            oldest = relay;
+    }
+    return oldest;
+}
+
 void relay_start(struct swim *swim, const struct swim_input *input, const struct packet *packet)
 {
     struct member *target = member_find(swim, &packet->subject);
     if (!target || target == swim->self || id_equal(&input->from, &packet->subject))
         return;
-    for (size_t i = 0; i < SWIM_RELAYS_MAX; i++) {
-        struct relay *relay = &swim->relays[i];
-        if (relay->sequence != 0)
-            continue;
-        *relay = (struct relay){
-            .sequence = next_sequence(swim),
-            .target = packet->subject,
-            .origin = input->from,
-            .origin_address = input->source,
-            .origin_sequence = packet->sequence,
-            .nack_ms = swim->now_ms + swim->config.probe_timeout_ms * NACK_TIMEOUT_PERCENT / 100,
-        };
-        swim->counters.relays_taken++;
-        ping_everywhere(swim, target, relay->sequence);
+    struct relay *relay = relay_slot(swim);
+    if (!relay)
         return;
-    }
+    *relay = (struct relay){
+        .sequence = next_sequence(swim),
+        .target = packet->subject,
+        .origin = input->from,
+        .origin_address = input->source,
+        .origin_sequence = packet->sequence,
+        .nack_ms = swim->now_ms + swim->config.probe_timeout_ms * NACK_TIMEOUT_PERCENT / 100,
+    };
+    swim->counters.relays_taken++;
+    ping_everywhere(swim, target, relay->sequence);
 }
 
 /* Where there are few, each is probed often enough by fewer probes. */

@@ -40,6 +40,11 @@ static uint32_t confirmations_wanted(const struct swim *swim)
     return others < swim->config.confirmations ? (uint32_t)others : swim->config.confirmations;
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static struct suspicion_pace current_pace(const struct swim *swim)
 {
     const struct swim_config *config = &swim->config;
@@ -47,29 +52,35 @@ static struct suspicion_pace current_pace(const struct swim *swim)
     if (scale_milli < 1000)
         scale_milli = 1000;
     int64_t unit_ms = config->probe_interval_ms * scale_milli / 1000;
-    return (struct suspicion_pace){
+    struct suspicion_pace pace = {
         .min_ms = unit_ms * config->suspicion_min_multiplier,
         .max_ms = unit_ms * config->suspicion_max_multiplier,
         .wanted = confirmations_wanted(swim),
     };
+    pace.patient_min_ms = later(pace.min_ms, swim->patience.min_ms * scale_milli / 1000);
+    pace.patient_max_ms = later(pace.max_ms, swim->patience.max_ms * scale_milli / 1000);
+    return pace;
 }
 
 int64_t suspicion_min_ms(const struct swim *swim)
 {
-    return current_pace(swim).min_ms;
+    struct suspicion_pace pace = current_pace(swim);
+    return swim->now_ms < swim->patience.until_ms ? pace.patient_min_ms : pace.min_ms;
 }
 
 /* max - (max - min) * log(accusers) / log(wanted + 1), from the first accusation on. */
 static int64_t death_ms(const struct swim *swim, const struct suspicion *suspicion)
 {
     const struct suspicion_pace *pace = &swim->pace;
-    int64_t lasts_ms = pace->min_ms;
+    bool is_patient = suspicion->started_ms < swim->patience.until_ms;
+    int64_t min_ms = is_patient ? pace->patient_min_ms : pace->min_ms;
+    int64_t max_ms = is_patient ? pace->patient_max_ms : pace->max_ms;
+    int64_t lasts_ms = min_ms;
     if (suspicion->count <= pace->wanted) {
         int64_t reached = log2_milli(suspicion->count), all = log2_milli(pace->wanted + 1);
-        lasts_ms = pace->max_ms - (pace->max_ms - pace->min_ms) * reached / all;
+        lasts_ms = max_ms - (max_ms - min_ms) * reached / all;
     }
-    int64_t death_ms = suspicion->started_ms + lasts_ms;
-    return death_ms < swim->verdicts_ms ? swim->verdicts_ms : death_ms;
+    return later(suspicion->started_ms + lasts_ms, swim->verdicts_ms);
 }
 
 void suspicion_set_deadline(struct swim *swim, struct member *member)
@@ -95,7 +106,8 @@ void suspicions_keep_pace(struct swim *swim)
 {
     struct suspicion_pace pace = current_pace(swim);
     if (pace.min_ms == swim->pace.min_ms && pace.max_ms == swim->pace.max_ms &&
-        pace.wanted == swim->pace.wanted)
+        pace.patient_min_ms == swim->pace.patient_min_ms &&
+        pace.patient_max_ms == swim->pace.patient_max_ms && pace.wanted == swim->pace.wanted)
         return;
     swim->pace = pace;
     set_deadlines(swim);
