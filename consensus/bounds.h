@@ -15,6 +15,10 @@ enum {
     INTENT_HISTORY_MAX = 512,
     INTENT_SUCCESSIONS_MAX = 64, /* who misses more changes of the voters than that joins again */
     INTENT_PEERS_MAX = 20000,
+    INTENT_PROBE_INTERVAL_MS_MIN = 100, /* these are gossip's own bounds: node/ checks that */
+    INTENT_PROBE_INTERVAL_MS_MAX = 60 * 1000,
+    INTENT_SUSPICION_MAX = 20,
+    INTENT_FANOUT_MAX = 8,
     INTENT_TOKENS_MAX = 256,
     INTENT_SERVICES_MAX = 4096,
     INTENT_REPLICAS_MAX = 65536,

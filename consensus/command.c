@@ -30,6 +30,7 @@ static const struct command_kind kinds[] = {
     [COMMAND_REMOVE] = {command_write_remove, command_read_remove},
     [COMMAND_PLACE] = {command_write_place, command_read_place},
     [COMMAND_ROLLOUT] = {command_write_rollout, command_read_rollout},
+    [COMMAND_GOSSIP] = {command_write_gossip, command_read_gossip},
 };
 
 int command_encode(const struct command *command, struct buffer *ret)

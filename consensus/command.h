@@ -22,6 +22,7 @@ enum command_type {
     COMMAND_REMOVE,  /* a service or a whole stack */
     COMMAND_PLACE,   /* the leader's: replicas to add, to stop, to delete */
     COMMAND_ROLLOUT, /* the leader's: a rollout's state, and the revision to return to */
+    COMMAND_GOSSIP,  /* the profile by which peers watch one another */
 };
 
 struct command_head {
@@ -99,6 +100,14 @@ struct command_rollout {
     char reason[INTENT_REASON_BYTES_MAX + 1]; /* empty: as it was */
 };
 
+/* What is not said stays; but a profile that is named brings its own values, and those that were
+ * set on top of another are gone. */
+struct command_gossip {
+    bool has_profile, has_probe_interval, has_suspicion, has_fanout;
+    uint8_t profile; /* enum intent_profile */
+    uint32_t probe_interval_ms, suspicion, fanout;
+};
+
 struct command {
     struct command_head head;
     union {
@@ -113,6 +122,7 @@ struct command {
         struct command_remove remove;
         struct command_place place;
         struct command_rollout rollout;
+        struct command_gossip gossip;
     };
 };
 

@@ -131,17 +131,31 @@ struct intent_succession {
     struct raft_seal seal;
 };
 
+enum intent_profile { INTENT_PROFILE_LAN, INTENT_PROFILE_WAN, INTENT_PROFILE_EDGE };
+
+/* How patiently the peers watch one another. The values stand on top of the profile; 0 is what the
+ * profile says itself. */
+struct intent_gossip {
+    uint8_t profile; /* enum intent_profile */
+    uint32_t probe_interval_ms;
+    uint32_t suspicion; /* how many probe intervals a suspect has, in a fleet of ten */
+    uint32_t fanout;    /* to how many peers news is sent at a time */
+    int64_t wall_ms;    /* who set it, and when; 0 and "": nobody yet */
+    char actor[INTENT_ACTOR_BYTES_MAX + 1];
+};
+
 struct intent {
     uint64_t applied_index, applied_term;
     uint64_t epoch; /* grows only by `consort recover` */
     uint64_t next_serial, next_generation;
-    struct id cluster;                       /* the root public key */
-    struct table peers;                      /* of struct intent_peer, by id */
-    struct table tokens;                     /* of struct intent_token, by id */
-    struct table services;                   /* of struct intent_service, by name */
-    struct table replicas;                   /* of struct intent_replica, by generation */
-    struct table blobs;                      /* of struct intent_blob, by name */
-    struct table clients;                    /* of struct intent_client, by client */
+    struct id cluster;     /* the root public key */
+    struct table peers;    /* of struct intent_peer, by id */
+    struct table tokens;   /* of struct intent_token, by id */
+    struct table services; /* of struct intent_service, by name */
+    struct table replicas; /* of struct intent_replica, by generation */
+    struct table blobs;    /* of struct intent_blob, by name */
+    struct table clients;  /* of struct intent_client, by client */
+    struct intent_gossip gossip;
     struct raft_configuration configuration; /* who takes part in Raft, as the entries say */
     uint64_t configuration_index;            /* of the entry that last changed the members */
     struct intent_succession *successions;   /* the newest INTENT_SUCCESSIONS_MAX, by index */
@@ -156,7 +170,7 @@ struct intent_result {
     struct error error; /* in words, when code is not 0 */
     uint64_t serial;    /* of the peer or operator that this admitted, else 0 */
     uint32_t revision;  /* the service's revision after a deploy of one service, update, rollback */
-    bool unchanged;     /* deploy: every service was as the file says already */
+    bool unchanged;     /* all was as the command says already */
 };
 
 struct intent *intent_new(const struct id *cluster);
@@ -209,6 +223,13 @@ bool intent_is_voter(const struct intent *intent, const struct id *id);
 const char *intent_role_text(uint8_t role);
 const char *intent_peer_state_text(uint8_t state);
 const char *intent_rollout_state_text(uint8_t state);
+const char *intent_profile_text(uint8_t profile);
+
+/* -EINVAL unless it is one of those words. */
+int intent_profile_parse(const char *text, uint8_t *ret);
+
+/* Whether the values are 0 or within bounds.h. */
+bool intent_gossip_is_valid(const struct intent_gossip *gossip);
 
 /* Neither left nor revoked: belongs to the cluster. */
 bool intent_peer_is_member(const struct intent_peer *peer);

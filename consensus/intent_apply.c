@@ -70,6 +70,8 @@ static int dispatch(struct intent_apply *apply, const struct command *command)
         return intent_apply_place(apply, &command->place);
     case COMMAND_ROLLOUT:
         return intent_apply_rollout(apply, &command->rollout);
+    case COMMAND_GOSSIP:
+        return intent_apply_gossip(apply, &command->gossip);
     }
     return error_set(&apply->result->error, -EBADMSG, "the command is of no known type");
 }

@@ -24,6 +24,7 @@ enum {
     EVENT_FIELDS = 6,
     CLIENT_FIELDS = 7,
     SUCCESSION_FIELDS = 4,
+    GOSSIP_FIELDS = 6,
 };
 
 static void peer_write(struct writer *writer, const struct intent_peer *peer)
@@ -116,6 +117,17 @@ static void event_write(struct writer *writer, const struct intent_event *event)
     writer_text(writer, event->text);
 }
 
+static void gossip_write(struct writer *writer, const struct intent_gossip *gossip)
+{
+    writer_array(writer, GOSSIP_FIELDS);
+    writer_u64(writer, gossip->profile);
+    writer_u64(writer, gossip->probe_interval_ms);
+    writer_u64(writer, gossip->suspicion);
+    writer_u64(writer, gossip->fanout);
+    writer_i64(writer, gossip->wall_ms);
+    writer_text(writer, gossip->actor);
+}
+
 int intent_write(const struct intent *intent, struct buffer *ret)
 {
     size_t size_before = ret->size;
@@ -154,6 +166,7 @@ int intent_write(const struct intent *intent, struct buffer *ret)
     writer_array(&writer, intent->history_count);
     for (size_t i = 0; i < intent->history_count; i++)
         event_write(&writer, intent_event_at(intent, i));
+    gossip_write(&writer, &intent->gossip);
     int rc = writer_check(&writer);
     if (rc < 0)
         ret->size = size_before;
@@ -406,6 +419,19 @@ static void history_read(struct reader *reader, struct intent *intent)
     }
 }
 
+static void gossip_read(struct reader *reader, struct intent_gossip *gossip)
+{
+    reader_array_exact(reader, GOSSIP_FIELDS);
+    codec_read_enum(reader, INTENT_PROFILE_EDGE, &gossip->profile);
+    reader_u32(reader, &gossip->probe_interval_ms);
+    reader_u32(reader, &gossip->suspicion);
+    reader_u32(reader, &gossip->fanout);
+    reader_i64(reader, &gossip->wall_ms);
+    reader_copy_text(reader, gossip->actor, sizeof(gossip->actor));
+    if (!intent_gossip_is_valid(gossip))
+        reader_refuse(reader);
+}
+
 static int version_read(struct reader *reader)
 {
     uint32_t version = 0;
@@ -437,6 +463,7 @@ static int snapshot_read(struct reader *reader, struct intent *intent)
     reader_u64(reader, &intent->configuration_index);
     successions_read(reader, intent);
     history_read(reader, intent);
+    gossip_read(reader, &intent->gossip);
     return reader_end(reader);
 }
 

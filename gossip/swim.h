@@ -119,6 +119,9 @@ struct swim_tuning {
 };
 int swim_config_tune(struct swim_config *config, const struct swim_tuning *tuning);
 
+/* Takes over what a profile sets: from "Probing" down to reconnect_max_ms. */
+void swim_config_take_timings(struct swim_config *config, const struct swim_config *timings);
+
 enum swim_input_type {
     SWIM_TICK,      /* time has passed */
     SWIM_PACKET,    /* a packet came over from's session */
@@ -255,11 +258,11 @@ int swim_leave(struct swim *swim, int64_t now_ms);
 /* Tells others that we are reached elsewhere from now on. -ENOMEM. */
 int swim_readdress(struct swim *swim, int64_t now_ms, const struct address *advertised);
 
-/* Goes on with the timings of `timings` (from "Probing" down to reconnect_max_ms; the rest is not
- * looked at). What is under way keeps sane deadlines: probes get no less time than either profile
- * gives them, and suspicions that begin soon (while others may not have heard of the change) last
- * as long as in the more patient of the two, so that peers of both don't accuse each other falsely.
- * Step with SWIM_TICK after it. -EINVAL if they are out of bounds; nothing was changed. */
+/* Goes on with other timings, see swim_config_take_timings(). What is under way keeps sane
+ * deadlines: probes get no less time than either profile gives them, and suspicions that begin soon
+ * (while others may not have heard of the change) last as long as in the more patient of the two,
+ * so that peers of both don't accuse each other falsely. Step with SWIM_TICK after it. -EINVAL if
+ * they are out of bounds; nothing was changed. */
 int swim_set_profile(struct swim *swim, int64_t now_ms, const struct swim_config *timings);
 
 /* Shuts a peer out for good: its membership, records and accusations are dropped, and whatever it
@@ -283,6 +286,9 @@ struct swim_member {
 };
 
 /* Members in the order of their ids, ourselves included. */
+/* What it goes by. */
+const struct swim_config *swim_config_in_force(const struct swim *swim);
+
 size_t swim_member_count(const struct swim *swim);
 struct swim_member swim_member_at(const struct swim *swim, size_t index);
 

@@ -24,6 +24,12 @@ static bool is_outside(uint32_t value, uint32_t min, uint32_t max)
     return value != 0 && (value < min || value > max);
 }
 
+static uint32_t scaled_down(uint32_t value, uint64_t part, uint64_t whole)
+{
+    uint64_t scaled = value * part / whole;
+    return scaled > 0 ? (uint32_t)scaled : 1;
+}
+
 int swim_config_tune(struct swim_config *config, const struct swim_tuning *tuning)
 {
     if (is_outside(tuning->probe_interval_ms, SWIM_PROBE_INTERVAL_MS_MIN,
@@ -36,7 +42,7 @@ int swim_config_tune(struct swim_config *config, const struct swim_tuning *tunin
         /* How long a round trip takes is the network's, not the rhythm's: it does not grow. */
         if (interval_ms < config->probe_interval_ms)
             config->probe_timeout_ms =
-                (uint32_t)(config->probe_timeout_ms * interval_ms / config->probe_interval_ms);
+                scaled_down(config->probe_timeout_ms, interval_ms, config->probe_interval_ms);
         config->probe_interval_ms = (uint32_t)interval_ms;
     }
     if (tuning->suspicion != 0) {
@@ -49,7 +55,7 @@ int swim_config_tune(struct swim_config *config, const struct swim_tuning *tunin
     return 0;
 }
 
-static void take_timings(struct swim_config *config, const struct swim_config *timings)
+void swim_config_take_timings(struct swim_config *config, const struct swim_config *timings)
 {
     config->probe_interval_ms = timings->probe_interval_ms;
     config->probes = timings->probes;
@@ -128,10 +134,15 @@ static void retime_reach(struct swim *swim)
     reach_soon(swim);
 }
 
+const struct swim_config *swim_config_in_force(const struct swim *swim)
+{
+    return &swim->config;
+}
+
 int swim_set_profile(struct swim *swim, int64_t now_ms, const struct swim_config *timings)
 {
     struct swim_config before = swim->config, after = swim->config;
-    take_timings(&after, timings);
+    swim_config_take_timings(&after, timings);
     if (!swim_config_is_valid(&after))
         return -EINVAL;
     swim->now_ms = now_ms;

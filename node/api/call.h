@@ -39,7 +39,8 @@ struct api_entry {
 
 /* Ends with a NULL name. */
 extern const struct api_entry api_cluster_methods[], api_service_methods[], api_query_methods[],
-    api_peer_methods[], api_watch_methods[], api_container_methods[], api_image_methods[];
+    api_peer_methods[], api_watch_methods[], api_container_methods[], api_image_methods[],
+    api_profile_methods[];
 
 /* `result` is a packed map; empty means an empty one. */
 void api_answer(struct api_call *call, const struct buffer *result);

@@ -67,6 +67,7 @@ static void status_of_member(struct writer *writer, const struct peer *peer)
     put_u64(writer, "live_voters", status.live_voter_count);
     put_u64(writer, "members", status.member_count);
     put_u64(writer, "live", status.live_count);
+    put_text(writer, "profile", intent_profile_text(intent->gossip.profile));
     put_u64(writer, "services", intent->services.count);
     put_u64(writer, "replicas_wanted", wanted);
     put_u64(writer, "replicas_serving", serving);

@@ -25,6 +25,8 @@ static const struct verb verbs[] = {
     {"peer ping", "PEER", "See whether and how fast a peer answers", verb_peer_ping},
     {"peer trace", "PEER PEER", "Try each way from one peer to another", verb_peer_trace},
     {"peer revoke", "PEER", "Shut a peer or an operator out for good", verb_peer_revoke},
+    {"cluster profile", "[lan|wan|edge]", "Show or choose how patiently peers watch one another",
+     verb_cluster_profile},
     {"status", "", "Show how this peer and the cluster are", verb_status},
     {"deploy", "-f FILE [NAME]", "Run what a Compose file says", verb_deploy},
     {"ps", "[SERVICE]", "List replicas", verb_ps},

@@ -14,8 +14,9 @@ static void say_status(const json_t *status)
         puts("in no cluster: begin one with consort init, or join one with consort join TOKEN");
         return;
     }
-    printf("cluster %.12s: %lld of %lld peers answer\n", json_text(status, "cluster"),
-           (long long)json_number(status, "live"), (long long)json_number(status, "members"));
+    printf("cluster %.12s: %lld of %lld peers answer, profile %s\n", json_text(status, "cluster"),
+           (long long)json_number(status, "live"), (long long)json_number(status, "members"),
+           json_text(status, "profile"));
     if (json_text(status, "seen_at")[0])
         printf("no peer reaches this one at %s, which it advertises; they see it at %s\n",
                json_text(status, "address"), json_text(status, "seen_at"));

@@ -72,6 +72,7 @@ static int start_raft(struct agent *agent, const struct raft_stored *stored, int
 static int start_swim(struct agent *agent, int64_t now_ms)
 {
     struct swim_config config = agent->config.swim;
+    agent_gossip_start(agent, &config);
     config.self = agent->self;
     config.identity = agent->config.identity;
     config.generation = agent->config.generation;
@@ -233,6 +234,7 @@ void agent_intent_changed(struct agent *agent)
 {
     agent_update_shut_out(agent);
     agent_members_intent_changed(agent);
+    agent_gossip_changed(agent);
     agent->control_due = true;
     agent->output->wanted_changed = true;
     agent->output->routes_changed = true;
@@ -317,6 +319,7 @@ static void do_what_is_due(struct agent *agent)
     struct swim_input swim_tick = {
         .now_ms = agent->now_ms, .now_us = agent->now_us, .type = SWIM_TICK};
     struct raft_input raft_tick = {.type = RAFT_TICK, .now_ms = agent->now_ms};
+    agent->swim_due = false;
     agent_members_step(agent, &swim_tick);
     int64_t swim_deadline = agent->swim_output.next_deadline_ms;
     agent_lead_tick(agent);
@@ -327,6 +330,8 @@ static void do_what_is_due(struct agent *agent)
     if (agent_compact(agent) < 0)
         agent->failed = true;
 
+    if (agent->swim_due)
+        swim_deadline = agent->now_ms;
     int64_t deadline = earlier(swim_deadline, agent->raft_deadline_ms);
     deadline = earlier(deadline, agent->feed.pull_at_ms);
     deadline = earlier(deadline, agent_pending_deadline(agent));

@@ -45,6 +45,8 @@ struct agent {
 
     struct intent *intent;
     struct feed feed;
+    struct intent_gossip gossip; /* as swim has it */
+    bool swim_due;               /* its timings were changed since it was stepped */
 
     struct raft_configuration shown; /* by a line, see agent_line.c; counts while it is newer */
     uint64_t shown_index;            /* than the intent's; 0: none */
@@ -108,6 +110,10 @@ void agent_feed_head_seen(struct agent *agent, const struct id *from, struct byt
 int agent_feed_message(struct agent *agent, uint8_t kind, const struct id *from,
                        struct bytes bytes);
 void agent_feed_tick(struct agent *agent);
+
+/* agent_gossip.c: sets what swim is to start with, and what it goes by from now on. */
+void agent_gossip_start(struct agent *agent, struct swim_config *config);
+void agent_gossip_changed(struct agent *agent);
 
 /* agent_line.c: whether Raft's requests may come from there; and asking for proof of it. */
 bool agent_may_request(const struct agent *agent, const struct id *from);

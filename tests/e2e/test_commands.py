@@ -6,7 +6,7 @@ import subprocess
 from scenario import scenario
 from testbed_lib.cluster import web
 
-VERBS = """node init join leave token peer status deploy ps service scale update rollback rm logs exec
+VERBS = """node init join leave token peer cluster status deploy ps service scale update rollback rm logs exec
 events why image version context""".split()
 
 
@@ -31,6 +31,22 @@ def test_peers_and_status(cluster):
     assert entry["name"] == "peer-1" and entry["address"].startswith("10.77.0.1"), entry
     assert peer.query("status")["quorum"] is True
     assert "peer-3" in peer.consort("peer", "ls")
+
+
+@scenario(peers=3)
+def test_profile(cluster):
+    """cluster profile: chosen at one peer, in force at all; what makes no sense changes nothing."""
+    one, two, three = cluster.peers()
+    assert two.query("cluster", "profile")["profile"] == "lan"
+    one.consort("cluster", "profile", "edge", "--fanout", "3")
+    for peer in (one, two, three):
+        cluster.wait(lambda: peer.query("cluster", "profile")["probe_interval_ms"] == 5000, "all take it on")
+        assert peer.query("cluster", "profile")["fanout"] == 3
+    assert three.query("status")["profile"] == "edge"
+    assert "profile edge" in two.consort("status")
+    assert one.try_consort("cluster", "profile", "--suspicion", "99").returncode == 1
+    two.consort("cluster", "profile", "lan")
+    cluster.wait(lambda: three.query("cluster", "profile")["probe_interval_ms"] == 400, "and back")
 
 
 @scenario(peers=2)

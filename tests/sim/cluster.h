@@ -110,6 +110,7 @@ void cluster_update(struct cluster *c, unsigned via, const struct sim_service *s
 void cluster_scale(struct cluster *c, unsigned via, const char *name, uint32_t replicas);
 void cluster_remove(struct cluster *c, unsigned via, const char *name);
 void cluster_leave(struct cluster *c, unsigned i);
+void cluster_set_profile(struct cluster *c, unsigned via, enum intent_profile profile);
 
 /* True once every command that was given has its answer. */
 bool cluster_is_answered(struct cluster *c);

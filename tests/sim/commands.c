@@ -91,6 +91,15 @@ void cluster_remove(struct cluster *c, unsigned via, const char *name)
     propose(c, via, &command);
 }
 
+void cluster_set_profile(struct cluster *c, unsigned via, enum intent_profile profile)
+{
+    struct command command = {.head = {.type = COMMAND_GOSSIP}};
+    trace_line(c, "profile %s via m%u", intent_profile_text((uint8_t)profile), via);
+    command.gossip.has_profile = true;
+    command.gossip.profile = (uint8_t)profile;
+    propose(c, via, &command);
+}
+
 void cluster_leave(struct cluster *c, unsigned i)
 {
     c->machines[i].shall_be_member = false;

@@ -71,6 +71,31 @@ static void test_peers(void **state)
     assert_int_equal(read.token_id[0], 7);
 }
 
+/* Breaks if a value that was not said arrives as one that was, or the other way round. */
+static void test_gossip(void **state)
+{
+    (void)state;
+    struct command command = command_of(COMMAND_GOSSIP);
+    struct command read = round_trip(&command);
+    assert_memory_equal(&read.gossip, &command.gossip, sizeof(read.gossip));
+    command.gossip.has_profile = command.gossip.has_suspicion = true;
+    command.gossip.profile = INTENT_PROFILE_EDGE;
+    read = round_trip(&command);
+    assert_memory_equal(&read.gossip, &command.gossip, sizeof(read.gossip));
+    command.gossip = (struct command_gossip){.has_probe_interval = true,
+                                             .has_fanout = true,
+                                             .probe_interval_ms = UINT32_MAX,
+                                             .fanout = 3};
+    read = round_trip(&command);
+    assert_memory_equal(&read.gossip, &command.gossip, sizeof(read.gossip));
+
+    cleanup_buffer struct buffer bytes = {0};
+    command.gossip =
+        (struct command_gossip){.has_profile = true, .profile = INTENT_PROFILE_EDGE + 1};
+    assert_int_equal(command_encode(&command, &bytes), 0);
+    assert_int_equal(command_decode(buffer_view(&bytes), &read), -EBADMSG);
+}
+
 /* Breaks if what an operator asks for services arrives as something else. */
 static void test_services(void **state)
 {
@@ -182,9 +207,9 @@ static void test_too_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_peers),     cmocka_unit_test(test_services),
-        cmocka_unit_test(test_decisions), cmocka_unit_test(test_newer_version),
-        cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_gossip),        cmocka_unit_test(test_peers),
+        cmocka_unit_test(test_services),      cmocka_unit_test(test_decisions),
+        cmocka_unit_test(test_newer_version), cmocka_unit_test(test_too_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,8 +63,8 @@ def sections(page):
     found = {}
     for part in re.split(r"^#+ ", page, flags=re.M)[1:]:
         heading, _, body = part.partition("\n")
-        match = re.match(r"consort ([a-z]+(?: (?:create|ls|revoke|inspect|ping|trace|import|rm|use))?)(?: (.*))?$",
-                         heading)
+        second = "create|ls|revoke|inspect|ping|trace|profile|import|rm|use"
+        match = re.match(rf"consort ([a-z]+(?: (?:{second}))?)(?: (.*))?$", heading)
         if match:
             found[match.group(1)] = (match.group(2) or "", body)
     return found

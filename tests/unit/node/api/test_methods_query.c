@@ -111,8 +111,9 @@ static void done(struct here *h)
 
 static const struct api_entry *find_method(const char *name)
 {
-    const struct api_entry *const tables[] = {api_query_methods, api_peer_methods};
-    for (size_t i = 0; i < 2; i++)
+    const struct api_entry *const tables[] = {api_query_methods, api_peer_methods,
+                                              api_profile_methods};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         for (const struct api_entry *entry = tables[i]; entry->name; entry++)
             if (strcmp(entry->name, name) == 0)
                 return entry;
@@ -264,6 +265,38 @@ static void test_services(void **state)
     done(&h);
 }
 
+/* Breaks if operators are shown another profile than the one that is in force, or may choose one
+ * that is none. */
+static void test_profile(void **state)
+{
+    (void)state;
+    struct here h;
+    start(&h);
+    ask(&h, "cluster.profile", NULL, NULL);
+    assert_says("\"profile\"=>\"lan\"");
+    assert_says("\"fanout_set\"=>nil");
+    assert_says("\"actor\"=>nil");
+    struct command command = fleet_command(COMMAND_GOSSIP);
+    command.gossip.has_profile = command.gossip.has_fanout = true;
+    command.gossip.profile = INTENT_PROFILE_EDGE;
+    command.gossip.fanout = 7;
+    fleet_agree(&h.f, 0, &command);
+    fleet_run(&h.f, 1000);
+    ask(&h, "cluster.profile", NULL, NULL);
+    assert_says("\"profile\"=>\"edge\"");
+    assert_says("\"probe_interval_ms\"=>5000");
+    assert_says("\"probe_interval_ms_set\"=>nil");
+    assert_says("\"fanout\"=>7");
+    assert_says("\"fanout_set\"=>7");
+    ask(&h, "status", NULL, NULL);
+    assert_says("\"profile\"=>\"edge\"");
+
+    ask(&h, "cluster.profile.set", "profile", "moon");
+    assert_int_equal(said.error.code, -EINVAL);
+    assert_string_equal(said.error.message, "there is no such profile: moon");
+    done(&h);
+}
+
 /* Breaks if an answer that there is no memory for is read past its end. */
 static void test_no_memory(void **state)
 {
@@ -326,9 +359,9 @@ static void test_events(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),   cmocka_unit_test(test_peers),
-        cmocka_unit_test(test_services), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_status),    cmocka_unit_test(test_peers),
+        cmocka_unit_test(test_services),  cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

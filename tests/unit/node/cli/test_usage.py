@@ -21,6 +21,10 @@ CASES = [
     ("scale", "SERVICE=N is expected, as in web=3", "consort scale --help"),
     ("scale web=x", "web=x: SERVICE=N is expected, as in web=3", "consort scale --help"),
     ("token create --uses x", "--uses x: want a whole number such as 3", "consort token create --help"),
+    ("cluster profile moon", "moon: profiles are lan, wan and edge", "consort cluster profile --help"),
+    ("cluster profile lan wan", "one profile is expected: lan, wan or edge", "consort cluster profile --help"),
+    ("cluster profile --probe-interval 5", "--probe-interval 5: want a time such as 10s, 5m or 1h",
+     "consort cluster profile --help"),
     ("peer inspect --bogus a", "there is no option --bogus", "consort peer inspect --help"),
 ]
 
