@@ -93,7 +93,8 @@ void probes_delay(struct swim *swim, int64_t lost_ms)
         probe->fail_ms += lost_ms;
     }
     for (size_t i = 0; i < SWIM_RELAYS_MAX; i++)
-        swim->relays[i].nack_ms += lost_ms;
+        if (swim->relays[i].nack_ms != NEVER_MS)
+            swim->relays[i].nack_ms += lost_ms;
 }
 
 void probe_start(struct swim *swim, struct member *member)

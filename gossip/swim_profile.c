@@ -85,26 +85,16 @@ static void keep_patience(struct swim *swim, const struct swim_config *before)
     patience->until_ms = later(patience->until_ms, swim->now_ms + PATIENCE_SYNCS * sync_ms);
 }
 
-/* The wait that ends at `end_ms` ends when the new timing would have it end, but no sooner than
- * agreed, and at most a whole new wait from now. */
-static int64_t retimed(const struct swim *swim, int64_t end_ms, int64_t began_ms, int64_t wait_ms)
-{
-    return earlier(later(end_ms, began_ms + wait_ms), swim->now_ms + wait_ms);
-}
-
+/* Those under way get a whole new wait: their answers have time under either profile. */
 static void retime_probes(struct swim *swim)
 {
     const struct swim_config *config = &swim->config;
     int64_t patience = 1 + swim->health;
     for (size_t i = 0; i < SWIM_PROBES_MAX; i++) {
         struct probe *probe = &swim->probes[i];
-        if (probe->sequence == 0)
-            continue;
         if (probe->relay_ms != NEVER_MS)
-            probe->relay_ms =
-                retimed(swim, probe->relay_ms, probe->sent_ms, config->probe_timeout_ms * patience);
-        probe->fail_ms =
-            retimed(swim, probe->fail_ms, probe->sent_ms, config->probe_interval_ms * patience);
+            probe->relay_ms = swim->now_ms + config->probe_timeout_ms * patience;
+        probe->fail_ms = swim->now_ms + config->probe_interval_ms * patience;
     }
     /* All hear of the change at about the same time, and should not probe in step from then on. */
     int64_t round_ms =
