@@ -55,7 +55,8 @@ static void test_restart(void **state)
     for (unsigned i = 0; i < 3; i++) {
         fleet_restart(&f, i);
         if (i > 0) /* a voter first has to hear which of its entries are committed */
-            assert_int_equal(timings(&f, i)->probe_interval_ms, swim_config_wan().probe_interval_ms);
+            assert_int_equal(timings(&f, i)->probe_interval_ms,
+                             swim_config_wan().probe_interval_ms);
     }
     fleet_run(&f, 5000);
     assert_int_equal(timings(&f, 0)->probe_interval_ms, swim_config_wan().probe_interval_ms);
