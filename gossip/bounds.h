@@ -75,7 +75,10 @@ enum {
     SESSION_FIRST_PAYLOAD_BYTES_MIN = /* what always fits a first packet, however long the chain */
     SESSION_DATAGRAM_BYTES_MAX - SESSION_FIRST_OVERHEAD_BYTES - CERTIFICATE_CHAIN_BYTES_MAX,
 
-    SESSION_PEERS_MAX = 4096,         /* peers remembered, unless configured */
+    SESSION_PEERS_MAX = 10000, /* peers remembered, unless configured */
+    /* All that is remembered of them, as the heap is asked for it, unless configured. A settled
+     * peer takes some 700 bytes, so 10,000 of them and a few thousand handshakes under way fit. */
+    SESSION_TABLE_BYTES_MAX = 10 * 1024 * 1024,
     SESSION_KEYS_PER_PEER = 4,        /* previous, current, next, and one for simultaneous firsts */
     SESSION_INITIATIONS_PER_PEER = 4, /* first packets whose answers are awaited */
     SESSION_REPLAY_WINDOW_BITS = 2048,
@@ -85,6 +88,7 @@ enum {
     SESSION_REKEY_AFTER_MS = 60 * 60 * 1000,
     SESSION_REKEY_RETRY_MS = 1000,
     SESSION_HANDSHAKE_TIMEOUT_MS = 10 * 1000,
+    SESSION_OVERLAP_MS = 120 * 1000, /* older keys serve so long beside new ones that both use */
     SESSION_SILENCE_MS = 100, /* unanswered for so long: the peer may have lost the keys. A probe's
                                * second try is later, so that it reaches one that restarted */
     SESSION_SIMULTANEOUS_MS = 10 * 1000, /* keys this close together come from crossed firsts */

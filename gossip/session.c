@@ -76,7 +76,8 @@ struct sessions *sessions_new(const struct sessions_config *config)
         config->rekey_after_messages ? config->rekey_after_messages : SESSION_REKEY_AFTER_MESSAGES;
     sessions->stamp.generation = config->generation;
     session_guard_init(&sessions->guard, &config->identity->id, &config->entropy);
-    session_table_init(&sessions->table, config->peers_max ? config->peers_max : SESSION_PEERS_MAX);
+    session_table_init(&sessions->table, config->peers_max ? config->peers_max : SESSION_PEERS_MAX,
+                       config->table_bytes_max ? config->table_bytes_max : SESSION_TABLE_BYTES_MAX);
     if (buffer_reserve(&sessions->opened, SESSION_DATAGRAM_BYTES_MAX) < 0 ||
         (config->chain && config->chain->count > 0 && encode_chain(sessions, config->chain) < 0)) {
         sessions_free(sessions);
@@ -171,8 +172,8 @@ size_t sessions_room(const struct sessions *sessions, int64_t now_ms, const stru
                    choose_way(sessions, session_table_find(&sessions->table, to), now_ms));
 }
 
-static int seal_data(int64_t now_ms, struct session_peer *peer, struct session_keys *keys,
-                     struct bytes payload, struct buffer *ret_datagram)
+static int seal_data(struct sessions *sessions, struct session_peer *peer,
+                     struct session_keys *keys, struct bytes payload, struct buffer *ret_datagram)
 {
     uint8_t header[SESSION_DATA_HEADER_BYTES];
     int rc = buffer_reserve(ret_datagram, SESSION_DATA_OVERHEAD_BYTES + payload.size);
@@ -184,7 +185,7 @@ static int seal_data(int64_t now_ms, struct session_peer *peer, struct session_k
                ret_datagram->bytes + ret_datagram->size);
     ret_datagram->size += payload.size + NOISE_TAG_BYTES;
     keys->sent_count++;
-    peer->used_ms = now_ms;
+    session_peer_touch(&sessions->table, peer);
     peer->confirmation_due = false;
     return 0;
 }
@@ -208,12 +209,12 @@ int sessions_seal(struct sessions *sessions, int64_t now_ms, const struct id *to
     if (way == WAY_ANSWER)
         return session_respond(sessions, now_ms, peer, payload, ret_datagram);
     if (way == WAY_DATA)
-        return seal_data(now_ms, peer, keys, payload, ret_datagram);
+        return seal_data(sessions, peer, keys, payload, ret_datagram);
     if (sessions->chain.size == 0)
         return -ENOKEY;
     if (payload.size > session_first_room(sessions))
         return -EMSGSIZE;
-    int rc = session_table_obtain(&sessions->table, to, now_ms, &peer);
+    int rc = session_table_obtain(&sessions->table, to, &peer);
     if (rc < 0)
         return rc;
     rc = session_initiate(sessions, now_ms, peer, payload, ret_datagram);
@@ -241,7 +242,7 @@ int sessions_answer(struct sessions *sessions, int64_t now_ms, const struct id *
         return session_respond(sessions, now_ms, peer, nothing, ret_datagram);
     struct session_keys *keys = usable_keys(sessions, peer, now_ms);
     if (keys && peer->confirmation_due)
-        return seal_data(now_ms, peer, keys, nothing, ret_datagram);
+        return seal_data(sessions, peer, keys, nothing, ret_datagram);
     return 0;
 }
 
@@ -284,7 +285,7 @@ static void open_data(struct sessions *sessions, int64_t now_ms, struct bytes da
     if (!keys->confirmed)
         session_peer_confirm(peer, &sessions->identity->id, keys);
     peer->unanswered = false;
-    peer->used_ms = now_ms;
+    session_peer_touch(&sessions->table, peer);
     ret->payload = buffer_view(&sessions->opened);
 }
 
@@ -339,11 +340,23 @@ void sessions_forget(struct sessions *sessions, const struct id *id)
         session_table_remove(&sessions->table, peer);
 }
 
+/* Whether both sides have used newer keys for so long that nothing under these is under way. Who
+ * began the handshake does not know that the other side has its keys until it has heard so. */
+static bool keys_are_replaced(const struct session_peer *peer, const struct session_keys *keys,
+                              int64_t now_ms)
+{
+    const struct session_keys *newer = peer->sending;
+    return newer && keys != newer && newer->replay.next > 0 &&
+           keys->created_ms <= newer->created_ms &&
+           now_ms - newer->created_ms >= SESSION_OVERLAP_MS;
+}
+
 static void expire(struct sessions *sessions, struct session_peer *peer, int64_t now_ms)
 {
     struct session_table *table = &sessions->table;
     for (size_t i = 0; i < SESSION_KEYS_PER_PEER; i++)
-        if (peer->keys[i] && keys_are_expired(sessions, peer->keys[i], now_ms))
+        if (peer->keys[i] && (keys_are_expired(sessions, peer->keys[i], now_ms) ||
+                              keys_are_replaced(peer, peer->keys[i], now_ms)))
             session_peer_drop_keys(table, peer->keys[i]);
     for (size_t i = 0; i < SESSION_INITIATIONS_PER_PEER; i++) {
         struct session_initiation *initiation = peer->initiations[i];
@@ -351,7 +364,7 @@ static void expire(struct sessions *sessions, struct session_peer *peer, int64_t
             session_peer_drop_initiation(table, initiation);
     }
     if (peer->response && now_ms - peer->response->received_ms >= SESSION_HANDSHAKE_TIMEOUT_MS)
-        session_peer_drop_response(peer);
+        session_peer_drop_response(table, peer);
 }
 
 void sessions_tick(struct sessions *sessions, int64_t now_ms)
@@ -373,6 +386,11 @@ size_t sessions_keyed_count(const struct sessions *sessions)
         count += peer->sending != NULL;
     }
     return count;
+}
+
+size_t sessions_table_bytes(const struct sessions *sessions)
+{
+    return sessions->table.bytes;
 }
 
 size_t sessions_peer_count(const struct sessions *sessions)

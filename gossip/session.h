@@ -79,6 +79,7 @@ struct sessions_config {
 
     /* 0 means the default of bounds.h. Keys are refused at twice the rekeying bounds. */
     size_t peers_max;
+    size_t table_bytes_max;
     int64_t rekey_after_ms;
     uint64_t rekey_after_messages;
 };
@@ -115,7 +116,8 @@ int sessions_answer(struct sessions *sessions, int64_t now_ms, const struct id *
  * yes again. */
 void sessions_forget(struct sessions *sessions, const struct id *id);
 
-/* Wipes expired keys and handshakes; to be called every few seconds. Nothing else depends on it. */
+/* Wipes keys and handshakes that are expired, and keys that newer ones have replaced; to be called
+ * every few seconds. Nothing else depends on it. */
 void sessions_tick(struct sessions *sessions, int64_t now_ms);
 
 /* What was done since the start, for operators. */
@@ -131,3 +133,6 @@ void sessions_counters(const struct sessions *sessions, struct sessions_counters
 /* Peers with usable keys, and peers remembered. */
 size_t sessions_keyed_count(const struct sessions *sessions);
 size_t sessions_peer_count(const struct sessions *sessions);
+
+/* What is remembered of peers, in bytes; at most table_bytes_max, but for a single peer's. */
+size_t sessions_table_bytes(const struct sessions *sessions);

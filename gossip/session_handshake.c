@@ -98,7 +98,7 @@ int session_initiate(struct sessions *sessions, int64_t now_ms, struct session_p
     }
     peer->initiated = true;
     peer->initiated_ms = now_ms;
-    peer->used_ms = now_ms;
+    session_peer_touch(&sessions->table, peer);
     return 0;
 }
 
@@ -146,14 +146,14 @@ int session_respond(struct sessions *sessions, int64_t now_ms, struct session_pe
     if (rc == 0)
         rc = session_peer_add_keys(&sessions->table, peer, keys);
     /* Even if it failed: what was half answered is not answered again under the same keys. */
-    session_peer_drop_response(peer);
+    session_peer_drop_response(&sessions->table, peer);
     if (rc < 0) {
         ret_datagram->size = size_before;
         sodium_memzero(keys, sizeof(*keys));
         free(keys);
         return rc;
     }
-    peer->used_ms = now_ms;
+    session_peer_touch(&sessions->table, peer);
     return 0;
 }
 
@@ -226,8 +226,7 @@ static int accept_first(struct sessions *sessions, int64_t now_ms, uint32_t inde
     struct session_response *response = calloc(1, sizeof(*response));
     if (!response)
         return -ENOMEM;
-    int rc = session_table_obtain(&sessions->table, &arrival->chain.certificates[0].subject, now_ms,
-                                  &peer);
+    int rc = session_table_obtain(&sessions->table, &arrival->chain.certificates[0].subject, &peer);
     if (rc < 0) {
         free(response);
         return rc;
@@ -236,12 +235,11 @@ static int accept_first(struct sessions *sessions, int64_t now_ms, uint32_t inde
     response->remote_index = index;
     response->stamp = arrival->first.stamp;
     response->received_ms = now_ms;
-    session_peer_drop_response(peer);
     session_peer_drop_generations_before(&sessions->table, peer, arrival->first.stamp.generation);
-    peer->response = response;
+    session_peer_set_response(&sessions->table, peer, response);
     peer->stamped = true;
     peer->stamp = arrival->first.stamp;
-    peer->used_ms = now_ms;
+    session_peer_touch(&sessions->table, peer);
     memcpy(peer->chain_hash, arrival->chain_hash, SESSION_CHAIN_HASH_BYTES);
     return 0;
 }
@@ -310,7 +308,7 @@ static void complete(struct sessions *sessions, int64_t now_ms,
     session_peer_confirm(peer, &sessions->identity->id, keys);
     peer->confirmation_due = peer->sending == keys;
     peer->unanswered = false;
-    peer->used_ms = now_ms;
+    session_peer_touch(&sessions->table, peer);
 }
 
 int session_open_answer(struct sessions *sessions, int64_t now_ms, struct bytes datagram,

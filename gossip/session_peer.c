@@ -31,12 +31,15 @@ static const void *key_of_slot(const void *item)
     return &slot->index;
 }
 
-void session_table_init(struct session_table *table, size_t peers_max)
+void session_table_init(struct session_table *table, size_t peers_max, size_t bytes_max)
 {
     assert(peers_max > 0);
     table_init(&table->peers, compare_peer, key_of_peer);
     table_init(&table->slots, compare_slot, key_of_slot);
+    table->busiest = table->idlest = NULL;
     table->peers_max = peers_max;
+    table->bytes = 0;
+    table->bytes_max = bytes_max;
 }
 
 void session_table_done(struct session_table *table)
@@ -52,25 +55,51 @@ struct session_peer *session_table_find(const struct session_table *table, const
     return table_find(&table->peers, id);
 }
 
-static struct session_peer *idlest(const struct session_table *table)
+static void unlink_peer(struct session_table *table, struct session_peer *peer)
 {
-    struct session_peer *found = NULL;
-    for (size_t i = 0; i < table->peers.count; i++) {
-        struct session_peer *peer = table->peers.items[i];
-        if (!found || peer->used_ms < found->used_ms)
-            found = peer;
+    *(peer->busier ? &peer->busier->idler : &table->busiest) = peer->idler;
+    *(peer->idler ? &peer->idler->busier : &table->idlest) = peer->busier;
+}
+
+static void link_busiest(struct session_table *table, struct session_peer *peer)
+{
+    peer->busier = NULL;
+    peer->idler = table->busiest;
+    *(peer->idler ? &peer->idler->busier : &table->idlest) = peer;
+    table->busiest = peer;
+}
+
+void session_peer_touch(struct session_table *table, struct session_peer *peer)
+{
+    unlink_peer(table, peer);
+    link_busiest(table, peer);
+}
+
+/* Counts what `peer` was given. If it is too much, the idlest others go. */
+static void charge(struct session_table *table, const struct session_peer *peer, size_t size)
+{
+    table->bytes += size;
+    while (table->bytes > table->bytes_max || table->peers.count > table->peers_max) {
+        struct session_peer *idlest = table->idlest;
+        if (idlest == peer)
+            idlest = idlest->busier;
+        if (!idlest)
+            break;
+        session_table_remove(table, idlest);
     }
-    return found;
 }
 
-static void make_room(struct session_table *table)
+static void wipe_and_free(struct session_table *table, void *memory, size_t size)
 {
-    struct session_peer *peer = idlest(table);
-    assert(peer);
-    session_table_remove(table, peer);
+    if (!memory)
+        return;
+    assert(table->bytes >= size);
+    table->bytes -= size;
+    sodium_memzero(memory, size);
+    free(memory);
 }
 
-int session_table_obtain(struct session_table *table, const struct id *id, int64_t now_ms,
+int session_table_obtain(struct session_table *table, const struct id *id,
                          struct session_peer **ret)
 {
     struct session_peer *peer = session_table_find(table, id);
@@ -86,23 +115,14 @@ int session_table_obtain(struct session_table *table, const struct id *id, int64
         return -ENOMEM;
     peer->id = *id;
     memcpy(peer->exchange_public, exchange_public, EXCHANGE_KEY_BYTES);
-    peer->used_ms = now_ms;
-    if (table->peers.count >= table->peers_max)
-        make_room(table);
     if (table_insert(&table->peers, peer) < 0) {
         free(peer);
         return -ENOMEM;
     }
+    link_busiest(table, peer);
+    charge(table, peer, sizeof(*peer));
     *ret = peer;
     return 0;
-}
-
-static void wipe_and_free(void *memory, size_t size)
-{
-    if (!memory)
-        return;
-    sodium_memzero(memory, size);
-    free(memory);
 }
 
 void session_table_remove(struct session_table *table, struct session_peer *peer)
@@ -113,9 +133,10 @@ void session_table_remove(struct session_table *table, struct session_peer *peer
     for (size_t i = 0; i < SESSION_INITIATIONS_PER_PEER; i++)
         if (peer->initiations[i])
             session_peer_drop_initiation(table, peer->initiations[i]);
-    session_peer_drop_response(peer);
+    session_peer_drop_response(table, peer);
     table_remove(&table->peers, &peer->id);
-    wipe_and_free(peer, sizeof(*peer));
+    unlink_peer(table, peer);
+    wipe_and_free(table, peer, sizeof(*peer));
 }
 
 struct session_slot *session_table_slot(const struct session_table *table, uint32_t index)
@@ -154,6 +175,7 @@ int session_peer_add_keys(struct session_table *table, struct session_peer *peer
     if (peer->keys[place])
         session_peer_drop_keys(table, peer->keys[place]);
     peer->keys[place] = keys;
+    charge(table, peer, sizeof(*keys));
     return 0;
 }
 
@@ -176,6 +198,7 @@ int session_peer_add_initiation(struct session_table *table, struct session_peer
     if (peer->initiations[place])
         session_peer_drop_initiation(table, peer->initiations[place]);
     peer->initiations[place] = initiation;
+    charge(table, peer, sizeof(*initiation));
     return 0;
 }
 
@@ -191,7 +214,7 @@ void session_peer_drop_keys(struct session_table *table, struct session_keys *ke
         peer->confirmation_due = false;
     }
     table_remove(&table->slots, &keys->slot.index);
-    wipe_and_free(keys, sizeof(*keys));
+    wipe_and_free(table, keys, sizeof(*keys));
 }
 
 void session_peer_drop_initiation(struct session_table *table,
@@ -202,12 +225,20 @@ void session_peer_drop_initiation(struct session_table *table,
         if (peer->initiations[i] == initiation)
             peer->initiations[i] = NULL;
     table_remove(&table->slots, &initiation->slot.index);
-    wipe_and_free(initiation, sizeof(*initiation));
+    wipe_and_free(table, initiation, sizeof(*initiation));
 }
 
-void session_peer_drop_response(struct session_peer *peer)
+void session_peer_set_response(struct session_table *table, struct session_peer *peer,
+                               struct session_response *response)
 {
-    wipe_and_free(peer->response, sizeof(*peer->response));
+    session_peer_drop_response(table, peer);
+    peer->response = response;
+    charge(table, peer, sizeof(*response));
+}
+
+void session_peer_drop_response(struct session_table *table, struct session_peer *peer)
+{
+    wipe_and_free(table, peer->response, sizeof(*peer->response));
     peer->response = NULL;
 }
 

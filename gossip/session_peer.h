@@ -3,7 +3,8 @@
  * twice).
  *
  * A peer enters the table when the caller addresses it, or when its first packet was authenticated
- * and admitted; a stranger never does. The table is bounded: the idlest peer makes room.
+ * and admitted; a stranger never does. The table is bounded in peers and in bytes: the idlest peers
+ * make room.
  *
  * Every set of keys and every first packet has a slot, whose random index is what the other side
  * puts into its packets.
@@ -69,8 +70,8 @@ struct session_response {
 
 struct session_peer {
     struct id id;
+    struct session_peer *busier, *idler; /* in the order of use; NULL at the ends */
     uint8_t exchange_public[EXCHANGE_KEY_BYTES];
-    int64_t used_ms; /* last packet either way */
     struct session_keys *keys[SESSION_KEYS_PER_PEER];
     struct session_keys *sending; /* one of `keys`, confirmed; or NULL */
     struct session_initiation *initiations[SESSION_INITIATIONS_PER_PEER];
@@ -89,18 +90,23 @@ struct session_peer {
 struct session_table {
     struct table peers; /* by id */
     struct table slots; /* by index */
+    struct session_peer *busiest, *idlest;
     size_t peers_max;
+    size_t bytes, bytes_max; /* of peers, keys and handshakes */
 };
 
-void session_table_init(struct session_table *table, size_t peers_max);
+void session_table_init(struct session_table *table, size_t peers_max, size_t bytes_max);
 void session_table_done(struct session_table *table);
 
 struct session_peer *session_table_find(const struct session_table *table, const struct id *id);
 
 /* Finds the peer or adds it, in place of the idlest if the table is full. -EINVAL if the id is no
  * valid key, -ENOMEM. */
-int session_table_obtain(struct session_table *table, const struct id *id, int64_t now_ms,
+int session_table_obtain(struct session_table *table, const struct id *id,
                          struct session_peer **ret);
+
+/* A packet went to the peer or came from it. */
+void session_peer_touch(struct session_table *table, struct session_peer *peer);
 
 /* Wipes and frees the peer with all its slots. */
 void session_table_remove(struct session_table *table, struct session_peer *peer);
@@ -117,11 +123,16 @@ int session_peer_add_keys(struct session_table *table, struct session_peer *peer
 int session_peer_add_initiation(struct session_table *table, struct session_peer *peer,
                                 struct session_initiation *initiation);
 
+/* Gives the peer a first packet to answer, in place of the one that it may have. The peer owns it.
+ */
+void session_peer_set_response(struct session_table *table, struct session_peer *peer,
+                               struct session_response *response);
+
 /* Wipe and free one of the peer's. */
 void session_peer_drop_keys(struct session_table *table, struct session_keys *keys);
 void session_peer_drop_initiation(struct session_table *table,
                                   struct session_initiation *initiation);
-void session_peer_drop_response(struct session_peer *peer);
+void session_peer_drop_response(struct session_table *table, struct session_peer *peer);
 
 /* Drops keys agreed before that peer started in `generation`. */
 void session_peer_drop_generations_before(struct session_table *table, struct session_peer *peer,

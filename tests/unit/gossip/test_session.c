@@ -228,6 +228,46 @@ static void test_rekey_by_age(void **state)
     scene_done(&scene);
 }
 
+/* Breaks if keys that newer ones have replaced are kept until they expire, or go while something
+ * under them may be under way, or before the other side is known to have the newer ones. */
+static void test_replaced_keys(void **state)
+{
+    (void)state;
+    struct scene scene;
+    cleanup_buffer struct buffer late = {0};
+    cleanup_buffer struct buffer datagram = {0};
+    scene_init(&scene);
+    struct sessions *initiator = scene.peers[0].sessions, *responder = scene.peers[1].sessions;
+    scene_send(&scene, 0, 1, "hello");
+    scene_send(&scene, 1, 0, "hello");
+    size_t settled = sessions_table_bytes(responder);
+    scene_seal(&scene, 0, 1, "late", &late);
+    scene.now_ms += SESSION_REKEY_AFTER_MS;
+    scene_send(&scene, 0, 1, "rekey");
+    assert_true(sessions_table_bytes(responder) > settled);
+    assert_true(sessions_table_bytes(initiator) > settled);
+
+    scene.now_ms += SESSION_OVERLAP_MS - 1;
+    sessions_tick(responder, scene.now_ms);
+    scene_expect(&scene, 1, 0, &late, "late");
+    scene.now_ms += 1;
+    sessions_tick(responder, scene.now_ms);
+    assert_int_equal(sessions_table_bytes(responder), settled);
+
+    /* The initiator has heard nothing under the new keys yet: for all that it knows, the other side
+     * still sends under the old ones. */
+    sessions_tick(initiator, scene.now_ms);
+    assert_true(sessions_table_bytes(initiator) > settled);
+    scene_send(&scene, 1, 0, "new");
+    sessions_tick(initiator, scene.now_ms);
+    assert_int_equal(sessions_table_bytes(initiator), settled);
+
+    scene_seal(&scene, 0, 1, "still there", &datagram);
+    assert_int_equal(datagram_type(&datagram), SESSION_DATA);
+    scene_expect(&scene, 1, 0, &datagram, "still there");
+    scene_done(&scene);
+}
+
 /* Breaks if a session ends with the address that it began at (its peer moved, or NAT gave it
  * another port), or if what was taken is taken again because it comes from elsewhere. */
 static void test_roaming(void **state)
@@ -566,6 +606,7 @@ int main(void)
         cmocka_unit_test(test_burst_to_a_stranger),
         cmocka_unit_test(test_crossed_first_packets),
         cmocka_unit_test(test_rekey_by_age),
+        cmocka_unit_test(test_replaced_keys),
         cmocka_unit_test(test_roaming),
         cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_rekey_by_count),
