@@ -273,12 +273,14 @@ static int open_stream(struct pinging *pinging)
     put_text(&writer, "role", role_name(ROLE_VIEWER));
     put_text(&writer, "actor", call->actor);
     int rc = writer_check(&writer);
-    bool is_member =
-        swim_member_find(agent_swim(call->peer->agent), &pinging->options.target, &member);
     if (rc == 0)
-        rc = links_open_stream(call->peer->links, &pinging->options.target,
-                               is_member ? &member.address : NULL, STREAM_API, buffer_view(&header),
-                               &pipe_stream_handler, &pinging->end, &stream);
+        rc = links_open_stream(call->peer->links, &pinging->options.target, NULL, STREAM_API,
+                               buffer_view(&header), &pipe_stream_handler, &pinging->end, &stream);
+    if (rc == -EHOSTUNREACH &&
+        swim_member_find(agent_swim(call->peer->agent), &pinging->options.target, &member))
+        rc = links_open_stream(call->peer->links, &pinging->options.target, &member.address,
+                               STREAM_API, buffer_view(&header), &pipe_stream_handler,
+                               &pinging->end, &stream);
     if (rc < 0)
         return rc;
     pipe_end_use_stream(&pinging->end, stream, &handler, pinging);

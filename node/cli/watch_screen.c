@@ -13,7 +13,7 @@ static const char red[] = "\x1b[31m", yellow[] = "\x1b[33m", bold[] = "\x1b[1m",
                   plain[] = "\x1b[0m";
 
 enum {
-    SECTION_ROWS_MIN = 3, /* of each section: its title and two lines */
+    SECTION_ROWS_MIN = 2, /* of each section: its title and a line */
 };
 
 /* --- Lines --- */
@@ -75,7 +75,7 @@ static void draw_table(struct drawing *drawing, const json_t *rows, const struct
         const char *at = (const char *)text.bytes + start;
         const char *end = memchr(at, '\n', text.size - start);
         size_t size = end ? (size_t)(end - at) : text.size - start;
-        if (is_cut && line + 1 == lines) {
+        if (is_cut && line > 0 && line + 1 == lines) {
             char words[64];
             snprintf(words, sizeof(words), "... and %zu more", count - line + 1);
             draw_text(drawing, words, NULL);

@@ -7,7 +7,7 @@ from scenario import scenario
 from testbed_lib.cluster import web
 
 VERBS = """node init join leave token peer cluster status deploy ps service scale update rollback rm logs exec
-events why image version context""".split()
+events watch why image version context""".split()
 
 
 @scenario(peers=1, bare=True)

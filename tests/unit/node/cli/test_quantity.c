@@ -94,7 +94,15 @@ static void test_formats(void **state)
         const char *text;
     } ages[] = {{-5, "0s"},     {999, "0s"},     {119000, "119s"},
                 {120000, "2m"}, {7200000, "2h"}, {172800000, "2d"}};
+    static const struct {
+        uint64_t us;
+        const char *text;
+    } trips[] = {{1, "0.001"}, {213, "0.213"}, {9999, "9.999"}, {14240, "14.2"}, {1250000, "1250"}};
     char text[QUANTITY_TEXT_BYTES];
+    for (size_t i = 0; i < sizeof(trips) / sizeof(trips[0]); i++) {
+        quantity_format_rtt(trips[i].us, text);
+        assert_string_equal(text, trips[i].text);
+    }
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         quantity_format_size(sizes[i].bytes, text);
         assert_string_equal(text, sizes[i].text);
