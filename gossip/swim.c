@@ -47,6 +47,8 @@ int swim_new(const struct swim_config *config, int64_t now_ms, struct swim **ret
     if (!swim)
         return -ENOMEM;
     swim->config = *config;
+    if (config->plain)
+        swim->config.confirmations = 0;
     swim->now_ms = now_ms;
     swim->now_us = now_ms * US_PER_MS;
     random_init(&swim->random, config->seed);
@@ -111,7 +113,7 @@ static void wake(struct swim *swim)
 static void detect_pause(struct swim *swim)
 {
     int64_t lost_ms = swim->promised_ms == NEVER_MS ? 0 : swim->now_ms - swim->promised_ms;
-    if (lost_ms < swim->config.probe_timeout_ms / LATE_PART)
+    if (swim->config.plain || lost_ms < swim->config.probe_timeout_ms / LATE_PART)
         return;
     if (lost_ms >= swim->config.pause_ms)
         swim->verdicts_ms = swim->now_ms + suspicion_min_ms(swim);

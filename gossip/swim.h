@@ -94,6 +94,10 @@ struct swim_config {
     size_t packet_bytes_max;        /* what fits into one packet */
     size_t members_max;             /* at most SWIM_MEMBERS_MAX */
     uint32_t records_per_owner_max; /* at most SWIM_RECORDS_PER_OWNER_MAX */
+
+    /* SWIM without Lifeguard: no local health, nacks, further accusers, buddies, or notice of
+     * pauses, and each suspicion lasts its minimum. Only for the simulator's comparisons. */
+    bool plain;
 };
 
 /* Profiles. Each sets all but self, identity, generation, seed and advertised, which are zero. The

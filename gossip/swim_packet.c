@@ -32,7 +32,7 @@ void packet_start(struct swim *swim, struct packet_draft *draft, enum packet_kin
     packet_draft_init(draft, kind, sequence, subject, room_for(swim, to));
     if (!member || member->told != swim->announcements)
         packet_draft_add(draft, swim->self->presence);
-    if (member && member->suspicion)
+    if (member && member->suspicion && !swim->config.plain)
         packet_draft_add(draft, member->suspicion->accusations[0]);
 }
 
@@ -159,7 +159,8 @@ static void nudge(struct swim *swim, const struct swim_input *input)
 {
     struct member *member = member_find(swim, &input->from);
     struct packet_draft draft;
-    if (!member || !member->suspicion || swim->now_ms < member->suspicion->nudge_ms)
+    if (swim->config.plain || !member || !member->suspicion ||
+        swim->now_ms < member->suspicion->nudge_ms)
         return;
     member->suspicion->nudge_ms = swim->now_ms + swim->config.probe_timeout_ms;
     packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, &input->from);

@@ -17,7 +17,7 @@ enum {
 void health_add(struct swim *swim, int misses)
 {
     int health = (int)swim->health + misses;
-    if (health < 0)
+    if (health < 0 || swim->config.plain)
         health = 0;
     swim->health = health > SWIM_HEALTH_MAX ? SWIM_HEALTH_MAX : (unsigned)health;
 }
@@ -268,9 +268,11 @@ static void probe_answered(struct swim *swim, struct probe *probe, uint32_t sequ
 static void relay_answer(struct swim *swim, struct relay *relay, enum packet_kind kind)
 {
     struct packet_draft draft;
+    relay->nack_ms = NEVER_MS;
+    if (kind == PACKET_NACK && swim->config.plain)
+        return;
     packet_start(swim, &draft, kind, relay->origin_sequence, &relay->target, &relay->origin);
     packet_finish(swim, &draft, &relay->origin, &relay->origin_address);
-    relay->nack_ms = NEVER_MS;
     if (kind == PACKET_ACK) {
         relay->sequence = 0;
         swim->counters.acks_sent++;
