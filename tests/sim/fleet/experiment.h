@@ -12,7 +12,8 @@ struct experiment_options {
     double limit;     /* the most (of lifeguard's factor: the least) that is a success; 0: any */
 
     /* lifeguard */
-    unsigned disturbed; /* members in an anomaly at a time; 0: all that the paper tries */
+    unsigned disturbed;  /* members in an anomaly at a time; 0: all that the paper tries */
+    int64_t duration_ms; /* of an anomaly; 0: likewise */
     enum fleet_condition anomaly;
 };
 

@@ -122,9 +122,11 @@ static void run_all(struct experiment_options options, unsigned disturbed, bool 
     uint64_t first_seed = options.fleet.seed;
     for (unsigned repeat = 0; repeat < options.repeats; repeat++) {
         for (size_t i = 0; i < DURATION_COUNT * INTERVAL_COUNT; i++) {
+            int64_t duration_ms = durations_ms[i / INTERVAL_COUNT];
+            if (options.duration_ms != 0 && options.duration_ms != duration_ms)
+                continue;
             options.fleet.seed = first_seed + repeat * DURATION_COUNT * INTERVAL_COUNT + i;
-            run_one(&options, disturbed, durations_ms[i / INTERVAL_COUNT],
-                    intervals_ms[i % INTERVAL_COUNT], outcome);
+            run_one(&options, disturbed, duration_ms, intervals_ms[i % INTERVAL_COUNT], outcome);
         }
     }
 }

@@ -1,6 +1,7 @@
 #include "tests/sim/fleet/fleet.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,11 +257,12 @@ static struct fact **sign_presences(struct fleet *fleet)
     struct fact **presences = sim_allocate(fleet->count * sizeof(struct fact *));
     for (unsigned i = 0; i < fleet->count; i++) {
         const struct fleet_peer *peer = &fleet->peers[i];
-        const struct swim_member *self = swim_member_find(peer->swim, &peer->identity.id);
+        struct swim_member self;
+        must(swim_member_find(peer->swim, &peer->identity.id, &self) ? 0 : -ENOENT);
         struct fact_view view = {
             .kind = FACT_PRESENCE,
-            .version = self->incarnation,
-            .presence.address = self->address,
+            .version = self.incarnation,
+            .presence.address = self.address,
         };
         must(fact_sign(fleet->pool, &peer->identity, &view, &presences[i]));
     }

@@ -19,7 +19,7 @@ enum {
 
 static const char usage[] =
     "usage: fleet EXPERIMENT [--peers N] [--seed S] [--loss PERCENT] [--delay MIN..MAX]\n"
-    "             [--repeats N] [--disturbed N] [--blocked] [--plain] [--limit X]\n"
+    "             [--repeats N] [--disturbed N] [--duration MS] [--blocked] [--plain] [--limit X]\n"
     "             [--format text|json]\n"
     "\n"
     "Runs the shipping swim_step of N peers that know one another, under a virtual clock, and\n"
@@ -29,8 +29,7 @@ static const char usage[] =
     "  change     peers say something new, one after the other: until all others know\n"
     "  idle       nothing happens: bytes per second that a peer sends, all headers included\n"
     "  partition  two halves, cut off for a minute, meet again: until all see all\n"
-    "  mass       30 %% die at once: until the living hold all of them dead, and none of the "
-    "living\n"
+    "  mass       30 %% die at once: until the living hold them dead, and no living one\n"
     "  lifeguard  members are stopped again and again: who of the healthy ones is held dead, with\n"
     "             Lifeguard and without (the paper's section 5); usually with --peers 128\n"
     "\n"
@@ -40,11 +39,12 @@ static const char usage[] =
     "  --delay MIN..MAX one way, in ms; default 1..3\n"
     "  --repeats N      deaths, changes, or runs of each kind; default 10 (lifeguard: 1)\n"
     "  --disturbed N    lifeguard: members stopped at a time, of 1, 4, 8, 16, 32; default: each\n"
+    "  --duration MS    lifeguard: for how long, of 512, 2048, 8192, 32768; default: each\n"
     "  --blocked        lifeguard: their timers run on, only packets are held back\n"
     "  --plain          SWIM without Lifeguard, to compare with\n"
-    "  --limit X        exit with 1 unless the result is below (lifeguard: at least) that: ms "
-    "until\n"
-    "                   99.9 %% know, or all (partition, mass); bytes per second; times fewer\n"
+    "  --limit X        exit with 1 unless the result is below (lifeguard: at least) that: ms\n"
+    "                   until 99.9 %% know, or all (partition, mass); bytes per second; times "
+    "fewer\n"
     "  --format F       words (the default), or a line of JSON\n";
 
 static const struct {
@@ -128,6 +128,10 @@ static int read_option(int option, const char *text, struct experiment_options *
         rc = read_number(text, FLEET_PEERS_MAX, '\0', NULL, &number);
         options->disturbed = (unsigned)number;
         return rc;
+    case 't':
+        rc = read_number(text, INT32_MAX, '\0', NULL, &number);
+        options->duration_ms = (int64_t)number;
+        return rc;
     case 'b':
         options->anomaly = FLEET_BLOCKED;
         return 0;
@@ -148,12 +152,19 @@ static size_t read_arguments(int count, char **words, struct experiment_options 
                              struct report *report)
 {
     static const struct option known[] = {
-        {"peers", required_argument, NULL, 'p'},   {"seed", required_argument, NULL, 's'},
-        {"loss", required_argument, NULL, 'l'},    {"delay", required_argument, NULL, 'd'},
-        {"repeats", required_argument, NULL, 'r'}, {"disturbed", required_argument, NULL, 'c'},
-        {"blocked", no_argument, NULL, 'b'},       {"plain", no_argument, NULL, 'n'},
-        {"limit", required_argument, NULL, 'm'},   {"format", required_argument, NULL, 'f'},
-        {"help", no_argument, NULL, 'h'},          {0},
+        {"peers", required_argument, NULL, 'p'},
+        {"seed", required_argument, NULL, 's'},
+        {"loss", required_argument, NULL, 'l'},
+        {"delay", required_argument, NULL, 'd'},
+        {"repeats", required_argument, NULL, 'r'},
+        {"disturbed", required_argument, NULL, 'c'},
+        {"duration", required_argument, NULL, 't'},
+        {"blocked", no_argument, NULL, 'b'},
+        {"plain", no_argument, NULL, 'n'},
+        {"limit", required_argument, NULL, 'm'},
+        {"format", required_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     int option;
     while ((option = getopt_long(count, words, "h", known, NULL)) != -1) {
