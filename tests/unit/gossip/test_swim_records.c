@@ -134,6 +134,28 @@ static void test_replay(void **state)
     fact_release(net.pool, old);
 }
 
+/* Breaks if peers in one process that hold the same records hold them more than once, or if a
+ * change that one of them hears of shows at others that have not. */
+static void test_shared_sets(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_publish(&net, OWNER, SWIM_TABLE_META, "name", "old"), 0);
+    assert_true(fake_wait(&net, 5 * SECOND_MS, fake_all_equal) >= 0);
+    const struct record_set *shared = owner_at(OWNER)->records;
+    for (size_t i = 0; i < net.count; i++)
+        assert_ptr_equal(owner_at(i)->records, shared);
+    assert_int_equal(shared->references, net.count);
+
+    assert_int_equal(fake_publish(&net, OWNER, SWIM_TABLE_META, "name", "new"), 0);
+    assert_ptr_not_equal(owner_at(OWNER)->records, owner_at(VICTIM)->records);
+    assert_true(fake_has(&net, VICTIM, OWNER, SWIM_TABLE_META, "name", "old"));
+    assert_true(fake_has(&net, OWNER, OWNER, SWIM_TABLE_META, "name", "new"));
+    fake_tick(&net, OWNER);
+    assert_true(fake_wait(&net, 5 * SECOND_MS, fake_all_equal) >= 0);
+    for (size_t i = 0; i < net.count; i++)
+        assert_ptr_equal(owner_at(i)->records, owner_at(OWNER)->records);
+}
+
 /* Breaks if tombstones pile up while keys come and go beside a record that never changes. */
 static void test_churn(void **state)
 {
@@ -252,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_hidden_record, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_replay, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_shared_sets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_churn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cursors, set_up, tear_down),
