@@ -38,7 +38,7 @@ enum {
     LINKS_MAX = 4096,         /* open links, all peers together */
     LINKS_PER_PEER_MAX = 4,   /* of one remote id: more close the oldest */
     LINKS_GREETINGS_MAX = 16, /* links being dialed to addresses of unknown peers */
-    LINKS_RELAYS_MAX = 64,    /* passed on between two other peers */
+    LINKS_RELAYS_MAX = 64,    /* begun by others: passed on, or links to here */
     LINKS_RELAYS_PER_PEER_MAX = 8,
     LINKS_RELAY_BYTES = 4 * 1024 * 1024, /* a second, passed on by one relay, both ways together */
     LINKS_HELPERS_MAX = 4,               /* peers through which a link is tried, in turn */

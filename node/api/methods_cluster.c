@@ -103,7 +103,7 @@ static void add_addresses(const struct peer *peer, struct token *token)
         const struct swim_member member = swim_member_at(swim, i);
         if (member.state == SWIM_ALIVE && !id_equal(&member.id, &peer->identity.id) &&
             token->address_count < TOKEN_ADDRESS_COUNT_MAX)
-            token->addresses[token->address_count++] = member.address;
+            token->addresses[token->address_count++] = member.stream_address;
     }
 }
 

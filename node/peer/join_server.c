@@ -76,7 +76,7 @@ static void add_seeds(const struct peer *peer, struct join_answer *answer)
     for (size_t i = 0; i < swim_member_count(swim); i++) {
         const struct swim_member member = swim_member_at(swim, i);
         if (member.state == SWIM_ALIVE && !id_equal(&member.id, &peer->identity.id))
-            add_seed(answer, &member.id, &member.address);
+            add_seed(answer, &member.id, &member.stream_address);
     }
 }
 

@@ -238,8 +238,8 @@ static void on_link_stream(void *context, struct link *link, struct mux_stream *
         stream_reset(stream, -EACCES);
     else if (kind == STREAM_MESSAGES)
         links_messages_accept(links, &remote->id, stream);
-    else if ((kind == STREAM_RELAY || kind == STREAM_RELAYED) && !entry->is_relayed)
-        links_relay_accept(links, remote, stream, kind, header);
+    else if (kind == STREAM_RELAY || kind == STREAM_RELAYED)
+        links_relay_accept(entry, stream, kind, header);
     else if (links->config.on_stream)
         links->config.on_stream(links->config.context, remote, stream, kind, header);
 }

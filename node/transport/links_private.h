@@ -82,8 +82,8 @@ void links_handle_closed(struct links *links);
 /* links_relay.c: dials a peer through another one; takes a stream of one of the two kinds; ends all
  * relays. */
 int links_relay_dial(struct links *links, struct peer *peer, struct peer *via, struct entry **ret);
-void links_relay_accept(struct links *links, const struct link_remote *remote,
-                        struct mux_stream *stream, uint8_t kind, struct bytes header);
+void links_relay_accept(struct entry *entry, struct mux_stream *stream, uint8_t kind,
+                        struct bytes header);
 void links_relays_close(struct links *links);
 
 /* links.c: one link more or less, of a peer or (NULL) not known of whom. */

@@ -30,10 +30,10 @@ struct relay {
     struct pipe_end ends[2];
     bool has_ended[2];
     bool waits[2];      /* an end is not read while the other one has too much to send … */
-    bool is_passing_on; /* between two other peers: bounded, and counted against `for_peer` */
+    bool is_passing_on; /* between two other peers: at a bounded pace */
     bool is_throttled;  /* … and neither is while the budget is used up */
     bool is_over;
-    struct id for_peer;
+    struct id for_peer; /* whose stream began it; ID_NONE: we dial ourselves */
     int64_t budget;
     uv_timer_t timer;
 };
@@ -223,6 +223,17 @@ int links_relay_dial(struct links *links, struct peer *peer, struct peer *via, s
     return 0;
 }
 
+/* Whether that peer may begin another relay here. */
+static bool has_room(const struct links *links, const struct id *for_peer)
+{
+    size_t count = 0, for_it = 0;
+    for (const struct relay *relay = links->relays; relay; relay = relay->next) {
+        count += !id_is_none(&relay->for_peer);
+        for_it += id_equal(&relay->for_peer, for_peer);
+    }
+    return count < LINKS_RELAYS_MAX && for_it < LINKS_RELAYS_PER_PEER_MAX;
+}
+
 /* Another peer opens a link to us through the one whose stream this is. */
 static int accept_link(struct links *links, const struct link_remote *via,
                        struct mux_stream *stream)
@@ -232,6 +243,7 @@ static int accept_link(struct links *links, const struct link_remote *via,
     int fd;
     if (!relay)
         return -ENOMEM;
+    relay->for_peer = via->id;
     int rc = use_socket_pair(relay, &fd);
     if (rc == 0)
         rc = links_link_over(links, NULL, fd, &via->address, &entry);
@@ -250,13 +262,6 @@ static int pass_on(struct links *links, const struct id *from, const struct id *
                    struct mux_stream *stream)
 {
     struct peer *peer = links_find_peer(links, to);
-    size_t count = 0, for_it = 0;
-    for (const struct relay *relay = links->relays; relay; relay = relay->next) {
-        count += relay->is_passing_on;
-        for_it += relay->is_passing_on && id_equal(&relay->for_peer, from);
-    }
-    if (count >= LINKS_RELAYS_MAX || for_it >= LINKS_RELAYS_PER_PEER_MAX)
-        return -EBUSY;
     if (!peer || id_equal(from, to))
         return -EHOSTUNREACH;
     struct relay *relay = relay_new(links);
@@ -274,12 +279,20 @@ static int pass_on(struct links *links, const struct id *from, const struct id *
     return 0;
 }
 
-void links_relay_accept(struct links *links, const struct link_remote *remote,
-                        struct mux_stream *stream, uint8_t kind, struct bytes header)
+void links_relay_accept(struct entry *entry, struct mux_stream *stream, uint8_t kind,
+                        struct bytes header)
 {
+    struct links *links = entry->links;
+    const struct link_remote *remote = link_remote(entry->link);
     struct id about;
-    int rc = -EBADMSG;
-    if (header.size == ID_BYTES && !links->is_closing) {
+    int rc = 0;
+    if (entry->is_relayed) /* one peer in between is enough */
+        rc = -EACCES;
+    else if (header.size != ID_BYTES)
+        rc = -EBADMSG;
+    else if (links->is_closing || !has_room(links, &remote->id))
+        rc = -EBUSY;
+    if (rc == 0) {
         memcpy(about.bytes, header.data, ID_BYTES);
         rc = kind == STREAM_RELAY ? pass_on(links, &remote->id, &about, stream)
                                   : accept_link(links, remote, stream);

@@ -196,6 +196,13 @@ void cluster_heal_all(struct cluster *c)
 {
     trace_line(c, "heal all");
     memset(c->network.cut, 0, sizeof(c->network.cut));
+    memset(c->network.packets_blocked, 0, sizeof(c->network.packets_blocked));
+}
+
+void cluster_block_packets(struct cluster *c, unsigned i)
+{
+    trace_line(c, "no packets of m%u", i);
+    c->network.packets_blocked[i] = true;
 }
 
 void cluster_partition(struct cluster *c, uint64_t side)

@@ -81,6 +81,8 @@ void cluster_cut(struct cluster *c, unsigned i, unsigned j);
 void cluster_cut_one_way(struct cluster *c, unsigned from, unsigned to);
 void cluster_heal(struct cluster *c, unsigned i, unsigned j);
 void cluster_heal_all(struct cluster *c);
+/* Lets nothing but links pass to and from a machine, until all is healed. */
+void cluster_block_packets(struct cluster *c, unsigned i);
 /* Cuts the machines whose bits are set in `side` off from the others. */
 void cluster_partition(struct cluster *c, uint64_t side);
 

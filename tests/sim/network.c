@@ -72,6 +72,11 @@ static void arrive(void *context, void *payload)
     uint64_t epoch = network->epoch_of(network->context, message->to);
     if (message->to_epoch == 0)
         message->to_epoch = epoch; /* the link is opened only now */
+    if (is_packet &&
+        (network->packets_blocked[message->from] || network->packets_blocked[message->to])) {
+        lose(network, message);
+        return;
+    }
     if (network->cut[message->from][message->to]) {
         if (is_packet)
             lose(network, message);

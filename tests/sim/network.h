@@ -43,6 +43,7 @@ struct network {
     struct random random;
     struct network_weather weather;
     bool cut[SIM_MACHINES_MAX][SIM_MACHINES_MAX];        /* from, to */
+    bool packets_blocked[SIM_MACHINES_MAX];              /* to and from it; links pass */
     int64_t link_ms[SIM_MACHINES_MAX][SIM_MACHINES_MAX]; /* the last arrival on the link */
     uint64_t sent, lost;
     void *context;

@@ -120,6 +120,42 @@ static void test_two_of_five_die(void **state)
     end(c);
 }
 
+static bool is_alive_to(struct cluster *c, unsigned observer, unsigned subject)
+{
+    const struct view_peer *peer =
+        view_peer_find(agent_view(c->machines[observer].agent), &c->machines[subject].identity.id);
+    return peer && peer->liveness == VIEW_ALIVE;
+}
+
+/* Breaks if a machine where UDP is blocked is accused or can't be used, or if it may die unseen. */
+static void test_udp_is_blocked(void **state)
+{
+    (void)state;
+    struct cluster *c = start(5);
+    deploy(c, 1, &web);
+    unsigned blocked = follower_of(c);
+    cluster_block_packets(c, blocked);
+    for (int i = 0; i < 300; i++) {
+        assert_true(cluster_run(c, 200));
+        for (unsigned k = 0; k < c->count; k++)
+            assert_true(is_alive_to(c, k, blocked) && is_alive_to(c, blocked, k));
+    }
+    cluster_scale(c, blocked, "web", 10);
+    assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
+    assert_int_equal(c->last_result, 0);
+    settle(c);
+    cluster_scale(c, blocked, "web", 5);
+    assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
+    settle(c);
+    cluster_kill(c, blocked);
+    assert_true(cluster_run(c, 500));
+    assert_true(cluster_wait(c, 10000, web_runs_five_times));
+    cluster_heal_all(c);
+    cluster_restart(c, blocked);
+    settle(c);
+    end(c);
+}
+
 /* Breaks if a minority stops what runs, if the majority does not take over, or if they do not come
  * to one truth. */
 static void test_partition(void **state)
@@ -355,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_leader_dies),
         cmocka_unit_test(test_two_of_five_die),
+        cmocka_unit_test(test_udp_is_blocked),
         cmocka_unit_test(test_partition),
         cmocka_unit_test(test_leader_dies_in_a_rollout),
         cmocka_unit_test(test_bad_update),

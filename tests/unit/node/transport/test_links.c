@@ -354,7 +354,7 @@ static void part(struct fixture *fixture, bool is_apart)
 static void test_relayed(void **state)
 {
     struct fixture *fixture = *state;
-    struct user user = {0}, back = {0};
+    struct user user = {0}, back = {0}, further = {0};
     const struct id *b = &fixture->b.party.identity.id;
     part(fixture, true);
     assert_int_equal(links_open_stream(fixture->a.links, b, NULL, STREAM_API, (struct bytes){0},
@@ -384,6 +384,14 @@ static void test_relayed(void **state)
     stream_end(back.stream);
     run_until_closed(fixture, &back);
     assert_int_equal(back.reason, 0);
+
+    /* One in between is enough. */
+    assert_int_equal(links_open_stream(fixture->a.links, b, NULL, STREAM_RELAY,
+                                       (struct bytes){fixture->c.party.identity.id.bytes, ID_BYTES},
+                                       &user_handler, &further, &further.stream),
+                     0);
+    run_until_closed(fixture, &further);
+    assert_int_equal(further.reason, -EACCES);
     links_drop(fixture->b.links, &fixture->a.party.identity.id);
     run_for(fixture, 200);
     assert_false(links_is_linked(fixture->a.links, b));
@@ -410,6 +418,7 @@ static void test_relays_are_bounded(void **state)
 {
     struct fixture *fixture = *state;
     struct user users[LINKS_RELAYS_PER_PEER_MAX + 1] = {0}, odd = {0}, unknown = {0};
+    struct user links[LINKS_RELAYS_PER_PEER_MAX + 1] = {0};
     const struct id *c = &fixture->c.party.identity.id, *b = &fixture->b.party.identity.id;
     const struct id nobody = {{7}};
     part(fixture, true);
@@ -435,6 +444,19 @@ static void test_relays_are_bounded(void **state)
                      0);
     run_until_closed(fixture, &unknown);
     assert_int_equal(unknown.reason, -EHOSTUNREACH);
+
+    /* Nor can it make another hold any number of links that never get anywhere. */
+    for (size_t i = 0; i < LINKS_RELAYS_PER_PEER_MAX + 1; i++)
+        assert_int_equal(links_open_stream(fixture->a.links, c, NULL, STREAM_RELAYED,
+                                           (struct bytes){b->bytes, ID_BYTES}, &user_handler,
+                                           &links[i], &links[i].stream),
+                         0);
+    run_until_closed(fixture, &links[LINKS_RELAYS_PER_PEER_MAX]);
+    assert_int_equal(links[LINKS_RELAYS_PER_PEER_MAX].reason, -EBUSY);
+    assert_int_equal(links[0].closes, 0);
+    for (size_t i = 0; i < LINKS_RELAYS_PER_PEER_MAX; i++)
+        stream_reset(links[i].stream, -ECANCELED);
+    run_for(fixture, 100);
 }
 
 /* Breaks if a peer that is not there is not reported, or dialed again and again at once. */
