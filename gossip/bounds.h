@@ -46,10 +46,22 @@ enum {
     SWIM_PACKET_BYTES_LIMIT = 65536, /* the most */
     SWIM_PACKET_FACTS_MAX = 64,      /* facts in one packet */
     SWIM_PACKET_DIGESTS_MAX = 16,    /* digest entries in one packet */
-    SWIM_RUMORS_MAX = 4096,          /* facts queued to ride on packets */
-    SWIM_SYNC_ENTRIES_MAX = 1024,    /* digest entries in one sync message */
-    SWIM_SYNC_BYTES_MAX = 131072,    /* facts in one sync message, in bytes */
-    SWIM_STREAM_BYTES_MAX = 262144,  /* one sync message */
+    SWIM_RUMORS_MAX = 4096,          /* facts queued to ride on packets, of each class */
+    SWIM_BUDGET_BUCKETS = 32,        /* peers of whom it is remembered how much they use */
+
+    /* One owner's records that become rumours; more of them are left to anti-entropy. Some hundred
+     * replicas that change at once are within it. */
+    SWIM_RUMOR_BURST_BYTES = 262144,
+    SWIM_RUMOR_BYTES_PER_SECOND = 16384,
+
+    /* What one peer gets out of us by anti-entropy. */
+    SWIM_SYNC_BURST_BYTES = 4194304,
+    SWIM_SYNC_BYTES_PER_SECOND = 262144,
+
+    SWIM_SYNC_ENTRIES_MAX = 1024,   /* digest entries in one sync message */
+    SWIM_SYNC_BYTES_MAX = 131072,   /* facts in one sync message, in bytes */
+    SWIM_SYNC_RANGES_MAX = 16,      /* ranges in one summary */
+    SWIM_STREAM_BYTES_MAX = 262144, /* one sync message */
 };
 
 /* Identity, handshakes and packet sessions. Sizes are bytes on the wire, times monotonic. */

@@ -92,10 +92,33 @@ struct grave {
     int64_t until_ms;
 };
 
+/* How much is done for each of the peers that were busy lately: swim_budget.c. */
+struct budget {
+    size_t burst_bytes;
+    size_t bytes_per_second;
+    struct bucket {
+        struct id id;
+        int64_t full_us;
+    } buckets[SWIM_BUDGET_BUCKETS];
+};
+
+enum rumor_class {
+    RUMOR_URGENT, /* accusations, and what members say in answer to them or in parting */
+    RUMOR_NEWS,   /* peers that have just started */
+    RUMOR_RECORD,
+    RUMOR_CLASSES,
+};
+
 struct rumor {
     struct fact *fact;
     uint32_t sends;
-    uint64_t order; /* later ones are higher */
+    uint32_t penalty; /* counts like as many sends */
+    uint64_t order;   /* later ones are higher */
+};
+
+struct rumor_queue {
+    struct rumor *rumors; /* in the order in which they are sent */
+    size_t count, capacity;
 };
 
 struct probe {
@@ -200,18 +223,23 @@ struct swim {
     struct swim_counters counters; /* all but what is so now */
 
     /* swim_rumor.c, swim_packet.c */
-    struct rumor *rumors; /* in the order in which they are sent */
-    size_t rumor_count, rumor_capacity;
+    struct rumor_queue rumors[RUMOR_CLASSES];
     uint64_t rumor_order;
+    uint32_t rumor_turn;
+    struct budget rumor_budget;                      /* of owners, for their records */
+    struct fact *rumors_sent[SWIM_PACKET_FACTS_MAX]; /* often enough, with this packet */
+    size_t rumors_sent_count;
     int64_t gossip_ms;
     size_t digest_next; /* index of the member whose digest rides next */
 
     /* swim_sync.c */
     int64_t sync_ms;
-    struct id sync_after; /* the last digest that we sent began after this id, */
-    struct id sync_next;  /* and the next one begins after this */
-    struct id sync_peer;  /* with whom rounds are counted */
-    unsigned sync_rounds; /* left with that peer */
+    struct id sync_peer;     /* with whom rounds are counted */
+    unsigned sync_rounds;    /* left with that peer */
+    unsigned sync_summaries; /* that may still be sent in this round */
+    unsigned sync_wants;     /* that may still be answered in this round */
+    bool sync_cut;           /* our last digest had no room for all that was wanted */
+    struct budget sync_budget;
     struct repair repair;
 
     /* swim_reach.c */
@@ -372,14 +400,29 @@ void record_put(struct swim *swim, struct member *owner, struct fact *fact,
 void record_drop_at(struct swim *swim, struct member *owner, size_t index);
 
 /* swim_rumor.c: what rides on packets. */
-void rumor_add(struct swim *swim, struct fact *fact);
+void rumors_init(struct swim *swim);
+void rumor_add(struct swim *swim, struct fact *fact, enum rumor_class class);
 void rumor_drop(struct swim *swim, const struct fact *fact);
+size_t rumors_count(const struct swim *swim);
+
+/* Whether the owner of a record has some of its budget left; if not, rumours of it are not even
+ * looked at. */
+bool rumor_budget_has(struct swim *swim, const struct fact_view *view);
 
 /* Fills the draft, which borrows from the rumours until rumors_retire() drops those that have been
  * sent often enough. */
 void rumors_ride(struct swim *swim, struct packet_draft *draft);
 void rumors_retire(struct swim *swim);
 void rumors_done(struct swim *swim);
+
+/* swim_budget.c: token buckets. Those who are not known have a full one. */
+bool budget_has(struct budget *budget, int64_t now_ms, const struct id *id, size_t bytes);
+
+/* Takes it even if it is not there. */
+void budget_take(struct budget *budget, int64_t now_ms, const struct id *id, size_t bytes);
+
+/* How much of its burst a peer has used. */
+size_t budget_used(struct budget *budget, int64_t now_ms, const struct id *id);
 
 /* swim_packet.c: packets. */
 
@@ -451,6 +494,16 @@ struct fact_list {
 void fact_list_done(struct fact_list *list);
 void digest_answer(struct swim *swim, const struct member *ours, const struct digest_entry *theirs,
                    struct fact_list *list);
+void sync_init(struct swim *swim);
+
+/* The index of the first member whose id is greater than `after`. */
+size_t sync_first_after(const struct swim *swim, const struct id *after);
+
+/* Sends a digest of the members in (after, through], or of as many of them as fit, and returns
+ * where it ends. */
+struct id sync_send_digest(struct swim *swim, const struct id *to, const struct address *address,
+                           bool reply_wanted, const struct id *after, const struct id *through);
+
 void sync_soon(struct swim *swim, const struct id *with);
 void sync_with(struct swim *swim, const struct id *to, const struct address *address);
 int sync_receive(struct swim *swim, const struct swim_input *input);
@@ -504,6 +557,14 @@ void path_self_readdressed(struct swim *swim);
 void path_sent(struct swim *swim, const struct id *to);
 void paths_run(struct swim *swim);
 int64_t paths_deadline(const struct swim *swim);
+
+/* swim_summary.c: what differs at all. A summary has so many parts (1 at least, and 1 if there are
+ * fewer members), at most SWIM_SYNC_RANGES_MAX. */
+void summary_send(struct swim *swim, const struct id *to, const struct address *address,
+                  const struct id *after, const struct id *through, size_t parts);
+void summary_receive(struct swim *swim, const struct swim_input *input,
+                     struct sync_message *message);
+void want_receive(struct swim *swim, const struct swim_input *input, struct sync_message *message);
 
 /* swim_reach.c: those who are not there (yet, or any more). */
 void reach_run(struct swim *swim);

@@ -155,7 +155,7 @@ int members_init(struct swim *swim)
         return rc;
     }
     swim->announcements = 1;
-    rumor_add(swim, presence);
+    rumor_add(swim, presence, RUMOR_NEWS);
     return swim->rc;
 }
 
@@ -212,7 +212,7 @@ static bool presence_join(struct swim *swim, const struct fact_view *view)
     }
     if (grave)
         free(table_remove(&swim->graves, &view->signer));
-    rumor_add(swim, presence);
+    rumor_add(swim, presence, RUMOR_NEWS);
     swim_event(swim, SWIM_MEMBER_JOINED, &view->signer, NULL, view->version);
     return true;
 }
@@ -231,7 +231,7 @@ static void presence_renew(struct swim *swim, struct member *member, struct fact
     member->presence = presence;
     if (restarted && !view->presence.left)
         records_void(swim, member);
-    rumor_add(swim, presence);
+    rumor_add(swim, presence, restarted ? RUMOR_NEWS : RUMOR_URGENT);
 
     if (view->presence.left) {
         if (before != SWIM_LEFT) {

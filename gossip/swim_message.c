@@ -13,6 +13,9 @@ enum {
     DIGEST_FIELDS = 5,
     DELTA_FIELDS = 3,
     PING_FIELDS = 2,
+    SUMMARY_FIELDS = 4,
+    WANT_FIELDS = 2,
+    RANGE_FIELDS = 2,
 };
 
 uint64_t id_prefix(const struct id *id)
@@ -223,26 +226,74 @@ static int read_entry(struct reader *reader, struct digest_entry *ret)
     return reader_u8(reader, &ret->accusers);
 }
 
+/* A summary's range begins where the one before ended. */
+static int read_range(struct sync_message *message, struct sync_range *ret)
+{
+    struct reader *reader = &message->items;
+    *ret = (struct sync_range){.after = message->after};
+    reader_array_exact(reader, RANGE_FIELDS);
+    if (message->kind == SYNC_WANT)
+        reader_fixed(reader, ret->after.bytes, ID_BYTES);
+    reader_fixed(reader, ret->through.bytes, ID_BYTES);
+    if (message->kind == SYNC_SUMMARY)
+        reader_u64(reader, &ret->hash);
+    if (reader_check(reader) < 0 || id_compare(&ret->after, &message->after) < 0 ||
+        id_compare(&ret->through, &ret->after) <= 0)
+        return -EBADMSG;
+    message->after = ret->through;
+    return 0;
+}
+
+static int check_entry(struct sync_message *message, struct id *previous)
+{
+    struct digest_entry entry;
+    if (read_entry(&message->items, &entry) < 0)
+        return -EBADMSG;
+    if (id_compare(&entry.id, previous) <= 0 || id_compare(&entry.id, &message->through) > 0)
+        return -EBADMSG;
+    *previous = entry.id;
+    return 0;
+}
+
 /* Walks over all items of a message whose head has been read. */
 static int check_items(struct sync_message message)
 {
     struct id previous = message.after;
     struct fact_view fact;
-    struct digest_entry entry;
+    struct sync_range range;
+    int rc = 0;
 
-    for (uint32_t i = 0; i < message.count; i++) {
-        if (message.kind == SYNC_DELTA) {
-            if (read_fact(&message.items, &fact) < 0)
-                return -EBADMSG;
-            continue;
-        }
-        if (read_entry(&message.items, &entry) < 0)
-            return -EBADMSG;
-        if (id_compare(&entry.id, &previous) <= 0 || id_compare(&entry.id, &message.through) > 0)
-            return -EBADMSG;
-        previous = entry.id;
+    for (uint32_t i = 0; i < message.count && rc == 0; i++) {
+        if (message.kind == SYNC_DIGEST)
+            rc = check_entry(&message, &previous);
+        else if (message.kind == SYNC_DELTA)
+            rc = read_fact(&message.items, &fact);
+        else
+            rc = read_range(&message, &range);
     }
-    return reader_end(&message.items);
+    return rc < 0 ? rc : reader_end(&message.items);
+}
+
+/* Reads what stands between the kind and the items. */
+static int read_head(struct sync_message *message, uint32_t fields)
+{
+    struct reader *reader = &message->items;
+    enum sync_kind kind = message->kind;
+    if (kind == SYNC_DIGEST && fields == DIGEST_FIELDS) {
+        reader_bool(reader, &message->flag);
+        reader_fixed(reader, message->after.bytes, ID_BYTES);
+        reader_fixed(reader, message->through.bytes, ID_BYTES);
+    } else if (kind == SYNC_DELTA && fields == DELTA_FIELDS) {
+        reader_bool(reader, &message->flag);
+    } else if (kind == SYNC_SUMMARY && fields == SUMMARY_FIELDS) {
+        reader_u64(reader, &message->salt);
+        reader_fixed(reader, message->after.bytes, ID_BYTES);
+    } else if (kind != SYNC_WANT || fields != WANT_FIELDS) {
+        return -EBADMSG;
+    }
+    reader_array(reader, &message->count);
+    bool has_ranges = kind == SYNC_SUMMARY || kind == SYNC_WANT;
+    return has_ranges && message->count > SWIM_SYNC_RANGES_MAX ? -EBADMSG : reader_check(reader);
 }
 
 static int read_sync_ping(struct reader *reader, enum sync_kind kind, uint32_t fields,
@@ -268,18 +319,10 @@ int sync_read(struct bytes bytes, struct sync_message *ret)
     reader_init(reader, bytes.data, bytes.size);
     reader_array(reader, &fields);
     reader_u8(reader, &kind);
-    if (kind == SYNC_PING || kind == SYNC_ACK)
-        return read_sync_ping(reader, (enum sync_kind)kind, fields, ret);
-    reader_bool(reader, &message.flag);
-    if (kind == SYNC_DIGEST && fields == DIGEST_FIELDS) {
-        reader_fixed(reader, message.after.bytes, ID_BYTES);
-        reader_fixed(reader, message.through.bytes, ID_BYTES);
-    } else if (kind != SYNC_DELTA || fields != DELTA_FIELDS) {
-        return -EBADMSG;
-    }
     message.kind = (enum sync_kind)kind;
-    reader_array(reader, &message.count);
-    if (reader_check(reader) < 0 || check_items(message) < 0)
+    if (kind == SYNC_PING || kind == SYNC_ACK)
+        return read_sync_ping(reader, message.kind, fields, ret);
+    if (read_head(&message, fields) < 0 || check_items(message) < 0)
         return -EBADMSG;
     *ret = message;
     return 0;
@@ -303,6 +346,17 @@ bool sync_next_fact(struct sync_message *message, struct fact_view *ret)
         return false;
     message->count--;
     int rc = read_fact(&message->items, ret);
+    assert(rc == 0);
+    return true;
+}
+
+bool sync_next_range(struct sync_message *message, struct sync_range *ret)
+{
+    assert(message->kind == SYNC_SUMMARY || message->kind == SYNC_WANT);
+    if (message->count == 0)
+        return false;
+    message->count--;
+    int rc = read_range(message, ret);
     assert(rc == 0);
     return true;
 }
@@ -348,5 +402,39 @@ int sync_write_ping(enum sync_kind kind, uint32_t sequence, struct buffer *ret)
     writer_array(&writer, PING_FIELDS);
     writer_u64(&writer, kind);
     writer_u64(&writer, sequence);
+    return writer_check(&writer);
+}
+
+int sync_write_summary(uint64_t salt, const struct sync_range *ranges, size_t count,
+                       struct buffer *ret)
+{
+    struct writer writer;
+    assert(count > 0);
+    writer_init(&writer, ret);
+    writer_array(&writer, SUMMARY_FIELDS);
+    writer_u64(&writer, SYNC_SUMMARY);
+    writer_u64(&writer, salt);
+    writer_binary(&writer, ranges[0].after.bytes, ID_BYTES);
+    writer_array(&writer, count);
+    for (size_t i = 0; i < count; i++) {
+        writer_array(&writer, RANGE_FIELDS);
+        writer_binary(&writer, ranges[i].through.bytes, ID_BYTES);
+        writer_u64(&writer, ranges[i].hash);
+    }
+    return writer_check(&writer);
+}
+
+int sync_write_want(const struct sync_range *ranges, size_t count, struct buffer *ret)
+{
+    struct writer writer;
+    writer_init(&writer, ret);
+    writer_array(&writer, WANT_FIELDS);
+    writer_u64(&writer, SYNC_WANT);
+    writer_array(&writer, count);
+    for (size_t i = 0; i < count; i++) {
+        writer_array(&writer, RANGE_FIELDS);
+        writer_binary(&writer, ranges[i].after.bytes, ID_BYTES);
+        writer_binary(&writer, ranges[i].through.bytes, ID_BYTES);
+    }
     return writer_check(&writer);
 }

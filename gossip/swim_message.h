@@ -101,26 +101,42 @@ enum sync_kind {
     SYNC_DELTA = 2,
     SYNC_PING = 3, /* are you there? Packets may not get through. */
     SYNC_ACK = 4,
+    SYNC_SUMMARY = 5,
+    SYNC_WANT = 6,
+};
+
+/* A range of ids, and a hash of what is known of the members in it. */
+struct sync_range {
+    struct id after, through; /* (after, through] */
+    uint64_t hash;            /* of a summary */
 };
 
 struct sync_message {
     enum sync_kind kind;
     bool flag; /* a digest's: please answer with yours; a delta's: there is more than this */
     uint32_t sequence;        /* a ping's, and its ack's */
-    struct id after, through; /* a digest's range */
-    uint32_t count;           /* of entries or facts */
+    struct id after, through; /* a digest's range; a summary's, read so far, begins with `after` */
+    uint64_t salt;            /* a summary's: what its hashes are keyed with */
+    uint32_t count;           /* of entries, facts or ranges */
     struct reader items;
 };
 
-/* -EBADMSG. A digest's entries are in ascending order and in its range. */
+/* -EBADMSG. A digest's entries are in ascending order and in its range; a summary's ranges follow
+ * one another without a gap, those that are wanted do not overlap. */
 int sync_read(struct bytes bytes, struct sync_message *ret);
 
 /* The next entry (fact) of a digest (delta) that sync_read() accepted; false at the end. */
 bool sync_next_entry(struct sync_message *message, struct digest_entry *ret);
 bool sync_next_fact(struct sync_message *message, struct fact_view *ret);
 
+/* The next range of a summary or of what is wanted. */
+bool sync_next_range(struct sync_message *message, struct sync_range *ret);
+
 /* Append a message to `ret`. -ENOMEM. */
 int sync_write_digest(bool reply_wanted, const struct id *after, const struct id *through,
                       const struct digest_entry *entries, size_t count, struct buffer *ret);
 int sync_write_delta(bool more, struct fact *const *facts, size_t count, struct buffer *ret);
 int sync_write_ping(enum sync_kind kind, uint32_t sequence, struct buffer *ret);
+int sync_write_summary(uint64_t salt, const struct sync_range *ranges, size_t count,
+                       struct buffer *ret);
+int sync_write_want(const struct sync_range *ranges, size_t count, struct buffer *ret);

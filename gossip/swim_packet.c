@@ -40,7 +40,9 @@ void packet_finish(struct swim *swim, struct packet_draft *draft, const struct i
                    const struct address *address)
 {
     size_t start = swim_message_begin(swim);
-    rumors_ride(swim, draft);
+    const struct member *member = member_find(swim, to);
+    if (!member || member_is_live(member)) /* what is sent to the dead would be sent in vain */
+        rumors_ride(swim, draft);
     int rc = packet_write(draft, &swim->pending.arena);
     rumors_retire(swim);
     swim_message_end(swim, start, rc, to, address, SWIM_CHANNEL_PACKET);
@@ -234,7 +236,7 @@ void gossip_run(struct swim *swim)
 
     if (swim->now_ms < swim->gossip_ms)
         return;
-    while (count < swim->config.gossip_fanout && swim->rumor_count > 0) {
+    while (count < swim->config.gossip_fanout && rumors_count(swim) > 0) {
         struct member *member = member_pick(swim, chosen, count);
         if (!member)
             break;

@@ -148,7 +148,7 @@ void swim_counters(const struct swim *swim, struct swim_counters *ret)
     ret->suspect = swim->live_count - swim->alive_count;
     ret->dead = swim->dead_count;
     ret->left = swim->members.count - swim->live_count - swim->dead_count;
-    ret->rumors = swim->rumor_count;
+    ret->rumors = rumors_count(swim);
     ret->records = swim->record_count;
     ret->health = swim->health;
 }

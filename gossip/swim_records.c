@@ -196,6 +196,8 @@ bool record_apply(struct swim *swim, const struct fact_view *view, bool relay)
 
     if (!owner || owner->state == SWIM_LEFT || !is_news(swim, owner, view))
         return false;
+    if (relay && owner != swim->self && !rumor_budget_has(swim, view))
+        return false; /* as if it had been lost on the way */
     int rc = fact_pool_admit(swim->pool, view, &fact);
     if (rc < 0) {
         if (rc == -ENOMEM)
@@ -222,7 +224,7 @@ bool record_apply(struct swim *swim, const struct fact_view *view, bool relay)
         return false;
     }
     if (relay)
-        rumor_add(swim, fact);
+        rumor_add(swim, fact, RUMOR_RECORD);
     tell_change(swim, fact, previous);
     fact_release(swim->pool, previous);
     return true;

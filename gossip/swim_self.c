@@ -34,7 +34,7 @@ static int announce(struct swim *swim, uint64_t incarnation, const struct addres
         swim->announcements = 1; /* nobody was told number 0 */
     if (left && self->state != SWIM_LEFT)
         member_set_state(swim, self, SWIM_LEFT);
-    rumor_add(swim, presence);
+    rumor_add(swim, presence, RUMOR_URGENT);
     return 0;
 }
 
@@ -84,7 +84,7 @@ static int say(struct swim *swim, const struct record_key *key, struct bytes val
     records_edited(swim, self);
     swim->record_version = view.version;
     fact_release(swim->pool, previous);
-    rumor_add(swim, fact);
+    rumor_add(swim, fact, RUMOR_RECORD);
     return 0;
 }
 

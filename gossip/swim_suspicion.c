@@ -177,7 +177,7 @@ static int add(struct swim *swim, struct member *member, struct fact *accusation
     suspicion_heard(suspicion)[suspicion->count] = since(swim, suspicion);
     suspicion->accusations[suspicion->count++] = accusation;
     suspicion_set_deadline(swim, member);
-    rumor_add(swim, accusation);
+    rumor_add(swim, accusation, RUMOR_URGENT);
     if (member->state == SWIM_ALIVE) {
         member_set_state(swim, member, SWIM_SUSPECT);
         swim_event(swim, SWIM_MEMBER_SUSPECT, member_id(member), &accusation->view.signer,

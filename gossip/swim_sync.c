@@ -1,13 +1,17 @@
-/* Anti-entropy: two peers tell each other up to which version they hold each owner's records, and
- * send what the other lacks, in version order (van Renesse, Dumitriu, Gough, Thomas 2008).
+/* Anti-entropy: two peers find out what differs, tell each other up to which version they hold
+ * those owners' records, and send what the other lacks, in version order (van Renesse, Dumitriu,
+ * Gough, Thomas 2008).
  *
- *     A -> B  digest of A, reply wanted
+ *     A -> B  summary: hashes of what A knows, by ranges of ids (swim_summary.c)
+ *     B -> A  want: the ranges in which B's are others; nothing if all are the same
+ *     A -> B  digest of A in those ranges, reply wanted; or a finer summary
  *     B -> A  delta: what A lacks; and, if B lacks something, digest of B, no reply wanted
  *     A -> B  delta: what B lacks
  *
- * A delta is bounded; if something was left out, the receiver asks again with a fresh digest. A
- * digest covers at most SWIM_SYNC_ENTRIES_MAX members, in the order of their ids, and the next one
- * goes on where it ended.
+ * Who knows hardly anybody begins with the digest. A delta is bounded, and so is a digest; if
+ * something was left out, the receiver begins again, with a fresh summary. All that there is to
+ * remember of that is with whom, and how often. What one peer gets out of us is limited by a
+ * budget.
  */
 #include "gossip/swim_internal.h"
 
@@ -17,13 +21,14 @@
 
 enum {
     CAPACITY_MIN = 16,
+    FEW_MEMBERS = 4,          /* up to so many, a digest is no larger than a summary */
+    SUMMARIES_MAX = 32,       /* sent to find out what differs, in one round */
     SYNC_ROUNDS_MAX = 256,    /* deltas taken from one peer before the next interval */
     SYNC_SMALL_FLEET = 32,    /* up to so many members the interval is as configured */
     REPAIR_INTERVAL_PART = 4, /* a repair waits for rumours this part of the sync interval */
 };
 
-/* The index of the first member whose id is greater than `after`. */
-static size_t first_after(const struct swim *swim, const struct id *after)
+size_t sync_first_after(const struct swim *swim, const struct id *after)
 {
     size_t index = table_lower_bound(&swim->members, after);
     if (index < swim->members.count && id_equal(member_id(member_at(swim, index)), after))
@@ -140,10 +145,8 @@ static void ask_again(struct swim *swim, struct member *owner)
         swim_fail(swim, rc);
 }
 
-/* Sends a digest of the members in (after, through], or of as many of them as fit, and returns
- * where it ends. */
-static struct id send_digest(struct swim *swim, const struct id *to, const struct address *address,
-                             bool reply_wanted, const struct id *after, const struct id *through)
+struct id sync_send_digest(struct swim *swim, const struct id *to, const struct address *address,
+                           bool reply_wanted, const struct id *after, const struct id *through)
 {
     struct digest_entry *entries = calloc(SWIM_SYNC_ENTRIES_MAX, sizeof(*entries));
     size_t start = swim_message_begin(swim), count = 0;
@@ -152,7 +155,7 @@ static struct id send_digest(struct swim *swim, const struct id *to, const struc
         swim_fail(swim, -ENOMEM);
         return end;
     }
-    for (size_t i = first_after(swim, after); i < swim->members.count; i++) {
+    for (size_t i = sync_first_after(swim, after); i < swim->members.count; i++) {
         struct member *member = member_at(swim, i);
         if (id_compare(member_id(member), through) > 0)
             break;
@@ -171,23 +174,31 @@ static struct id send_digest(struct swim *swim, const struct id *to, const struc
     return end;
 }
 
-/* Sends the digest that begins after `after`, and remembers where the next one does. */
-static void ask_from(struct swim *swim, const struct id *to, const struct address *address,
-                     const struct id *after)
+/* Asks a peer for all that we lack. */
+static void ask(struct swim *swim, const struct id *to, const struct address *address)
 {
-    struct id last, end;
+    struct id last;
     memset(last.bytes, 0xff, ID_BYTES);
-    swim->sync_after = *after;
-    end = send_digest(swim, to, address, true, after, &last);
-    swim->sync_next = id_equal(&end, &last) ? ID_NONE : end;
+    swim->sync_cut = false;
+    swim->sync_wants = 0;
+    swim->sync_summaries = SUMMARIES_MAX;
+    if (swim->members.count <= FEW_MEMBERS)
+        sync_send_digest(swim, to, address, true, &ID_NONE, &last);
+    else
+        summary_send(swim, to, address, &ID_NONE, &last, 1);
 }
 
 void sync_with(struct swim *swim, const struct id *to, const struct address *address)
 {
-    struct id after = swim->sync_next;
     swim->sync_peer = *to;
     swim->sync_rounds = SYNC_ROUNDS_MAX;
-    ask_from(swim, to, address, &after);
+    ask(swim, to, address);
+}
+
+void sync_init(struct swim *swim)
+{
+    swim->sync_budget.burst_bytes = SWIM_SYNC_BURST_BYTES;
+    swim->sync_budget.bytes_per_second = SWIM_SYNC_BYTES_PER_SECOND;
 }
 
 static void sync_with_member(struct swim *swim, const struct member *member)
@@ -212,7 +223,7 @@ static bool compare_digest(struct swim *swim, struct sync_message message, bool 
     struct digest_entry entry;
     bool more = sync_next_entry(&message, &entry), behind = false;
 
-    for (size_t i = first_after(swim, &message.after); i < swim->members.count; i++) {
+    for (size_t i = sync_first_after(swim, &message.after); i < swim->members.count; i++) {
         const struct member *ours = member_at(swim, i);
         if (id_compare(member_id(ours), &message.through) > 0)
             break;
@@ -247,7 +258,8 @@ static void receive_digest(struct swim *swim, const struct swim_input *input,
     if (list.count > 0)
         send_delta(swim, input, &list);
     if (behind && message->flag)
-        send_digest(swim, &input->from, &input->source, false, &message->after, &message->through);
+        sync_send_digest(swim, &input->from, &input->source, false, &message->after,
+                         &message->through);
     fact_list_done(&list);
     fact_release(swim->pool, challenge);
 }
@@ -276,17 +288,31 @@ static void receive_delta(struct swim *swim, const struct swim_input *input,
         move_base(swim, &view);
     }
     /* Without news, asking again would give the same. */
-    if (!news || (!message->flag && id_is_none(&swim->sync_next)))
+    bool is_asked = id_equal(&input->from, &swim->sync_peer);
+    if (!news || (!message->flag && !(is_asked && swim->sync_cut)))
         return;
-    if (!id_equal(&input->from, &swim->sync_peer)) {
+    if (!is_asked) {
         swim->sync_peer = input->from;
         swim->sync_rounds = SYNC_ROUNDS_MAX;
     }
     if (swim->sync_rounds == 0)
         return;
     swim->sync_rounds--;
-    struct id after = message->flag ? swim->sync_after : swim->sync_next;
-    ask_from(swim, &input->from, &input->source, &after);
+    ask(swim, &input->from, &input->source);
+}
+
+/* Does what the message asks for, if the sender has not used up what it may ask of us. */
+static void answer(struct swim *swim, const struct swim_input *input, struct sync_message *message)
+{
+    size_t before = swim->pending.arena.size;
+    if (!budget_has(&swim->sync_budget, swim->now_ms, &input->from, input->bytes.size))
+        return;
+    if (message->kind == SYNC_DIGEST)
+        receive_digest(swim, input, message);
+    else
+        summary_receive(swim, input, message);
+    budget_take(&swim->sync_budget, swim->now_ms, &input->from,
+                input->bytes.size + swim->pending.arena.size - before);
 }
 
 int sync_receive(struct swim *swim, const struct swim_input *input)
@@ -297,7 +323,11 @@ int sync_receive(struct swim *swim, const struct swim_input *input)
         return rc;
     switch (message.kind) {
     case SYNC_DIGEST:
-        receive_digest(swim, input, &message);
+    case SYNC_SUMMARY:
+        answer(swim, input, &message);
+        break;
+    case SYNC_WANT:
+        want_receive(swim, input, &message);
         break;
     case SYNC_DELTA:
         receive_delta(swim, input, &message);

@@ -309,6 +309,19 @@ static bool advance(struct fake_network *net, int64_t end_ms)
     return true;
 }
 
+void fake_drop_streams(struct fake_network *net, size_t index)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < net->queue_count; i++) {
+        struct fake_message *message = net->queue[i];
+        if (message->type == SWIM_STREAM && (message->from == index || message->to == index))
+            free(message);
+        else
+            net->queue[kept++] = message;
+    }
+    net->queue_count = kept;
+}
+
 void fake_run(struct fake_network *net, int64_t ms)
 {
     int64_t end_ms = net->now_ms + ms;

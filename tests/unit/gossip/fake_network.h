@@ -74,6 +74,9 @@ void fake_done(struct fake_network *net);
 void fake_start(struct fake_network *net, size_t index);
 void fake_stop(struct fake_network *net, size_t index);
 
+/* Loses what is on its way to and from a peer over connections. */
+void fake_drop_streams(struct fake_network *net, size_t index);
+
 void fake_run(struct fake_network *net, int64_t ms);
 
 /* Runs until the condition holds or `ms` are over; returns how long it took, or -1. */

@@ -269,6 +269,54 @@ static void test_delta(void **state)
     assert_int_equal(sync_read(buffer_view(&buffer), &message), -EBADMSG);
 }
 
+static struct sync_range range_of(uint8_t after, uint8_t through)
+{
+    return (struct sync_range){
+        .after = {{after}}, .through = {{through}}, .hash = UINT64_C(0x1234567890abcdef) + after};
+}
+
+/* Breaks if a summary, or what is wanted, is not read as it was written, or ranges that make no
+ * sense are taken. */
+static void test_ranges(void **state)
+{
+    (void)state;
+    struct sync_range ranges[] = {range_of(0, 5), range_of(5, 7), range_of(7, 200)}, range;
+    struct sync_message message;
+    for (int kind = SYNC_SUMMARY; kind <= SYNC_WANT; kind++) {
+        cleanup_buffer struct buffer bytes = {0};
+        int rc = kind == SYNC_SUMMARY ? sync_write_summary(77, ranges, 3, &bytes)
+                                      : sync_write_want(ranges, 3, &bytes);
+        assert_int_equal(rc, 0);
+        for (size_t size = 0; size < bytes.size; size++)
+            assert_int_equal(sync_read((struct bytes){bytes.bytes, size}, &message), -EBADMSG);
+        assert_int_equal(sync_read(buffer_view(&bytes), &message), 0);
+        assert_int_equal(message.kind, kind);
+        assert_int_equal(message.salt, kind == SYNC_SUMMARY ? 77 : 0);
+        for (size_t i = 0; i < 3; i++) {
+            assert_true(sync_next_range(&message, &range));
+            assert_true(id_equal(&range.after, &ranges[i].after));
+            assert_true(id_equal(&range.through, &ranges[i].through));
+            assert_true(range.hash == (kind == SYNC_SUMMARY ? ranges[i].hash : 0));
+        }
+        assert_false(sync_next_range(&message, &range));
+    }
+    struct sync_range bad[][2] = {{range_of(0, 5), range_of(4, 7)},
+                                  {range_of(3, 3), range_of(4, 7)},
+                                  {range_of(3, 2), range_of(4, 7)},
+                                  {range_of(8, 9), range_of(1, 2)}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        cleanup_buffer struct buffer bytes = {0};
+        assert_int_equal(sync_write_want(bad[i], 2, &bytes), 0);
+        assert_int_equal(sync_read(buffer_view(&bytes), &message), -EBADMSG);
+    }
+    struct sync_range many[SWIM_SYNC_RANGES_MAX + 1];
+    for (uint8_t i = 0; i <= SWIM_SYNC_RANGES_MAX; i++)
+        many[i] = range_of(i, (uint8_t)(i + 1));
+    cleanup_buffer struct buffer bytes = {0};
+    assert_int_equal(sync_write_summary(1, many, SWIM_SYNC_RANGES_MAX + 1, &bytes), 0);
+    assert_int_equal(sync_read(buffer_view(&bytes), &message), -EBADMSG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stream_ping, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_digest_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_delta, set_up, tear_down),
+        cmocka_unit_test(test_ranges),
     };
     if (sodium_init() < 0)
         return 1;
