@@ -239,6 +239,7 @@ struct swim {
     unsigned sync_summaries; /* that may still be sent in this round */
     unsigned sync_wants;     /* that may still be answered in this round */
     bool sync_cut;           /* our last digest had no room for all that was wanted */
+    bool catches_up;         /* by a delta so long that it is no news to others */
     struct budget sync_budget;
     struct repair repair;
 

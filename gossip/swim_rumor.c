@@ -110,6 +110,9 @@ void rumor_add(struct swim *swim, struct fact *fact, enum rumor_class class)
     struct rumor rumor = {.fact = fact, .order = ++swim->rumor_order};
     if (fact->view.raw.size + PACKET_FACT_OVERHEAD_BYTES > room)
         return; /* fits no packet: it spreads by anti-entropy alone */
+    /* A newcomer among thousands would tell all of them what they have told it. */
+    if (swim->catches_up && !id_equal(&fact->view.signer, &swim->config.self))
+        return;
     rumor_drop(swim, fact);
     if (class == RUMOR_RECORD && !charge(swim, fact, &rumor.penalty))
         return;

@@ -23,6 +23,7 @@ enum {
     CAPACITY_MIN = 16,
     FEW_MEMBERS = 4,          /* up to so many, a digest is no larger than a summary */
     SUMMARIES_MAX = 32,       /* sent to find out what differs, in one round */
+    SYNC_NEWS_FACTS_MAX = 32, /* in a delta; who lacked more was behind, and has no news to tell */
     SYNC_ROUNDS_MAX = 256,    /* deltas taken from one peer before the next interval */
     SYNC_SMALL_FLEET = 32,    /* up to so many members the interval is as configured */
     REPAIR_INTERVAL_PART = 4, /* a repair waits for rumours this part of the sync interval */
@@ -282,11 +283,13 @@ static void receive_delta(struct swim *swim, const struct swim_input *input,
 {
     struct fact_view view;
     bool news = false;
+    swim->catches_up = message->count > SYNC_NEWS_FACTS_MAX;
     while (sync_next_fact(message, &view)) {
         if (fact_apply(swim, &view, false))
             news = true;
         move_base(swim, &view);
     }
+    swim->catches_up = false;
     /* Without news, asking again would give the same. */
     bool is_asked = id_equal(&input->from, &swim->sync_peer);
     if (!news || (!message->flag && !(is_asked && swim->sync_cut)))
