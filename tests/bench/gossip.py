@@ -109,7 +109,7 @@ class Watch:
         self.side = side
         self.files = {peer.name: open(peer.log, "rb") for peer in side.testbed.peers()}
         self.tails = {name: b"" for name in self.files}
-        self.known = {}    # (observer, member): state
+        self.known = {}    # (observer, member): alive, dead or left
         self.changes = []  # (seconds, observer, member, state)
 
     def __enter__(self):
@@ -129,8 +129,8 @@ class Watch:
                     member, state = change
                     if state == "refutes":
                         member = observer
-                    elif state != "suspect" or self.known.get((observer, member)) == "alive":
-                        self.known[observer, member] = state  # Serf may suspect who it holds dead
+                    elif state != "suspect":  # Serf does not log that a suspicion has ended
+                        self.known[observer, member] = state
                     self.changes.append((now, observer, member, state))
 
     def until(self, predicate, what):
