@@ -41,6 +41,15 @@ enum {
     SWIM_CONTACTS_MAX = 3,     /* peers that one behind NAT keeps a way open to */
     SWIM_KEEPALIVE_MS = 25000, /* NATs forget a UDP flow after 30 s at the earliest (Linux's) */
 
+    /* What a member's word is worth (swim_trust.c). */
+    SWIM_LONE_ACCUSATIONS_MAX = 8, /* of one accuser's, refuted or open: then it is not heard … */
+    SWIM_LONE_ACCUSATION_MS = 30000, /* … until one of them is this old */
+    SWIM_RELAYS_PER_ORIGIN_MAX = 16, /* an honest peer has no more probes under way */
+    SWIM_OWNER_NEWS_BURST = 4096, /* one owner's records that are taken at once: all of them, … */
+    SWIM_OWNER_NEWS_PER_SECOND = 64, /* … and afterwards */
+    SWIM_VAIN_DOUBLINGS_MAX = 10,    /* of the wait after claims that came to nothing */
+    SWIM_ANSWERED_MAX = 16,          /* peers that were answered within a gossip interval */
+
     /* Messages. */
     SWIM_PACKET_BYTES_MIN = 256,     /* the least that packet_bytes_max may be */
     SWIM_PACKET_BYTES_LIMIT = 65536, /* the most */

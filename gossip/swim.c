@@ -129,8 +129,10 @@ static void detect_pause(struct swim *swim)
 
 static int take_input(struct swim *swim, const struct swim_input *input)
 {
+    swim->teller = ID_NONE;
     if (input->type == SWIM_TICK)
         return 0;
+    swim->teller = input->from;
     if (id_equal(&input->from, &swim->config.self) || swim_is_revoked(swim, &input->from))
         return -EPERM;
     struct swim_counters *counters = &swim->counters;

@@ -15,12 +15,16 @@
 
 #define NEVER_MS INT64_MAX
 
-/* Who accuses a member, and since when; a suspect and a dead member have one, no other has. */
+/* Who accuses a member, and since when; a suspect and a dead member have one. So has one that is
+ * alive if the suspicion does not count: all of its accusers were refuted too often, and they are
+ * too few to be believed together (swim_trust.c). */
 struct suspicion {
     int64_t started_ms;
-    int64_t deadline_ms;  /* when it is dead or, once dead, forgotten */
-    int64_t nudge_ms;     /* not before this is it told again that it is accused */
-    int64_t reconnect_ms; /* when it is tried again, if dead */
+    int64_t deadline_ms;        /* when it is dead or, once dead, forgotten */
+    int64_t nudge_ms;           /* not before this is it told again that it is accused */
+    int64_t reconnect_ms;       /* when it is tried again, if dead */
+    const struct fact *charged; /* the accusation that its accuser pays for, or NULL */
+    int64_t counts_ms;          /* since when it counts; NEVER_MS while it doesn't */
     uint32_t reconnect_backoff_ms;
     uint32_t place; /* in swim->doubted */
     uint16_t count, capacity;
@@ -121,6 +125,12 @@ struct rumor_queue {
     size_t count, capacity;
 };
 
+/* Who was told rumours in an answer not long ago. */
+struct answered {
+    uint64_t prefix; /* of its id */
+    int64_t at_ms;
+};
+
 struct probe {
     uint32_t sequence; /* 0: not in use */
     struct id target;
@@ -161,8 +171,9 @@ struct seed {
 
 /* A member told us, in a packet's digest, that we lack something; rumours get this long. */
 struct repair {
-    struct id from; /* ID_NONE: none is wanted */
-    struct id owner;
+    struct id from;  /* ID_NONE: none is wanted */
+    bool claimed;    /* it said so; else what follows is not known */
+    uint64_t prefix; /* of the owner's id */
     uint64_t incarnation;
     uint64_t version;
     int64_t due_ms;
@@ -177,6 +188,7 @@ struct swim {
     int64_t now_ms, now_us;
     int64_t promised_ms;        /* the last next_deadline_ms */
     int rc;                     /* of this step */
+    struct id teller;           /* who sent what this step takes; ID_NONE if nobody did */
     struct swim_output pending; /* filled for the end of the step; between steps, events only */
 
     /* swim_members.c */
@@ -202,7 +214,12 @@ struct swim {
     /* swim_profile.c */
     struct patience patience;
 
+    /* swim_trust.c */
+    struct table trusts; /* of struct trust, by id */
+    size_t trusts_sweep; /* with so many, those that say nothing any more are freed */
+
     /* swim_self.c */
+    int64_t refuted_ms; /* when we last refuted an accusation */
     uint64_t incarnation;
     uint16_t announcements;  /* presences of ours, numbered from 1 on, and round again */
     uint64_t record_version; /* of the last record published */
@@ -230,7 +247,9 @@ struct swim {
     struct fact *rumors_sent[SWIM_PACKET_FACTS_MAX]; /* often enough, with this packet */
     size_t rumors_sent_count;
     int64_t gossip_ms;
-    size_t digest_next; /* index of the member whose digest rides next */
+    size_t digest_next;                          /* index of the member whose digest rides next */
+    struct answered answered[SWIM_ANSWERED_MAX]; /* the newest first from answered_next backwards */
+    size_t answered_next;
 
     /* swim_sync.c */
     int64_t sync_ms;
@@ -242,6 +261,7 @@ struct swim {
     bool catches_up;         /* by a delta so long that it is no news to others */
     struct budget sync_budget;
     struct repair repair;
+    struct repair repair_asked; /* the last one that we asked for */
 
     /* swim_reach.c */
     struct seed seeds[SWIM_SEEDS_MAX];
@@ -281,6 +301,9 @@ void swim_output_finish(struct swim *swim, struct swim_output *output);
 /* swim_members.c: who is there. */
 struct member *member_find(const struct swim *swim, const struct id *id);
 struct member *member_at(const struct swim *swim, size_t index);
+
+/* The first member whose id begins with that prefix, or NULL. */
+struct member *member_find_prefix(const struct swim *swim, uint64_t prefix);
 bool member_is_live(const struct member *member);
 
 static inline const struct id *member_id(const struct member *member)
@@ -298,9 +321,15 @@ static inline uint64_t member_incarnation(const struct member *member)
     return member->presence->view.version;
 }
 
+/* Whether somebody accuses it whose word counts. */
+static inline bool member_is_accused(const struct member *member)
+{
+    return member->suspicion && member->suspicion->counts_ms != NEVER_MS;
+}
+
 static inline size_t member_accusers(const struct member *member)
 {
-    return member->suspicion ? member->suspicion->count : 0;
+    return member_is_accused(member) ? member->suspicion->count : 0;
 }
 
 int members_init(struct swim *swim);
@@ -360,8 +389,38 @@ int doubted_add(struct swim *swim, struct member *member); /* -ENOMEM */
 void doubted_remove(struct swim *swim, struct member *member);
 void doubted_move(struct swim *swim, struct member *member); /* its deadline was changed */
 void doubted_sort(struct swim *swim);                        /* all deadlines were */
+/* The member died, or enough others agree: who accused it first was right. */
+void suspicion_uphold(struct swim *swim, struct member *member);
+
+/* swim_trust.c: what a member's word is worth. */
+void trust_init(struct swim *swim);
+void trust_done(struct swim *swim);
+void trust_forget(struct swim *swim, const struct id *id);
+
+/* Whether an accusation counts that this member is alone with; what one costs; and the price back.
+ */
+bool trust_accuser(const struct swim *swim, const struct id *accuser);
+bool trust_accuser_of_us(const struct swim *swim, const struct id *accuser);
+void trust_charge_accuser(struct swim *swim, const struct id *accuser);
+void trust_refund_accuser(struct swim *swim, const struct id *accuser);
+
+/* Whether to look ourselves at whom an accuser accuses that is not heard; once an interval at most.
+ */
+bool trust_look(struct swim *swim, const struct id *accuser);
+
+/* Whether one more record of that owner may be taken now; and that it was. */
+bool trust_owner(const struct swim *swim, const struct id *owner);
+void trust_charge_owner(struct swim *swim, const struct id *owner);
+
+/* Whether to ask because that member claims to know more than we do, and how that went. */
+bool trust_claims(const struct swim *swim, const struct id *id);
+void trust_judge_claim(struct swim *swim, const struct id *id, bool vain);
+
+/* Whether to ask for all records of that owner again, since what we hold is not what it says. */
+bool trust_restart(struct swim *swim, const struct id *owner);
 
 /* swim_self.c: what we say about ourselves. */
+bool self_must_refute(const struct swim *swim, const struct id *accuser);
 void self_refute(struct swim *swim, const struct fact_view *accusation);
 
 /* Others hold words of ours of that version, which is higher than any that we know of. */
@@ -445,7 +504,8 @@ void gossip_soon(struct swim *swim);
 void gossip_run(struct swim *swim);
 
 /* Takes one fact of any kind from anyone; with `relay`, a record that is news becomes a rumour.
- * True if it was news. */
+ * True if it was news. If it was signed wrongly, the step fails with -EBADMSG: whoever sent it
+ * checks signatures as we do, and so it lies, and has cost us one check too many already. */
 bool fact_apply(struct swim *swim, const struct fact_view *view, bool relay);
 
 /* swim_probe.c: is it there? */
@@ -460,6 +520,9 @@ void probe_reset(struct swim *swim);
 /* Waits for the answers to what is under way that much longer. */
 void probes_delay(struct swim *swim, int64_t lost_ms);
 void relay_start(struct swim *swim, const struct swim_input *input, const struct packet *packet);
+
+/* Drops what is under way on behalf of that peer, or to reach it. */
+void relays_forget(struct swim *swim, const struct id *id);
 int ring_add(struct swim *swim, struct member *member);
 void health_add(struct swim *swim, int misses);
 void probes_run(struct swim *swim);
@@ -514,8 +577,7 @@ void sync_run(struct swim *swim);
 void sync_ping(struct swim *swim, const struct id *to, const struct address *address,
                enum sync_kind kind, uint32_t sequence);
 int64_t sync_deadline(const struct swim *swim);
-void repair_note(struct swim *swim, const struct id *from, const struct member *owner,
-                 const struct digest_entry *theirs);
+void repair_note(struct swim *swim, const struct id *from, const struct digest_entry *theirs);
 
 /* swim_path.c: how members are reached, and how we are. */
 

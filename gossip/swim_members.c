@@ -55,6 +55,18 @@ struct member *member_at(const struct swim *swim, size_t index)
     return swim->members.items[index];
 }
 
+struct member *member_find_prefix(const struct swim *swim, uint64_t prefix)
+{
+    struct id id = ID_NONE;
+    for (size_t i = 0; i < ID_PREFIX_BYTES; i++)
+        id.bytes[i] = (uint8_t)(prefix >> (8 * (ID_PREFIX_BYTES - 1 - i)));
+    size_t index = table_lower_bound(&swim->members, &id);
+    if (index == swim->members.count)
+        return NULL;
+    struct member *member = member_at(swim, index);
+    return id_prefix(member_id(member)) == prefix ? member : NULL;
+}
+
 bool member_is_live(const struct member *member)
 {
     return member->state == SWIM_ALIVE || member->state == SWIM_SUSPECT;
@@ -84,6 +96,7 @@ void member_set_state(struct swim *swim, struct member *member, enum swim_state 
         note_left(swim, member);
     if (state == SWIM_DEAD) {
         struct suspicion *suspicion = member->suspicion;
+        suspicion_uphold(swim, member);
         suspicion_set_deadline(swim, member);
         suspicion->reconnect_backoff_ms = swim->config.reconnect_min_ms;
         suspicion->reconnect_ms = swim->now_ms + suspicion->reconnect_backoff_ms;
@@ -124,6 +137,7 @@ static void remove_member(struct swim *swim, struct member *member)
 {
     count_state(swim, member->state, -1);
     table_remove(&swim->members, member_id(member));
+    trust_forget(swim, member_id(member));
     probe_forget(swim, member);
     path_forget(swim, member_id(member));
     destroy(swim, member);
@@ -136,6 +150,7 @@ int members_init(struct swim *swim)
     table_init(&swim->revoked, compare_id, id_key);
     table_init(&swim->graves, compare_grave, grave_key);
     paths_init(swim);
+    trust_init(swim);
     /* Counters begin at random, so that if the generation was lost (a disk put back from a backup),
      * what we say does not pass for what was said under the same numbers: see self_outrun(). */
     swim->incarnation = (uint64_t)swim->config.generation << 32 |
@@ -174,6 +189,7 @@ void members_done(struct swim *swim)
     slabs_done(swim);
     free(swim->doubted);
     paths_done(swim);
+    trust_done(swim);
     free_items(&swim->revoked);
     free_items(&swim->graves);
 }
@@ -194,8 +210,7 @@ static bool presence_join(struct swim *swim, const struct fact_view *view)
         return false;
     int rc = fact_pool_admit(swim->pool, view, &presence);
     if (rc < 0) {
-        if (rc == -ENOMEM)
-            swim_fail(swim, rc);
+        swim_fail(swim, rc);
         return false;
     }
     rc = create(swim, presence, &member);
@@ -268,8 +283,7 @@ bool presence_apply(struct swim *swim, const struct fact_view *view)
     struct fact *presence;
     int rc = fact_pool_admit(swim->pool, view, &presence);
     if (rc < 0) {
-        if (rc == -ENOMEM)
-            swim_fail(swim, rc);
+        swim_fail(swim, rc);
         return false;
     }
     if (member == swim->self) {
@@ -452,6 +466,7 @@ int swim_revoke(struct swim *swim, int64_t now_ms, const struct id *id)
     if (member)
         remove_member(swim, member);
     suspicion_drop_accuser(swim, id);
+    relays_forget(swim, id);
     swim_event(swim, SWIM_MEMBER_REVOKED, id, NULL, incarnation);
     return 0;
 }

@@ -32,21 +32,48 @@ void packet_start(struct swim *swim, struct packet_draft *draft, enum packet_kin
     packet_draft_init(draft, kind, sequence, subject, room_for(swim, to));
     if (!member || member->told != swim->announcements)
         packet_draft_add(draft, swim->self->presence);
-    if (member && member->suspicion && !swim->config.plain)
+    if (member && member_is_accused(member) && !swim->config.plain)
         packet_draft_add(draft, member->suspicion->accusations[0]);
+}
+
+static void send_packet(struct swim *swim, struct packet_draft *draft, const struct id *to,
+                        const struct address *address, bool rumors)
+{
+    size_t start = swim_message_begin(swim);
+    const struct member *member = member_find(swim, to);
+    bool is_there = !member || member_is_live(member); /* to the dead they would go in vain */
+    if (rumors && is_there)
+        rumors_ride(swim, draft);
+    int rc = packet_write(draft, &swim->pending.arena);
+    rumors_retire(swim);
+    swim_message_end(swim, start, rc, to, address, SWIM_CHANNEL_PACKET);
 }
 
 void packet_finish(struct swim *swim, struct packet_draft *draft, const struct id *to,
                    const struct address *address)
 {
-    size_t start = swim_message_begin(swim);
-    const struct member *member = member_find(swim, to);
-    if (!member || member_is_live(member)) /* what is sent to the dead would be sent in vain */
-        rumors_ride(swim, draft);
-    int rc = packet_write(draft, &swim->pending.arena);
-    rumors_retire(swim);
-    swim_message_end(swim, start, rc, to, address, SWIM_CHANNEL_PACKET);
-    path_sent(swim, to);
+    send_packet(swim, draft, to, address, true);
+}
+
+/* Rumours are sent so many times, and an answer counts as one: so whoever asks without end hears
+ * them once in a gossip interval, or none would be left for others. */
+static bool answer_carries_rumors(struct swim *swim, const struct id *to)
+{
+    uint64_t prefix = id_prefix(to);
+    for (size_t i = 0; i < SWIM_ANSWERED_MAX; i++)
+        if (swim->answered[i].prefix == prefix && swim->answered[i].at_ms > 0 &&
+            swim->now_ms - swim->answered[i].at_ms < swim->config.gossip_interval_ms)
+            return false;
+    swim->answered[swim->answered_next] = (struct answered){prefix, swim->now_ms};
+    swim->answered_next = (swim->answered_next + 1) % SWIM_ANSWERED_MAX;
+    return true;
+}
+
+static void packet_answer(struct swim *swim, struct packet_draft *draft,
+                          const struct swim_input *input)
+{
+    bool rumors = answer_carries_rumors(swim, &input->from);
+    send_packet(swim, draft, &input->from, &input->source, rumors);
 }
 
 static void add_digests(struct swim *swim, struct packet_draft *draft)
@@ -87,32 +114,19 @@ void ping_everywhere(struct swim *swim, const struct member *member, uint32_t se
         ping_send(swim, member, &other, sequence);
 }
 
-/* The first member whose id begins with that prefix, or NULL. */
-static struct member *find_by_prefix(const struct swim *swim, uint64_t prefix)
-{
-    struct id id = ID_NONE;
-    for (size_t i = 0; i < ID_PREFIX_BYTES; i++)
-        id.bytes[i] = (uint8_t)(prefix >> (8 * (ID_PREFIX_BYTES - 1 - i)));
-    size_t index = table_lower_bound(&swim->members, &id);
-    if (index == swim->members.count)
-        return NULL;
-    struct member *member = member_at(swim, index);
-    return id_prefix(member_id(member)) == prefix ? member : NULL;
-}
-
 /* Puts into the draft what the sender of `packet` lacks, and entries about what we lack. */
 static void answer_digests(struct swim *swim, const struct id *from, const struct packet *packet,
                            struct packet_draft *draft)
 {
     for (size_t i = 0; i < packet->digest_count; i++) {
         const struct digest_entry *theirs = &packet->digests[i];
-        const struct member *ours = find_by_prefix(swim, theirs->prefix);
+        const struct member *ours = member_find_prefix(swim, theirs->prefix);
         struct digest_entry entry = {.prefix = theirs->prefix};
         if (ours)
             entry = sync_digest_of(ours);
         if (digest_is_behind(ours, theirs)) {
             packet_draft_add_digest(draft, &entry);
-            repair_note(swim, from, ours, theirs);
+            repair_note(swim, from, theirs);
         }
         if (!ours)
             continue;
@@ -134,7 +148,7 @@ static void gossip_back(struct swim *swim, const struct swim_input *input,
     answer_digests(swim, &input->from, packet, &draft);
     draft.digest_count = 0; /* else two peers that both lack something would never stop */
     if (draft.fact_count > told)
-        packet_finish(swim, &draft, &input->from, &input->source);
+        packet_answer(swim, &draft, input);
 }
 
 static void answer_ping(struct swim *swim, const struct swim_input *input,
@@ -151,7 +165,7 @@ static void answer_ping(struct swim *swim, const struct swim_input *input,
         packet_draft_add(&draft, challenge);
     answer_digests(swim, &input->from, packet, &draft);
     add_digests(swim, &draft);
-    packet_finish(swim, &draft, &input->from, &input->source);
+    packet_answer(swim, &draft, input);
     swim->counters.acks_sent++;
     fact_release(swim->pool, challenge);
 }
@@ -161,7 +175,7 @@ static void nudge(struct swim *swim, const struct swim_input *input)
 {
     struct member *member = member_find(swim, &input->from);
     struct packet_draft draft;
-    if (swim->config.plain || !member || !member->suspicion ||
+    if (swim->config.plain || !member || !member_is_accused(member) ||
         swim->now_ms < member->suspicion->nudge_ms)
         return;
     member->suspicion->nudge_ms = swim->now_ms + swim->config.probe_timeout_ms;
@@ -190,8 +204,11 @@ int packet_receive(struct swim *swim, const struct swim_input *input)
     int rc = packet_read(input->bytes, &packet);
     if (rc < 0)
         return rc;
-    for (size_t i = 0; i < packet.fact_count; i++)
+    for (size_t i = 0; i < packet.fact_count; i++) {
         fact_apply(swim, &packet.facts[i], true);
+        if (swim->rc == -EBADMSG)
+            return -EBADMSG;
+    }
     struct member *member = member_find(swim, &input->from);
     if (member) {
         path_seen(swim, member, &input->source);

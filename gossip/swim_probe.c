@@ -348,10 +348,28 @@ static struct relay *relay_slot(struct swim *swim)
     return oldest;
 }
 
+static size_t relays_of(const struct swim *swim, const struct id *origin)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < SWIM_RELAYS_MAX; i++)
+        count += swim->relays[i].sequence != 0 && swim->relays[i].nack_ms != NEVER_MS &&
+                 id_equal(&swim->relays[i].origin, origin);
+    return count;
+}
+
+void relays_forget(struct swim *swim, const struct id *id)
+{
+    for (size_t i = 0; i < SWIM_RELAYS_MAX; i++)
+        if (id_equal(&swim->relays[i].origin, id) || id_equal(&swim->relays[i].target, id))
+            swim->relays[i].sequence = 0;
+}
+
 void relay_start(struct swim *swim, const struct swim_input *input, const struct packet *packet)
 {
     struct member *target = member_find(swim, &packet->subject);
     if (!target || target == swim->self || id_equal(&input->from, &packet->subject))
+        return;
+    if (relays_of(swim, &input->from) >= SWIM_RELAYS_PER_ORIGIN_MAX)
         return;
     struct relay *relay = relay_slot(swim);
     if (!relay)

@@ -198,10 +198,11 @@ bool record_apply(struct swim *swim, const struct fact_view *view, bool relay)
         return false;
     if (relay && owner != swim->self && !rumor_budget_has(swim, view))
         return false; /* as if it had been lost on the way */
+    if (owner != swim->self && !trust_owner(swim, &view->signer))
+        return false;
     int rc = fact_pool_admit(swim->pool, view, &fact);
     if (rc < 0) {
-        if (rc == -ENOMEM)
-            swim_fail(swim, rc);
+        swim_fail(swim, rc);
         return false;
     }
     if (owner == swim->self) {
@@ -209,6 +210,7 @@ bool record_apply(struct swim *swim, const struct fact_view *view, bool relay)
         self_outrun(swim, view->version);
         return true;
     }
+    trust_charge_owner(swim, &view->signer);
     if (!records_edit(swim, owner)) {
         swim_fail(swim, -ENOMEM);
         fact_release(swim->pool, fact);

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 
 enum {
-    HEALTH_REFUTED = 1, /* being accused is a sign that we are slow (Lifeguard, section IV-A) */
+    HEALTH_REFUTED = 1,    /* being accused is a sign that we are slow (Lifeguard, section IV-A) */
+    REFUTE_PACE_MS = 1500, /* for each live member, between answers to those that are not heard */
 };
 
 static int announce(struct swim *swim, uint64_t incarnation, const struct address *address,
@@ -38,15 +39,39 @@ static int announce(struct swim *swim, uint64_t incarnation, const struct addres
     return 0;
 }
 
+/* Whose word makes us answer an accusation: the accuser's, unless it was refuted too often; else
+ * that of another, who passes on what counts with it and not what does not; or NULL. */
+static const struct id *believer(const struct swim *swim, const struct id *accuser)
+{
+    if (trust_accuser_of_us(swim, accuser))
+        return accuser;
+    if (!id_equal(&swim->teller, accuser) && trust_accuser_of_us(swim, &swim->teller))
+        return &swim->teller;
+    return NULL;
+}
+
+/* An accuser that is not heard is answered now and then all the same, so that it comes to know
+ * better if it only errs; by all of the fleet together no more often than it can bear. */
+bool self_must_refute(const struct swim *swim, const struct id *accuser)
+{
+    return believer(swim, accuser) ||
+           swim->now_ms - swim->refuted_ms >= (int64_t)swim->live_count * REFUTE_PACE_MS;
+}
+
 void self_refute(struct swim *swim, const struct fact_view *accusation)
 {
+    const struct id *by = believer(swim, &accusation->signer);
     int rc = announce(swim, swim->incarnation + 1, member_address(swim->self), false);
     if (rc < 0) {
         swim_fail(swim, rc);
         return;
     }
     swim->counters.refutations++;
-    health_add(swim, HEALTH_REFUTED);
+    swim->refuted_ms = swim->now_ms;
+    if (by)
+        health_add(swim, HEALTH_REFUTED);
+    if (by && member_find(swim, by))
+        trust_charge_accuser(swim, by);
     swim_event(swim, SWIM_SELF_REFUTED, &swim->config.self, &accusation->signer, swim->incarnation);
 }
 

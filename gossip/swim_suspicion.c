@@ -76,11 +76,13 @@ static int64_t death_ms(const struct swim *swim, const struct suspicion *suspici
     int64_t min_ms = is_patient ? pace->patient_min_ms : pace->min_ms;
     int64_t max_ms = is_patient ? pace->patient_max_ms : pace->max_ms;
     int64_t lasts_ms = min_ms;
+    if (suspicion->counts_ms == NEVER_MS)
+        return NEVER_MS;
     if (suspicion->count <= pace->wanted) {
         int64_t reached = log2_milli(suspicion->count), all = log2_milli(pace->wanted + 1);
         lasts_ms = max_ms - (max_ms - min_ms) * reached / all;
     }
-    return later(suspicion->started_ms + lasts_ms, swim->verdicts_ms);
+    return later(suspicion->counts_ms + lasts_ms, swim->verdicts_ms);
 }
 
 void suspicion_set_deadline(struct swim *swim, struct member *member)
@@ -115,8 +117,12 @@ void suspicions_keep_pace(struct swim *swim)
 
 void suspicions_delay(struct swim *swim, int64_t lost_ms)
 {
-    for (size_t i = 0; i < swim->doubted_count; i++)
-        swim->doubted[i]->suspicion->started_ms += lost_ms;
+    for (size_t i = 0; i < swim->doubted_count; i++) {
+        struct suspicion *suspicion = swim->doubted[i]->suspicion;
+        suspicion->started_ms += lost_ms;
+        if (suspicion->counts_ms != NEVER_MS)
+            suspicion->counts_ms += lost_ms;
+    }
     set_deadlines(swim);
 }
 
@@ -157,6 +163,7 @@ static int suspicion_start(struct swim *swim, struct member *member)
     if (!suspicion)
         return -ENOMEM;
     suspicion->started_ms = swim->now_ms;
+    suspicion->counts_ms = NEVER_MS;
     suspicion->capacity = (uint16_t)capacity;
     member->suspicion = suspicion;
     int rc = doubted_add(swim, member);
@@ -165,6 +172,45 @@ static int suspicion_start(struct swim *swim, struct member *member)
         free(suspicion);
     }
     return rc;
+}
+
+void suspicion_uphold(struct swim *swim, struct member *member)
+{
+    struct suspicion *suspicion = member->suspicion;
+    if (!suspicion->charged)
+        return;
+    trust_refund_accuser(swim, &suspicion->charged->view.signer);
+    suspicion->charged = NULL;
+}
+
+/* Whether the newest accusation makes a suspect of a member that was none. Our own counts no more
+ * than it does with others: where nobody's is heard, all come to the same. */
+static bool is_convincing(struct swim *swim, struct suspicion *suspicion)
+{
+    const struct fact *accusation = suspicion->accusations[suspicion->count - 1];
+    size_t others = swim->alive_count - 1; /* without the accused, which is alive; we are one */
+    if (swim->config.plain || suspicion->count >= others ||
+        suspicion->count > swim->config.confirmations)
+        return true;
+    if (!trust_accuser(swim, &accusation->view.signer))
+        return false;
+    trust_charge_accuser(swim, &accusation->view.signer);
+    suspicion->charged = accusation;
+    return true;
+}
+
+static void suspect(struct swim *swim, struct member *member)
+{
+    struct suspicion *suspicion = member->suspicion;
+    suspicion->counts_ms = swim->now_ms;
+    for (size_t i = 0; i < suspicion->count; i++)
+        rumor_add(swim, suspicion->accusations[i], RUMOR_URGENT);
+    if (member->state != SWIM_ALIVE)
+        return;
+    member_set_state(swim, member, SWIM_SUSPECT);
+    swim_event(swim, SWIM_MEMBER_SUSPECT, member_id(member),
+               &suspicion->accusations[suspicion->count - 1]->view.signer,
+               member_incarnation(member));
 }
 
 /* Adds an accusation of a member that is not ourselves. The reference passes on success. */
@@ -176,21 +222,25 @@ static int add(struct swim *swim, struct member *member, struct fact *accusation
     struct suspicion *suspicion = member->suspicion;
     suspicion_heard(suspicion)[suspicion->count] = since(swim, suspicion);
     suspicion->accusations[suspicion->count++] = accusation;
+    if (member_is_accused(member))
+        rumor_add(swim, accusation, RUMOR_URGENT);
+    else if (is_convincing(swim, suspicion))
+        suspect(swim, member);
+    else if (id_equal(&accusation->view.signer, &swim->config.self))
+        rumor_add(swim, accusation, RUMOR_URGENT); /* nobody else passes it on */
+    if (member_is_accused(member) && suspicion->count > swim->config.confirmations)
+        suspicion_uphold(swim, member);
     suspicion_set_deadline(swim, member);
-    rumor_add(swim, accusation, RUMOR_URGENT);
-    if (member->state == SWIM_ALIVE) {
-        member_set_state(swim, member, SWIM_SUSPECT);
-        swim_event(swim, SWIM_MEMBER_SUSPECT, member_id(member), &accusation->view.signer,
-                   member_incarnation(member));
-    }
     return 0;
 }
 
 /* Some of those who hear of a suspect probe it at once: if it is there, it learns of the accusation
  * right away; if not, they are the further accusers that the decision waits for. */
-static void second_opinion(struct swim *swim, struct member *member)
+static void second_opinion(struct swim *swim, struct member *member, const struct id *accuser)
 {
-    if (member->state != SWIM_SUSPECT || swim->self->state != SWIM_ALIVE)
+    if (!member_is_live(member) || swim->self->state != SWIM_ALIVE)
+        return;
+    if (!member_is_accused(member) && !trust_look(swim, accuser))
         return;
     if (is_accused_by(member, &swim->config.self) || !wants_accusers(swim, member))
         return;
@@ -222,10 +272,11 @@ bool accusation_apply(struct swim *swim, const struct fact_view *view)
         return false;
     if (is_accused_by(member, &view->signer) || !wants_accusers(swim, member))
         return false;
+    if (member == swim->self && !self_must_refute(swim, &view->signer))
+        return false;
     int rc = fact_pool_admit(swim->pool, view, &accusation);
     if (rc < 0) {
-        if (rc == -ENOMEM)
-            swim_fail(swim, rc);
+        swim_fail(swim, rc);
         return false;
     }
     if (member == swim->self) {
@@ -240,7 +291,7 @@ bool accusation_apply(struct swim *swim, const struct fact_view *view)
         return false;
     }
     swim->counters.accusations_heard++;
-    second_opinion(swim, member);
+    second_opinion(swim, member, &view->signer);
     return true;
 }
 
@@ -293,6 +344,8 @@ static void drop_accusation(struct swim *swim, struct member *member, const stru
             suspicion->accusations[kept++] = accusation;
             continue;
         }
+        if (suspicion->charged == accusation)
+            suspicion->charged = NULL;
         rumor_drop(swim, accusation);
         fact_release(swim->pool, accusation);
     }
@@ -304,6 +357,8 @@ static void drop_accusation(struct swim *swim, struct member *member, const stru
         return;
     }
     suspicion_clear(swim, member);
+    if (member->state == SWIM_ALIVE)
+        return;
     /* Nobody is left who holds it unreachable; if it is, our own probes will tell. */
     member_set_state(swim, member, SWIM_ALIVE);
     swim_event(swim, SWIM_MEMBER_ALIVE, member_id(member), NULL, member_incarnation(member));

@@ -125,7 +125,7 @@ static void list_add_membership(struct swim *swim, struct fact_list *list,
     bool newer = !theirs || incarnation < member_incarnation(ours);
     if (newer)
         list_add(swim, list, ours->presence);
-    if (!ours->suspicion || (!newer && theirs->accusers >= member_accusers(ours)))
+    if (!member_is_accused(ours) || (!newer && theirs->accusers >= member_accusers(ours)))
         return;
     for (size_t i = 0; i < ours->suspicion->count; i++)
         list_add(swim, list, ours->suspicion->accusations[i]);
@@ -165,7 +165,8 @@ struct id sync_send_digest(struct swim *swim, const struct id *to, const struct 
             break;
         }
         /* We have got to the top and still lack something: begin again from the bottom. */
-        if (!records_are_complete(member) && records_base(member) >= records_newest(member))
+        if (!records_are_complete(member) && records_base(member) >= records_newest(member) &&
+            trust_restart(swim, member_id(member)))
             ask_again(swim, member);
         entries[count++] = sync_digest_of(member);
     }
@@ -278,8 +279,8 @@ static void move_base(struct swim *swim, const struct fact_view *view)
         swim_fail(swim, rc);
 }
 
-static void receive_delta(struct swim *swim, const struct swim_input *input,
-                          struct sync_message *message)
+static int receive_delta(struct swim *swim, const struct swim_input *input,
+                         struct sync_message *message)
 {
     struct fact_view view;
     bool news = false;
@@ -287,21 +288,24 @@ static void receive_delta(struct swim *swim, const struct swim_input *input,
     while (sync_next_fact(message, &view)) {
         if (fact_apply(swim, &view, false))
             news = true;
+        if (swim->rc == -EBADMSG)
+            return -EBADMSG;
         move_base(swim, &view);
     }
     swim->catches_up = false;
     /* Without news, asking again would give the same. */
     bool is_asked = id_equal(&input->from, &swim->sync_peer);
     if (!news || (!message->flag && !(is_asked && swim->sync_cut)))
-        return;
+        return 0;
     if (!is_asked) {
         swim->sync_peer = input->from;
         swim->sync_rounds = SYNC_ROUNDS_MAX;
     }
     if (swim->sync_rounds == 0)
-        return;
+        return 0;
     swim->sync_rounds--;
     ask(swim, &input->from, &input->source);
+    return 0;
 }
 
 /* Does what the message asks for, if the sender has not used up what it may ask of us. */
@@ -333,8 +337,7 @@ int sync_receive(struct swim *swim, const struct swim_input *input)
         want_receive(swim, input, &message);
         break;
     case SYNC_DELTA:
-        receive_delta(swim, input, &message);
-        break;
+        return receive_delta(swim, input, &message);
     case SYNC_PING:
         sync_ping(swim, &input->from, &input->source, SYNC_ACK, message.sequence);
         break;
@@ -360,14 +363,14 @@ void sync_soon(struct swim *swim, const struct id *with)
     swim->repair = (struct repair){.from = *with, .due_ms = swim->now_ms};
 }
 
-void repair_note(struct swim *swim, const struct id *from, const struct member *owner,
-                 const struct digest_entry *theirs)
+void repair_note(struct swim *swim, const struct id *from, const struct digest_entry *theirs)
 {
-    if (!id_is_none(&swim->repair.from))
+    if (!id_is_none(&swim->repair.from) || !trust_claims(swim, from))
         return;
     swim->repair = (struct repair){
         .from = *from,
-        .owner = owner ? *member_id(owner) : ID_NONE,
+        .claimed = true,
+        .prefix = theirs->prefix,
         .incarnation = theirs->incarnation,
         .version = theirs->version,
         .due_ms = swim->now_ms + swim->config.sync_interval_ms / REPAIR_INTERVAL_PART,
@@ -377,9 +380,18 @@ void repair_note(struct swim *swim, const struct id *from, const struct member *
 /* Whether what `repair` was about has been heard in the meantime. */
 static bool is_repaired(const struct swim *swim, const struct repair *repair)
 {
-    const struct member *owner = member_find(swim, &repair->owner);
+    const struct member *owner = repair->claimed ? member_find_prefix(swim, repair->prefix) : NULL;
     return owner && records_base(owner) >= repair->version &&
            member_incarnation(owner) >= repair->incarnation;
+}
+
+/* Whether it was worth asking the last one who claimed to know more. */
+static void judge_repair(struct swim *swim)
+{
+    const struct repair *asked = &swim->repair_asked;
+    if (asked->claimed && member_find(swim, &asked->from))
+        trust_judge_claim(swim, &asked->from, !is_repaired(swim, asked));
+    swim->repair_asked = (struct repair){0};
 }
 
 static void repair_run(struct swim *swim)
@@ -389,8 +401,13 @@ static void repair_run(struct swim *swim)
     if (id_is_none(&repair.from) || swim->now_ms < repair.due_ms)
         return;
     swim->repair.from = ID_NONE;
-    if (peer && member_is_live(peer) && !is_repaired(swim, &repair))
-        sync_with_member(swim, peer);
+    judge_repair(swim);
+    if (!peer || !member_is_live(peer) || is_repaired(swim, &repair))
+        return;
+    if (repair.claimed && !trust_claims(swim, &repair.from))
+        return;
+    swim->repair_asked = repair;
+    sync_with_member(swim, peer);
 }
 
 /* The interval grows with the logarithm of the fleet, and varies so that peers don't fall into

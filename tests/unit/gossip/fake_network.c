@@ -265,6 +265,12 @@ static void wait_for(struct fake_network *net, const struct fake_message *messag
                   (struct bytes){message->bytes, message->size});
 }
 
+static bool is_tapped(struct fake_network *net, const struct fake_message *message)
+{
+    struct bytes bytes = {message->bytes, message->size};
+    return net->tap && net->tap(net, message->from, message->to, message->type, bytes);
+}
+
 static void deliver_first(struct fake_network *net)
 {
     struct fake_message *message = net->queue[0];
@@ -273,7 +279,7 @@ static void deliver_first(struct fake_network *net)
     memmove(net->queue, net->queue + 1, net->queue_count * sizeof(struct fake_message *));
     if (to->swim && to->paused_until > net->now_ms) {
         wait_for(net, message);
-    } else if (to->swim) {
+    } else if (to->swim && !is_tapped(net, message)) {
         int rc = fake_inject(net, message->to, message->from, message->type,
                              (struct bytes){message->bytes, message->size});
         assert(rc == 0 || rc == -EPERM);

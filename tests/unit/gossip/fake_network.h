@@ -37,6 +37,11 @@ struct fake_peer {
 };
 
 struct fake_message; /* one in flight */
+struct fake_network;
+
+/* Sees each message that arrives; true: it is taken, and `to` does not get it. */
+typedef bool fake_tap(struct fake_network *net, size_t from, size_t to, enum swim_input_type type,
+                      struct bytes bytes);
 
 struct fake_network {
     bool cut[FAKE_PEERS_MAX][FAKE_PEERS_MAX];          /* single links, by sender and receiver */
@@ -50,6 +55,7 @@ struct fake_network {
     struct fake_peer peers[FAKE_PEERS_MAX];
     struct fact_pool *pool; /* shared, so that signatures are checked once */
     struct swim_output output;
+    fake_tap *tap; /* or NULL */
 
     unsigned loss_percent; /* of packets; streams are never lost within a group */
     int64_t delay_min_ms, delay_max_ms;
