@@ -34,12 +34,13 @@ enum {
     SWIM_HEALTH_MAX = 8, /* Lifeguard's local health multiplier, and a member's misses */
 
     /* Paths: how members are reached (swim_path.c). */
-    SWIM_PATH_MISSES = 3,      /* probes in a row without a direct answer, before we say so */
-    SWIM_PATH_SWITCH = 2,      /* probes in a row that only the other address answered */
-    SWIM_SIGHTINGS_MAX = 4,    /* peers whose word about our own address is kept */
-    SWIM_SIGHTINGS_WANTED = 2, /* of them, before it is believed, where there are so many */
-    SWIM_CONTACTS_MAX = 3,     /* peers that one behind NAT keeps a way open to */
-    SWIM_KEEPALIVE_MS = 25000, /* NATs forget a UDP flow after 30 s at the earliest (Linux's) */
+    SWIM_PATH_MISSES = 3,        /* probes in a row without a direct answer, before we say so */
+    SWIM_LONE_HELPER_PROBES = 4, /* for so many is one helper alone believed */
+    SWIM_PATH_SWITCH = 2,        /* probes in a row that only the other address answered */
+    SWIM_SIGHTINGS_MAX = 4,      /* peers whose word about our own address is kept */
+    SWIM_SIGHTINGS_WANTED = 2,   /* of them, before it is believed, where there are so many */
+    SWIM_CONTACTS_MAX = 3,       /* peers that one behind NAT keeps a way open to */
+    SWIM_KEEPALIVE_MS = 25000,   /* NATs forget a UDP flow after 30 s at the earliest (Linux's) */
 
     /* What a member's word is worth (swim_trust.c). */
     SWIM_LONE_ACCUSATIONS_MAX = 8, /* of one accuser's, refuted or open: then it is not heard … */
@@ -117,6 +118,7 @@ enum {
     /* Load from strangers (session_guard.h). */
     SESSION_HANDSHAKES_PER_SECOND = 100, /* above it, first packets need a cookie */
     SESSION_SOURCE_HANDSHAKES_PER_SECOND = 20,
+    SESSION_PROVEN_HANDSHAKES_PER_SECOND = 200, /* of all sources beyond each one's first */
     SESSION_SOURCE_BUCKETS = 1024,
     SESSION_COOKIE_LIFE_MS = 120 * 1000,
 };

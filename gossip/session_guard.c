@@ -5,7 +5,10 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { SEAL_KEY_BYTES = crypto_aead_xchacha20poly1305_ietf_KEYBYTES };
+enum {
+    SEAL_KEY_BYTES = crypto_aead_xchacha20poly1305_ietf_KEYBYTES,
+    IPV6_NETWORK_BYTES = 8,
+};
 
 _Static_assert(SESSION_COOKIE_NONCE_BYTES == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
                "one nonce size");
@@ -65,14 +68,19 @@ static void cookie_of(const struct session_guard *guard, const struct address *s
                        sizeof(guard->secret));
 }
 
-/* Counts a source that has proven its address; false once it had its share of this second. */
+/* Counts a source that has proven its address; false once it had its share of this second. Whoever
+ * has one IPv6 address has as many as it likes of the same /64. */
 static bool source_has_share(struct session_guard *guard, const struct address *source)
 {
     uint8_t hash[crypto_shorthash_BYTES];
-    crypto_shorthash(hash, source->ip, sizeof(source->ip), guard->secret);
+    size_t size = address_is_v4(source) ? sizeof(source->ip) : IPV6_NETWORK_BYTES;
+    crypto_shorthash(hash, source->ip, size, guard->secret);
     uint16_t *count = &guard->counts_by_source[(hash[0] | hash[1] << 8) % SESSION_SOURCE_BUCKETS];
-    if (*count >= SESSION_SOURCE_HANDSHAKES_PER_SECOND)
+    if (*count > 0 && (*count >= SESSION_SOURCE_HANDSHAKES_PER_SECOND ||
+                       guard->proven_count >= SESSION_PROVEN_HANDSHAKES_PER_SECOND))
         return false;
+    if (*count > 0)
+        guard->proven_count++;
     (*count)++;
     return true;
 }
@@ -90,7 +98,7 @@ enum session_refusal session_guard_check(struct session_guard *guard, int64_t no
     int64_t second = now_ms / 1000;
     if (second != guard->second) {
         guard->second = second;
-        guard->count = 0;
+        guard->count = guard->proven_count = 0;
         memset(guard->counts_by_source, 0, sizeof(guard->counts_by_source));
     }
     if (guard->count < SESSION_HANDSHAKES_PER_SECOND) {

@@ -3,8 +3,11 @@
  * As in WireGuard: mac1, keyed by the receiver's id, drops what was not made for us. Once more than
  * SESSION_HANDSHAKES_PER_SECOND came in one second, a first packet also needs mac2, keyed by a
  * cookie that we sent to its source address; so a forged address gets nowhere, and an honest one is
- * limited. It holds no memory for a stranger: a cookie is a MAC of the address under a secret of
- * ours.
+ * limited: each source (an IPv4 address, or an IPv6 /64) to one in a second, and to some more while
+ * all together leave room. So one second costs no more than
+ * SESSION_HANDSHAKES_PER_SECOND + SESSION_PROVEN_HANDSHAKES_PER_SECOND + SESSION_SOURCE_BUCKETS key
+ * exchanges, whoever asks, and an honest source still gets one. It holds no memory for a stranger:
+ * a cookie is a MAC of the address under a secret of ours.
  */
 #pragma once
 
@@ -29,6 +32,7 @@ struct session_guard {
     bool secret_made;
     int64_t second; /* that the counts are of */
     uint32_t count;
+    uint32_t proven_count;
     uint16_t counts_by_source[SESSION_SOURCE_BUCKETS]; /* by a hash of the IP, only under load */
 };
 

@@ -74,6 +74,7 @@ struct path {
     uint8_t misses;    /* probes in a row that were not answered directly */
     uint32_t sequence; /* of the last one that was answered in another way */
     struct id helper;  /* who answered for it then; ID_NONE: nobody */
+    uint8_t lone;      /* probes since anybody else did */
 };
 
 /* Where another peer sees us, if not where we advertise. */
@@ -139,7 +140,8 @@ struct probe {
     int64_t fail_ms;
     uint32_t other_sequence; /* of the ping to the address not in use; 0: none */
     unsigned nacks_expected, nacks;
-    uint16_t told; /* swim->announcements when it was sent */
+    uint64_t helpers[SWIM_HELPERS_MAX]; /* prefixes of the ids of those who were asked */
+    uint16_t told;                      /* swim->announcements when it was sent */
 };
 
 struct relay {
@@ -512,7 +514,7 @@ bool fact_apply(struct swim *swim, const struct fact_view *view, bool relay);
 void probe_start(struct swim *swim, struct member *member);
 void probe_acked(struct swim *swim, const struct id *from, const struct packet *packet);
 void probe_stream_acked(struct swim *swim, const struct id *from, uint32_t sequence);
-void probe_nacked(struct swim *swim, const struct packet *packet);
+void probe_nacked(struct swim *swim, const struct id *from, const struct packet *packet);
 void probe_unreached(struct swim *swim, const struct id *id);
 void probe_forget(struct swim *swim, const struct member *member);
 void probe_reset(struct swim *swim);
@@ -603,6 +605,8 @@ void path_readdressed(struct swim *swim, struct member *member);
 
 /* How a probe was answered: directly at the address in use or at the other one, or else. */
 void path_answered(struct swim *swim, struct member *member, bool by_other);
+/* Somebody else than who answered first says too that it is there. */
+void path_witnessed(struct swim *swim, const struct member *member, const struct id *helper);
 void path_helped(struct swim *swim, struct member *member, uint32_t sequence,
                  const struct id *helper);
 void path_streamed(struct swim *swim, struct member *member, uint32_t sequence);

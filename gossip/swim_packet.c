@@ -229,7 +229,7 @@ int packet_receive(struct swim *swim, const struct swim_input *input)
         relay_start(swim, input, &packet);
         break;
     case PACKET_NACK:
-        probe_nacked(swim, &packet);
+        probe_nacked(swim, &input->from, &packet);
         ping_nacked(swim, &input->from, &packet);
         swim->counters.nacks_received++;
         break;

@@ -186,13 +186,27 @@ static struct path *missed(struct swim *swim, struct member *member, uint32_t se
     return path;
 }
 
+void path_witnessed(struct swim *swim, const struct member *member, const struct id *helper)
+{
+    struct path *path = find(swim, member);
+    if (path && !id_equal(&path->helper, helper))
+        path->lone = 0;
+}
+
+/* One helper that says alone, time after time, that a member is there may lie. If the member is, it
+ * answers an accusation, and nobody else can. */
 void path_helped(struct swim *swim, struct member *member, uint32_t sequence,
                  const struct id *helper)
 {
     struct path *path = missed(swim, member, sequence);
     if (!path)
         return;
+    path->lone = id_equal(&path->helper, helper) ? (uint8_t)(path->lone + 1) : 0;
     path->helper = *helper;
+    if (path->lone >= SWIM_LONE_HELPER_PROBES) {
+        path->lone = 0;
+        member_accuse(swim, member);
+    }
     if (path->misses >= SWIM_PATH_MISSES && !path->udp_blocked)
         set_kind(swim, path, SWIM_PATH_HELPER);
 }
@@ -203,6 +217,8 @@ void path_streamed(struct swim *swim, struct member *member, uint32_t sequence)
     struct path *path = path_was_probed(swim, member_id(member), sequence)
                             ? find(swim, member)
                             : missed(swim, member, sequence);
+    if (path)
+        path->lone = 0;
     if (!path || path->misses < SWIM_PATH_MISSES)
         return;
     path->udp_blocked = true;

@@ -202,6 +202,7 @@ static void ask_helpers(struct swim *swim, struct probe *probe)
         struct member *helper = pick_helper(swim, not, count, known, known_count);
         if (!helper)
             break;
+        probe->helpers[count - 1] = id_prefix(member_id(helper));
         not [count++] = helper;
         relay_ask(swim, helper, &probe->target, probe->sequence);
     }
@@ -281,6 +282,14 @@ static void relay_answer(struct swim *swim, struct relay *relay, enum packet_kin
     }
 }
 
+static bool was_asked(const struct probe *probe, const struct id *helper)
+{
+    for (size_t i = 0; i < probe->nacks_expected; i++)
+        if (probe->helpers[i] == id_prefix(helper))
+            return true;
+    return false;
+}
+
 void probe_acked(struct swim *swim, const struct id *from, const struct packet *packet)
 {
     bool direct = id_is_none(&packet->subject);
@@ -290,12 +299,14 @@ void probe_acked(struct swim *swim, const struct id *from, const struct packet *
     if (probe && id_equal(&probe->target, target)) {
         if (direct)
             probe_answered(swim, probe, packet->sequence);
-        else if (probe_end(swim, probe) && member)
+        else if (was_asked(probe, from) && probe_end(swim, probe) && member)
             path_helped(swim, member, packet->sequence, from);
         return;
     }
     if (direct && member && path_was_probed(swim, member_id(member), packet->sequence))
         path_answered(swim, member, false); /* late, but it gets through */
+    if (!direct && member && path_was_probed(swim, member_id(member), packet->sequence))
+        path_witnessed(swim, member, from);
     for (size_t i = 0; i < SWIM_RELAYS_MAX && direct; i++) {
         struct relay *relay = &swim->relays[i];
         if (relay->sequence != 0 && relay->sequence == packet->sequence &&
@@ -317,10 +328,11 @@ void probe_stream_acked(struct swim *swim, const struct id *from, uint32_t seque
         path_streamed(swim, member, sequence);
 }
 
-void probe_nacked(struct swim *swim, const struct packet *packet)
+void probe_nacked(struct swim *swim, const struct id *from, const struct packet *packet)
 {
     struct probe *probe = find_probe(swim, packet->sequence);
-    if (probe && id_equal(&probe->target, &packet->subject) && probe->nacks < probe->nacks_expected)
+    if (probe && id_equal(&probe->target, &packet->subject) && was_asked(probe, from) &&
+        probe->nacks < probe->nacks_expected)
         probe->nacks++;
 }
 

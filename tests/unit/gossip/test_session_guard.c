@@ -158,6 +158,47 @@ static void test_forged_cookie(void **state)
     session_guard_done(&scene.guard);
 }
 
+/* Sends first packets from that address, with its cookie, and counts how many go on. */
+static unsigned flood_from(struct scene *scene, int64_t now_ms, struct address source, int count)
+{
+    unsigned accepted = 0;
+    scene->source = source;
+    scene->cookie.known = false;
+    check(scene, now_ms);
+    fetch_cookie(scene, now_ms);
+    for (int i = 0; i < count; i++)
+        accepted += check(scene, now_ms) == SESSION_ACCEPTED;
+    return accepted;
+}
+
+/* Breaks if many real addresses, or the many of one IPv6 host, can have as many key exchanges of us
+ * as they like, or if an honest source gets none meanwhile. */
+static void test_many_sources(void **state)
+{
+    (void)state;
+    enum { SOURCES = 2000, EACH = 25 };
+    struct scene scene;
+    scene_init(&scene);
+    load(&scene, 5000);
+    unsigned accepted = 0;
+    for (uint32_t i = 0; i < SOURCES; i++)
+        accepted += flood_from(&scene, 5000, address_from_v4(0x0b000000 + i, 7300), EACH);
+    print_message("%d sources: %u handshakes in a second\n", (int)SOURCES, accepted);
+    assert_true(accepted <= SESSION_PROVEN_HANDSHAKES_PER_SECOND + SESSION_SOURCE_BUCKETS);
+
+    load(&scene, 7000);
+    accepted = 0;
+    for (uint8_t i = 0; i < 100; i++) {
+        struct address source = {.ip = {0x20, 1, 0xd, 0xb8, [15] = i}, .port = 7300};
+        accepted += flood_from(&scene, 7000, source, EACH);
+    }
+    assert_int_equal(accepted, SESSION_SOURCE_HANDSHAKES_PER_SECOND);
+    for (uint32_t i = 0; i < 100;
+         i++) /* and so much that there is no room for more than one each */
+        flood_from(&scene, 7000, address_from_v4(0x0c000000 + i, 7300), EACH);
+    assert_true(flood_from(&scene, 7000, address_from_v4(0xc0000201, 7300), 1) == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_cookie),
         cmocka_unit_test(test_cookie_ages),
         cmocka_unit_test(test_share_of_a_source),
+        cmocka_unit_test(test_many_sources),
         cmocka_unit_test(test_forged_cookie),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 enum {
     SECOND_MS = 1000,
     PEERS = 20,
-    VICTIM = 7,
+    VICTIM = 4, /* with one less, all others are asked to help */
     ACCOMPLICES_MAX = 3,
 };
 
@@ -231,6 +231,54 @@ static void test_discredits_others(void **state)
     fake_done(&net);
 }
 
+/* The thief says of the dead victim that it answers. */
+static bool helper_lies(struct fake_network *unused, size_t from, size_t to,
+                        enum swim_input_type type, struct bytes bytes)
+{
+    (void)unused;
+    struct packet packet;
+    if (type != SWIM_PACKET || packet_read(bytes, &packet) < 0)
+        return false;
+    for (size_t i = 0; i < packet.fact_count; i++)
+        if (packet.facts[i].kind == FACT_ACCUSATION &&
+            id_equal(&packet.facts[i].signer, fake_id(&net, 0)))
+            return true; /* and does not accuse it itself */
+    if (to != 0 || packet.kind != PACKET_RELAY || !id_equal(&packet.subject, fake_id(&net, VICTIM)))
+        return false;
+    struct thief_words words = {
+        .kind = PACKET_ACK, .sequence = packet.sequence, .subject = fake_id(&net, VICTIM)};
+    thief_say(&net, 0, from, &words);
+    return true;
+}
+
+static bool honest_know(struct fake_network *unused)
+{
+    (void)unused;
+    for (size_t i = 1; i < net.count; i++)
+        if (net.peers[i].swim && fake_state(&net, i, VICTIM) != SWIM_DEAD)
+            return false;
+    return true;
+}
+
+/* Breaks if a helper that lies can hide a death for longer than it takes to ask the dead
+ * themselves, or if those who are really reached by one peer alone die of it. */
+static void test_helper_lies(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {VICTIM + 1, PEERS};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        fake_init(&net, sizes[i], 30 + i);
+        assert_true(fake_wait(&net, 20 * SECOND_MS, fake_all_alive) >= 0);
+        net.tap = helper_lies;
+        fake_stop(&net, VICTIM);
+        int64_t took_ms = fake_wait(&net, 300 * SECOND_MS, honest_know);
+        print_message("a helper lies to all of %zu: a death is known after %d ms\n", sizes[i],
+                      (int)took_ms);
+        assert_in_range(took_ms, 1, 25 * SECOND_MS);
+        fake_done(&net);
+    }
+}
+
 /* Breaks if anything that a thief said of others outlives its revocation. */
 static void test_revoked(void **state)
 {
@@ -262,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_other_incarnations),
         cmocka_unit_test(test_accomplices),
         cmocka_unit_test(test_discredits_others),
+        cmocka_unit_test(test_helper_lies),
         cmocka_unit_test(test_revoked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
