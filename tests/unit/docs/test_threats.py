@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""If this fails, docs/threat-model.md says that a test shows something, and there is no such test, or none named.
+
+usage: test_threats.py CONSORT TOP
+"""
+
+import re
+import sys
+from pathlib import Path
+
+TOP = Path(sys.argv[2])
+NAMED = re.compile(r"`([a-z/_]+\.c): (test_\w+)`")
+
+
+def objections(document):
+    for line in document.splitlines():
+        is_row = line.startswith("| to ")
+        named = NAMED.findall(line)
+        if is_row and not named:
+            yield f"no test is named: {line[:60]}…"
+        for file, test in named:
+            path = TOP / "tests" / file
+            if not path.exists():
+                yield f"there is no tests/{file}"
+            elif not re.search(rf"cmocka_unit_test\w*\({test}\b", path.read_text()):
+                yield f"tests/{file} does not run {test}"
+
+
+wrong = list(objections((TOP / "docs/threat-model.md").read_text()))
+assert list(objections("| to lie | | | nothing |")), "a row without a test must be noticed"
+assert list(objections("| to lie | | | `unit/gossip/test_swim.c: test_nothing` |")), "so must a name without a test"
+print("\n".join(wrong))
+sys.exit(1 if wrong else 0)
