@@ -399,6 +399,9 @@ void trust_init(struct swim *swim);
 void trust_done(struct swim *swim);
 void trust_forget(struct swim *swim, const struct id *id);
 
+/* Frees what says nothing any more. */
+void trust_sweep(struct swim *swim);
+
 /* Whether an accusation counts that this member is alone with; what one costs; and the price back.
  */
 bool trust_accuser(const struct swim *swim, const struct id *accuser);

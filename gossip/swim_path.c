@@ -19,7 +19,8 @@
 enum {
     MISPLACED_INTERVALS = 25, /* probe intervals without being reached where we advertise */
     CONTACTS_PERIOD_MS = SWIM_KEEPALIVE_MS / 5,
-    CONTACT_SAMPLE = 3, /* the nearest of so many becomes a contact */
+    CONTACT_SAMPLE = 3,    /* the nearest of so many becomes a contact */
+    OF_WHOM_ONE_HELPS = 3, /* we, the target, and one other */
 };
 
 static const char CONTACTS_KEY[] = "contacts";
@@ -194,7 +195,8 @@ void path_witnessed(struct swim *swim, const struct member *member, const struct
 }
 
 /* One helper that says alone, time after time, that a member is there may lie. If the member is, it
- * answers an accusation, and nobody else can. */
+ * answers an accusation, and nobody else can. Where there is no other to ask, it is believed: two
+ * of three peers that can't reach each other are far more likely than that the third lies. */
 void path_helped(struct swim *swim, struct member *member, uint32_t sequence,
                  const struct id *helper)
 {
@@ -203,7 +205,7 @@ void path_helped(struct swim *swim, struct member *member, uint32_t sequence,
         return;
     path->lone = id_equal(&path->helper, helper) ? (uint8_t)(path->lone + 1) : 0;
     path->helper = *helper;
-    if (path->lone >= SWIM_LONE_HELPER_PROBES) {
+    if (path->lone >= SWIM_LONE_HELPER_PROBES && swim->live_count > OF_WHOM_ONE_HELPS) {
         path->lone = 0;
         member_accuse(swim, member);
     }

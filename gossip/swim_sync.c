@@ -426,6 +426,7 @@ void sync_run(struct swim *swim)
     if (swim->now_ms < swim->sync_ms)
         return;
     swim->sync_ms = swim->now_ms + sync_pause_ms(swim);
+    trust_sweep(swim);
     const struct member *peer = member_pick(swim, NULL, 0);
     if (peer)
         sync_with_member(swim, peer);

@@ -88,7 +88,7 @@ static void count_vain(const struct swim *swim, int64_t *until_ms, uint8_t *vain
     *until_ms = swim->now_ms + wait_ms(swim, *vain);
 }
 
-static void sweep(struct swim *swim)
+void trust_sweep(struct swim *swim)
 {
     size_t kept = 0;
     for (size_t i = 0; i < swim->trusts.count; i++) {
@@ -99,6 +99,10 @@ static void sweep(struct swim *swim)
             swim->trusts.items[kept++] = trust;
     }
     swim->trusts.count = kept;
+    if (kept == 0) { /* also the memory for all those of whom we heard at once when we joined */
+        table_done(&swim->trusts);
+        table_init(&swim->trusts, compare_trust, trust_key);
+    }
     swim->trusts_sweep = 2 * kept + SWEEP_MIN;
 }
 
@@ -114,7 +118,7 @@ static struct trust *obtain(struct swim *swim, const struct id *id)
     if (trust)
         return trust;
     if (swim->trusts.count >= swim->trusts_sweep)
-        sweep(swim);
+        trust_sweep(swim);
     trust = calloc(1, sizeof(*trust));
     if (!trust) {
         swim_fail(swim, -ENOMEM);

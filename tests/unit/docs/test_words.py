@@ -77,7 +77,7 @@ def unknown_names(path, names):
 
 
 # Made by the build.
-BUILT = {"node/consort", "tests/etcd/raft_script"}
+BUILT = {"node/consort", "tests/etcd/raft_script", "tests/bench/gossip-memory"}
 
 
 def main():
