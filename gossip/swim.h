@@ -237,7 +237,8 @@ int swim_step(struct swim *swim, const struct swim_input *input, struct swim_out
 
 /* Adds an address to join by. It is tried whenever no live member is known to be there: often while
  * we are alone, else seldom, which heals a partition. `id` may be NULL. Adding the same address
- * again is fine. -EINVAL if the address is none, -ENOSPC over SWIM_SEEDS_MAX. */
+ * again is fine. -EINVAL if the address is none, -ENOSPC over SWIM_SEEDS_MAX. Members that died and
+ * are forgotten become seeds by themselves, where there is room; these give way to others. */
 int swim_add_seed(struct swim *swim, const struct id *id, const struct address *address);
 
 /* Takes such an address back; it need not be there. */

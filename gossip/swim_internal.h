@@ -169,6 +169,7 @@ struct seed {
     struct address address;
     int64_t next_ms;
     uint32_t backoff_ms;
+    bool was_member; /* nobody gave it: it died and was forgotten. It gives way to any other */
 };
 
 /* A member told us, in a packet's digest, that we lack something; rumours get this long. */
@@ -639,6 +640,10 @@ void want_receive(struct swim *swim, const struct swim_input *input, struct sync
 /* swim_reach.c: those who are not there (yet, or any more). */
 void reach_run(struct swim *swim);
 void reach_soon(struct swim *swim);
+
+/* Keeps the address of a dead member that is about to be forgotten as a seed, if there is room. It
+ * is one until a live member is there, and gives way to seeds that are given and to later ones. */
+void seed_forgotten(struct swim *swim, const struct member *member);
 
 /* Forgets how often the dead were tried in vain. */
 void reach_again(struct swim *swim);

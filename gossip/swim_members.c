@@ -12,7 +12,7 @@
 enum {
     PICK_TRIES = 16,
     COUNTER_START_MAX = 1 << 24,
-    GRAVE_LIFE_FACTOR = 2, /* a grave lasts this many times as long as its peer was listed dead */
+    GRAVE_LIFE_FACTOR = 2, /* a grave lasts this many times as long as the dead are listed */
 };
 
 static int compare_member(const void *item, const void *key)
@@ -322,13 +322,12 @@ struct member *member_pick(struct swim *swim, struct member *const * not, size_t
     return NULL;
 }
 
-/* Buries a member: its grave refuses what it has said so far. */
+/* Buries a member: its grave refuses what it has said so far. Also of one that left: who was cut
+ * off from us when it did holds it dead, and lists it for as long as the dead are listed. */
 static void forget(struct swim *swim, struct member *member)
 {
-    bool left = member->state == SWIM_LEFT;
-    int64_t listed_ms = left ? swim->config.forget_left_ms : swim->config.forget_dead_ms;
     if (swim->graves.count < SWIM_GRAVES_MAX) {
-        int64_t until_ms = swim->now_ms + GRAVE_LIFE_FACTOR * listed_ms;
+        int64_t until_ms = swim->now_ms + GRAVE_LIFE_FACTOR * (int64_t)swim->config.forget_dead_ms;
         struct grave *grave = malloc(sizeof(*grave));
         if (grave)
             *grave = (struct grave){*member_id(member), member_incarnation(member), until_ms};
@@ -339,6 +338,8 @@ static void forget(struct swim *swim, struct member *member)
             swim->graves_ms = until_ms;
         }
     }
+    if (member->state == SWIM_DEAD)
+        seed_forgotten(swim, member);
     swim_event(swim, SWIM_MEMBER_FORGOTTEN, member_id(member), NULL, member_incarnation(member));
     remove_member(swim, member);
 }

@@ -1,5 +1,6 @@
 /* Reaching those who are not there: seeds, to join by, and the dead, who may only be cut off. So a
- * partition heals by itself, from whichever side gets through first.
+ * partition heals by itself, from whichever side gets through first. Of the dead that are forgotten
+ * some stay as seeds: else two sides that were apart for longer than that would stay so for good.
  */
 #include "gossip/swim_internal.h"
 
@@ -25,19 +26,48 @@ void reach_again(struct swim *swim)
     reach_soon(swim);
 }
 
+static struct seed *find_seed(struct swim *swim, const struct address *address)
+{
+    for (size_t i = 0; i < swim->seed_count; i++)
+        if (address_equal(&swim->seeds[i].address, address))
+            return &swim->seeds[i];
+    return NULL;
+}
+
+static void remove_seed_at(struct swim *swim, size_t index)
+{
+    swim->seed_count--;
+    for (size_t i = index; i < swim->seed_count; i++)
+        swim->seeds[i] = swim->seeds[i + 1];
+}
+
+/* Gives up a seed that is left of a forgotten member; false if there is none. Any of them, so that
+ * not all peers keep the same few. */
+static bool make_room(struct swim *swim)
+{
+    size_t chosen = 0;
+    uint64_t count = 0;
+    for (size_t i = 0; i < swim->seed_count; i++)
+        if (swim->seeds[i].was_member && random_below(&swim->random, ++count) == 0)
+            chosen = i;
+    if (count == 0)
+        return false;
+    remove_seed_at(swim, chosen);
+    return true;
+}
+
 int swim_add_seed(struct swim *swim, const struct id *id, const struct address *address)
 {
     if (address_is_none(address))
         return -EINVAL;
-    for (size_t i = 0; i < swim->seed_count; i++) {
-        struct seed *seed = &swim->seeds[i];
-        if (!address_equal(&seed->address, address))
-            continue;
+    struct seed *known = find_seed(swim, address);
+    if (known) {
         if (id)
-            seed->id = *id;
+            known->id = *id;
+        known->was_member = false;
         return 0;
     }
-    if (swim->seed_count == SWIM_SEEDS_MAX)
+    if (swim->seed_count == SWIM_SEEDS_MAX && !make_room(swim))
         return -ENOSPC;
     swim->seeds[swim->seed_count++] = (struct seed){
         .id = id ? *id : ID_NONE,
@@ -82,6 +112,34 @@ static bool seed_is_met(const struct swim *swim, const struct seed *seed)
             address_equal(member_address(member_at(swim, i)), &seed->address))
             return true;
     return false;
+}
+
+void seed_forgotten(struct swim *swim, const struct member *member)
+{
+    const struct address *address = member_address(member);
+    struct seed *known = find_seed(swim, address);
+    if (known && known->was_member)
+        known->id = *member_id(member); /* the last one that was there */
+    if (known || address_is_none(address))
+        return;
+    if (swim->seed_count == SWIM_SEEDS_MAX && !make_room(swim))
+        return;
+    /* It was tried in vain all along: no sooner than before. */
+    uint32_t backoff_ms = swim->config.reconnect_max_ms;
+    swim->seeds[swim->seed_count++] = (struct seed){
+        .id = *member_id(member),
+        .address = *address,
+        .next_ms = swim->now_ms + jittered_ms(swim, backoff_ms),
+        .backoff_ms = backoff_ms,
+        .was_member = true,
+    };
+    reach_soon(swim);
+}
+
+/* Whether a seed that is left of a forgotten member has done its service, or may not do it. */
+static bool is_spent(const struct swim *swim, const struct seed *seed)
+{
+    return seed->was_member && (swim_is_revoked(swim, &seed->id) || seed_is_met(swim, seed));
 }
 
 static void try_seed(struct swim *swim, struct seed *seed)
@@ -136,11 +194,17 @@ void reach_run(struct swim *swim)
     if (swim->self->state == SWIM_LEFT)
         return;
     int64_t next_ms = try_dead(swim);
-    for (size_t i = 0; i < swim->seed_count; i++) {
-        if (swim->seeds[i].next_ms <= swim->now_ms)
-            try_seed(swim, &swim->seeds[i]);
-        if (swim->seeds[i].next_ms < next_ms)
-            next_ms = swim->seeds[i].next_ms;
+    for (size_t i = 0; i < swim->seed_count;) {
+        struct seed *seed = &swim->seeds[i];
+        if (seed->next_ms <= swim->now_ms && is_spent(swim, seed)) {
+            remove_seed_at(swim, i);
+            continue;
+        }
+        if (seed->next_ms <= swim->now_ms)
+            try_seed(swim, seed);
+        if (seed->next_ms < next_ms)
+            next_ms = seed->next_ms;
+        i++;
     }
     swim->reach_ms = next_ms;
 }
