@@ -29,6 +29,7 @@ enum {
     LEAVES_THERE = 9,
     REVOKED = 8,
     CUT_OFF = 3,
+    KEPT_MAX = 512, /* messages of before a power cut */
 };
 
 static struct fake_network net;
@@ -255,6 +256,163 @@ static void test_revoked_is_no_seed(void **state)
     fake_done(&net);
 }
 
+/* --- A power cut --- */
+
+struct kept {
+    size_t from, to;
+    enum swim_input_type type;
+    size_t size;
+    uint8_t *bytes;
+};
+
+static struct kept kept[KEPT_MAX];
+static size_t kept_count;
+
+static bool keep(struct fake_network *unused, size_t from, size_t to, enum swim_input_type type,
+                 struct bytes bytes)
+{
+    (void)unused;
+    if (type == SWIM_UNREACHED || kept_count == KEPT_MAX)
+        return false;
+    uint8_t *copy = malloc(bytes.size);
+    assert_non_null(copy);
+    memcpy(copy, bytes.data, bytes.size);
+    kept[kept_count++] = (struct kept){from, to, type, bytes.size, copy};
+    return false;
+}
+
+static void forget_kept(void)
+{
+    while (kept_count > 0)
+        free(kept[--kept_count].bytes);
+}
+
+/* How many facts of that kind the messages carry, in packets and over streams together. */
+static size_t kept_facts(enum fact_kind kind, enum swim_input_type type)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < kept_count; i++) {
+        struct bytes bytes = {kept[i].bytes, kept[i].size};
+        struct sync_message message;
+        struct fact_view view;
+        struct packet packet;
+        if (kept[i].type != type)
+            continue;
+        if (type == SWIM_PACKET) {
+            assert_int_equal(packet_read(bytes, &packet), 0);
+            for (size_t k = 0; k < packet.fact_count; k++)
+                count += packet.facts[k].kind == kind;
+        } else if (sync_read(bytes, &message) == 0 && message.kind == SYNC_DELTA) {
+            while (sync_next_fact(&message, &view))
+                count += view.kind == kind;
+        }
+    }
+    return count;
+}
+
+/* Each of them to everybody, whomever it was for. */
+static void replay(void)
+{
+    for (size_t i = 0; i < kept_count; i++)
+        for (size_t to = 0; to < net.count; to++)
+            if (to != kept[i].from)
+                fake_inject(&net, to, kept[i].from, kept[i].type,
+                            (struct bytes){kept[i].bytes, kept[i].size});
+}
+
+static void all_are_of_generation(uint32_t generation)
+{
+    for (size_t i = 0; i < net.count; i++)
+        for (size_t k = 0; k < net.count; k++) {
+            struct swim_member member;
+            assert_true(swim_member_find(net.peers[i].swim, fake_id(&net, k), &member));
+            assert_int_equal(member.incarnation >> 32, generation);
+            assert_int_equal(member.state, SWIM_ALIVE);
+            assert_int_equal(member.accusers, 0);
+            assert_true(fake_has(&net, i, k, SWIM_TABLE_META, "name", "new"));
+            assert_true(fake_has(&net, i, k, SWIM_TABLE_META, "gone", NULL));
+        }
+}
+
+/* All words of one generation: presences, records (by rumour and by anti-entropy) and accusations,
+ * one of them of a peer that is there. */
+static void keep_words_of_old(uint64_t seed)
+{
+    fake_init(&net, 6, seed);
+    net.tap = keep;
+    publish_everywhere("name", "old");
+    publish_everywhere("gone", "old");
+    assert_true(fake_wait(&net, 20 * SECOND_MS, all_alive_and_equal) >= 0);
+    net.peers[CUT_OFF].group = 1;
+    fake_run(&net, 1500);
+    net.peers[CUT_OFF].group = 0;
+    assert_true(fake_wait(&net, 20 * SECOND_MS, all_alive_and_equal) >= 0);
+    net.tap = NULL;
+    for (int kind = FACT_PRESENCE; kind <= FACT_RECORD; kind++)
+        assert_true(kept_facts((enum fact_kind)kind, SWIM_PACKET) > 0);
+    assert_true(kept_facts(FACT_PRESENCE, SWIM_STREAM) > 0);
+    assert_true(kept_facts(FACT_RECORD, SWIM_STREAM) > 0);
+}
+
+/* Breaks if what was said before a power cut of the whole fleet counts after it. Nobody remembers
+ * that it was said: only that it is of an older generation tells. */
+static void test_words_of_before_a_power_cut(void **state)
+{
+    (void)state;
+    static const enum swim_event_type none[] = {
+        SWIM_MEMBER_JOINED, SWIM_MEMBER_ALIVE,   SWIM_MEMBER_SUSPECT, SWIM_MEMBER_DEAD,
+        SWIM_MEMBER_LEFT,   SWIM_MEMBER_CHANGED, SWIM_RECORD_CHANGED, SWIM_RECORD_WITHDRAWN,
+        SWIM_SELF_REFUTED,  SWIM_SELF_OUTRUN,
+    };
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        keep_words_of_old(seed);
+        for (size_t i = 0; i < net.count; i++)
+            fake_stop(&net, i);
+        fake_run(&net, 10 * SECOND_MS);
+        for (size_t i = 0; i < net.count; i++)
+            fake_start(&net, i);
+        publish_everywhere("name", "new");
+        assert_true(fake_wait(&net, 20 * SECOND_MS, all_alive_and_equal) >= 0);
+        fake_run(&net, 2 * SECOND_MS);
+        all_are_of_generation(2);
+        fake_forget_events(&net);
+        replay();
+        all_are_of_generation(2);
+        fake_run(&net, 20 * SECOND_MS);
+        all_are_of_generation(2);
+        for (size_t i = 0; i < net.count; i++)
+            for (size_t k = 0; k < sizeof(none) / sizeof(*none); k++)
+                assert_int_equal(net.peers[i].event_counts[none[k]], 0);
+        assert_true(all_alive_and_equal(&net));
+        forget_kept();
+        fake_done(&net);
+    }
+}
+
+/* Breaks if words of before the cut, that come while all come back, last. */
+static void test_words_of_before_while_all_come_back(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        keep_words_of_old(seed);
+        for (size_t i = 0; i < net.count; i++)
+            fake_stop(&net, i);
+        for (size_t i = 0; i < net.count; i++)
+            fake_start(&net, i);
+        replay();
+        publish_everywhere("name", "new");
+        fake_run(&net, 300);
+        replay();
+        assert_true(fake_wait(&net, 20 * SECOND_MS, all_alive_and_equal) >= 0);
+        fake_run(&net, 5 * SECOND_MS);
+        all_are_of_generation(2);
+        for (size_t i = 0; i < net.count; i++)
+            assert_int_equal(net.peers[i].event_counts[SWIM_SELF_OUTRUN], 0);
+        forget_kept();
+        fake_done(&net);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +420,8 @@ int main(void)
         cmocka_unit_test(test_left_behind_its_back),
         cmocka_unit_test(test_given_seeds_come_first),
         cmocka_unit_test(test_revoked_is_no_seed),
+        cmocka_unit_test(test_words_of_before_a_power_cut),
+        cmocka_unit_test(test_words_of_before_while_all_come_back),
     };
     if (sodium_init() < 0)
         return 1;
