@@ -29,6 +29,7 @@ enum {
     LEAVES_THERE = 9,
     REVOKED = 8,
     CUT_OFF = 3,
+    SILENT = 4,     /* says nothing after a power cut, so no record of it stands against old ones */
     KEPT_MAX = 512, /* messages of before a power cut */
 };
 
@@ -320,6 +321,13 @@ static void replay(void)
                             (struct bytes){kept[i].bytes, kept[i].size});
 }
 
+static void publish_again(void)
+{
+    for (size_t i = 0; i < net.count; i++)
+        if (i != SILENT)
+            assert_int_equal(fake_publish(&net, i, SWIM_TABLE_META, "name", "new"), 0);
+}
+
 static void all_are_of_generation(uint32_t generation)
 {
     for (size_t i = 0; i < net.count; i++)
@@ -329,7 +337,8 @@ static void all_are_of_generation(uint32_t generation)
             assert_int_equal(member.incarnation >> 32, generation);
             assert_int_equal(member.state, SWIM_ALIVE);
             assert_int_equal(member.accusers, 0);
-            assert_true(fake_has(&net, i, k, SWIM_TABLE_META, "name", "new"));
+            const char *name = k == SILENT ? NULL : "new";
+            assert_true(fake_has(&net, i, k, SWIM_TABLE_META, "name", name));
             assert_true(fake_has(&net, i, k, SWIM_TABLE_META, "gone", NULL));
         }
 }
@@ -371,7 +380,7 @@ static void test_words_of_before_a_power_cut(void **state)
         fake_run(&net, 10 * SECOND_MS);
         for (size_t i = 0; i < net.count; i++)
             fake_start(&net, i);
-        publish_everywhere("name", "new");
+        publish_again();
         assert_true(fake_wait(&net, 20 * SECOND_MS, all_alive_and_equal) >= 0);
         fake_run(&net, 2 * SECOND_MS);
         all_are_of_generation(2);
@@ -400,7 +409,7 @@ static void test_words_of_before_while_all_come_back(void **state)
         for (size_t i = 0; i < net.count; i++)
             fake_start(&net, i);
         replay();
-        publish_everywhere("name", "new");
+        publish_again();
         fake_run(&net, 300);
         replay();
         assert_true(fake_wait(&net, 20 * SECOND_MS, all_alive_and_equal) >= 0);
@@ -409,6 +418,118 @@ static void test_words_of_before_while_all_come_back(void **state)
         for (size_t i = 0; i < net.count; i++)
             assert_int_equal(net.peers[i].event_counts[SWIM_SELF_OUTRUN], 0);
         forget_kept();
+        fake_done(&net);
+    }
+}
+
+/* --- Those that left --- */
+
+/* Says to all that run, in the name of `teller`, that `accuser` doesn't reach `accused`. */
+static void say_accusation(size_t teller, size_t accuser, size_t accused, uint64_t incarnation)
+{
+    struct fact_view view = {
+        .kind = FACT_ACCUSATION,
+        .version = incarnation,
+        .accusation.accused = *fake_id(&net, accused),
+    };
+    struct thief_words words = {.kind = PACKET_GOSSIP, .fact_count = 1};
+    words.facts[0] = thief_sign(&net, accuser, &view);
+    thief_say_to_all(&net, teller, &words);
+}
+
+static uint64_t incarnation_of(size_t at, size_t index)
+{
+    struct swim_member member;
+    assert_true(swim_member_find(net.peers[at].swim, fake_id(&net, index), &member));
+    return member.incarnation;
+}
+
+static bool leaver_has_left(struct fake_network *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < net.count; i++)
+        if (net.peers[i].swim && fake_state(&net, i, LEAVES_HERE) != SWIM_LEFT)
+            return false;
+    return true;
+}
+
+static void accuse_the_leaver(uint64_t incarnation)
+{
+    for (size_t by = 0; by < net.count; by++)
+        if (by != LEAVES_HERE)
+            say_accusation(by == 0 ? 1 : 0, by, LEAVES_HERE, incarnation);
+}
+
+static void the_leaver_accuses(void)
+{
+    for (size_t accused = 0; accused < net.count; accused++) {
+        if (accused == LEAVES_HERE)
+            continue;
+        say_accusation(0, LEAVES_HERE, accused, incarnation_of(accused, accused));
+        say_accusation(LEAVES_HERE, LEAVES_HERE, accused, incarnation_of(accused, accused));
+    }
+}
+
+/* Breaks if accusations that come late, of a peer that left or by it, count: it has said goodbye,
+ * and nobody has to find out whether it is there, nor whom it reaches. */
+static void test_late_accusations(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        fake_init(&net, 7, seed);
+        assert_true(fake_wait(&net, 20 * SECOND_MS, fake_all_alive) >= 0);
+        uint64_t before = incarnation_of(0, LEAVES_HERE);
+        assert_int_equal(swim_leave(net.peers[LEAVES_HERE].swim, net.now_ms), 0);
+        fake_tick(&net, LEAVES_HERE);
+        assert_true(fake_wait(&net, 2 * SECOND_MS, leaver_has_left) >= 0);
+        fake_stop(&net, LEAVES_HERE);
+        fake_forget_events(&net);
+        for (int i = 0; i < 10; i++) {
+            accuse_the_leaver(before);
+            accuse_the_leaver(incarnation_of(0, LEAVES_HERE));
+            the_leaver_accuses();
+            assert_true(leaver_has_left(&net));
+            fake_run(&net, 3 * SECOND_MS);
+        }
+        assert_true(leaver_has_left(&net));
+        assert_true(fake_all_alive(&net));
+        for (size_t i = 0; i < net.count; i++) {
+            const unsigned *counts = net.peers[i].event_counts;
+            struct swim_suspicion suspicion;
+            assert_int_equal(counts[SWIM_MEMBER_SUSPECT] + counts[SWIM_MEMBER_DEAD], 0);
+            assert_int_equal(counts[SWIM_MEMBER_ALIVE] + counts[SWIM_MEMBER_JOINED], 0);
+            if (!net.peers[i].swim)
+                continue;
+            swim_suspicion(net.peers[i].swim, fake_id(&net, LEAVES_HERE), &suspicion);
+            assert_int_equal(suspicion.count, 0);
+        }
+        fake_done(&net);
+    }
+}
+
+/* Breaks if who holds a peer dead that has left meanwhile does not hear of it, or the others take
+ * its accusations for news. */
+static void test_held_dead_but_left(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        fake_init(&net, 7, seed);
+        assert_true(fake_wait(&net, 20 * SECOND_MS, fake_all_alive) >= 0);
+        net.peers[CUT_OFF].group = 1;
+        fake_run(&net, SECOND_MS);
+        leave(LEAVES_HERE);
+        fake_run(&net, 60 * SECOND_MS);
+        assert_int_equal(fake_state(&net, CUT_OFF, LEAVES_HERE), SWIM_DEAD);
+        net.peers[CUT_OFF].group = 0;
+        fake_forget_events(&net);
+        assert_true(fake_wait(&net, 60 * SECOND_MS, fake_all_alive) >= 0);
+        assert_true(fake_wait(&net, 10 * SECOND_MS, leaver_has_left) >= 0);
+        for (int i = 0; i < 10; i++) {
+            fake_run(&net, 2 * SECOND_MS);
+            assert_true(leaver_has_left(&net));
+        }
+        assert_int_equal(net.peers[0].event_counts[SWIM_MEMBER_JOINED], 0);
+        assert_int_equal(net.peers[CUT_OFF].event_counts[SWIM_MEMBER_LEFT], 1);
         fake_done(&net);
     }
 }
@@ -422,6 +543,8 @@ int main(void)
         cmocka_unit_test(test_revoked_is_no_seed),
         cmocka_unit_test(test_words_of_before_a_power_cut),
         cmocka_unit_test(test_words_of_before_while_all_come_back),
+        cmocka_unit_test(test_late_accusations),
+        cmocka_unit_test(test_held_dead_but_left),
     };
     if (sodium_init() < 0)
         return 1;
