@@ -86,25 +86,55 @@ static int deploy(struct cli *cli, const struct compose_result *loaded, bool wai
     return rc;
 }
 
-int verb_deploy(struct cli *cli, int argc, char **argv)
+/* The files, profiles and variables that the options name. */
+struct chosen {
+    struct text_list files, profiles, env_files;
+    const char *folder;
+};
+
+static int load_and_deploy(struct cli *cli, struct chosen *chosen, const char *stack, bool wait)
 {
-    const char *file = NULL;
-    bool wait = false;
-    struct option_row rows[] = {
-        OPTION_ROW('f', "file", "FILE", "The Compose file", OPTION_TEXT, &file),
-        OPTION_ROW(0, "wait", NULL, "Wait until all replicas serve", OPTION_FLAG, &wait),
-    };
     struct compose_result loaded;
     struct error error = {0};
-    int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
-    if (rc != OPTIONS_GO_ON)
-        return rc;
-    if (!file || argc > 1)
-        return cli_usage(cli, !file ? "which file? As in: consort deploy -f compose.yaml"
-                                    : "at most one name is expected");
-    if (compose_load(file, argc > 0 ? argv[0] : NULL, &loaded, &error) < 0)
+    const struct compose_options options = {.files = &chosen->files,
+                                            .stack_name = stack,
+                                            .folder = chosen->folder,
+                                            .profiles = &chosen->profiles,
+                                            .env_files = &chosen->env_files};
+    if (chosen->files.count == 0 && compose_find(&chosen->files, &error) < 0) {
+        error_hint(&error, "name one, as in: consort deploy -f compose.yaml");
         return cli_fail(&error);
-    rc = deploy(cli, &loaded, wait);
+    }
+    if (compose_load(&options, &loaded, &error) < 0)
+        return cli_fail(&error);
+    int rc = deploy(cli, &loaded, wait);
     compose_result_done(&loaded);
+    return rc;
+}
+
+int verb_deploy(struct cli *cli, int argc, char **argv)
+{
+    struct chosen chosen = {0};
+    bool wait = false;
+    struct option_row rows[] = {
+        OPTION_ROW('f', "file", "FILE",
+                   "A Compose file, or -; the next one is merged over it (default: compose.yaml)",
+                   OPTION_LIST, &chosen.files),
+        OPTION_ROW(0, "profile", "NAME", "Deploy the services of this profile too", OPTION_LIST,
+                   &chosen.profiles),
+        OPTION_ROW(0, "env-file", "FILE", "Variables for the file (default: .env)", OPTION_LIST,
+                   &chosen.env_files),
+        OPTION_ROW(0, "project-directory", "DIR",
+                   "Where relative paths begin (default: the first file's folder)", OPTION_TEXT,
+                   &chosen.folder),
+        OPTION_ROW(0, "wait", NULL, "Wait until all replicas serve", OPTION_FLAG, &wait),
+    };
+    int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
+    if (rc == OPTIONS_GO_ON)
+        rc = argc > 1 ? cli_usage(cli, "at most one name is expected")
+                      : load_and_deploy(cli, &chosen, argc > 0 ? argv[0] : NULL, wait);
+    text_list_done(&chosen.files);
+    text_list_done(&chosen.profiles);
+    text_list_done(&chosen.env_files);
     return rc;
 }

@@ -28,7 +28,7 @@ static const struct verb verbs[] = {
     {"cluster profile", "[lan|wan|edge]", "Show or choose how patiently peers watch one another",
      verb_cluster_profile},
     {"status", "", "Show how this peer and the cluster are", verb_status},
-    {"deploy", "-f FILE [NAME]", "Run what a Compose file says", verb_deploy},
+    {"deploy", "[-f FILE] [NAME]", "Run what a Compose file says", verb_deploy},
     {"ps", "[SERVICE]", "List replicas", verb_ps},
     {"service ls", "", "List services", verb_service_ls},
     {"service inspect", "SERVICE", "Show all about a service", verb_service_inspect},

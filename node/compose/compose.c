@@ -1,13 +1,15 @@
 #include "node/compose/compose.h"
 
 #include <errno.h>
-#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "gossip/certificate.h"
+#include "node/compose/document.h"
 #include "node/compose/parse.h"
 
 /* A folder's name made a label: lower case, and '-' for what is no letter or digit. */
@@ -29,6 +31,8 @@ static int set_stack(struct parse *parse, const char *stack_name)
 {
     const struct tree_node *name = tree_find(parse->root, "name");
     char *stack = parse->result->stack;
+    if (!stack_name)
+        stack_name = getenv(PROJECT_VARIABLE);
     if (!stack_name && name && name->type == TREE_SCALAR)
         stack_name = name->text;
     if (stack_name) {
@@ -39,9 +43,7 @@ static int set_stack(struct parse *parse, const char *stack_name)
         snprintf(stack, BASE_NAME_BYTES_MAX + 1, "%s", stack_name);
         return 0;
     }
-    cleanup_free char *full = realpath(parse->path, NULL);
-    if (full)
-        make_label(basename(dirname(full)), stack);
+    make_label(strrchr(parse->folder, '/') + 1, stack); /* it is absolute */
     if (!stack[0])
         return error_set(parse->error, -EINVAL,
                          "%s: the stack has no name; give one: consort deploy -f FILE NAME",
@@ -115,32 +117,103 @@ static const struct parse_key top_keys[] = {{"name", pass_over},
                                             {"services", read_services},
                                             {"volumes", read_top_volumes},
                                             {"networks", NULL},
-                                            {"include", NULL},
                                             {"models", NULL},
                                             {0}};
 
-int compose_load(const char *path, const char *stack_name, struct compose_result *ret,
+/* A service may depend only on those that are deployed with it. */
+static int check_dependencies(struct parse *parse, const struct compose_result *result)
+{
+    const struct tree_node *services = tree_find(parse->root, "services");
+    for (size_t i = 0; i < result->service_count; i++) {
+        const struct service_spec *spec = &result->services[i];
+        for (size_t j = 0; j < spec->depends_on.count; j++)
+            if (!tree_find(services, spec->depends_on.items[j]))
+                return parse_fail(parse, tree_find(tree_find(services, spec->name), "depends_on"),
+                                  "%s is not among the services that are deployed; if it has "
+                                  "profiles, name one with --profile",
+                                  spec->depends_on.items[j]);
+    }
+    return 0;
+}
+
+static int read_document(const struct document *document, const char *stack_name,
+                         struct compose_result *result, struct error *error)
+{
+    struct parse parse = {.path = document->path,
+                          .folder = document->folder,
+                          .root = document->root,
+                          .variables = &document->variables,
+                          .result = result,
+                          .error = error};
+    int rc = text_list_copy(&result->warnings, &document->variables.warnings);
+    if (rc == 0)
+        rc = set_stack(&parse, stack_name);
+    if (rc == 0)
+        rc = parse_map(&parse, document->root, top_keys, result);
+    if (rc == 0 && result->service_count == 0)
+        rc = error_set(error, -EINVAL, "%s: the file has no services", document->path);
+    return rc < 0 ? rc : check_dependencies(&parse, result);
+}
+
+int compose_load(const struct compose_options *options, struct compose_result *ret,
                  struct error *error)
 {
-    struct tree_node *root = NULL;
+    struct document document;
     struct compose_result result = {0};
-    int rc = tree_load(path, &root, error);
-    if (rc == 0) {
-        struct parse parse = {.path = path, .root = root, .result = &result, .error = error};
-        rc = set_stack(&parse, stack_name);
-        if (rc == 0)
-            rc = parse_map(&parse, root, top_keys, &result);
-        if (rc == 0 && result.service_count == 0)
-            rc = error_set(error, -EINVAL, "%s: the file has no services", path);
-    }
+    int rc = document_load(options, &document, error);
+    if (rc == 0)
+        rc = read_document(&document, options->stack_name, &result, error);
     if (rc < 0 && (!error || error->code == 0))
-        error_set_errno(error, rc, "%s", path);
-    tree_free(root);
+        error_set_errno(error, rc, "%s", options->files->items[0]);
+    document_done(&document);
     if (rc < 0)
         compose_result_done(&result);
     else
         *ret = result;
     return rc;
+}
+
+/* Adds the first of the names that is a file in the folder; true if there is one. */
+static int add_first(const char *folder, const char *const *names, struct text_list *ret)
+{
+    for (; *names; names++) {
+        cleanup_free char *path = NULL;
+        if (asprintf(&path, "%s%s", folder, *names) < 0)
+            return -ENOMEM;
+        if (access(path, R_OK) == 0)
+            return text_list_add(ret, path);
+    }
+    return 0;
+}
+
+int compose_find(struct text_list *ret, struct error *error)
+{
+    static const char *const names[] = {"compose.yaml", "compose.yml", "docker-compose.yml",
+                                        "docker-compose.yaml", NULL};
+    static const char *const overrides[] = {"compose.override.yaml", "compose.override.yml",
+                                            "docker-compose.override.yml",
+                                            "docker-compose.override.yaml", NULL};
+    const char *listed = getenv("COMPOSE_FILE");
+    cleanup_free char *here = getcwd(NULL, 0);
+    char folder[PATH_MAX] = "";
+    int rc = 0;
+    while (rc == 0 && listed && *listed) {
+        size_t size = strcspn(listed, ":");
+        cleanup_free char *path = strndup(listed, size);
+        rc = path ? text_list_add(ret, path) : -ENOMEM;
+        listed += size + (listed[size] == ':');
+    }
+    for (const char *at = here; rc == 0 && ret->count == 0 && at; at = strchr(at + 1, '/')) {
+        rc = add_first(folder, names, ret);
+        if (rc == 0 && ret->count > 0)
+            rc = add_first(folder, overrides, ret);
+        strncat(folder, "../", sizeof(folder) - strlen(folder) - 1);
+    }
+    if (rc < 0)
+        return error_set_errno(error, rc, "looking for compose.yaml");
+    return ret->count > 0
+               ? 0
+               : error_set(error, -ENOENT, "there is no compose.yaml here, nor in a folder above");
 }
 
 void compose_result_done(struct compose_result *result)

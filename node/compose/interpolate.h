@@ -1,13 +1,36 @@
-/* Variables in Compose files: $VAR, ${VAR}, ${VAR:-default}, ${VAR-default}, ${VAR:?words}, $$. */
+/* Variables in Compose files: $VAR, ${VAR}, ${VAR:-default}, ${VAR-default}, ${VAR:+other},
+ * ${VAR+other}, ${VAR:?words}, ${VAR?words}, $$. What stands behind the operator may hold
+ * variables itself.
+ */
 #pragma once
 
 #include "base/error.h"
 #include "base/text_list.h"
 
-/* Fills in `text` from the environment, then from `extra` ("KEY=VALUE" each). The caller frees
- * `*ret`. -EINVAL with words: a variable that must be set is not, or a brace is missing; a variable
- * that is not set is empty. */
-int interpolate(const char *text, const struct text_list *extra, char **ret, struct error *error);
+/* Where values come from: the environment, then `values`, the first that has the name. Zeroed
+ * memory is none. */
+struct variables {
+    struct text_list values;   /* "KEY=VALUE" each, of .env files */
+    struct text_list unset;    /* names that were asked for in vain, each once */
+    struct text_list warnings; /* for the operator */
+};
+
+/* The variable that has the stack's name. */
+#define PROJECT_VARIABLE "COMPOSE_PROJECT_NAME"
+
+/* Borrowed; NULL: it is not set. */
+const char *variables_find(const struct variables *variables, const char *name);
+
+/* Adds a value, which loses against those that are there. */
+int variables_set(struct variables *variables, const char *name, const char *value);
+
+/* A copy of `from`'s values for what is included, with no names unset. -ENOMEM leaves nothing. */
+int variables_copy(const struct variables *from, struct variables *ret);
+void variables_done(struct variables *variables);
+
+/* Fills in `text`. The caller frees `*ret`. -EINVAL with words: a variable that must be set is not,
+ * or a brace is missing; a variable that is not set is empty, and its name in `unset`. */
+int interpolate(const char *text, struct variables *variables, char **ret, struct error *error);
 
 /* Adds the "KEY=VALUE" lines of a .env or env_file to `ret`: comments and quotes go, and a key
  * alone has its value from the environment. -EINVAL with path and line for what is no such line;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,24 +14,6 @@
 #include "consensus/bounds.h"
 #include "runtime/bounds.h"
 
-/* "compose.yaml:7: services.web.ports: ": list items go by the key of their list. */
-static void format_place(const struct parse *parse, const struct tree_node *node, char *ret,
-                         size_t capacity)
-{
-    const char *keys[TREE_DEPTH_MAX + 1];
-    size_t count = 0;
-    assert(node);
-    for (const struct tree_node *at = node; at && count <= TREE_DEPTH_MAX; at = at->parent)
-        if (at->key)
-            keys[count++] = at->key;
-    size_t length = (size_t)snprintf(ret, capacity, "%s:%u: ", parse->path, node->line);
-    while (count > 0 && length < capacity) {
-        count--;
-        length += (size_t)snprintf(ret + length, capacity - length, "%s%s", keys[count],
-                                   count > 0 ? "." : ": ");
-    }
-}
-
 int parse_fail(struct parse *parse, const struct tree_node *node, const char *format, ...)
 {
     char place[512], words[512];
@@ -38,7 +21,7 @@ int parse_fail(struct parse *parse, const struct tree_node *node, const char *fo
     va_start(arguments, format);
     vsnprintf(words, sizeof(words), format, arguments);
     va_end(arguments);
-    format_place(parse, node, place, sizeof(place));
+    tree_place(node, place, sizeof(place));
     return error_set(parse->error, -EINVAL, "%s%s", place, words);
 }
 
@@ -49,7 +32,7 @@ int parse_warn(struct parse *parse, const struct tree_node *node, const char *fo
     va_start(arguments, format);
     vsnprintf(words, sizeof(words), format, arguments);
     va_end(arguments);
-    format_place(parse, node, place, sizeof(place));
+    tree_place(node, place, sizeof(place));
     snprintf(warning, sizeof(warning), "%s%s", place, words);
     return text_list_add(&parse->result->warnings, warning);
 }
@@ -264,6 +247,22 @@ int parse_cpus(struct parse *parse, const struct tree_node *node, uint32_t *ret_
     return 0;
 }
 
+int parse_path(struct parse *parse, const struct tree_node *node, const char *text, char **ret)
+{
+    const char *home = text[0] == '~' && (text[1] == '/' || !text[1]) ? getenv("HOME") : NULL;
+    const char *folder = home ? home : node->source->folder;
+    char *path = NULL;
+    if (text[0] == '/' ? asprintf(&path, "%s", text) < 0
+                       : asprintf(&path, "%s/%s", folder, text + (home ? 1 : 0)) < 0)
+        return -ENOMEM;
+    if (strlen(path) >= PATH_MAX) {
+        free(path);
+        return parse_fail(parse, node, "the path is too long");
+    }
+    *ret = path;
+    return 0;
+}
+
 int parse_word(struct parse *parse, const struct tree_node *node, const char *const *words,
                uint8_t *ret)
 {
@@ -320,7 +319,7 @@ static int add_listed_pair(struct parse *parse, const struct tree_node *item, st
         return parse_fail(parse, item, "%s has no name before the =", item->text);
     if (strchr(item->text, '='))
         return text_list_add(ret, item->text);
-    const char *value = getenv(item->text);
+    const char *value = variables_find(parse->variables, item->text);
     return value ? add_pair(parse, item, item->text, value, ret) : 0;
 }
 
@@ -336,7 +335,9 @@ int parse_pairs(struct parse *parse, const struct tree_node *node, struct text_l
             continue;
         }
         rc = need_scalar(parse, item, "text");
-        const char *value = rc < 0 ? NULL : tree_is_null(item) ? getenv(item->key) : item->text;
+        const char *value = rc < 0               ? NULL
+                            : tree_is_null(item) ? variables_find(parse->variables, item->key)
+                                                 : item->text;
         if (value)
             rc = add_pair(parse, item, item->key, value, ret);
     }

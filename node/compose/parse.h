@@ -7,8 +7,10 @@
 #include "node/compose/tree.h"
 
 struct parse {
-    const char *path;
+    const char *path;   /* the first file's */
+    const char *folder; /* the project's, absolute */
     const struct tree_node *root;
+    const struct variables *variables;
     struct compose_result *result;
     struct error *error;
 };
@@ -37,6 +39,10 @@ int parse_u32(struct parse *parse, const struct tree_node *node, uint32_t *ret);
 int parse_duration(struct parse *parse, const struct tree_node *node, uint32_t *ret_ms);
 int parse_size(struct parse *parse, const struct tree_node *node, uint64_t *ret_bytes);
 int parse_cpus(struct parse *parse, const struct tree_node *node, uint32_t *ret_millis);
+
+/* The text as a path on this machine, absolute: relative ones begin at the folder of the file that
+ * they stand in, "~" is the operator's home. The caller frees `*ret`. */
+int parse_path(struct parse *parse, const struct tree_node *node, const char *text, char **ret);
 
 /* One of the words; its index. The list ends with NULL. */
 int parse_word(struct parse *parse, const struct tree_node *node, const char *const *words,

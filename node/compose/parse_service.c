@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "node/compose/interpolate.h"
@@ -172,24 +173,7 @@ static int read_extra_hosts(struct parse *parse, const struct tree_node *node, v
     return rc;
 }
 
-static int read_depends_on(struct parse *parse, const struct tree_node *node, void *target)
-{
-    struct service_spec *spec = target;
-    int rc = 0;
-    if (node->type != TREE_MAP)
-        return parse_list(parse, node, &spec->depends_on);
-    for (size_t i = 0; i < node->count && rc == 0; i++) {
-        static const struct parse_key keys[] = {
-            {"condition", NULL}, {"restart", NULL}, {"required", NULL}, {0}};
-        const struct tree_node *item = node->children[i];
-        rc = text_list_add(&spec->depends_on, item->key);
-        if (rc == 0 && !tree_is_null(item))
-            rc = parse_map(parse, item, keys, NULL);
-    }
-    return rc;
-}
-
-/* It has been read before everything else, see parse_service(). */
+/* It has been read, or carried out, before. */
 static int pass_over(struct parse *parse, const struct tree_node *node, void *target)
 {
     (void)parse;
@@ -198,23 +182,56 @@ static int pass_over(struct parse *parse, const struct tree_node *node, void *ta
     return 0;
 }
 
-static int read_env_file(struct parse *parse, const struct tree_node *node,
-                         struct service_spec *spec)
+static int read_depends_on(struct parse *parse, const struct tree_node *node, void *target)
 {
-    struct text_list files = {0};
-    struct error why = {0};
-    const char *slash = strrchr(parse->path, '/');
-    int rc = parse_list(parse, node, &files);
-    for (size_t i = 0; i < files.count && rc == 0; i++) {
-        char path[4096];
-        snprintf(path, sizeof(path), "%.*s%s",
-                 files.items[i][0] == '/' || !slash ? 0 : (int)(slash - parse->path + 1),
-                 parse->path, files.items[i]);
-        rc = environment_file_read(path, &spec->environment, &why);
-        if (rc < 0)
-            rc = parse_fail(parse, node, "%s", why.message);
+    struct service_spec *spec = target;
+    int rc = 0;
+    if (node->type != TREE_MAP)
+        return parse_list(parse, node, &spec->depends_on);
+    for (size_t i = 0; i < node->count && rc == 0; i++) {
+        static const struct parse_key keys[] = {
+            {"condition", NULL}, {"restart", NULL}, {"required", pass_over}, {0}};
+        const struct tree_node *item = node->children[i], *required = tree_find(item, "required");
+        bool is_required = true;
+        if (!tree_is_null(required))
+            rc = parse_flag(parse, required, &is_required);
+        if (rc < 0 || (!is_required && !tree_find(node->parent->parent, item->key)))
+            continue;
+        rc = text_list_add(&spec->depends_on, item->key);
+        if (rc == 0 && !tree_is_null(item))
+            rc = parse_map(parse, item, keys, NULL);
     }
-    text_list_done(&files);
+    return rc;
+}
+
+/* A file of variables: its path, or a map that says whether it must be there. */
+static int read_one_env_file(struct parse *parse, const struct tree_node *node,
+                             struct service_spec *spec)
+{
+    cleanup_free char *path = NULL;
+    struct error why = {0};
+    bool is_required = true;
+    const struct tree_node *name = node->type == TREE_MAP ? tree_find(node, "path") : node;
+    const struct tree_node *required = tree_find(node, "required");
+    if (!name || name->type != TREE_SCALAR)
+        return parse_fail(parse, node, "a path is expected, or a map with path");
+    int rc = tree_is_null(required) ? 0 : parse_flag(parse, required, &is_required);
+    if (rc == 0)
+        rc = parse_path(parse, name, name->text, &path);
+    if (rc < 0 || (!is_required && access(path, F_OK) < 0))
+        return rc;
+    rc = environment_file_read(path, &spec->environment, &why);
+    return rc == -E2BIG || rc == 0 ? rc : parse_fail(parse, name, "%s", why.message);
+}
+
+static int read_env_files(struct parse *parse, const struct tree_node *node,
+                          struct service_spec *spec)
+{
+    int rc = 0;
+    if (node->type != TREE_LIST)
+        return read_one_env_file(parse, node, spec);
+    for (size_t i = 0; i < node->count && rc == 0; i++)
+        rc = read_one_env_file(parse, node->children[i], spec);
     return rc;
 }
 
@@ -245,6 +262,8 @@ static const struct parse_key service_keys[] = {
     {"entrypoint", read_entrypoint},
     {"env_file", pass_over},
     {"environment", read_environment},
+    {"extends", pass_over}, /* it has been carried out */
+    {"profiles", pass_over},
     {"ports", read_ports},
     {"volumes", read_volumes},
     {"tmpfs", read_tmpfs},
@@ -295,7 +314,6 @@ static const struct parse_key service_keys[] = {
     {"dns_search", NULL},
     {"domainname", NULL},
     {"expose", NULL},
-    {"extends", NULL},
     {"external_links", NULL},
     {"gpus", NULL},
     {"group_add", NULL},
@@ -315,7 +333,6 @@ static const struct parse_key service_keys[] = {
     {"post_start", NULL},
     {"pre_stop", NULL},
     {"privileged", NULL},
-    {"profiles", NULL},
     {"pull_policy", NULL},
     {"runtime", NULL},
     {"security_opt", NULL},
@@ -335,7 +352,7 @@ int parse_service(struct parse *parse, const struct tree_node *node, struct serv
 {
     /* What `environment` says wins over the files, wherever it stands: later ones win. */
     const struct tree_node *env_file = tree_find(node, "env_file");
-    int rc = tree_is_null(env_file) ? 0 : read_env_file(parse, env_file, spec);
+    int rc = tree_is_null(env_file) ? 0 : read_env_files(parse, env_file, spec);
     if (rc == -E2BIG)
         return parse_fail(parse, env_file, "more than %d items", BASE_TEXT_LIST_ITEMS_MAX);
     if (rc == 0)

@@ -198,20 +198,11 @@ static int set_source(struct parse *parse, const struct tree_node *node, const c
                                 "/ or .",
                                 source, RUNTIME_ID_BYTES_MAX);
     }
-    const char *slash = strrchr(parse->path, '/');
-    cleanup_free char *folder =
-        slash ? strndup(parse->path, (size_t)(slash - parse->path) + 1) : strdup(".");
-    cleanup_free char *full = folder ? realpath(folder, NULL) : NULL;
-    if (!folder)
-        return -ENOMEM;
-    if (!full)
-        return parse_fail(parse, node, "finding %s: %s", folder, strerror(errno));
-    bool is_absolute = source[0] == '/';
-    if (asprintf(&mount->source, "%s%s%s", is_absolute ? "" : full, is_absolute ? "" : "/",
-                 source) < 0)
-        return -ENOMEM;
+    int rc = parse_path(parse, node, source, &mount->source);
+    if (rc < 0)
+        return rc;
     make_plain(mount->source);
-    return strlen(mount->source) < PATH_MAX ? 0 : parse_fail(parse, node, "the path is too long");
+    return 0;
 }
 
 /* What may follow the second colon, as a list between commas. */
@@ -251,7 +242,7 @@ static int read_short_volume(struct parse *parse, const struct tree_node *node,
     mount->target = strndup(colon + 1, target_size);
     if (!source || !mount->target)
         return -ENOMEM;
-    mount->type = source[0] == '/' || source[0] == '.' ? SPEC_MOUNT_BIND : SPEC_MOUNT_VOLUME;
+    mount->type = strchr("/.~", source[0]) && source[0] ? SPEC_MOUNT_BIND : SPEC_MOUNT_VOLUME;
     int rc = *options ? read_volume_options(parse, node, options + 1, mount) : 0;
     if (rc == 0)
         rc = set_source(parse, node, source, mount);
@@ -500,7 +491,8 @@ static int blob_content(struct parse *parse, const struct tree_node *node, void 
 
 static int blob_environment(struct parse *parse, const struct tree_node *node, void *source)
 {
-    const char *value = node->type == TREE_SCALAR ? getenv(node->text) : NULL;
+    const char *value =
+        node->type == TREE_SCALAR ? variables_find(parse->variables, node->text) : NULL;
     return value ? set_content(parse, node, source, bytes_of_text(value))
                  : parse_fail(parse, node, "the variable %s is not set",
                               node->type == TREE_SCALAR ? node->text : "");
@@ -509,15 +501,13 @@ static int blob_environment(struct parse *parse, const struct tree_node *node, v
 static int blob_file(struct parse *parse, const struct tree_node *node, void *source)
 {
     cleanup_buffer struct buffer content = {0};
-    char path[PATH_MAX];
-    const char *slash = strrchr(parse->path, '/');
+    cleanup_free char *path = NULL;
     if (node->type != TREE_SCALAR)
         return parse_fail(parse, node, "a path is expected");
-    int folder_length = node->text[0] == '/' || !slash ? 0 : (int)(slash - parse->path + 1);
-    int rc = snprintf(path, sizeof(path), "%.*s%s", folder_length, parse->path, node->text) <
-                     (int)sizeof(path)
-                 ? file_read(path, INTENT_BLOB_BYTES_MAX, &content)
-                 : -ENAMETOOLONG;
+    int rc = parse_path(parse, node, node->text, &path);
+    if (rc < 0)
+        return rc;
+    rc = file_read(path, INTENT_BLOB_BYTES_MAX, &content);
     if (rc == -EFBIG)
         return parse_fail(parse, node, "%s is larger than %d KiB", path,
                           INTENT_BLOB_BYTES_MAX / 1024);

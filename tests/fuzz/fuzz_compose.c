@@ -77,7 +77,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int fd = scratch_input(data, size);
     assert(dup2(fd, INPUT_FD) == INPUT_FD);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", INPUT_FD);
-    if (compose_load(path, "demo", &loaded, &error) == 0) {
+    struct text_list files = {0};
+    assert(text_list_add(&files, path) == 0);
+    const struct compose_options options = {.files = &files, .stack_name = "demo"};
+    if (compose_load(&options, &loaded, &error) == 0) {
         check_command(&loaded);
         struct intent *intent = make_intent(&loaded);
         for (size_t i = 0; i < loaded.service_count; i++)
@@ -89,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(error.code < 0);
         assert(strncmp(error.message, path, strlen(path)) == 0);
     }
+    text_list_done(&files);
     close(fd);
     close(INPUT_FD);
     return 0;

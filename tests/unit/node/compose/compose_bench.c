@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -15,7 +16,7 @@
 enum {
     NAME_BYTES = 64,
     PATH_BYTES = 2 * NAME_BYTES,
-    FILES_MAX = 4,
+    FILES_MAX = 8,
     TEXT_BYTES = 64 * 1024,
 };
 
@@ -32,6 +33,10 @@ void bench_file(const char *name, const char *content)
     assert_true(path_count < FILES_MAX);
     char *path = paths[path_count++];
     snprintf(path, PATH_BYTES, "%s/%s", folder, name);
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+    *slash = '/';
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     assert_true(fputs(content, file) >= 0);
@@ -40,9 +45,13 @@ void bench_file(const char *name, const char *content)
 
 static void remove_all(void)
 {
-    while (path_count > 0)
-        assert_int_equal(unlink(paths[--path_count]), 0);
-    assert_int_equal(rmdir(folder), 0);
+    while (path_count > 0) {
+        char *path = paths[--path_count];
+        assert_int_equal(unlink(path), 0);
+        *strrchr(path, '/') = '\0';
+        assert_true(rmdir(path) == 0 || errno == ENOTEMPTY);
+    }
+    assert_true(rmdir(folder) == 0 || errno == ENOENT);
     folder[0] = '\0';
 }
 
@@ -54,11 +63,47 @@ static void cut_path(char *message, const char *path)
     memmove(message, message + size, strlen(message + size) + 1);
 }
 
+int bench_load_path(const char *path, const char *stack, struct compose_result *ret,
+                    struct error *error)
+{
+    struct text_list files = {0};
+    const struct compose_options options = {.files = &files, .stack_name = stack};
+    assert_int_equal(text_list_add(&files, path), 0);
+    int rc = compose_load(&options, ret, error);
+    text_list_done(&files);
+    return rc;
+}
+
+int bench_load_project(const char *const *names, const char *profiles, struct compose_result *ret,
+                       struct error *error)
+{
+    struct text_list files = {0};
+    char before[PATH_BYTES];
+    const struct compose_options options = {.files = &files, .stack_name = "shop"};
+    for (; *names; names++) {
+        char path[PATH_BYTES];
+        snprintf(path, sizeof(path), "%s/%s", folder, *names);
+        assert_int_equal(text_list_add(&files, path), 0);
+    }
+    assert_int_equal(
+        profiles ? setenv("COMPOSE_PROFILES", profiles, 1) : unsetenv("COMPOSE_PROFILES"), 0);
+    int rc = compose_load(&options, ret, error);
+    unsetenv("COMPOSE_PROFILES");
+    snprintf(before, sizeof(before), "%s/", folder);
+    if (rc < 0)
+        cut_path(error->message, before);
+    for (size_t i = 0; rc == 0 && i < ret->warnings.count; i++)
+        cut_path(ret->warnings.items[i], before);
+    text_list_done(&files);
+    remove_all();
+    return rc;
+}
+
 static int load(const char *text, struct compose_result *ret, struct error *error)
 {
     bench_file("compose.yaml", text);
     const char *path = paths[path_count - 1];
-    int rc = compose_load(path, "shop", ret, error);
+    int rc = bench_load_path(path, "shop", ret, error);
     if (rc < 0) {
         assert_int_equal(error->code, rc);
         cut_path(error->message, path);

@@ -51,8 +51,6 @@ static void test_warnings(void **state)
     (void)state;
     bench_warn("services: {web: {image: a}}\nnetworks: {back: {}}\n",
                ":2: networks: not supported by Consort: ignored");
-    bench_warn("services: {web: {image: a}}\ninclude: [b.yaml]\n",
-               ":2: include: not supported by Consort: ignored");
     bench_warn("services: {web: {image: a}}\nvolumes:\n  data: {driver: nfs}\n",
                ":3: volumes.data: options of volumes are not supported by Consort: ignored");
 }
@@ -75,18 +73,18 @@ static void test_stack(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/f.yaml", folder);
     write_file(path, "name: by-file\nservices: {web: {image: a}}\n");
-    assert_int_equal(compose_load(path, NULL, &result, &error), 0);
+    assert_int_equal(bench_load_path(path, NULL, &result, &error), 0);
     assert_string_equal(result.stack, "by-file");
     compose_result_done(&result);
-    assert_int_equal(compose_load(path, "Not Good", &result, &error), -EINVAL);
+    assert_int_equal(bench_load_path(path, "Not Good", &result, &error), -EINVAL);
     assert_non_null(strstr(error.message, "Not Good must be 1 to 63"));
     write_file(path, "services: {web: {image: a}}\n");
-    assert_int_equal(compose_load(path, NULL, &result, &error), 0);
+    assert_int_equal(bench_load_path(path, NULL, &result, &error), 0);
     assert_memory_equal(result.stack, "consort-shop-", 13);
     compose_result_done(&result);
     assert_int_equal(remove(path), 0);
     assert_int_equal(remove(folder), 0);
-    assert_int_equal(compose_load(path, NULL, &result, &error), -ENOENT);
+    assert_int_equal(bench_load_path(path, NULL, &result, &error), -ENOENT);
     assert_non_null(strstr(error.message, path));
 }
 

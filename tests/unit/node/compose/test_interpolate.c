@@ -28,21 +28,25 @@ static void test_filled_in(void **state)
         {"$$SET $", "$SET $"},
         {"$1", "$1"},
         {"${EXTRA}", "from the file"},
+        {"${UNSET:-${EMPTY:-${SET}}}-${UNSET-a$SET}", "value-avalue"},
+        {"${SET:+[${EXTRA}]}${EMPTY:+${UNSET?}}", "[from the file]"},
     };
-    struct text_list extra = {0};
+    struct variables variables = {0};
     setenv("SET", "value", 1);
     setenv("EMPTY", "", 1);
     unsetenv("UNSET");
-    assert_int_equal(text_list_add(&extra, "EXTRA=from the file"), 0);
-    assert_int_equal(text_list_add(&extra, "SET=loses"), 0);
+    assert_int_equal(variables_set(&variables, "EXTRA", "from the file"), 0);
+    assert_int_equal(variables_set(&variables, "SET", "loses"), 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *text = NULL;
         struct error error = {0};
-        assert_int_equal(interpolate(cases[i].text, &extra, &text, &error), 0);
+        assert_int_equal(interpolate(cases[i].text, &variables, &text, &error), 0);
         assert_string_equal(text, cases[i].expected);
         free(text);
     }
-    text_list_done(&extra);
+    assert_int_equal(variables.unset.count, 1);
+    assert_string_equal(variables.unset.items[0], "UNSET");
+    variables_done(&variables);
 }
 
 /* Breaks if a mistake in a variable becomes a value. */
@@ -57,8 +61,12 @@ static void test_refused(void **state)
     bench_refuse_service("    user: \"${}\"\n", ":4: ${} names no variable");
     bench_refuse_service("    user: \"${UNSET:}\"\n",
                          ":4: ${UNSET:}: after the name, :- :? or } is expected");
-    bench_refuse_service("    user: \"${UNSET:-${SET}}\"\n",
-                         ":4: ${UNSET:-${SET}: a variable within a variable is not supported");
+    bench_refuse_service("    user: \"${UNSET:-${SET}\"\n",
+                         ":4: ${ without }; write $$ for a dollar sign");
+    bench_refuse_service("    user: ${U-${U-${U-${U-${U-${U-${U-${U-${U-${U-x}}}}}}}}}}\n",
+                         ":4: variables within variables, more than 8 deep");
+    bench_warn_service("    user: a$UNSET\n    hostname: b$UNSET\n",
+                       ":4: the variable UNSET is not set: taken as empty");
 }
 
 /* Breaks if a line of a file of variables means something else than with Compose, or if the file

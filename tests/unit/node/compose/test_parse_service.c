@@ -24,7 +24,7 @@ static int load(const char *lines, struct compose_result *ret, struct error *err
     assert_non_null(file);
     fprintf(file, "services:\n  web:\n    image: hello:1\n%s", lines);
     fclose(file);
-    int rc = compose_load(path, "shop", ret, error);
+    int rc = bench_load_path(path, "shop", ret, error);
     unlink(path);
     return rc;
 }
@@ -104,7 +104,7 @@ static void test_refused(void **state)
     bench_warn_service("    privileged: true\n",
                        ":4: services.web.privileged: not supported by Consort: ignored");
     bench_warn_service(
-        "    depends_on: {db: {condition: service_healthy}}\n",
+        "    depends_on: {db: {condition: service_healthy}}\n  db: {image: a}\n",
         ":4: services.web.depends_on.db.condition: not supported by Consort: ignored");
     bench_warn_service("    x-consort: {on_minority: duplicate}\n",
                        ":4: services.web.x-consort.on_minority: duplicate is not carried out by "
