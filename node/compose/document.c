@@ -88,6 +88,17 @@ static int copy_tree(const struct project *project, const struct tree_node *from
                         : rc;
 }
 
+/* A file that can't be read is told with the place that names it. */
+static int say_where(const struct project *project, const struct tree_node *node, int rc)
+{
+    char place[512], words[BASE_ERROR_BYTES_MAX];
+    if (rc >= 0 || rc == -EINVAL || !project->error || !project->error->message[0])
+        return rc; /* what is wrong within the file has its own place */
+    snprintf(words, sizeof(words), "%s", project->error->message);
+    tree_place(node, place, sizeof(place));
+    return error_set(project->error, rc, "%s%s", place, words);
+}
+
 /* --- extends --- */
 
 /* The service that `extends` names; `*file` is where `extends` stands, and then where that service
@@ -109,7 +120,7 @@ static int find_extended(const struct project *project, const struct tree_node *
             return -ENOMEM;
         if (!folder)
             return tree_fail(project->error, path, "finding %s: %s", full, strerror(errno));
-        int rc = open_file(project, full, folder, file);
+        int rc = say_where(project, path, open_file(project, full, folder, file));
         if (rc < 0)
             return rc;
     }
@@ -146,10 +157,8 @@ static int extend_service(const struct project *project, struct document_file *f
     int rc = 0;
     for (int extended = 0; rc == 0; extended++) {
         struct tree_node *service = services->children[index];
-        size_t at = 0;
-        while (at < service->count && strcmp(service->children[at]->key, "extends") != 0)
-            at++;
-        if (service->type != TREE_MAP || at == service->count)
+        size_t at = tree_index(service, "extends");
+        if (at == service->count)
             return 0;
         const struct tree_node *from = NULL;
         if (extended == DOCUMENT_EXTENDS_MAX)
@@ -293,12 +302,14 @@ static int include_project(const struct project *project, struct tree_node *root
                             .depth = project->depth + 1,
                             .error = project->error};
     if (rc == 0)
-        rc = load_variables(&included->env_files, included->folder, &variables, project->error);
+        rc = say_where(
+            project, item,
+            load_variables(&included->env_files, included->folder, &variables, project->error));
     if (rc == 0 && inner.depth > DOCUMENT_INCLUDE_DEPTH_MAX)
         rc = tree_fail(project->error, item, "more than %d files, one including the other",
                        DOCUMENT_INCLUDE_DEPTH_MAX);
     if (rc == 0)
-        rc = load_project(&inner, &included->paths, &tree);
+        rc = say_where(project, item, load_project(&inner, &included->paths, &tree));
     if (rc == 0)
         rc = take_included(project, root, tree);
     for (size_t i = 0; i < variables.warnings.count && rc == 0; i++)
@@ -314,9 +325,7 @@ static int include_project(const struct project *project, struct tree_node *root
 /* Takes `include` out of the tree and what it names into it. */
 static int include_all(const struct project *project, struct tree_node *root)
 {
-    size_t at = 0;
-    while (at < root->count && strcmp(root->children[at]->key, "include") != 0)
-        at++;
+    size_t at = tree_index(root, "include");
     if (at == root->count)
         return 0;
     struct tree_node *list = root->children[at];

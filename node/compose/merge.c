@@ -72,9 +72,9 @@ static int add_named(struct tree_node *map, const struct tree_node *item, enum w
         return -ENOMEM;
     }
     entry->is_plain = !value; /* a name alone has its value from elsewhere */
-    for (size_t i = 0; i < map->count; i++)
-        if (strcmp(map->children[i]->key, key) == 0)
-            tree_free(tree_take(map, i--)); /* of two, the later one counts */
+    size_t twin = tree_index(map, key);
+    if (twin < map->count)
+        tree_free(tree_take(map, twin)); /* of two, the later one counts */
     int rc = tree_add(map, entry, key);
     if (rc < 0)
         tree_free(entry);
@@ -237,9 +237,7 @@ int tree_merge(struct tree_node *base, struct tree_node *over, struct error *err
     int rc = 0;
     while (over->count > 0 && rc == 0) {
         struct tree_node *entry = tree_take(over, 0);
-        size_t at = 0;
-        while (at < base->count && strcmp(base->children[at]->key, entry->key) != 0)
-            at++;
+        size_t at = tree_index(base, entry->key);
         if (at < base->count) {
             rc = merge_value(base, at, entry, error);
             continue;

@@ -89,12 +89,18 @@ int tree_copy(const struct tree_node *node, struct tree_budget *budget, struct t
     return rc;
 }
 
+size_t tree_index(const struct tree_node *map, const char *key)
+{
+    for (size_t i = 0; map->type == TREE_MAP && i < map->count; i++)
+        if (strcmp(map->children[i]->key, key) == 0)
+            return i;
+    return map->count;
+}
+
 struct tree_node *tree_find(const struct tree_node *map, const char *key)
 {
-    for (size_t i = 0; map && map->type == TREE_MAP && i < map->count; i++)
-        if (strcmp(map->children[i]->key, key) == 0)
-            return map->children[i];
-    return NULL;
+    size_t index = map ? tree_index(map, key) : 0;
+    return map && index < map->count ? map->children[index] : NULL;
 }
 
 bool tree_equal(const struct tree_node *a, const struct tree_node *b)

@@ -69,6 +69,9 @@ struct tree_node *tree_take(struct tree_node *parent, size_t index);
 /* A deep copy, without a parent. -E2BIG: over the budget; or -ENOMEM. */
 int tree_copy(const struct tree_node *node, struct tree_budget *budget, struct tree_node **ret);
 
+/* The place of the map's entry; the count of children if it has none, or is no map. */
+size_t tree_index(const struct tree_node *map, const char *key);
+
 /* The map's entry, or NULL. */
 struct tree_node *tree_find(const struct tree_node *map, const char *key);
 

@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         compose_result_done(&loaded);
     } else {
         assert(error.code < 0);
-        assert(strncmp(error.message, path, strlen(path)) == 0);
+        assert(error.message[0] == '/'); /* this file's path, or one that it names */
     }
     text_list_done(&files);
     close(fd);
