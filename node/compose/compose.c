@@ -151,8 +151,22 @@ static int read_document(const struct document *document, const char *stack_name
     if (rc == 0)
         rc = parse_map(&parse, document->root, top_keys, result);
     if (rc == 0 && result->service_count == 0)
-        rc = error_set(error, -EINVAL, "%s: the file has no services", document->path);
+        rc = error_set(error, -EINVAL, "%s: %s", document->path,
+                       document->unwanted_count > 0
+                           ? "all services have profiles, and none of those is named: --profile"
+                           : "the file has no services");
     return rc < 0 ? rc : check_dependencies(&parse, result);
+}
+
+/* What is wrong may be what a variable is empty for. */
+static void hint_unset(const struct variables *variables, struct error *error)
+{
+    cleanup_buffer struct buffer names = {0};
+    for (size_t i = 0; i < variables->unset.count; i++)
+        if (buffer_printf(&names, "%s%s", i > 0 ? ", " : "", variables->unset.items[i]) < 0)
+            return;
+    error_hint(error, "not set, and taken as empty: %.*s", (int)names.size,
+               (const char *)names.bytes);
 }
 
 int compose_load(const struct compose_options *options, struct compose_result *ret,
@@ -165,6 +179,8 @@ int compose_load(const struct compose_options *options, struct compose_result *r
         rc = read_document(&document, options->stack_name, &result, error);
     if (rc < 0 && (!error || error->code == 0))
         error_set_errno(error, rc, "%s", options->files->items[0]);
+    if (rc == -EINVAL && error && !error->hint[0] && document.variables.unset.count > 0)
+        hint_unset(&document.variables, error);
     document_done(&document);
     if (rc < 0)
         compose_result_done(&result);

@@ -426,8 +426,10 @@ static int drop_unwanted(struct document *document, const struct text_list *want
                 return tree_fail(error, profiles, "a list of names is expected");
             is_one_wanted = is_one_wanted || is_wanted(profiles->children[j]->text, wanted);
         }
-        if (!is_one_wanted)
-            tree_free(tree_take(services, i--));
+        if (is_one_wanted)
+            continue;
+        tree_free(tree_take(services, i--));
+        document->unwanted_count++;
     }
     return 0;
 }

@@ -19,6 +19,7 @@ struct document {
     const char *path; /* the first file's, for messages about the whole */
     char *folder;     /* the project's */
     struct tree_node *root;
+    size_t unwanted_count; /* services that were left out */
 };
 
 /* -EINVAL with file, line and key in `error`; else what reading said. document_done() in either

@@ -135,6 +135,8 @@ static void test_profiles(void **state)
         assert_int_equal(result.service_count, cases[i].count);
         compose_result_done(&result);
     }
+    bench_file("compose.yaml", "services: {web: {image: a, profiles: [x]}}\n");
+    refuse("compose.yaml: all services have profiles, and none of those is named: --profile");
     bench_file("compose.yaml", "services:\n  web: {image: a, depends_on: [db]}\n"
                                "  db: {image: a, profiles: [data]}\n");
     refuse("compose.yaml:2: services.web.depends_on: db is not among the services that are "
