@@ -116,6 +116,7 @@ static const struct parse_key top_keys[] = {{"name", pass_over},
                                             {"secrets", read_top_secrets},
                                             {"services", read_services},
                                             {"volumes", read_top_volumes},
+                                            {"include", pass_over}, /* it has been carried out */
                                             {"networks", NULL},
                                             {"models", NULL},
                                             {0}};
