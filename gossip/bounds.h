@@ -56,6 +56,7 @@ enum {
     SWIM_PACKET_BYTES_LIMIT = 65536, /* the most */
     SWIM_PACKET_FACTS_MAX = 64,      /* facts in one packet */
     SWIM_PACKET_DIGESTS_MAX = 16,    /* digest entries in one packet */
+    SWIM_VIEW_MEMBERS_MAX = 256,     /* of so many, pings tell a hash of what is known */
     SWIM_RUMORS_MAX = 4096,          /* facts queued to ride on packets, of each class */
     SWIM_BUDGET_BUCKETS = 32,        /* peers of whom it is remembered how much they use */
 

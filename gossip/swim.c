@@ -17,9 +17,10 @@ bool swim_config_is_valid(const struct swim_config *config)
     if (id_is_none(&config->self) || !config->identity || config->generation == 0 ||
         config->generation == UINT32_MAX || address_is_none(&config->advertised))
         return false;
-    if (config->probe_timeout_ms == 0 || config->probe_interval_ms <= config->probe_timeout_ms)
+    if (config->probe_timeout_ms == 0 || config->probe_window_ms <= config->probe_timeout_ms)
         return false;
-    if (config->probes == 0 || config->probes > config->probe_interval_ms)
+    if (config->probes == 0 || config->alert_probes < config->probes ||
+        config->alert_probes > config->probe_interval_ms)
         return false;
     if (config->suspicion_min_multiplier == 0 ||
         config->suspicion_max_multiplier < config->suspicion_min_multiplier)
@@ -102,6 +103,7 @@ static void wake(struct swim *swim)
 {
     swim->counters.pauses++;
     swim->sync_ms = swim->now_ms;
+    swim->views_agree = false;
     probe_reset(swim);
     health_add(swim, HEALTH_PAUSED);
     for (size_t i = 0; i < swim->doubted_count; i++)

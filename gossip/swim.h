@@ -64,15 +64,18 @@ struct swim_config {
      * its own. Borrowed; must outlive swim. */
     struct fact_pool *pool;
 
-    /* Probing. `probes` members are probed each interval, each directly, from the timeout on also
-     * through `helpers` others, and with the interval it has failed. All waits are multiplied while
-     * our own health is bad (Lifeguard). */
+    /* Probing. `probes` members are probed each interval (`alert_probes` while anybody is
+     * suspected), each directly, from the timeout on also through `helpers` others, and with the
+     * window's end it has failed. All waits are multiplied while our own health is bad (Lifeguard).
+     */
     uint32_t probe_interval_ms;
     uint32_t probes;
+    uint32_t alert_probes;
     uint32_t probe_timeout_ms;
+    uint32_t probe_window_ms;
     uint32_t helpers;
 
-    /* A suspect is dead after min..max times log10(members) probe intervals: the minimum once
+    /* A suspect is dead after min..max times log10(members) probe windows: the minimum once
      * `confirmations` peers beyond the first accuse it, the maximum while one alone does. */
     uint32_t suspicion_min_multiplier;
     uint32_t suspicion_max_multiplier;
@@ -105,17 +108,17 @@ struct swim_config {
  *
  * lan: one site, round trips below 100 ms. All know of a death in 3 seconds.
  * wan: sites joined by the internet, round trips up to 500 ms, a packet in fifty lost: 20 seconds,
- *     for a quarter of lan's bytes.
+ *     for a third of lan's bytes.
  * edge: metered, lossy or battery-fed links, round trips up to 2 s, a packet in ten lost: 90
- *     seconds, for a tenth of lan's bytes. */
+ *     seconds, for a sixth of lan's bytes. */
 struct swim_config swim_config_lan(void);
 struct swim_config swim_config_wan(void);
 struct swim_config swim_config_edge(void);
 
 /* Values set singly on top of a profile; 0 leaves what it says. What hangs on them follows: the
- * probe's timeout shrinks with an interval below the profile's, and the longest suspicion keeps its
- * ratio to the shortest. Out of bounds (SWIM_PROBE_INTERVAL_MS_MIN …), they are -EINVAL and
- * `config` is as it was. */
+ * probe's window keeps its ratio to the interval, its timeout shrinks with an interval below the
+ * profile's, and the longest suspicion keeps its ratio to the shortest. Out of bounds
+ * (SWIM_PROBE_INTERVAL_MS_MIN …), they are -EINVAL and `config` is as it was. */
 struct swim_tuning {
     uint32_t probe_interval_ms;
     uint32_t suspicion; /* suspicion_min_multiplier */

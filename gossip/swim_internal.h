@@ -233,7 +233,8 @@ struct swim {
     uint32_t sequence;
     unsigned health; /* Lifeguard's local health multiplier */
     int64_t probe_round_ms;
-    struct member **ring; /* all members but self in a shuffled order */
+    bool probes_neighbour; /* the last probe was of our neighbour */
+    struct member **ring;  /* all members but self in a shuffled order */
     size_t ring_count, ring_capacity, ring_next;
     struct probe probes[SWIM_PROBES_MAX];
     struct relay relays[SWIM_RELAYS_MAX];
@@ -251,11 +252,14 @@ struct swim {
     size_t rumors_sent_count;
     int64_t gossip_ms;
     size_t digest_next;                          /* index of the member whose digest rides next */
+    bool views_agree;                            /* the last view that was heard is our own */
+    int64_t differing_ms;                        /* when another one was heard */
     struct answered answered[SWIM_ANSWERED_MAX]; /* the newest first from answered_next backwards */
     size_t answered_next;
 
     /* swim_sync.c */
     int64_t sync_ms;
+    unsigned syncs_saved;    /* since the last one, because others' views agree with ours */
     struct id sync_peer;     /* with whom rounds are counted */
     unsigned sync_rounds;    /* left with that peer */
     unsigned sync_summaries; /* that may still be sent in this round */
@@ -629,7 +633,11 @@ void path_sent(struct swim *swim, const struct id *to);
 void paths_run(struct swim *swim);
 int64_t paths_deadline(const struct swim *swim);
 
-/* swim_summary.c: what differs at all. A summary has so many parts (1 at least, and 1 if there are
+/* swim_summary.c: what differs at all. A short hash of what we know of all live members; 0 if they
+ * are too many for it. */
+uint32_t view_hash(const struct swim *swim);
+
+/* A summary has so many parts (1 at least, and 1 if there are
  * fewer members), at most SWIM_SYNC_RANGES_MAX. */
 void summary_send(struct swim *swim, const struct id *to, const struct address *address,
                   const struct id *after, const struct id *through, size_t parts);

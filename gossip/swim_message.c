@@ -7,7 +7,7 @@
 #include "base/writer.h"
 
 enum {
-    PACKET_FIELDS = 6,
+    PACKET_FIELDS = 7,
     RIDING_ENTRY_FIELDS = 6,
     ENTRY_FIELDS = 4,
     DIGEST_FIELDS = 5,
@@ -98,6 +98,8 @@ int packet_read(struct bytes bytes, struct packet *ret)
     reader_u32(&reader, &ret->sequence);
     read_subject(&reader, &ret->subject);
     read_place(&reader, &ret->place);
+    ret->view = 0;
+    reader_u32(&reader, &ret->view);
     reader_array(&reader, &digest_count);
     if (digest_count > SWIM_PACKET_DIGESTS_MAX)
         return -EBADMSG;
@@ -143,6 +145,7 @@ void packet_draft_init(struct packet_draft *draft, enum packet_kind kind, uint32
     draft->sequence = sequence;
     draft->subject = subject ? *subject : ID_NONE;
     draft->place = (struct address){0};
+    draft->view = 0;
     draft->room = size - PACKET_OVERHEAD_BYTES;
     draft->digest_count = draft->fact_count = 0;
 }
@@ -202,6 +205,7 @@ int packet_write(const struct packet_draft *draft, struct buffer *ret)
         writer_nil(&writer);
     else
         address_write(&writer, &draft->place);
+    writer_u64(&writer, draft->view);
     writer_array(&writer, draft->digest_count);
     for (size_t i = 0; i < draft->digest_count; i++) {
         writer_array(&writer, RIDING_ENTRY_FIELDS);

@@ -1,7 +1,7 @@
 /* The messages of SWIM as bytes: packets (one datagram each) and sync messages (over a stream).
  *
  * On the wire, in MessagePack:
- *     packet  [kind, sequence, subject or nil, place or nil,
+ *     packet  [kind, sequence, subject or nil, place or nil, view,
  *              [[prefix, incarnation, version, accusers]…], [fact…]]
  *             where incarnation and version are two numbers each: generation, counter
  *     digest  [1, reply wanted, after, through, [[id, incarnation, version, accusers]…]]
@@ -47,6 +47,7 @@ struct packet {
     struct id subject;    /* ID_NONE if there is none */
     struct address place; /* where the sender sends to, or sees, the receiver, if that is not where
                            * it advertises; else none. In pings and acks only. */
+    uint32_t view;        /* a hash of what the sender knows; 0: it says none */
     size_t digest_count;
     struct digest_entry digests[SWIM_PACKET_DIGESTS_MAX]; /* without ids */
     size_t fact_count;
@@ -65,6 +66,7 @@ struct packet_draft {
     uint32_t sequence;
     struct id subject;
     struct address place;
+    uint32_t view;
     size_t room; /* bytes left */
     size_t digest_count;
     struct digest_entry digests[SWIM_PACKET_DIGESTS_MAX];
@@ -87,7 +89,7 @@ bool packet_draft_add_digest(struct packet_draft *draft, const struct digest_ent
 int packet_write(const struct packet_draft *draft, struct buffer *ret);
 
 enum {
-    PACKET_OVERHEAD_BYTES = 51,     /* all but the place, the digests and facts */
+    PACKET_OVERHEAD_BYTES = 56,     /* all but the place, the digests and facts */
     PACKET_PLACE_BYTES = 19,        /* more than if there is none */
     PACKET_DIGEST_BYTES = 32,       /* one digest entry at most */
     PACKET_FACT_OVERHEAD_BYTES = 3, /* before each fact */

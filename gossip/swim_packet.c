@@ -2,8 +2,9 @@
  *
  * First of all a packet tells its receiver what that must know: that we are there (until it is
  * known to have heard it) and who accuses it (Lifeguard's buddy system). Pings and their answers
- * carry a few digest entries; whoever sees that the other lacks something sends it along, so that
- * what rumours missed is repaired within a few probes. The rest is rumours.
+ * carry a hash of all that is known and, where hashes differ, a few digest entries; whoever sees
+ * that the other lacks something sends it along, so that what rumours missed is repaired within a
+ * few probes. The rest is rumours.
  */
 #include <assert.h>
 #include <errno.h>
@@ -11,7 +12,8 @@
 #include "gossip/swim_internal.h"
 
 enum {
-    DIGESTS_RIDING = 4, /* entries on each ping and answer, our own included */
+    DIGESTS_RIDING = 8,      /* entries on a ping or answer, our own included */
+    DIFFERING_INTERVALS = 2, /* pings carry them so long after views were seen to differ */
 };
 
 static size_t room_for(const struct swim *swim, const struct id *to)
@@ -76,6 +78,22 @@ static void packet_answer(struct swim *swim, struct packet_draft *draft,
     send_packet(swim, draft, &input->from, &input->source, rumors);
 }
 
+/* Whether the sender's view is our own. What it says of itself costs nobody else anything. */
+static bool view_agrees(struct swim *swim, const struct packet *packet)
+{
+    uint32_t ours = packet->view == 0 ? 0 : view_hash(swim);
+    swim->views_agree = ours != 0 && packet->view == ours;
+    if (!swim->views_agree)
+        swim->differing_ms = swim->now_ms;
+    return swim->views_agree;
+}
+
+static bool views_differ(const struct swim *swim)
+{
+    int64_t until_ms = swim->differing_ms + DIFFERING_INTERVALS * swim->config.probe_interval_ms;
+    return !swim->views_agree || swim->now_ms < until_ms;
+}
+
 static void add_digests(struct swim *swim, struct packet_draft *draft)
 {
     struct digest_entry entry = sync_digest_of(swim->self);
@@ -101,7 +119,9 @@ void ping_send(struct swim *swim, const struct member *member, const struct addr
     struct packet_draft draft;
     packet_start(swim, &draft, PACKET_PING, sequence, NULL, member_id(member));
     add_place(&draft, member, address);
-    add_digests(swim, &draft);
+    draft.view = view_hash(swim);
+    if (draft.view == 0 || views_differ(swim))
+        add_digests(swim, &draft);
     packet_finish(swim, &draft, member_id(member), address);
 }
 
@@ -164,7 +184,9 @@ static void answer_ping(struct swim *swim, const struct swim_input *input,
     if (challenge)
         packet_draft_add(&draft, challenge);
     answer_digests(swim, &input->from, packet, &draft);
-    add_digests(swim, &draft);
+    draft.view = view_hash(swim);
+    if (!view_agrees(swim, packet))
+        add_digests(swim, &draft);
     packet_answer(swim, &draft, input);
     swim->counters.acks_sent++;
     fact_release(swim->pool, challenge);
@@ -221,6 +243,8 @@ int packet_receive(struct swim *swim, const struct swim_input *input)
         return 0;
     case PACKET_ACK:
         swim->counters.acks_received++;
+        if (id_is_none(&packet.subject))
+            view_agrees(swim, &packet);
         if (!ping_acked(swim, &input->from, &packet))
             probe_acked(swim, &input->from, &packet);
         gossip_back(swim, input, &packet);

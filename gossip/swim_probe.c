@@ -114,7 +114,7 @@ void probe_start(struct swim *swim, struct member *member)
         .target = *member_id(member),
         .sent_us = swim->now_us,
         .relay_ms = swim->now_ms + swim->config.probe_timeout_ms * patience,
-        .fail_ms = swim->now_ms + swim->config.probe_interval_ms * patience,
+        .fail_ms = swim->now_ms + swim->config.probe_window_ms * patience,
         .told = swim->announcements,
     };
     struct address address = path_address(swim, member);
@@ -122,9 +122,31 @@ void probe_start(struct swim *swim, struct member *member)
     ping_send(swim, member, &address, probe->sequence);
 }
 
-/* Probes the next live member in the ring. */
+/* The next member in the order of ids that nobody suspects, and round again; NULL if there is none.
+ */
+static struct member *neighbour(const struct swim *swim)
+{
+    size_t count = swim->members.count;
+    size_t index = table_lower_bound(&swim->members, &swim->config.self);
+    for (size_t i = 1; i < count; i++) {
+        struct member *member = member_at(swim, (index + i) % count);
+        if (member->state == SWIM_ALIVE)
+            return member;
+    }
+    return NULL;
+}
+
+/* Every other probe is of our neighbour: so each member is somebody's, and is probed at least that
+ * often, however chance has it. The rest go round the ring, so that no member depends on one other
+ * alone, and all ways between members are tried (section 4.3). */
 static void probe_round(struct swim *swim)
 {
+    swim->probes_neighbour = !swim->probes_neighbour && !swim->config.plain;
+    struct member *next = swim->probes_neighbour ? neighbour(swim) : NULL;
+    if (next) {
+        probe_start(swim, next);
+        return;
+    }
     for (size_t tries = 0; tries < swim->ring_count; tries++) {
         if (swim->ring_next >= swim->ring_count) {
             ring_shuffle(swim);
@@ -398,13 +420,16 @@ void relay_start(struct swim *swim, const struct swim_input *input, const struct
     ping_everywhere(swim, target, relay->sequence);
 }
 
-/* Where there are few, each is probed often enough by fewer probes. */
+/* Who is suspected may be the first of many: then more are probed, until it is cleared or held
+ * dead. Where there are few, each is probed often enough by fewer probes. */
 static uint32_t probes_of_interval(const struct swim *swim)
 {
+    bool alert = swim->doubted_count > swim->dead_count && !swim->config.plain;
+    uint32_t probes = alert ? swim->config.alert_probes : swim->config.probes;
     size_t enough = (swim->ring_count + SWIM_TARGETS_PER_PROBE - 1) / SWIM_TARGETS_PER_PROBE;
     if (enough == 0)
         return 1;
-    return enough < swim->config.probes ? (uint32_t)enough : swim->config.probes;
+    return enough < probes ? (uint32_t)enough : probes;
 }
 
 void probes_run(struct swim *swim)

@@ -24,10 +24,10 @@ static bool is_outside(uint32_t value, uint32_t min, uint32_t max)
     return value != 0 && (value < min || value > max);
 }
 
-static uint32_t scaled_down(uint32_t value, uint64_t part, uint64_t whole)
+static uint32_t scaled(uint32_t value, uint64_t part, uint64_t whole)
 {
-    uint64_t scaled = value * part / whole;
-    return scaled > 0 ? (uint32_t)scaled : 1;
+    uint64_t result = value * part / whole;
+    return result > 0 ? (uint32_t)result : 1;
 }
 
 int swim_config_tune(struct swim_config *config, const struct swim_tuning *tuning)
@@ -39,10 +39,12 @@ int swim_config_tune(struct swim_config *config, const struct swim_tuning *tunin
         return -EINVAL;
     uint64_t interval_ms = tuning->probe_interval_ms;
     if (interval_ms != 0) {
+        config->probe_window_ms =
+            scaled(config->probe_window_ms, interval_ms, config->probe_interval_ms);
         /* How long a round trip takes is the network's, not the rhythm's: it does not grow. */
         if (interval_ms < config->probe_interval_ms)
             config->probe_timeout_ms =
-                scaled_down(config->probe_timeout_ms, interval_ms, config->probe_interval_ms);
+                scaled(config->probe_timeout_ms, interval_ms, config->probe_interval_ms);
         config->probe_interval_ms = (uint32_t)interval_ms;
     }
     if (tuning->suspicion != 0) {
@@ -59,7 +61,9 @@ void swim_config_take_timings(struct swim_config *config, const struct swim_conf
 {
     config->probe_interval_ms = timings->probe_interval_ms;
     config->probes = timings->probes;
+    config->alert_probes = timings->alert_probes;
     config->probe_timeout_ms = timings->probe_timeout_ms;
+    config->probe_window_ms = timings->probe_window_ms;
     config->helpers = timings->helpers;
     config->suspicion_min_multiplier = timings->suspicion_min_multiplier;
     config->suspicion_max_multiplier = timings->suspicion_max_multiplier;
@@ -77,8 +81,8 @@ static void keep_patience(struct swim *swim, const struct swim_config *before)
 {
     struct patience *patience = &swim->patience;
     int64_t sync_ms = later(before->sync_interval_ms, swim->config.sync_interval_ms);
-    int64_t min_ms = (int64_t)before->probe_interval_ms * before->suspicion_min_multiplier;
-    int64_t max_ms = (int64_t)before->probe_interval_ms * before->suspicion_max_multiplier;
+    int64_t min_ms = (int64_t)before->probe_window_ms * before->suspicion_min_multiplier;
+    int64_t max_ms = (int64_t)before->probe_window_ms * before->suspicion_max_multiplier;
     bool was_patient = swim->now_ms < patience->until_ms;
     patience->min_ms = was_patient ? later(patience->min_ms, min_ms) : min_ms;
     patience->max_ms = was_patient ? later(patience->max_ms, max_ms) : max_ms;
@@ -94,7 +98,7 @@ static void retime_probes(struct swim *swim)
         struct probe *probe = &swim->probes[i];
         if (probe->relay_ms != NEVER_MS)
             probe->relay_ms = swim->now_ms + config->probe_timeout_ms * patience;
-        probe->fail_ms = swim->now_ms + config->probe_interval_ms * patience;
+        probe->fail_ms = swim->now_ms + config->probe_window_ms * patience;
     }
     /* All hear of the change at about the same time, and should not probe in step from then on. */
     int64_t round_ms =

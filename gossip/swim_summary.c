@@ -5,6 +5,9 @@
  * A hash is the sum of a keyed hash of each live member; the key is drawn for each summary, so that
  * nobody can make up what cancels out. The dead and those that left don't count, for peers forget
  * them at different times; who thinks that one of them lives has another hash, though.
+ *
+ * A small fleet's pings and their answers carry a short one of all members, with a key that
+ * everybody knows: it only saves bytes while nothing differs.
  */
 #include "gossip/swim_internal.h"
 
@@ -40,6 +43,18 @@ static uint64_t hash_of_member(const struct member *member, uint64_t salt)
     for (size_t i = 0; i < sizeof(sum); i++)
         sum = sum << 8 | hash[i];
     return sum;
+}
+
+uint32_t view_hash(const struct swim *swim)
+{
+    uint64_t hash = 0;
+    if (swim->live_count > SWIM_VIEW_MEMBERS_MAX)
+        return 0;
+    for (size_t i = 0; i < swim->members.count; i++)
+        if (member_is_live(member_at(swim, i)))
+            hash += hash_of_member(member_at(swim, i), 0);
+    uint32_t folded = (uint32_t)(hash ^ hash >> 32);
+    return folded == 0 ? 1 : folded;
 }
 
 /* What we know of the members from that index on up to `through`; moves the index on. */

@@ -51,7 +51,7 @@ static struct suspicion_pace current_pace(const struct swim *swim)
     int64_t scale_milli = (int64_t)log2_milli(swim->live_count + 1) * LOG10_OF_2_MILLI / 1000;
     if (scale_milli < 1000)
         scale_milli = 1000;
-    int64_t unit_ms = config->probe_interval_ms * scale_milli / 1000;
+    int64_t unit_ms = config->probe_window_ms * scale_milli / 1000;
     struct suspicion_pace pace = {
         .min_ms = unit_ms * config->suspicion_min_multiplier,
         .max_ms = unit_ms * config->suspicion_max_multiplier,

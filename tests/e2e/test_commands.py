@@ -46,7 +46,7 @@ def test_profile(cluster):
     assert "profile edge" in two.consort("status")
     assert one.try_consort("cluster", "profile", "--suspicion", "99").returncode == 1
     two.consort("cluster", "profile", "lan")
-    cluster.wait(lambda: three.query("cluster", "profile")["probe_interval_ms"] == 400, "and back")
+    cluster.wait(lambda: three.query("cluster", "profile")["probe_interval_ms"] == 600, "and back")
 
 
 @scenario(peers=2)

@@ -171,6 +171,7 @@ static void test_nat_in_a_quiet_fleet(void **state)
     fake_init(&net, COUNT, 6);
     net.config.probe_interval_ms = 5000; /* each speaks to each other one every two minutes */
     net.config.probe_timeout_ms = 500;
+    net.config.probe_window_ms = 5000;
     net.config.gossip_interval_ms = 1000;
     net.config.sync_interval_ms = 120000;
     for (size_t i = 0; i < COUNT; i++) {

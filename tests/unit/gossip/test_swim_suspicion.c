@@ -82,7 +82,7 @@ static void test_one_of_two_revoked(void **state)
 {
     (void)state;
     struct fake_network net;
-    fake_init(&net, PEERS, 11);
+    fake_init(&net, PEERS, 12);
     assert_true(fake_wait(&net, 10000, fake_all_alive) >= 0);
     size_t observer = find_observer(&net, 2), accuser = first_accuser(&net, observer);
     struct swim *swim = net.peers[observer].swim;
@@ -108,7 +108,7 @@ static void test_when_accused(void **state)
 {
     (void)state;
     struct fake_network net;
-    fake_init(&net, PEERS, 11);
+    fake_init(&net, PEERS, 12);
     assert_true(fake_wait(&net, 10000, fake_all_alive) >= 0);
     size_t observer = find_observer(&net, 2);
     struct swim_suspicion suspicion = suspicion_of_victim(&net, observer);
@@ -131,7 +131,7 @@ static void test_when_accused_after_revocation(void **state)
 {
     (void)state;
     struct fake_network net;
-    fake_init(&net, PEERS, 11);
+    fake_init(&net, PEERS, 12);
     assert_true(fake_wait(&net, 10000, fake_all_alive) >= 0);
     size_t observer = find_observer(&net, 2);
     struct swim_suspicion before = suspicion_of_victim(&net, observer);
