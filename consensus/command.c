@@ -31,6 +31,7 @@ static const struct command_kind kinds[] = {
     [COMMAND_PLACE] = {command_write_place, command_read_place},
     [COMMAND_ROLLOUT] = {command_write_rollout, command_read_rollout},
     [COMMAND_GOSSIP] = {command_write_gossip, command_read_gossip},
+    [COMMAND_NAMESAKES] = {command_write_namesakes, command_read_namesakes},
 };
 
 int command_encode(const struct command *command, struct buffer *ret)

@@ -19,10 +19,11 @@ enum command_type {
     COMMAND_SCALE,
     COMMAND_UPDATE, /* one service's spec replaced: a new revision */
     COMMAND_ROLLBACK,
-    COMMAND_REMOVE,  /* a service or a whole stack */
-    COMMAND_PLACE,   /* the leader's: replicas to add, to stop, to delete */
-    COMMAND_ROLLOUT, /* the leader's: a rollout's state, and the revision to return to */
-    COMMAND_GOSSIP,  /* the profile by which peers watch one another */
+    COMMAND_REMOVE,    /* a service or a whole stack */
+    COMMAND_PLACE,     /* the leader's: replicas to add, to stop, to delete */
+    COMMAND_ROLLOUT,   /* the leader's: a rollout's state, and the revision to return to */
+    COMMAND_GOSSIP,    /* the profile by which peers watch one another */
+    COMMAND_NAMESAKES, /* the leader's: two that live have one name */
 };
 
 struct command_head {
@@ -108,6 +109,11 @@ struct command_gossip {
     uint32_t probe_interval_ms, suspicion, fanout;
 };
 
+/* Changes nothing: it is written down for people, once for each pair. */
+struct command_namesakes {
+    struct id ids[2]; /* in order */
+};
+
 struct command {
     struct command_head head;
     union {
@@ -123,6 +129,7 @@ struct command {
         struct command_place place;
         struct command_rollout rollout;
         struct command_gossip gossip;
+        struct command_namesakes namesakes;
     };
 };
 

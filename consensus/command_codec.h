@@ -33,6 +33,8 @@ void command_write_rollout(struct writer *writer, const struct command *command)
 void command_read_rollout(struct reader *reader, struct command *command);
 void command_write_gossip(struct writer *writer, const struct command *command);
 void command_read_gossip(struct reader *reader, struct command *command);
+void command_write_namesakes(struct writer *writer, const struct command *command);
+void command_read_namesakes(struct reader *reader, struct command *command);
 
 /* A blob, as a deploy and a snapshot carry it; the read content is the blob's own. */
 void intent_blob_write(struct writer *writer, const struct intent_blob *blob);

@@ -6,6 +6,7 @@ enum {
     ADMIT_FIELDS = 4,
     PEER_STATE_FIELDS = 2,
     TOKEN_FIELDS = 7,
+    NAMESAKES_FIELDS = 2,
 };
 
 void command_write_admit(struct writer *writer, const struct command *command)
@@ -90,4 +91,21 @@ void command_write_token_revoke(struct writer *writer, const struct command *com
 void command_read_token_revoke(struct reader *reader, struct command *command)
 {
     reader_fixed(reader, command->token_id, sizeof(command->token_id));
+}
+
+void command_write_namesakes(struct writer *writer, const struct command *command)
+{
+    writer_array(writer, NAMESAKES_FIELDS);
+    codec_write_id(writer, &command->namesakes.ids[0]);
+    codec_write_id(writer, &command->namesakes.ids[1]);
+}
+
+void command_read_namesakes(struct reader *reader, struct command *command)
+{
+    struct command_namesakes *namesakes = &command->namesakes;
+    reader_array_exact(reader, NAMESAKES_FIELDS);
+    codec_read_id(reader, &namesakes->ids[0]);
+    codec_read_id(reader, &namesakes->ids[1]);
+    if (id_compare(&namesakes->ids[0], &namesakes->ids[1]) >= 0)
+        reader_refuse(reader); /* two pairs would be one */
 }

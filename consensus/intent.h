@@ -33,6 +33,7 @@ struct intent_peer {
     uint64_t serial;
     uint64_t admitted_index;
     int64_t admitted_wall_ms;
+    int64_t state_wall_ms; /* when it came into its state */
 };
 
 struct intent_token {

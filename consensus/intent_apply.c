@@ -72,6 +72,8 @@ static int dispatch(struct intent_apply *apply, const struct command *command)
         return intent_apply_rollout(apply, &command->rollout);
     case COMMAND_GOSSIP:
         return intent_apply_gossip(apply, &command->gossip);
+    case COMMAND_NAMESAKES:
+        return intent_apply_namesakes(apply, &command->namesakes);
     }
     return error_set(&apply->result->error, -EBADMSG, "the command is of no known type");
 }

@@ -30,6 +30,7 @@ int intent_apply_rollback(struct intent_apply *apply, const struct command_rollb
 int intent_apply_remove(struct intent_apply *apply, const struct command_remove *remove);
 int intent_apply_place(struct intent_apply *apply, const struct command_place *place);
 int intent_apply_rollout(struct intent_apply *apply, const struct command_rollout *rollout);
+int intent_apply_namesakes(struct intent_apply *apply, const struct command_namesakes *namesakes);
 int intent_apply_gossip(struct intent_apply *apply, const struct command_gossip *change);
 
 /* Writes down what happened, with the command's actor and time. */

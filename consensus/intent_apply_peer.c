@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "consensus/intent_apply.h"
 
@@ -96,7 +97,7 @@ int intent_apply_admit(struct intent_apply *apply, const struct command_admit *a
     peer->state = INTENT_ACTIVE;
     peer->serial = intent->next_serial++;
     peer->admitted_index = apply->index;
-    peer->admitted_wall_ms = apply->head->wall_ms;
+    peer->admitted_wall_ms = peer->state_wall_ms = apply->head->wall_ms;
     apply->result->serial = peer->serial;
     intent_event_add(apply, kind_of(peer->role), peer->name, "admitted as %s with key %s%s",
                      intent_role_text(peer->role), id_short(&peer->id),
@@ -139,6 +140,41 @@ int intent_apply_peer_state(struct intent_apply *apply, const struct command_pee
     if (rc < 0)
         return rc;
     peer->state = change->state;
+    peer->state_wall_ms = apply->head->wall_ms;
     intent_event_add(apply, kind_of(peer->role), peer->name, "%s", words[change->state]);
+    return 0;
+}
+
+static bool is_namesake(const struct intent_peer *peer, const struct intent_peer *other)
+{
+    return peer && other && peer != other && peer->role == other->role &&
+           intent_peer_is_member(peer) && intent_peer_is_member(other) &&
+           strcmp(peer->name, other->name) == 0;
+}
+
+/* Whether the history says so already: a new leader sees for itself what the last one saw. */
+static bool is_told(const struct intent *intent, const char *name, const char *text)
+{
+    const struct intent_event *event;
+    for (size_t i = 0; (event = intent_event_at(intent, i)); i++)
+        if (strcmp(event->subject, name) == 0 && strcmp(event->text, text) == 0)
+            return true;
+    return false;
+}
+
+int intent_apply_namesakes(struct intent_apply *apply, const struct command_namesakes *namesakes)
+{
+    const struct intent_peer *peer = intent_peer_find(apply->intent, &namesakes->ids[0]);
+    const struct intent_peer *other = intent_peer_find(apply->intent, &namesakes->ids[1]);
+    char text[128], first[ID_SHORT_TEXT_BYTES];
+    if (!is_namesake(peer, other))
+        return error_set(&apply->result->error, -ESTALE, "they don't have one name");
+    snprintf(first, sizeof(first), "%s", id_short(&peer->id));
+    snprintf(text, sizeof(text), "is the name of two living peers: %s and %s", first,
+             id_short(&other->id));
+    if (is_told(apply->intent, peer->name, text))
+        apply->result->unchanged = true;
+    else
+        intent_event_add(apply, kind_of(peer->role), peer->name, "%s", text);
     return 0;
 }

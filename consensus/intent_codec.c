@@ -16,7 +16,7 @@
 
 enum {
     SNAPSHOT_VERSION = 1,
-    PEER_FIELDS = 7,
+    PEER_FIELDS = 8,
     ROLLOUT_FIELDS = 7,
     REVISION_FIELDS = 4,
     SERVICE_FIELDS = 8,
@@ -37,6 +37,7 @@ static void peer_write(struct writer *writer, const struct intent_peer *peer)
     writer_u64(writer, peer->serial);
     writer_u64(writer, peer->admitted_index);
     writer_i64(writer, peer->admitted_wall_ms);
+    writer_i64(writer, peer->state_wall_ms);
 }
 
 static void rollout_write(struct writer *writer, const struct intent_rollout *rollout)
@@ -215,6 +216,7 @@ static void peers_read(struct reader *reader, struct intent *intent)
         reader_u64(reader, &peer->serial);
         reader_u64(reader, &peer->admitted_index);
         reader_i64(reader, &peer->admitted_wall_ms);
+        reader_i64(reader, &peer->state_wall_ms);
         if (peer->serial >= intent->next_serial)
             reader_refuse(reader);
         if (!append_in_order(reader, &intent->peers, peer))

@@ -1,4 +1,4 @@
-/* What methods have in common: finding things by the names that people use, and describing them. */
+/* What methods have in common: proposing, and describing things. Finding them is in find.h. */
 #pragma once
 
 #include "node/api/call.h"
@@ -7,25 +7,8 @@
 /* Proposes for the call, in its actor's name; `callback` gets the call. */
 void propose_for(struct api_call *call, struct command *command, proposal_callback *callback);
 
-/* A service by its full name, or by its name within a stack if only one has it; NULL. */
-const struct intent_service *find_service(const struct peer *peer, const char *name);
-
-/* A replica by "service.slot" (the one that serves, else the newest) or container id; NULL. */
-const struct intent_replica *find_replica(const struct peer *peer, const char *name);
-
-/* What a call's parameter "peer", "service" or "subject" (a service or a replica) names: as above,
- * and a peer by its name or by at least 12 digits of its id. NULL once the call was failed because
- * there is none. */
-const struct intent_peer *wanted_peer(struct api_call *call, struct bytes params);
-const struct intent_peer *peer_of_param(struct api_call *call, struct bytes params,
-                                        const char *key);
-const struct intent_service *wanted_service(struct api_call *call, struct bytes params);
-const struct intent_service *wanted_subject(struct api_call *call, struct bytes params,
-                                            const struct intent_replica **ret_replica);
-
-/* As wanted_service; the full name is copied too, for a command. */
-const struct intent_service *named_service(struct api_call *call, struct bytes params,
-                                           char ret_name[INTENT_SERVICE_NAME_BYTES_MAX + 1]);
+/* Whether it is up at a peer that is alive, and healthy. */
+bool replica_serves(const struct peer *peer, const struct intent_replica *replica);
 
 /* Writes docs/api.md's "replica" map. */
 void put_replica(struct writer *writer, const struct peer *peer,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/api/describe.h"
+#include "node/api/find.h"
 #include "node/peer/proposals.h"
 
 enum {
@@ -204,25 +205,17 @@ static void on_done(void *context, const struct agent_result *decided)
 
 static void method_token_revoke(struct api_call *call, struct bytes params)
 {
-    const struct table *tokens = &agent_intent(call->peer->agent)->tokens;
-    char wanted[2 * INTENT_TOKEN_ID_BYTES + 1] = "";
+    char words[2 * INTENT_TOKEN_ID_BYTES + 1] = "";
     struct command command = {.head.type = COMMAND_TOKEN_REVOKE};
-    size_t found = 0;
-    frame_text(params, "id", wanted, sizeof(wanted));
-    for (size_t i = 0; i < tokens->count && wanted[0]; i++) {
-        const struct intent_token *token = tokens->items[i];
-        char id[2 * INTENT_TOKEN_ID_BYTES + 1];
-        hex_encode(token->id, sizeof(token->id), id);
-        if (strncmp(id, wanted, strlen(wanted)) != 0)
-            continue;
-        memcpy(command.token_id, token->id, sizeof(command.token_id));
-        found++;
+    struct error error = {0};
+    frame_text(params, "id", words, sizeof(words));
+    const struct intent_token *token = find_token(agent_intent(call->peer->agent), words, &error);
+    if (!token) {
+        fail_find(call, &error);
+        return;
     }
-    if (found == 1)
-        propose_for(call, &command, on_done);
-    else
-        api_fail_with(call, -ENOENT, "list them with: consort token ls", "%s token begins with %s",
-                      found == 0 ? "no" : "more than one", wanted);
+    memcpy(command.token_id, token->id, sizeof(command.token_id));
+    propose_for(call, &command, on_done);
 }
 
 /* --- Revoking --- */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/api/describe.h"
+#include "node/api/find.h"
 #include "node/peer/replicas.h"
 
 enum {
@@ -255,11 +256,12 @@ static void run_here(struct api_call *call, const char *container, struct bytes 
 static void method_exec(struct api_call *call, struct bytes params)
 {
     char name[INTENT_SERVICE_NAME_BYTES_MAX + 32] = "";
+    struct error error = {0};
     char container[RUNTIME_ID_BYTES_MAX + 1];
     frame_text(params, "replica", name, sizeof(name));
-    const struct intent_replica *replica = find_replica(call->peer, name);
+    const struct intent_replica *replica = find_replica(call->peer, name, &error);
     if (!replica)
-        api_fail_with(call, -ENOENT, "list them with: consort ps", "there is no replica %s", name);
+        fail_find(call, &error);
     else if (!id_equal(&replica->peer, &call->peer->identity.id))
         api_forward(call, &replica->peer, params);
     else if (!replicas_container_id(call->peer->replicas, replica->generation, container))

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "node/api/describe.h"
+#include "node/api/find.h"
 #include "node/api/pinging.h"
 
 enum {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/api/describe.h"
+#include "node/api/find.h"
 #include "node/control/control.h"
 #include "node/mesh/mesh.h"
 #include "node/transport/socket.h"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/api/describe.h"
+#include "node/api/find.h"
 #include "node/api/resolve.h"
 #include "node/transport/socket.h"
 
@@ -198,16 +199,18 @@ static void method_rm(struct api_call *call, struct bytes params)
     struct command command = {.head.type = COMMAND_REMOVE};
     const struct intent *intent = agent_intent(call->peer->agent);
     char name[INTENT_SERVICE_NAME_BYTES_MAX + 1] = "";
+    struct error error = {0};
     frame_text(params, "name", name, sizeof(name));
     for (size_t i = 0; i < intent->services.count; i++) {
         const struct intent_service *service = intent->services.items[i];
         if (strcmp(service->stack, name) == 0)
             command.remove.is_stack = true;
     }
-    const struct intent_service *service = find_service(call->peer, name);
+    const struct intent_service *service = find_service(call->peer, name, &error);
     if (!service && !command.remove.is_stack) {
-        api_fail_with(call, -ENOENT, "list them with: consort service ls",
-                      "there is no service or stack %s", name);
+        if (error.code == -ENOENT)
+            error_set(&error, -ENOENT, "there is no service or stack %s", name);
+        fail_find(call, &error);
         return;
     }
     memcpy(command.remove.name, command.remove.is_stack ? name : service->name,

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/id.h"
 #include "node/cli/output.h"
 
 /* ECMA-48: to the first column of the first line; clear to the end of the line, of the screen. */
@@ -187,13 +188,26 @@ void watch_screen_draw(const struct watch_screen *screen, struct buffer *ret)
 
 /* --- Without a terminal --- */
 
-/* The row of that name, or NULL. */
-static const json_t *find_row(const json_t *rows, const char *name)
+/* The row whose `key` says the same as that of `row`, or NULL. */
+static const json_t *find_row(const json_t *rows, const json_t *row, const char *key)
 {
     for (size_t i = 0; i < json_array_size(rows); i++)
-        if (strcmp(json_text(json_array_get(rows, i), "name"), name) == 0)
+        if (strcmp(json_text(json_array_get(rows, i), key), json_text(row, key)) == 0)
             return json_array_get(rows, i);
     return NULL;
+}
+
+/* The name, and the beginning of its id where another that is listed has that name too. */
+static void say_name(const json_t *peers, const json_t *peer, struct buffer *ret)
+{
+    bool has_namesake = false;
+    for (size_t i = 0; i < json_array_size(peers); i++)
+        has_namesake |=
+            json_array_get(peers, i) != peer &&
+            strcmp(json_text(json_array_get(peers, i), "name"), json_text(peer, "name")) == 0;
+    buffer_append_text(ret, json_text(peer, "name"));
+    if (has_namesake)
+        buffer_printf(ret, " (%.*s)", ID_SHORT_TEXT_BYTES - 1, json_text(peer, "id"));
 }
 
 void watch_say_changes(const json_t *before, const json_t *after, struct buffer *ret)
@@ -205,13 +219,16 @@ void watch_say_changes(const json_t *before, const json_t *after, struct buffer 
     const char *leader = json_text(after, "leader");
     for (size_t i = 0; i < json_array_size(peers); i++) {
         const json_t *peer = json_array_get(peers, i);
-        const json_t *old = find_row(old_peers, json_text(peer, "name"));
-        if (!old || strcmp(json_text(old, "state"), json_text(peer, "state")) != 0)
-            buffer_printf(ret, "peer %s: %s\n", json_text(peer, "name"), json_text(peer, "state"));
+        const json_t *old = find_row(old_peers, peer, "id");
+        if (old && strcmp(json_text(old, "state"), json_text(peer, "state")) == 0)
+            continue;
+        buffer_append_text(ret, "peer ");
+        say_name(peers, peer, ret);
+        buffer_printf(ret, ": %s\n", json_text(peer, "state"));
     }
     for (size_t i = 0; i < json_array_size(services); i++) {
         const json_t *service = json_array_get(services, i);
-        const json_t *old = find_row(old_services, json_text(service, "name"));
+        const json_t *old = find_row(old_services, service, "name");
         if (!old || json_number(old, "serving") != json_number(service, "serving") ||
             json_number(old, "replicas") != json_number(service, "replicas"))
             buffer_printf(ret, "service %s: %lld of %lld replicas serve\n",

@@ -322,6 +322,7 @@ static void do_what_is_due(struct agent *agent)
     agent->swim_due = false;
     agent_members_step(agent, &swim_tick);
     int64_t swim_deadline = agent->swim_output.next_deadline_ms;
+    agent_names_tick(agent);
     agent_lead_tick(agent);
     agent_raft_step(agent, &raft_tick, NULL, NULL);
     agent_feed_tick(agent);

@@ -133,12 +133,13 @@ enum agent_event_type {
     AGENT_MISPLACED,    /* id, address: nobody reaches this peer where it says; they see it there */
     AGENT_PLACED,       /* they do reach it (again) */
     AGENT_OUTRUN,       /* others know a later generation of this peer: text says which */
+    AGENT_NAMESAKES,    /* id and other live and have one name; once for each pair */
     AGENT_PONG,         /* what came of an agent_ping(): `pong` */
 };
 
 struct agent_event {
     enum agent_event_type type;
-    struct id id;
+    struct id id, other;
     enum view_liveness liveness;
     enum swim_path path;
     struct address address;

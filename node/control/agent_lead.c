@@ -44,6 +44,7 @@ void agent_lead_tick(struct agent *agent)
         return;
     if (agent->control_due || agent->now_ms >= agent->control_deadline_ms)
         decide(agent);
+    agent_names_propose(agent);
     if (agent->now_ms >= agent->voters_deadline_ms) {
         agent->voters_deadline_ms = agent->now_ms + AGENT_VOTER_INTERVAL_MS;
         agent_voters_tick(agent);

@@ -45,6 +45,7 @@ static void member_changed(struct agent *agent, const struct id *id)
     peer->start = (uint32_t)(member.incarnation >> 32);
     agent->output->routes_changed = true;
     agent->control_due = true;
+    agent->names_due |= is_news && liveness == VIEW_ALIVE;
     struct agent_event *event = is_news ? agent_add_event(agent, AGENT_MEMBER, id) : NULL;
     if (event)
         event->liveness = liveness;

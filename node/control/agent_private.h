@@ -25,6 +25,12 @@ struct agent_held {
     struct raft_message message;
 };
 
+/* Two living peers of one name, in the order of their ids. */
+struct agent_namesakes {
+    struct id ids[2];
+    uint64_t proposed_term; /* in which this peer, leading, had it written down; 0: not yet */
+};
+
 struct agent {
     struct agent_config config; /* defaults filled in */
     struct id self;
@@ -61,6 +67,12 @@ struct agent {
     struct agent_pending *pending;
     size_t pending_count, pending_capacity;
     uint64_t next_request; /* of forwarded proposals */
+
+    struct agent_namesakes namesakes[AGENT_NAMESAKES_MAX]; /* told to the node already */
+    size_t namesakes_count;
+    bool names_due;        /* who lives has changed since the names were looked at */
+    uint64_t names_serial; /* the intent's next serial at that time: who is admitted may have too */
+    int64_t names_next_ms;
 
     struct table shut_out;           /* of struct id: told to the node already */
     int64_t now_ms, now_us, wall_ms; /* of the step under way */
@@ -125,6 +137,11 @@ int agent_line_told(struct agent *agent, const struct id *from, struct bytes byt
 void agent_lead_tick(struct agent *agent);
 int64_t agent_lead_deadline(const struct agent *agent);
 void agent_voters_tick(struct agent *agent);
+
+/* agent_names.c: looks for two living peers of one name; has the leader write down what was found.
+ */
+void agent_names_tick(struct agent *agent);
+void agent_names_propose(struct agent *agent);
 
 /* agent_lease.c */
 bool agent_lease_is_valid(const struct agent *agent, int64_t now_ms);

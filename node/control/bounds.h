@@ -21,7 +21,8 @@ enum {
     AGENT_VOTER_INTERVAL_MS = 500, /* between looks at who should vote */
     AGENT_VOTER_LAG_MAX = 64,      /* entries that a learner may lack when promoted */
     AGENT_LEASE_MS_DEFAULT = 6000,
-    AGENT_LEASE_ASKS = 4, /* times that a lease is asked for within its length */
+    AGENT_LEASE_ASKS = 4,     /* times that a lease is asked for within its length */
+    AGENT_NAMESAKES_MAX = 32, /* pairs of peers with one name that are told */
     AGENT_COMPACT_ENTRIES_DEFAULT = 512,
     AGENT_COMPACT_KEEP = 128,       /* entries kept behind a snapshot, for slow followers */
     FEED_RECENT_ENTRIES_MAX = 1024, /* kept in memory to serve peers that lag a little */

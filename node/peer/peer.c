@@ -387,6 +387,18 @@ static int start_residents(struct peer *peer, struct error *error)
     return runtime_new(peer->loop, &runtime, &peer->runtime, error);
 }
 
+/* A member goes by the name that it was admitted with, whatever its machine is called now: under
+ * that one the others know it. */
+static void take_admitted_name(struct peer *peer)
+{
+    const char *admitted = peer->chain.certificates[0].name;
+    if (strcmp(peer->options.name, admitted) != 0)
+        log_notice("this peer joined as %s and is called so, not %s: a name counts when a peer "
+                   "joins",
+                   admitted, peer->options.name);
+    peer->options.name = admitted;
+}
+
 int peer_start_member(struct peer *peer, struct error *error)
 {
     struct view_capacity capacity = {.cpu_millis = peer->options.cpu_millis,
@@ -397,6 +409,7 @@ int peer_start_member(struct peer *peer, struct error *error)
     uv_idle_init(peer->loop, &peer->wake);
     peer->deadline.data = peer->wake.data = peer;
 
+    take_admitted_name(peer);
     int rc = start_agent(peer, error);
     if (rc == 0)
         rc = start_network(peer, error);
@@ -412,7 +425,7 @@ int peer_start_member(struct peer *peer, struct error *error)
     snprintf(capacity.labels, sizeof(capacity.labels), "%s", peer->options.labels);
     agent_publish_capacity(peer->agent, peer_now_ms(peer), &capacity);
     peer->phase = PEER_MEMBER;
-    log_notice("peer %s of cluster %s at generation %llu, id=%s", peer->chain.certificates[0].name,
+    log_notice("peer %s of cluster %s at generation %llu, id=%s", peer->options.name,
                id_short(&peer->cluster), (unsigned long long)store_generation(peer->store),
                id_short(&peer->identity.id));
     peer_tick(peer);

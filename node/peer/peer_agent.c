@@ -160,6 +160,21 @@ static void misplaced_event(struct peer *peer, const struct agent_event *event)
                 advertised, seen);
 }
 
+static void namesakes_event(struct peer *peer, const struct agent_event *event)
+{
+    const struct swim *swim = agent_swim(peer->agent);
+    char first[ADDRESS_TEXT_BYTES] = "", second[ADDRESS_TEXT_BYTES] = "";
+    struct swim_member member;
+    if (swim_member_find(swim, &event->id, &member))
+        address_format(&member.address, first);
+    if (swim_member_find(swim, &event->other, &member))
+        address_format(&member.address, second);
+    log_warning("%s is the name of two living peers: %s at %s and %s at %s: commands take their "
+                "ids; shut out the one that should not be there with: consort peer revoke ID",
+                name_of(peer, &event->id), id_short(&event->id), first, id_short(&event->other),
+                second);
+}
+
 static void carry_out_event(struct peer *peer, const struct agent_event *event)
 {
     switch (event->type) {
@@ -208,6 +223,9 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
         log_error("the others know generation 0x%s of this peer, which is newer than its data "
                   "directory %s: was that put back from a backup? It goes on under a newer one",
                   event->text, peer->options.data_dir);
+        break;
+    case AGENT_NAMESAKES:
+        namesakes_event(peer, event);
         break;
     case AGENT_PONG:
         pings_answered(peer, &event->pong);

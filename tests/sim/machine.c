@@ -261,6 +261,9 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
     case AGENT_OUTRUN:
         cluster_fail(machine->cluster, "%s is outrun by its own generation", machine->name);
         break;
+    case AGENT_NAMESAKES:
+        cluster_fail(machine->cluster, "%s sees two peers of one name", machine->name);
+        break;
     case AGENT_LEADER:
     case AGENT_PONG:
     case AGENT_PATH:

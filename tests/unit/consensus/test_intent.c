@@ -63,7 +63,7 @@ static void random_place(struct random *random, const struct intent *intent,
 static struct command random_command(struct random *random, const struct fixture *f)
 {
     struct command command =
-        fixture_command(f, (enum command_type)random_below(random, COMMAND_GOSSIP + 1));
+        fixture_command(f, (enum command_type)random_below(random, COMMAND_NAMESAKES + 1));
     unsigned number = (unsigned)random_below(random, REPLAY_PEERS);
     command.head.client = random_below(random, 3);
     command.head.sequence = command.head.client ? 1 + random_below(random, REPLAY_COMMANDS) : 0;
@@ -118,6 +118,10 @@ static struct command random_command(struct random *random, const struct fixture
         command.gossip.profile = (uint8_t)random_below(random, INTENT_PROFILE_EDGE + 1);
         command.gossip.has_fanout = random_chance(random, 1, 2);
         command.gossip.fanout = (uint32_t)random_below(random, INTENT_FANOUT_MAX + 2);
+        break;
+    case COMMAND_NAMESAKES:
+        command.namesakes.ids[0] = fixture_id(number);
+        command.namesakes.ids[1] = fixture_id(REPLAY_PEERS);
         break;
     }
     return command;

@@ -152,12 +152,67 @@ static void test_states(void **state)
     fixture_done(&f);
 }
 
+static int namesakes(struct fixture *f, unsigned a, unsigned b)
+{
+    struct command command = fixture_command(f, COMMAND_NAMESAKES);
+    struct id ids[2] = {fixture_id(a), fixture_id(b)};
+    bool in_order = id_compare(&ids[0], &ids[1]) < 0;
+    command.namesakes = (struct command_namesakes){{ids[!in_order], ids[in_order]}};
+    return fixture_apply(f, &command);
+}
+
+/* Breaks if two peers of one name are written down twice, which they are is not said, or peers are
+ * called so that are not. */
+static void test_namesakes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct id id = fixture_id(2);
+    fixture_init(&f, 3);
+    assert_int_equal(namesakes(&f, 1, 2), -ESTALE);
+    assert_int_equal(namesakes(&f, 1, 9), -ESTALE);
+    strcpy(intent_peer_find(f.intent, &id)->name, "b"); /* as no command can make it */
+    size_t before = f.intent->history_count;
+    assert_int_equal(namesakes(&f, 1, 2), 0);
+    assert_false(f.result.unchanged);
+    assert_int_equal(f.intent->history_count, before + 1);
+    assert_string_equal(fixture_last_event(&f)->subject, "b");
+    assert_non_null(strstr(fixture_last_event(&f)->text, id_short(&id)));
+    id = fixture_id(1);
+    assert_non_null(strstr(fixture_last_event(&f)->text, id_short(&id)));
+    assert_int_equal(namesakes(&f, 2, 1), 0);
+    assert_true(f.result.unchanged);
+    assert_int_equal(f.intent->history_count, before + 1);
+    assert_int_equal(fixture_peer_state(&f, 2, INTENT_LEFT), 0);
+    assert_int_equal(namesakes(&f, 1, 2), -ESTALE);
+    fixture_done(&f);
+}
+
+/* Breaks if it is not known since when a peer is in its state. */
+static void test_state_since(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct id id = fixture_id(0);
+    fixture_init(&f, 1);
+    const struct intent_peer *peer = intent_peer_find(f.intent, &id);
+    assert_int_equal(peer->state_wall_ms, peer->admitted_wall_ms);
+    assert_true(peer->state_wall_ms > 0);
+    int64_t drained_wall_ms = f.wall_ms += 5000;
+    assert_int_equal(fixture_peer_state(&f, 0, INTENT_DRAINING), 0);
+    assert_int_equal(peer->state_wall_ms, drained_wall_ms);
+    assert_int_equal(fixture_peer_state(&f, 0, INTENT_DRAINING), 0); /* it is already */
+    assert_int_equal(peer->state_wall_ms, drained_wall_ms);
+    fixture_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_serials), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_tokens),  cmocka_unit_test(test_tokens_end),
-        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_serials),     cmocka_unit_test(test_names),
+        cmocka_unit_test(test_tokens),      cmocka_unit_test(test_tokens_end),
+        cmocka_unit_test(test_states),      cmocka_unit_test(test_namesakes),
+        cmocka_unit_test(test_state_since),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

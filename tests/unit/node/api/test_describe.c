@@ -1,4 +1,5 @@
 #include "node/api/describe.h"
+#include "node/api/find.h"
 #include "tests/unit/consensus/intent_fixture.h"
 #include "tests/unit/node/control/agent_bench.h"
 
@@ -48,7 +49,7 @@ static void publish(struct here *h, uint64_t generation, enum view_replica_state
 
 static void assert_service(const struct here *h, const char *name, const char *expected)
 {
-    const struct intent_service *service = find_service(&h->peer, name);
+    const struct intent_service *service = find_service(&h->peer, name, NULL);
     if (expected) {
         assert_non_null(service);
         assert_string_equal(service->name, expected);
@@ -105,20 +106,20 @@ static void test_find_replica(void **state)
                 {"web.v2.1", "s_web.v2", 1}};
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
         const struct intent_replica *replica = only_replica_of(&h, good[i].service, good[i].slot);
-        assert_ptr_equal(find_replica(&h.peer, good[i].name), replica);
+        assert_ptr_equal(find_replica(&h.peer, good[i].name, NULL), replica);
         snprintf(name, sizeof(name), "%s.%llu", good[i].name,
                  (unsigned long long)replica->generation);
-        assert_ptr_equal(find_replica(&h.peer, name), replica);
+        assert_ptr_equal(find_replica(&h.peer, name, NULL), replica);
         snprintf(name, sizeof(name), "%s.%llu", good[i].name,
                  (unsigned long long)replica->generation + 100);
-        assert_null(find_replica(&h.peer, name));
+        assert_null(find_replica(&h.peer, name, NULL));
     }
     static const char *const bad[] = {"",         "s_web",      "s_web.",   "s_web.0",
                                       "s_web.3",  ".1",         "s_web.1x", "s_web.x1",
                                       "s_web.-1", "s_web.v2",   "web.1",    "s_web. 1",
                                       "s_web.1.", "s_web.1.1x", "s_web..1", "s_web.4294967297"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-        assert_null(find_replica(&h.peer, bad[i]));
+        assert_null(find_replica(&h.peer, bad[i], NULL));
     fleet_done(&h.f);
 }
 
@@ -143,14 +144,14 @@ static void test_the_one_that_serves(void **state)
             newer = replica->generation;
     }
     assert_true(newer > old);
-    assert_int_equal(find_replica(&h.peer, "t_db.1")->generation, old);
+    assert_int_equal(find_replica(&h.peer, "t_db.1", NULL)->generation, old);
     publish(&h, newer, VIEW_REPLICA_STARTING);
-    assert_int_equal(find_replica(&h.peer, "t_db.1")->generation, old);
+    assert_int_equal(find_replica(&h.peer, "t_db.1", NULL)->generation, old);
     publish(&h, newer, VIEW_REPLICA_RUNNING);
-    assert_int_equal(find_replica(&h.peer, "t_db.1")->generation, newer);
+    assert_int_equal(find_replica(&h.peer, "t_db.1", NULL)->generation, newer);
     publish(&h, old, VIEW_REPLICA_EXITED);
     publish(&h, newer, VIEW_REPLICA_EXITED); /* none does: the newest */
-    assert_int_equal(find_replica(&h.peer, "t_db.1")->generation, newer);
+    assert_int_equal(find_replica(&h.peer, "t_db.1", NULL)->generation, newer);
     fleet_done(&h.f);
 }
 
@@ -160,7 +161,7 @@ static void test_counts(void **state)
     (void)state;
     struct here h;
     start(&h);
-    const struct intent_service *service = find_service(&h.peer, "s_web");
+    const struct intent_service *service = find_service(&h.peer, "s_web", NULL);
     assert_int_equal(count_wanted(&h.peer, service), 2);
     assert_int_equal(count_serving(&h.peer, service), 0);
     publish(&h, only_replica_of(&h, "s_web", 1)->generation, VIEW_REPLICA_RUNNING);
@@ -170,7 +171,7 @@ static void test_counts(void **state)
     struct command command = fleet_command(COMMAND_REMOVE);
     strcpy(command.remove.name, "s_web");
     fleet_agree(&h.f, 0, &command);
-    service = find_service(&h.peer, "s_web");
+    service = find_service(&h.peer, "s_web", NULL);
     assert_non_null(service); /* until its replicas are gone */
     assert_int_equal(count_wanted(&h.peer, service), 0);
 
@@ -184,7 +185,7 @@ static void test_counts(void **state)
     fleet_agree(&h.f, 0, &command);
     service_spec_done(&spec);
     fleet_run(&h.f, 1000);
-    assert_int_equal(count_wanted(&h.peer, find_service(&h.peer, "g_agent")), 2);
+    assert_int_equal(count_wanted(&h.peer, find_service(&h.peer, "g_agent", NULL)), 2);
     fleet_done(&h.f);
 }
 

@@ -13,9 +13,9 @@
 
 static json_t *peer_of(const char *name, const char *state)
 {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "name", name, "state", state, "zone",
-                     "a", "since_ms", (json_int_t)5000, "rtt_us", (json_int_t)213, "health",
-                     (json_int_t)0, "replicas", (json_int_t)2);
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "id", name, "name", name, "state",
+                     state, "zone", "a", "since_ms", (json_int_t)5000, "rtt_us", (json_int_t)213,
+                     "health", (json_int_t)0, "replicas", (json_int_t)2);
 }
 
 static json_t *service_of(const char *name, int serving)
@@ -182,6 +182,37 @@ static void test_changes(void **state)
     json_decref(after);
 }
 
+static json_t *state_of_namesakes(const char *first)
+{
+    json_t *old = peer_of("web", first), *new = peer_of("web", "alive");
+    json_object_set_new(old, "id", json_string("3fa20000000000000000"));
+    json_object_set_new(new, "id", json_string("91bc0000000000000000"));
+    return json_pack("{s:s, s:[o,o], s:[]}", "leader", "p1", "peers", old, new, "services");
+}
+
+/* Breaks if of two peers with one name (one left, say, before the other came) it is not said which
+ * one changed, or the one is compared with the other, and so told to change again and again. */
+static void test_namesakes(void **state)
+{
+    (void)state;
+    json_t *before = state_of_namesakes("suspect"), *after = state_of_namesakes("left");
+    struct buffer said = {0};
+    watch_say_changes(NULL, before, &said);
+    char *text = buffer_take_text(&said);
+    assert_string_equal(text, "peer web (3fa200000000): suspect\n"
+                              "peer web (91bc00000000): alive\np1 leads\n");
+    free(text);
+    watch_say_changes(before, after, &said);
+    text = buffer_take_text(&said);
+    assert_string_equal(text, "peer web (3fa200000000): left\n");
+    free(text);
+    watch_say_changes(after, after, &said);
+    assert_int_equal(said.size, 0);
+    buffer_done(&said);
+    json_decref(before);
+    json_decref(after);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_no_foreign_sequences),
         cmocka_unit_test(test_beginning_and_bound),
         cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_namesakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
