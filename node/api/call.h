@@ -54,6 +54,9 @@ int api_note(struct api_call *call, const char *kind, struct bytes payload);
 /* Has another peer answer the same call; notes go both ways. */
 void api_forward(struct api_call *call, const struct id *peer, struct bytes params);
 
+/* Why a peer is not reached, in words that say more than the errno's. */
+const char *unreached_text(int error);
+
 /* The answer to a call whose proposal was decided against; true if it was and the call is gone. */
 bool api_fail_if_refused(struct api_call *call, const struct agent_result *result);
 

@@ -29,6 +29,9 @@ void put_service(struct writer *writer, const struct peer *peer,
 /* "alive" …, as docs/api.md lists them. */
 const char *peer_state_text(const struct peer *peer, const struct intent_peer *known);
 
+/* For how long it has been in that state; -1: nobody here knows. */
+int64_t peer_state_ms(const struct peer *peer, const struct intent_peer *known);
+
 /* Sends the call a note `event` for each event after that index; returns the index of the last. */
 uint64_t note_newer_events(struct api_call *call, uint64_t last_index);
 

@@ -122,8 +122,14 @@ const struct intent_peer *find_peer(const struct intent *intent, const char *wor
             return NULL;
         }
     }
+    bool is_short_id = words[0] != '\0' && strlen(words) < FIND_ID_DIGITS_MIN &&
+                       words[strspn(words, "0123456789abcdef")] == '\0';
     error_set(error, -ENOENT, "there is no peer %s", words);
-    error_hint(error, "list them with: consort peer ls");
+    if (is_short_id)
+        error_hint(error,
+                   "list them with: consort peer ls; of an id, 12 or more digits are needed");
+    else
+        error_hint(error, "list them with: consort peer ls");
     return NULL;
 }
 

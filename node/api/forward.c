@@ -18,6 +18,25 @@ enum {
     FORWARD_ID = 1, /* the only call on its stream */
 };
 
+const char *unreached_text(int error)
+{
+    switch (error) {
+    case -EAGAIN:
+        return "it could not be reached a moment ago";
+    case -ETIMEDOUT:
+        return "it does not answer";
+    case -EHOSTUNREACH:
+        return "nothing leads there";
+    case -ECONNREFUSED:
+        return "no peer runs there";
+    case -EPIPE:
+    case -ECONNRESET:
+        return "it closed the connection";
+    default:
+        return strerror(-error);
+    }
+}
+
 static void finish(struct forward *forward)
 {
     pipe_end_close(&forward->end, 0);
@@ -30,10 +49,13 @@ static void lost(struct forward *forward, int reason)
     struct api_call *call = forward->call;
     if (call->is_canceled)
         api_answer(call, NULL);
+    else if (reason == -ETIMEDOUT)
+        api_fail_with(call, reason, "see which peers answer: consort peer ls",
+                      "peer %s does not answer", forward->peer);
     else
         api_fail_with(call, reason < 0 ? reason : -EPIPE, "see which peers answer: consort peer ls",
                       "peer %s broke off: %s", forward->peer,
-                      strerror(reason < 0 ? -reason : EPIPE));
+                      unreached_text(reason < 0 ? reason : -EPIPE));
     finish(forward);
 }
 
@@ -146,7 +168,8 @@ void api_forward(struct api_call *call, const struct id *peer, struct bytes para
     if (rc < 0) {
         free(forward);
         api_fail_with(call, rc, "see which peers answer: consort peer ls",
-                      "peer %s can't be asked: %s", peer_name(call->peer, peer), strerror(-rc));
+                      "peer %s can't be asked: %s", peer_name(call->peer, peer),
+                      unreached_text(rc));
         return;
     }
     forward->call = call;

@@ -7,10 +7,22 @@
 #include "node/api/pinging.h"
 
 enum {
-    PEERS_PAGE = 1000, /* a thousand descriptions fit a frame */
+    JOINING_MS = 5 * 60 * 1000, /* from the admission until it must have been heard of */
+    PEERS_PAGE = 1000,          /* a thousand descriptions fit a frame */
     PEER_KEYS = 21,
     INSPECT_KEYS = 6,
 };
+
+/* Of those whom gossip has not seen: gossip forgets the dead, and begins with nothing at each
+ * start, so only who was admitted a moment ago is still to come. */
+static const char *unseen_state(const struct peer *peer, const struct intent_peer *known)
+{
+    const struct view_peer *self = view_peer_find(agent_view(peer->agent), &peer->identity.id);
+    int64_t up_ms = self ? peer_now_ms(peer) - self->since_ms : 0;
+    if (peer_wall_ms() - known->admitted_wall_ms < JOINING_MS)
+        return "joining";
+    return up_ms < CONTROL_UNKNOWN_PEER_MS ? "unknown" : "dead";
+}
 
 const char *peer_state_text(const struct peer *peer, const struct intent_peer *known)
 {
@@ -25,7 +37,22 @@ const char *peer_state_text(const struct peer *peer, const struct intent_peer *k
         return "left";
     if (id_equal(&known->id, &peer->identity.id))
         return "alive";
-    return seen ? words[seen->liveness] : "unknown";
+    return seen ? words[seen->liveness] : unseen_state(peer, known);
+}
+
+int64_t peer_state_ms(const struct peer *peer, const struct intent_peer *known)
+{
+    const struct view_peer *seen = view_peer_find(agent_view(peer->agent), &known->id);
+    int64_t since_ms = -1;
+    if (known->state == INTENT_REVOKED || known->state == INTENT_LEFT)
+        since_ms = peer_wall_ms() - known->state_wall_ms;
+    else if (seen)
+        since_ms = peer_now_ms(peer) - seen->since_ms;
+    else if (strcmp(unseen_state(peer, known), "joining") == 0)
+        since_ms = peer_wall_ms() - known->admitted_wall_ms;
+    else
+        return -1;
+    return since_ms < 0 ? 0 : since_ms; /* clocks of two machines differ */
 }
 
 static uint64_t replicas_at(const struct peer *peer, const struct id *id)
@@ -84,6 +111,15 @@ static void put_membership(struct writer *writer, const struct peer *peer, const
     put_u64(writer, "health", is_self ? counters.health : member.health);
 }
 
+static void put_since(struct writer *writer, int64_t since_ms)
+{
+    writer_text(writer, "since_ms");
+    if (since_ms < 0)
+        writer_nil(writer);
+    else
+        writer_i64(writer, since_ms);
+}
+
 void put_peer(struct writer *writer, const struct peer *peer, const struct intent_peer *known,
               size_t more)
 {
@@ -108,7 +144,7 @@ void put_peer(struct writer *writer, const struct peer *peer, const struct inten
     put_text(writer, "zone", zone);
     put_u64(writer, "cpu_millis", capacity->cpu_millis);
     put_u64(writer, "memory_bytes", capacity->memory_bytes);
-    put_i64(writer, "since_ms", seen ? peer_now_ms(peer) - seen->since_ms : 0);
+    put_since(writer, peer_state_ms(peer, known));
     put_u64(writer, "replicas", replicas_at(peer, &known->id));
     put_flag(writer, "self", id_equal(&known->id, &peer->identity.id));
 }

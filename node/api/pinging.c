@@ -12,6 +12,7 @@
 enum {
     WAYS_MAX = PINGING_HELPERS_MAX + 2, /* and directly, and the stream */
     STREAM_WAY = 0,
+    PATIENCE_MS = SWIM_PING_TIMEOUT_MS + 500, /* what is lost is told by gossip before it ends */
 };
 
 struct pinging;
@@ -96,7 +97,7 @@ static void put_way(struct writer *writer, const struct pinging *pinging, const 
     put_u64(writer, "avg_us", way->received > 0 ? way->sum_us / way->received : 0);
     put_u64(writer, "max_us", way->max_us);
     put_u64(writer, "connect_us", is_stream ? pinging->connect_us : 0);
-    put_text(writer, "error", way->error < 0 ? strerror(-way->error) : "");
+    put_text(writer, "error", way->error < 0 ? unreached_text(way->error) : "");
 }
 
 static void answer(struct pinging *pinging)
@@ -152,11 +153,11 @@ static void close_stream(struct pinging *pinging, int error)
 
 static void finish(struct pinging *pinging)
 {
-    struct way *stream = &pinging->ways[STREAM_WAY];
     if (!pinging->call)
         return;
-    while (stream->received + stream->lost < stream->sent)
-        take_loss(stream, false);
+    for (size_t i = 0; i < pinging->way_count; i++)
+        while (pinging->ways[i].received + pinging->ways[i].lost < pinging->ways[i].sent)
+            take_loss(&pinging->ways[i], false);
     close_stream(pinging, 0);
     answer(pinging);
     uv_close((uv_handle_t *)&pinging->timer, on_timer_closed);
@@ -349,7 +350,7 @@ static void on_round(uv_timer_t *timer)
         is_last = is_last &&
                   (pinging->ways[i].sent == pinging->options.count || pinging->ways[i].error < 0);
     if (is_last)
-        uv_timer_start(timer, on_patience_over, SWIM_PING_TIMEOUT_MS, 0);
+        uv_timer_start(timer, on_patience_over, PATIENCE_MS, 0);
     else
         uv_timer_start(timer, on_round, pinging->options.interval_ms, 0);
     finish_if_complete(pinging);

@@ -167,9 +167,12 @@ static int run_group(const struct cli *cli, int argc, char **argv)
         print_verbs(argv[0]);
         return CLI_OK;
     }
+    const struct verb group = {argv[0], "", "", NULL}; /* whose --help lists its commands */
+    struct cli at_group = *cli;
+    at_group.verb = &group;
     if (argc > 1)
-        return cli_usage(cli, "there is no command %s %s", argv[0], argv[1]);
-    return cli_usage(cli, "%s what?", argv[0]);
+        return cli_usage(&at_group, "there is no command %s %s", argv[0], argv[1]);
+    return cli_usage(&at_group, "%s what?", argv[0]);
 }
 
 /* Whether --help stands before any command. */

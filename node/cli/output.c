@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/id.h"
@@ -63,35 +65,82 @@ static void append_cell(struct buffer *ret, const char *text, int width, bool is
         buffer_printf(ret, "%s%*s", text, width - text_width(text) + COLUMN_GAP, "");
 }
 
-void output_format_table(const json_t *rows, const struct column *columns, size_t count,
-                         struct buffer *ret)
+static void measure(const json_t *rows, const struct column *columns, size_t count,
+                    int ret_widths[COLUMNS_MAX])
 {
-    int widths[COLUMNS_MAX] = {0};
     char cell[CLI_TEXT_BYTES_MAX];
     for (size_t c = 0; c < count; c++)
-        widths[c] = text_width(columns[c].title);
+        ret_widths[c] = text_width(columns[c].title);
     for (size_t r = 0; r < json_array_size(rows); r++) {
         for (size_t c = 0; c < count; c++) {
             make_cell(json_array_get(rows, r), &columns[c], cell);
             int width = text_width(cell);
-            widths[c] = width > widths[c] ? width : widths[c];
+            ret_widths[c] = width > ret_widths[c] ? width : ret_widths[c];
         }
     }
+}
+
+static int sum_up(const int *widths, size_t count)
+{
+    int sum = 0;
     for (size_t c = 0; c < count; c++)
-        append_cell(ret, columns[c].title, widths[c], c + 1 == count);
+        sum += widths[c] + (c + 1 < count ? COLUMN_GAP : 0);
+    return sum;
+}
+
+static size_t find_column(const struct column *columns, size_t count, const char *title)
+{
+    size_t c = 0;
+    while (c < count && strcmp(columns[c].title, title) != 0)
+        c++;
+    return c;
+}
+
+void output_format_within(const json_t *rows, const struct column *columns, size_t count,
+                          const char *const *spare, unsigned width, struct buffer *ret)
+{
+    struct column kept[COLUMNS_MAX];
+    int widths[COLUMNS_MAX];
+    char cell[CLI_TEXT_BYTES_MAX];
+    memcpy(kept, columns, count * sizeof(*kept));
+    measure(rows, kept, count, widths);
+    while (width > 0 && spare && *spare && sum_up(widths, count) > (int)width) {
+        size_t c = find_column(kept, count, *spare++);
+        if (c == count)
+            continue;
+        count--;
+        memmove(&kept[c], &kept[c + 1], (count - c) * sizeof(*kept));
+        memmove(&widths[c], &widths[c + 1], (count - c) * sizeof(*widths));
+    }
+    for (size_t c = 0; c < count; c++)
+        append_cell(ret, kept[c].title, widths[c], c + 1 == count);
     for (size_t r = 0; r < json_array_size(rows); r++) {
         for (size_t c = 0; c < count; c++) {
-            make_cell(json_array_get(rows, r), &columns[c], cell);
+            make_cell(json_array_get(rows, r), &kept[c], cell);
             append_cell(ret, cell, widths[c], c + 1 == count);
         }
     }
 }
 
-void output_table(const json_t *rows, const struct column *columns, size_t count)
+void output_format_table(const json_t *rows, const struct column *columns, size_t count,
+                         struct buffer *ret)
+{
+    output_format_within(rows, columns, count, NULL, 0, ret);
+}
+
+void output_table_within(const json_t *rows, const struct column *columns, size_t count,
+                         const char *const *spare)
 {
     cleanup_buffer struct buffer text = {0};
-    output_format_table(rows, columns, count, &text);
+    struct winsize size;
+    bool is_terminal = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+    output_format_within(rows, columns, count, spare, is_terminal ? size.ws_col : 0, &text);
     fwrite(text.bytes, 1, text.size, stdout);
+}
+
+void output_table(const json_t *rows, const struct column *columns, size_t count)
+{
+    output_table_within(rows, columns, count, NULL);
 }
 
 void cell_size(const json_t *row, const char *key, char *ret)
@@ -101,7 +150,8 @@ void cell_size(const json_t *row, const char *key, char *ret)
 
 void cell_age(const json_t *row, const char *key, char *ret)
 {
-    quantity_format_age(json_number(row, key), ret);
+    if (json_is_integer(json_object_get(row, key)))
+        quantity_format_age(json_number(row, key), ret);
 }
 
 void cell_since(const json_t *row, const char *key, char *ret)

@@ -16,13 +16,22 @@ struct column {
 /* Prints a table of the rows (an array of maps), columns as wide as they must be. */
 void output_table(const json_t *rows, const struct column *columns, size_t count);
 
+/* As output_table; on a terminal that is too narrow for all columns it leaves out those of the
+ * titles in `spare` (NULL after the last), one after the other, until the rest has room. */
+void output_table_within(const json_t *rows, const struct column *columns, size_t count,
+                         const char *const *spare);
+
+/* As that, appended to `ret`, for a terminal of so many columns (0: as wide as need be). */
+void output_format_within(const json_t *rows, const struct column *columns, size_t count,
+                          const char *const *spare, unsigned width, struct buffer *ret);
+
 /* As output_table, appended to `ret`; what there is no memory for is missing. */
 void output_format_table(const json_t *rows, const struct column *columns, size_t count,
                          struct buffer *ret);
 
 /* Cells for numbers with a unit. */
 void cell_size(const json_t *row, const char *key, char *ret);
-void cell_age(const json_t *row, const char *key, char *ret);   /* an age in ms */
+void cell_age(const json_t *row, const char *key, char *ret);   /* an age in ms, if it is known */
 void cell_since(const json_t *row, const char *key, char *ret); /* a wall clock in ms */
 void cell_rtt(const json_t *row, const char *key, char *ret);   /* µs, as milliseconds */
 void cell_short_id(const json_t *row, const char *key, char *ret);

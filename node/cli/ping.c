@@ -73,12 +73,15 @@ static void say_summary(const json_t *result)
     const json_t *ways = json_object_get(result, "ways");
     for (size_t i = 0; i < json_array_size(ways); i++) {
         const json_t *way = json_array_get(ways, i);
+        json_int_t sent = json_number(way, "sent"), received = json_number(way, "received");
         char times[256];
         format_times(way, times, sizeof(times));
-        printf("by %s: %lld sent, %lld answered, %d%% loss, min/avg/max ", json_text(way, "way"),
-               (long long)json_number(way, "sent"), (long long)json_number(way, "received"),
-               loss_percent(way));
-        output_text(times);
+        printf("by %s: ", json_text(way, "way"));
+        if (sent > 0)
+            printf("%lld sent, %lld answered, %d%% loss%s", (long long)sent, (long long)received,
+                   loss_percent(way), received > 0 ? ", min/avg/max " : "");
+        if (sent == 0 || received > 0)
+            output_text(times);
         putchar('\n');
     }
 }
@@ -141,14 +144,16 @@ static void cell_way(const json_t *way, const char *key, char *ret)
 static void cell_loss(const json_t *way, const char *key, char *ret)
 {
     (void)key;
-    snprintf(ret, 16, "%d%%", loss_percent(way));
+    if (json_number(way, "sent") > 0)
+        snprintf(ret, 16, "%d%%", loss_percent(way));
 }
 
 static void cell_answered(const json_t *way, const char *key, char *ret)
 {
     (void)key;
-    snprintf(ret, 64, "%lld/%lld", (long long)json_number(way, "received"),
-             (long long)json_number(way, "sent"));
+    if (json_number(way, "sent") > 0)
+        snprintf(ret, 64, "%lld/%lld", (long long)json_number(way, "received"),
+                 (long long)json_number(way, "sent"));
 }
 
 static void cell_times(const json_t *way, const char *key, char *ret)
@@ -195,9 +200,16 @@ static bool is_reached(const json_t *result)
     return false;
 }
 
-/* One direction. A peer that can't be asked is said, and does not keep the other from being. */
-static int trace(const struct cli *cli, const char *from, const char *to, uint32_t count,
-                 bool *ret_reached)
+/* Whether the words typed are to blame, so that the other direction would fail alike. */
+static bool is_about_words(int code)
+{
+    return code == -ENOENT || code == -ENOTUNIQ || code == -EINVAL;
+}
+
+/* One direction. A peer that can't be asked is said, and does not keep the other from being; false
+ * if that makes no sense either. */
+static bool trace(const struct cli *cli, const char *from, const char *to, uint32_t count,
+                  bool *ret_reached)
 {
     struct client *client = NULL;
     struct error error = {0};
@@ -206,20 +218,26 @@ static int trace(const struct cli *cli, const char *from, const char *to, uint32
         json_pack("{s:s, s:s, s:I, s:I, s:b}", "at", from, "peer", to, "count", (json_int_t)count,
                   "interval_ms", (json_int_t)TRACE_INTERVAL_MS, "helpers", 1);
     int rc = client_open(cli, &client, &error);
-    if (rc == 0)
+    bool is_open = rc == 0;
+    if (is_open)
         rc = client_call_json(client, "peer.ping", params, NULL, NULL, &result, &error);
     else
         json_decref(params);
     client_close(client);
-    if (rc < 0)
-        return cli_fail(&error);
+    if (rc < 0) {
+        bool goes_on = is_open && !is_about_words(error.code);
+        if (goes_on)
+            error_prefix(&error, "%s to %s", from, to);
+        cli_fail(&error);
+        return goes_on;
+    }
     if (cli->format == CLI_JSON)
         output_json_line(result);
     else
         say_ways(result);
     *ret_reached = is_reached(result);
     json_decref(result);
-    return CLI_OK;
+    return true;
 }
 
 int verb_peer_trace(struct cli *cli, int argc, char **argv)
@@ -232,9 +250,10 @@ int verb_peer_trace(struct cli *cli, int argc, char **argv)
     int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
     if (rc != OPTIONS_GO_ON)
         return rc;
-    if (argc != 2)
+    if (argc != 2 || strcmp(argv[0], argv[1]) == 0)
         return cli_usage(cli, "two peers are expected: from which, and to which");
-    trace(cli, argv[0], argv[1], count, &there);
+    if (!trace(cli, argv[0], argv[1], count, &there))
+        return CLI_FAILED;
     if (cli->format == CLI_TEXT)
         putchar('\n');
     fflush(stdout);

@@ -68,6 +68,25 @@ int __wrap_api_note(struct api_call *call, const char *kind, struct bytes payloa
     return 0;
 }
 
+/* The clocks, as the peer reads them. */
+static struct {
+    int64_t now_ms, wall_ms;
+} clocks;
+
+int64_t __wrap_peer_now_ms(const struct peer *peer);
+int64_t __wrap_peer_wall_ms(void);
+
+int64_t __wrap_peer_now_ms(const struct peer *peer)
+{
+    (void)peer;
+    return clocks.now_ms;
+}
+
+int64_t __wrap_peer_wall_ms(void)
+{
+    return clocks.wall_ms;
+}
+
 struct here {
     struct fleet f;
     uv_loop_t loop;
@@ -218,6 +237,95 @@ static void test_peers(void **state)
     done(&h);
 }
 
+/* Asks what a peer is shown as, and reads since when; -1 for nil. */
+static int64_t ask_state(struct here *h, const char *peer, char ret_state[16])
+{
+    clocks.now_ms = h->f.now_ms;
+    ask(h, "peer.inspect", "peer", peer);
+    const char *state = strstr(said.text, "\"state\"=>\"");
+    const char *since = strstr(said.text, "\"since_ms\"=>");
+    assert_non_null(state);
+    assert_non_null(since);
+    assert_int_equal(sscanf(state, "\"state\"=>\"%15[a-z]", ret_state), 1);
+    since += strlen("\"since_ms\"=>");
+    return strncmp(since, "nil", 3) == 0 ? -1 : strtoll(since, NULL, 10);
+}
+
+static void set_state(struct here *h, unsigned number, enum intent_peer_state state)
+{
+    struct command command = fleet_command(COMMAND_PEER_STATE);
+    command.peer_state.id = fleet_id(&h->f, number);
+    command.peer_state.state = state;
+    command.head.wall_ms = clocks.wall_ms;
+    fleet_agree(&h->f, 0, &command);
+}
+
+/* Breaks if a peer's state, or since when it is in it, is not what it is: through a whole life. */
+static void test_life_of_a_peer(void **state)
+{
+    (void)state;
+    enum { MINUTE_MS = 60 * 1000 };
+    struct here h;
+    char words[16];
+    start(&h);
+    fleet_run(&h.f, 60 * 1000); /* up for long enough to have heard of all */
+    clocks.wall_ms = (int64_t)1000 * MINUTE_MS;
+    struct command command = fleet_admission(2);
+    command.head.wall_ms = clocks.wall_ms;
+    fleet_agree(&h.f, 0, &command);
+    clocks.wall_ms += MINUTE_MS;
+    assert_int_equal(ask_state(&h, "p2", words), MINUTE_MS);
+    assert_string_equal(words, "joining");
+    clocks.wall_ms += 10 * MINUTE_MS; /* and was never heard of */
+    assert_int_equal(ask_state(&h, "p2", words), -1);
+    assert_string_equal(words, "dead");
+
+    assert_true(ask_state(&h, "p1", words) >= 60 * 1000);
+    assert_string_equal(words, "alive");
+    fleet_kill(&h.f, 1);
+    while (ask_state(&h, "p1", words) >= 60 * 1000)
+        fleet_run(&h.f, 50);
+    assert_in_range(ask_state(&h, "p1", words), 0, 50);
+    assert_string_equal(words, "suspect");
+    fleet_run(&h.f, 10000);
+    assert_in_range(ask_state(&h, "p1", words), 5000, 11000);
+    assert_string_equal(words, "dead");
+    set_state(&h, 1, INTENT_LEFT);
+    clocks.wall_ms += MINUTE_MS;
+    assert_int_equal(ask_state(&h, "p1", words), MINUTE_MS);
+    assert_string_equal(words, "left");
+    set_state(&h, 1, INTENT_REVOKED);
+    clocks.wall_ms += 2 * MINUTE_MS;
+    assert_int_equal(ask_state(&h, "p1", words), 2 * MINUTE_MS);
+    assert_string_equal(words, "revoked");
+    assert_true(ask_state(&h, "p0", words) >= 70 * 1000);
+    assert_string_equal(words, "alive");
+    done(&h);
+}
+
+/* Breaks if a peer that was started a moment ago holds all others dead, of whom it can't know yet.
+ */
+static void test_just_started(void **state)
+{
+    (void)state;
+    struct here h;
+    char words[16];
+    start(&h);
+    clocks.wall_ms = (int64_t)1 << 40; /* the others were admitted long ago */
+    fleet_kill(&h.f, 1);
+    fleet_run(&h.f, 10000);
+    fleet_kill(&h.f, 0);
+    fleet_restart(&h.f, 0);
+    h.peer.agent = h.f.peers[0].agent;
+    fleet_run(&h.f, 1000);
+    assert_int_equal(ask_state(&h, "p1", words), -1);
+    assert_string_equal(words, "unknown");
+    fleet_run(&h.f, 30000);
+    assert_int_equal(ask_state(&h, "p1", words), -1);
+    assert_string_equal(words, "dead");
+    done(&h);
+}
+
 /* Breaks if services or their replicas are not shown as they are, those that no peer takes too. */
 static void test_services(void **state)
 {
@@ -359,9 +467,10 @@ static void test_events(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),    cmocka_unit_test(test_peers),
-        cmocka_unit_test(test_services),  cmocka_unit_test(test_profile),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_events),
+        cmocka_unit_test(test_status),         cmocka_unit_test(test_peers),
+        cmocka_unit_test(test_life_of_a_peer), cmocka_unit_test(test_just_started),
+        cmocka_unit_test(test_services),       cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
