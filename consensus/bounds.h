@@ -33,6 +33,7 @@ enum {
     COMMAND_DEPLOY_BLOBS_MAX = 512,
     SPEC_LIST_ITEMS_MAX = 1024,
     SPEC_TEXT_BYTES_MAX = 32 * 1024,
+    SPEC_OOM_SCORE_MAX = 1000, /* the kernel's own bound */
     RAFT_MEMBERS_MAX = 16, /* voters old and new, and learners */
     RAFT_SEAL_SIGNATURE_BYTES = 64,
     RAFT_ENTRY_BYTES_MAX = 4 * 1024 * 1024, /* one command */

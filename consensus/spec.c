@@ -51,6 +51,17 @@ static void files_done(struct service_spec *spec)
     free(spec->files);
 }
 
+static void sandbox_done(struct spec_sandbox *sandbox)
+{
+    text_list_done(&sandbox->groups);
+    text_list_done(&sandbox->dns_search);
+    text_list_done(&sandbox->dns_options);
+    text_list_done(&sandbox->ulimits);
+    text_list_done(&sandbox->sysctls);
+    text_list_done(&sandbox->devices);
+    free(sandbox->cpuset);
+}
+
 void service_spec_done(struct service_spec *spec)
 {
     if (!spec)
@@ -71,6 +82,7 @@ void service_spec_done(struct service_spec *spec)
     mounts_done(spec);
     files_done(spec);
     text_list_done(&spec->health.test);
+    sandbox_done(&spec->sandbox);
     text_list_done(&spec->constraints);
     text_list_done(&spec->spread);
     text_list_done(&spec->labels);
@@ -97,6 +109,10 @@ static void copy_values(const struct service_spec *spec, struct service_spec *re
     ret->cap_add = ret->cap_drop = ret->extra_hosts = (struct text_list){0};
     ret->health.test = ret->constraints = ret->spread = (struct text_list){0};
     ret->labels = ret->depends_on = (struct text_list){0};
+    struct spec_sandbox *sandbox = &ret->sandbox;
+    sandbox->groups = sandbox->dns_search = sandbox->dns_options = (struct text_list){0};
+    sandbox->ulimits = sandbox->sysctls = sandbox->devices = (struct text_list){0};
+    sandbox->cpuset = NULL;
     ret->ports = NULL;
     ret->mounts = NULL;
     ret->files = NULL;
@@ -124,6 +140,19 @@ static int copy_texts(const struct service_spec *spec, struct service_spec *ret)
         text_list_copy(&ret->depends_on, &spec->depends_on) < 0)
         return -ENOMEM;
     return 0;
+}
+
+static int copy_sandbox(const struct spec_sandbox *from, struct spec_sandbox *ret)
+{
+    return text_list_copy(&ret->groups, &from->groups) < 0 ||
+                   text_list_copy(&ret->dns_search, &from->dns_search) < 0 ||
+                   text_list_copy(&ret->dns_options, &from->dns_options) < 0 ||
+                   text_list_copy(&ret->ulimits, &from->ulimits) < 0 ||
+                   text_list_copy(&ret->sysctls, &from->sysctls) < 0 ||
+                   text_list_copy(&ret->devices, &from->devices) < 0 ||
+                   text_copy(from->cpuset, &ret->cpuset) < 0
+               ? -ENOMEM
+               : 0;
 }
 
 static int copy_ports(const struct service_spec *spec, struct service_spec *ret)
@@ -178,8 +207,9 @@ int service_spec_copy(const struct service_spec *spec, struct service_spec *ret)
 {
     struct service_spec copy;
     copy_values(spec, &copy);
-    if (copy_texts(spec, &copy) < 0 || copy_ports(spec, &copy) < 0 ||
-        copy_mounts(spec, &copy) < 0 || copy_files(spec, &copy) < 0) {
+    if (copy_texts(spec, &copy) < 0 || copy_sandbox(&spec->sandbox, &copy.sandbox) < 0 ||
+        copy_ports(spec, &copy) < 0 || copy_mounts(spec, &copy) < 0 ||
+        copy_files(spec, &copy) < 0) {
         service_spec_done(&copy);
         return -ENOMEM;
     }

@@ -41,6 +41,7 @@ struct spec_mount {
     char *target;
     bool read_only;
     uint64_t size_bytes; /* tmpfs only; 0: no limit */
+    uint32_t mode;       /* tmpfs only; 0: 01777 */
 };
 
 /* A config or secret shown to the container as a file. */
@@ -62,6 +63,22 @@ struct spec_resources {
     uint32_t cpu_limit_millis, cpu_reserved_millis; /* thousandths of a core; 0: none */
     uint64_t memory_limit_bytes, memory_reserved_bytes;
     uint32_t pids_limit;
+};
+
+/* What the kernel grants the process beside capabilities and resources, as texts that
+ * node/compose/ has checked. */
+struct spec_sandbox {
+    struct text_list groups;                  /* supplementary: names of the image's, or numbers */
+    struct text_list dns_search, dns_options; /* of resolv.conf */
+    struct text_list ulimits;                 /* "nofile=SOFT:HARD" */
+    struct text_list sysctls;                 /* "net.core.somaxconn=1024" */
+    struct text_list devices;                 /* "/dev/fuse:/dev/fuse:rwm": here, there, access */
+    char *cpuset;                             /* "0-2,7"; NULL: all */
+    bool privileged, seccomp_off, may_gain_privileges;
+    uint64_t shm_bytes;    /* of /dev/shm; 0: 64 MiB */
+    uint64_t swap_bytes;   /* memory and swap together; 0: no swap; UINT64_MAX: no limit */
+    uint32_t cpu_shares;   /* weight among busy containers; 0: 1024 */
+    int32_t oom_score_adj; /* -1000 to 1000 */
 };
 
 struct spec_restart {
@@ -99,6 +116,8 @@ struct service_spec {
     size_t file_count;
     struct spec_health health;
     struct spec_resources resources;
+    struct spec_sandbox sandbox;
+    uint64_t log_bytes_max; /* kept of its output; 0: the default */
     struct spec_restart restart;
     struct spec_update update, rollback;
     uint8_t mode;      /* enum spec_mode */

@@ -10,12 +10,13 @@
 #include "consensus/spec.h"
 
 enum {
-    SPEC_FIELDS = 34,
+    SPEC_FIELDS = 36,
     PORT_FIELDS = 3,
-    MOUNT_FIELDS = 5,
+    MOUNT_FIELDS = 6,
     FILE_FIELDS = 6,
     HEALTH_FIELDS = 8,
     RESOURCES_FIELDS = 5,
+    SANDBOX_FIELDS = 14,
     RESTART_FIELDS = 4,
     UPDATE_FIELDS = 6,
 };
@@ -42,6 +43,7 @@ static void mounts_write(struct writer *writer, const struct service_spec *spec)
         writer_text(writer, mount->target);
         writer_bool(writer, mount->read_only);
         writer_u64(writer, mount->size_bytes);
+        writer_u64(writer, mount->mode);
     }
 }
 
@@ -81,6 +83,25 @@ static void resources_write(struct writer *writer, const struct spec_resources *
     writer_u64(writer, resources->memory_limit_bytes);
     writer_u64(writer, resources->memory_reserved_bytes);
     writer_u64(writer, resources->pids_limit);
+}
+
+static void sandbox_write(struct writer *writer, const struct spec_sandbox *sandbox)
+{
+    writer_array(writer, SANDBOX_FIELDS);
+    text_list_write(writer, &sandbox->groups);
+    text_list_write(writer, &sandbox->dns_search);
+    text_list_write(writer, &sandbox->dns_options);
+    text_list_write(writer, &sandbox->ulimits);
+    text_list_write(writer, &sandbox->sysctls);
+    text_list_write(writer, &sandbox->devices);
+    writer_text(writer, sandbox->cpuset);
+    writer_bool(writer, sandbox->privileged);
+    writer_bool(writer, sandbox->seccomp_off);
+    writer_bool(writer, sandbox->may_gain_privileges);
+    writer_u64(writer, sandbox->shm_bytes);
+    writer_u64(writer, sandbox->swap_bytes);
+    writer_u64(writer, sandbox->cpu_shares);
+    writer_i64(writer, sandbox->oom_score_adj);
 }
 
 static void restart_write(struct writer *writer, const struct spec_restart *restart)
@@ -133,6 +154,8 @@ void service_spec_write(struct writer *writer, const struct service_spec *spec)
     files_write(writer, spec);
     health_write(writer, &spec->health);
     resources_write(writer, &spec->resources);
+    sandbox_write(writer, &spec->sandbox);
+    writer_u64(writer, spec->log_bytes_max);
     restart_write(writer, &spec->restart);
     update_write(writer, &spec->update);
     update_write(writer, &spec->rollback);
@@ -191,6 +214,7 @@ static void mounts_read(struct reader *reader, struct service_spec *spec)
         text_read(reader, &mount->target);
         reader_bool(reader, &mount->read_only);
         reader_u64(reader, &mount->size_bytes);
+        reader_u32(reader, &mount->mode);
     }
 }
 
@@ -231,6 +255,30 @@ static void resources_read(struct reader *reader, struct spec_resources *resourc
     reader_u64(reader, &resources->memory_limit_bytes);
     reader_u64(reader, &resources->memory_reserved_bytes);
     reader_u32(reader, &resources->pids_limit);
+}
+
+static void sandbox_read(struct reader *reader, struct spec_sandbox *sandbox)
+{
+    int64_t oom_score_adj = 0;
+    reader_array_exact(reader, SANDBOX_FIELDS);
+    list_read(reader, &sandbox->groups);
+    list_read(reader, &sandbox->dns_search);
+    list_read(reader, &sandbox->dns_options);
+    list_read(reader, &sandbox->ulimits);
+    list_read(reader, &sandbox->sysctls);
+    list_read(reader, &sandbox->devices);
+    optional_text_read(reader, &sandbox->cpuset);
+    reader_bool(reader, &sandbox->privileged);
+    reader_bool(reader, &sandbox->seccomp_off);
+    reader_bool(reader, &sandbox->may_gain_privileges);
+    reader_u64(reader, &sandbox->shm_bytes);
+    reader_u64(reader, &sandbox->swap_bytes);
+    reader_u32(reader, &sandbox->cpu_shares);
+    reader_i64(reader, &oom_score_adj);
+    if (oom_score_adj < -SPEC_OOM_SCORE_MAX || oom_score_adj > SPEC_OOM_SCORE_MAX)
+        reader_refuse(reader);
+    else
+        sandbox->oom_score_adj = (int32_t)oom_score_adj;
 }
 
 static void restart_read(struct reader *reader, struct spec_restart *restart)
@@ -282,6 +330,8 @@ static void spec_read(struct reader *reader, struct service_spec *spec)
     files_read(reader, spec);
     health_read(reader, &spec->health);
     resources_read(reader, &spec->resources);
+    sandbox_read(reader, &spec->sandbox);
+    reader_u64(reader, &spec->log_bytes_max);
     restart_read(reader, &spec->restart);
     update_read(reader, &spec->update);
     update_read(reader, &spec->rollback);

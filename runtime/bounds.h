@@ -15,6 +15,10 @@ enum {
     RUNTIME_DURATION_MS_MAX = 24 * 24 * 3600 * 1000, /* any interval in a spec: 24 days */
     RUNTIME_MODE_MAX = 07777,
     RUNTIME_SIGNAL_MAX = 64,
+    RUNTIME_OOM_SCORE_MAX = 1000,                 /* the kernel's own bound */
+    RUNTIME_GROUPS_MAX = 32,                      /* supplementary groups that a spec adds */
+    RUNTIME_DEVICES_MAX = 64,                     /* that a spec adds */
+    RUNTIME_SHM_BYTES_DEFAULT = 64 * 1024 * 1024, /* of /dev/shm, as Docker's */
     RUNTIME_JOBS_MAX = 3,        /* blocking steps at once, of libuv's four workers */
     RUNTIME_PIDS_DEFAULT = 2048, /* as Podman's default */
     RUNTIME_LOG_BYTES_DEFAULT = 16 * 1024 * 1024,

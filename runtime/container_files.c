@@ -31,6 +31,15 @@ static int write_named(const struct oci_input *input, const char *name,
     return file_write(path, 0644, content->bytes, content->size);
 }
 
+/* "keyword word word", if there is any word. */
+static int append_words(struct buffer *content, const char *keyword, const struct text_list *words)
+{
+    int result = words->count > 0 ? buffer_append_text(content, keyword) : 0;
+    for (size_t i = 0; i < words->count && result == 0; i++)
+        result = buffer_printf(content, " %s", words->items[i]);
+    return result < 0 || words->count == 0 ? result : buffer_append_text(content, "\n");
+}
+
 static int write_resolv_conf(const struct oci_input *input, uint32_t gateway)
 {
     cleanup_buffer struct buffer content;
@@ -39,6 +48,10 @@ static int write_resolv_conf(const struct oci_input *input, uint32_t gateway)
     format_ip(gateway, address);
     int result = buffer_printf(&content, "nameserver %s\n",
                                input->spec->dns_server ? input->spec->dns_server : address);
+    if (result == 0)
+        result = append_words(&content, "search", &input->spec->sandbox.dns_search);
+    if (result == 0)
+        result = append_words(&content, "options", &input->spec->sandbox.dns_options);
     return result < 0 ? result : write_named(input, "resolv.conf", &content);
 }
 

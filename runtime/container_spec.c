@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "runtime/sandbox.h"
 
 void container_spec_init(struct container_spec *spec)
 {
@@ -16,6 +17,17 @@ static void mount_done(struct container_mount *mount)
     free(mount->source);
     free(mount->target);
     buffer_done(&mount->content);
+}
+
+static void sandbox_done(struct container_sandbox *sandbox)
+{
+    text_list_done(&sandbox->groups);
+    text_list_done(&sandbox->dns_search);
+    text_list_done(&sandbox->dns_options);
+    text_list_done(&sandbox->ulimits);
+    text_list_done(&sandbox->sysctls);
+    text_list_done(&sandbox->devices);
+    free(sandbox->cpuset);
 }
 
 void container_spec_done(struct container_spec *spec)
@@ -41,6 +53,7 @@ void container_spec_done(struct container_spec *spec)
     text_list_done(&spec->capability_add);
     text_list_done(&spec->capability_drop);
     text_list_done(&spec->health.command);
+    sandbox_done(&spec->sandbox);
     *spec = (struct container_spec){0};
 }
 
@@ -160,7 +173,8 @@ int container_spec_check(const struct container_spec *spec, struct error *error)
         }
     }
     if (environment_check(&spec->environment, error) < 0 ||
-        environment_check(&spec->extra_hosts, error) < 0 || sizes_check(spec, error) < 0) {
+        environment_check(&spec->extra_hosts, error) < 0 || sizes_check(spec, error) < 0 ||
+        sandbox_check(&spec->sandbox, error) < 0) {
         error_prefix(error, "container %s", spec->id);
         return -EINVAL;
     }

@@ -67,6 +67,22 @@ struct container_health {
     uint32_t retries;          /* failures in a row that make it unhealthy */
 };
 
+/* What the kernel grants the process beside capabilities and limits. */
+struct container_sandbox {
+    struct text_list groups; /* supplementary: names in the image's /etc/group, or numbers */
+    struct text_list dns_search, dns_options; /* of resolv.conf */
+    struct text_list ulimits;                 /* "nofile=SOFT:HARD" */
+    struct text_list sysctls;                 /* "net.core.somaxconn=1024"; namespaced ones only */
+    struct text_list devices;                 /* "/dev/fuse:/dev/fuse:rwm": here, there, access */
+    char *cpuset;
+    bool privileged; /* as root on the machine: no seccomp, all capabilities and devices */
+    bool seccomp_off;
+    uint64_t shm_bytes;  /* of /dev/shm; 0: RUNTIME_SHM_BYTES_DEFAULT */
+    uint64_t swap_bytes; /* memory and swap together; 0: no swap; UINT64_MAX: no limit */
+    uint32_t cpu_shares; /* 0: the kernel's 1024 */
+    int32_t oom_score_adj;
+};
+
 struct container_spec {
     char *id;         /* unique on this peer: letters, digits, '-', '_', '.'; at most 64 */
     char *name;       /* for people: "shop/web.1" */
@@ -100,6 +116,7 @@ struct container_spec {
     int stop_signal;        /* 0: the image's, else SIGTERM */
     int64_t stop_grace_ms;  /* between the stop signal and SIGKILL; 0: default */
     uint64_t log_bytes_max; /* 0: default */
+    struct container_sandbox sandbox;
 };
 
 /* All empty: no limits, no restart, no health check of its own. */

@@ -1,7 +1,8 @@
 /* A container_spec as MessagePack, for the copy that is kept on disk.
  *
  * Each struct is an array whose fields stand in the order of the declaration. A newer daemon
- * appends fields; an older one passes over what it does not know.
+ * appends fields, and reads an older one's without them; an older one passes over what it does not
+ * know.
  */
 #include "runtime/container_spec.h"
 
@@ -10,10 +11,12 @@
 #include <stdlib.h>
 
 enum {
-    SPEC_FIELDS = 28,
+    SPEC_FIELDS = 29,
+    SPEC_FIELDS_MIN = 28, /* of the first daemons, which knew no sandbox */
     MOUNT_FIELDS = 9,
     RESTART_FIELDS = 4,
     HEALTH_FIELDS = 7,
+    SANDBOX_FIELDS = 13,
 };
 
 static void mounts_write(struct writer *writer, const struct container_spec *spec)
@@ -55,6 +58,24 @@ static void health_write(struct writer *writer, const struct container_health *h
     writer_u64(writer, health->retries);
 }
 
+static void sandbox_write(struct writer *writer, const struct container_sandbox *sandbox)
+{
+    writer_array(writer, SANDBOX_FIELDS);
+    text_list_write(writer, &sandbox->groups);
+    text_list_write(writer, &sandbox->dns_search);
+    text_list_write(writer, &sandbox->dns_options);
+    text_list_write(writer, &sandbox->ulimits);
+    text_list_write(writer, &sandbox->sysctls);
+    text_list_write(writer, &sandbox->devices);
+    writer_text(writer, sandbox->cpuset);
+    writer_bool(writer, sandbox->privileged);
+    writer_bool(writer, sandbox->seccomp_off);
+    writer_u64(writer, sandbox->shm_bytes);
+    writer_u64(writer, sandbox->swap_bytes);
+    writer_u64(writer, sandbox->cpu_shares);
+    writer_i64(writer, sandbox->oom_score_adj);
+}
+
 void container_spec_write(struct writer *writer, const struct container_spec *spec)
 {
     writer_array(writer, SPEC_FIELDS);
@@ -86,6 +107,7 @@ void container_spec_write(struct writer *writer, const struct container_spec *sp
     writer_i64(writer, spec->stop_signal);
     writer_i64(writer, spec->stop_grace_ms);
     writer_u64(writer, spec->log_bytes_max);
+    sandbox_write(writer, &spec->sandbox);
 }
 
 /* Enters an array of at least `fields` values; `*ret_extra` are the ones a newer daemon added. */
@@ -196,6 +218,31 @@ static void health_read(struct reader *reader, struct container_health *health)
     struct_end(reader, extra);
 }
 
+static void sandbox_read(struct reader *reader, struct container_sandbox *sandbox)
+{
+    uint32_t extra;
+    int64_t oom_score_adj = 0;
+    struct_begin(reader, SANDBOX_FIELDS, &extra);
+    list_read(reader, &sandbox->groups);
+    list_read(reader, &sandbox->dns_search);
+    list_read(reader, &sandbox->dns_options);
+    list_read(reader, &sandbox->ulimits);
+    list_read(reader, &sandbox->sysctls);
+    list_read(reader, &sandbox->devices);
+    text_read(reader, &sandbox->cpuset);
+    reader_bool(reader, &sandbox->privileged);
+    reader_bool(reader, &sandbox->seccomp_off);
+    reader_u64(reader, &sandbox->shm_bytes);
+    reader_u64(reader, &sandbox->swap_bytes);
+    reader_u32(reader, &sandbox->cpu_shares);
+    reader_i64(reader, &oom_score_adj);
+    if (oom_score_adj < -RUNTIME_OOM_SCORE_MAX || oom_score_adj > RUNTIME_OOM_SCORE_MAX)
+        reader_refuse(reader);
+    else
+        sandbox->oom_score_adj = (int32_t)oom_score_adj;
+    struct_end(reader, extra);
+}
+
 static void identity_read(struct reader *reader, struct container_spec *spec)
 {
     text_read(reader, &spec->id);
@@ -219,7 +266,7 @@ int container_spec_read(struct reader *reader, struct container_spec *ret)
     struct container_spec spec;
     container_spec_init(&spec);
     uint32_t extra;
-    struct_begin(reader, SPEC_FIELDS, &extra);
+    struct_begin(reader, SPEC_FIELDS_MIN, &extra);
     identity_read(reader, &spec);
     mounts_read(reader, &spec);
     reader_u32(reader, &spec.cpu_millicores);
@@ -235,6 +282,10 @@ int container_spec_read(struct reader *reader, struct container_spec *ret)
     spec.stop_signal = (int)number_read(reader, RUNTIME_SIGNAL_MAX);
     duration_read(reader, &spec.stop_grace_ms);
     reader_u64(reader, &spec.log_bytes_max);
+    if (extra > 0) {
+        sandbox_read(reader, &spec.sandbox);
+        extra--;
+    }
     struct_end(reader, extra);
     if (reader_check(reader) < 0) {
         container_spec_done(&spec);

@@ -104,6 +104,8 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
 {
     struct user user;
     int result = user_resolve(rootfs, plan->user, &user, error);
+    if (result == 0)
+        result = user_add_groups(rootfs, &spec->sandbox.groups, &user, error);
     if (result < 0)
         return result;
     struct path bundle = path_run(settings, spec->id, NULL);

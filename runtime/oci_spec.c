@@ -12,6 +12,7 @@
 #include "runtime/capability.h"
 #include "runtime/cgroup.h"
 #include "runtime/file.h"
+#include "runtime/sandbox.h"
 #include "runtime/seccomp.h"
 
 enum {
@@ -75,18 +76,24 @@ static int add_mount(json_t *mounts, const char *target, const char *type, const
                                            type, "source", source, "options", list));
 }
 
-static int add_system_mounts(json_t *mounts)
+static int add_system_mounts(json_t *mounts, const struct container_sandbox *sandbox)
 {
-    static const struct {
+    char shm[96];
+    const char *sys = sandbox->privileged ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro";
+    const char *cgroup =
+        sandbox->privileged ? "nosuid,noexec,nodev,relatime" : "nosuid,noexec,nodev,relatime,ro";
+    snprintf(shm, sizeof(shm), "nosuid,noexec,nodev,mode=1777,size=%" PRIu64,
+             sandbox->shm_bytes ? sandbox->shm_bytes : RUNTIME_SHM_BYTES_DEFAULT);
+    const struct {
         const char *target, *type, *source, *options;
     } system[] = {
         {"/proc", "proc", "proc", "nosuid,noexec,nodev"},
         {"/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"},
         {"/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"},
-        {"/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=65536k"},
+        {"/dev/shm", "tmpfs", "shm", shm},
         {"/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"},
-        {"/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"},
-        {"/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro"},
+        {"/sys", "sysfs", "sysfs", sys},
+        {"/sys/fs/cgroup", "cgroup", "cgroup", cgroup},
     };
     int result = 0;
     for (size_t i = 0; i < array_count(system); i++)
@@ -154,7 +161,7 @@ static int add_spec_mounts(json_t *mounts, const struct oci_input *input)
 static json_t *mounts_json(const struct oci_input *input)
 {
     json_t *mounts = json_array();
-    int result = add_system_mounts(mounts);
+    int result = add_system_mounts(mounts, &input->spec->sandbox);
     result |= add_network_files(mounts, input);
     result |= add_spec_mounts(mounts, input);
     if (input->init_path)
@@ -202,15 +209,37 @@ static json_t *argv_json(const struct oci_input *input)
     return list;
 }
 
-static json_t *rlimits_json(void)
+static int add_rlimit(json_t *limits, const char *name, uint64_t soft, uint64_t hard)
 {
+    /* jansson has no unsigned numbers; RLIM_INFINITY is all ones, which crun reads as such. */
+    return json_array_append_new(limits, json_pack("{s:s, s:I, s:I}", "type", name, "hard",
+                                                   (json_int_t)hard, "soft", (json_int_t)soft));
+}
+
+static json_t *rlimits_json(const struct container_sandbox *sandbox)
+{
+    json_t *limits = json_array();
+    bool has_files = false;
+    int result = 0;
+    for (size_t i = 0; i < sandbox->ulimits.count; i++) {
+        struct sandbox_ulimit limit;
+        if (sandbox_parse_ulimit(sandbox->ulimits.items[i], &limit) < 0)
+            continue; /* container_spec_check() saw to it */
+        has_files = has_files || strcmp(limit.name, "RLIMIT_NOFILE") == 0;
+        result |= add_rlimit(limits, limit.name, limit.soft, limit.hard);
+    }
     /* Never above our own, which may be all that the OCI runtime is allowed to give. */
     uint64_t hard = RUNTIME_NOFILE_MAX;
     struct rlimit own;
     if (getrlimit(RLIMIT_NOFILE, &own) == 0 && own.rlim_max < hard)
         hard = own.rlim_max;
-    return json_pack("[{s:s, s:I, s:I}]", "type", "RLIMIT_NOFILE", "hard", (json_int_t)hard, "soft",
-                     (json_int_t)(hard < NOFILE_SOFT ? hard : NOFILE_SOFT));
+    if (!has_files)
+        result |=
+            add_rlimit(limits, "RLIMIT_NOFILE", hard < NOFILE_SOFT ? hard : NOFILE_SOFT, hard);
+    if (result == 0)
+        return limits;
+    json_decref(limits);
+    return NULL;
 }
 
 static json_t *process_json(const struct oci_input *input, uint64_t capabilities)
@@ -218,59 +247,125 @@ static json_t *process_json(const struct oci_input *input, uint64_t capabilities
     json_t *groups = json_array();
     for (size_t i = 0; i < input->user->group_count; i++)
         json_array_append_new(groups, json_integer(input->user->groups[i]));
-    return json_pack(
+    json_t *process = json_pack(
         "{s:b, s:{s:I, s:I, s:o}, s:o, s:o, s:s, s:o, s:o, s:b}", "terminal", 0, "user", "uid",
         (json_int_t)input->user->uid, "gid", (json_int_t)input->user->gid, "additionalGids", groups,
         "args", argv_json(input), "env", environment_json(input), "cwd", input->plan->working_dir,
-        "capabilities", capabilities_json(input, capabilities), "rlimits", rlimits_json(),
-        "noNewPrivileges", !input->spec->privileged_escalation);
+        "capabilities", capabilities_json(input, capabilities), "rlimits",
+        rlimits_json(&input->spec->sandbox), "noNewPrivileges",
+        !input->spec->privileged_escalation && !input->spec->sandbox.privileged);
+    if (process && input->spec->sandbox.oom_score_adj != 0)
+        json_object_set_new(process, "oomScoreAdj",
+                            json_integer(input->spec->sandbox.oom_score_adj));
+    return process;
 }
 
-static json_t *resources_json(const struct container_spec *spec)
+static json_t *memory_json(const struct container_spec *spec)
+{
+    uint64_t swap = spec->sandbox.swap_bytes;
+    json_t *memory = json_pack("{s:I}", "limit", (json_int_t)spec->memory_bytes);
+    if (!memory || !cgroup_has_swap_limit())
+        return memory;
+    /* No swap on top unless it is asked for: a container that needs more shall fail where it can be
+     * seen. The OCI runtime takes -1 for no limit. */
+    if (swap < spec->memory_bytes)
+        swap = spec->memory_bytes;
+    json_object_set_new(memory, "swap", json_integer((json_int_t)swap));
+    return memory;
+}
+
+/* `allowed`, the devices that may be used, is consumed. */
+static json_t *resources_json(const struct container_spec *spec, json_t *allowed)
 {
     json_t *resources =
-        json_pack("{s:[{s:b, s:s}], s:{s:I}}", "devices", "allow", 0, "access", "rwm", "pids",
-                  "limit", (json_int_t)(spec->pids_max ? spec->pids_max : RUNTIME_PIDS_DEFAULT));
-    if (spec->memory_bytes > 0) {
-        json_t *memory = json_pack("{s:I}", "limit", (json_int_t)spec->memory_bytes);
-        /* No swap on top: a container that needs more shall fail where it can be seen. */
-        if (cgroup_has_swap_limit())
-            json_object_set_new(memory, "swap", json_integer((json_int_t)spec->memory_bytes));
-        json_object_set_new(resources, "memory", memory);
+        json_pack("{s:o, s:{s:I}}", "devices", allowed, "pids", "limit",
+                  (json_int_t)(spec->pids_max ? spec->pids_max : RUNTIME_PIDS_DEFAULT));
+    json_t *cpu = json_object();
+    if (spec->memory_bytes > 0)
+        json_object_set_new(resources, "memory", memory_json(spec));
+    if (spec->cpu_millicores > 0) {
+        json_object_set_new(cpu, "quota",
+                            json_integer((json_int_t)cgroup_cpu_quota_usec(spec->cpu_millicores)));
+        json_object_set_new(cpu, "period", json_integer(CGROUP_CPU_PERIOD_USEC));
     }
-    if (spec->cpu_millicores > 0)
-        json_object_set_new(resources, "cpu",
-                            json_pack("{s:I, s:I}", "quota",
-                                      (json_int_t)cgroup_cpu_quota_usec(spec->cpu_millicores),
-                                      "period", (json_int_t)CGROUP_CPU_PERIOD_USEC));
+    if (spec->sandbox.cpu_shares > 0)
+        json_object_set_new(cpu, "shares", json_integer(spec->sandbox.cpu_shares));
+    if (spec->sandbox.cpuset)
+        json_object_set_new(cpu, "cpus", json_string(spec->sandbox.cpuset));
+    if (json_object_size(cpu) > 0)
+        json_object_set(resources, "cpu", cpu);
+    json_decref(cpu);
     return resources;
 }
 
-static json_t *linux_json(const struct oci_input *input, uint64_t capabilities)
+static json_t *sysctls_json(const struct text_list *sysctls)
 {
+    json_t *object = json_object();
+    for (size_t i = 0; i < sysctls->count; i++) {
+        const char *value = strchr(sysctls->items[i], '='); /* container_spec_check() saw to it */
+        cleanup_free char *name = strndup(sysctls->items[i], (size_t)(value - sysctls->items[i]));
+        if (!name || json_object_set_new(object, name, json_string(value + 1)) < 0) {
+            json_decref(object);
+            return NULL;
+        }
+    }
+    return object;
+}
+
+/* What keeps the process from the machine. `devices` and `allowed` are consumed. */
+static json_t *linux_json(const struct oci_input *input, uint64_t capabilities, json_t *devices,
+                          json_t *allowed)
+{
+    const struct container_sandbox *sandbox = &input->spec->sandbox;
     json_t *namespaces = json_pack("[{s:s}, {s:s}, {s:s}, {s:s}, {s:s}, {s:s, s:s}]", "type", "pid",
                                    "type", "ipc", "type", "uts", "type", "mount", "type", "cgroup",
                                    "type", "network", "path", input->netns_path);
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "cgroupsPath", input->cgroup_path,
-                     "namespaces", namespaces, "resources", resources_json(input->spec), "seccomp",
-                     seccomp_profile(capabilities), "maskedPaths",
-                     texts(masked_paths, array_count(masked_paths)), "readonlyPaths",
-                     texts(readonly_paths, array_count(readonly_paths)));
+    size_t masked_count = sandbox->privileged ? 0 : array_count(masked_paths);
+    size_t readonly_count = sandbox->privileged ? 0 : array_count(readonly_paths);
+    json_t *document = json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "cgroupsPath", input->cgroup_path, "namespaces",
+        namespaces, "resources", resources_json(input->spec, allowed), "devices", devices, "sysctl",
+        sysctls_json(&sandbox->sysctls), "maskedPaths", texts(masked_paths, masked_count),
+        "readonlyPaths", texts(readonly_paths, readonly_count));
+    if (document && !sandbox->privileged && !sandbox->seccomp_off &&
+        json_object_set_new(document, "seccomp", seccomp_profile(capabilities)) < 0) {
+        json_decref(document);
+        return NULL;
+    }
+    return document;
+}
+
+static int find_capabilities(const struct container_spec *spec, uint64_t *ret, struct error *error)
+{
+    struct text_list all = {0};
+    if (!spec->sandbox.privileged)
+        return capability_resolve(&spec->capability_add, &spec->capability_drop, ret, error);
+    int result = text_list_add(&all, "ALL");
+    if (result == 0)
+        result = capability_resolve(&all, &(struct text_list){0}, ret, error);
+    text_list_done(&all);
+    return result;
 }
 
 int oci_spec_write(const struct oci_input *input, char **ret, struct error *error)
 {
     uint64_t capabilities;
-    int result = capability_resolve(&input->spec->capability_add, &input->spec->capability_drop,
-                                    &capabilities, error);
+    json_t *devices = NULL;
+    int result = find_capabilities(input->spec, &capabilities, error);
     if (result < 0)
         return result;
+    json_t *allowed = json_pack("[{s:b, s:s}]", "allow", 0, "access", "rwm");
+    result = sandbox_devices(&input->spec->sandbox, allowed, &devices, error);
+    if (result < 0) {
+        json_decref(allowed);
+        return result;
+    }
     /* json_pack fails as a whole, and frees what it was given, if any part is NULL or not UTF-8. */
     json_t *document =
         json_pack("{s:s, s:o, s:{s:s, s:b}, s:s, s:o, s:o}", "ociVersion", "1.0.2", "process",
                   process_json(input, capabilities), "root", "path", input->rootfs, "readonly",
                   (int)input->spec->read_only, "hostname", input->hostname, "mounts",
-                  mounts_json(input), "linux", linux_json(input, capabilities));
+                  mounts_json(input), "linux", linux_json(input, capabilities, devices, allowed));
     char *text = document ? json_dumps(document, JSON_INDENT(1)) : NULL;
     json_decref(document);
     if (!text)

@@ -185,6 +185,32 @@ static int find_memberships(const char *rootfs, const char *login, struct user *
     return 0;
 }
 
+static bool has_group(const struct user *user, gid_t group)
+{
+    for (size_t i = 0; i < user->group_count; i++)
+        if (user->groups[i] == group)
+            return true;
+    return false;
+}
+
+int user_add_groups(const char *rootfs, const struct text_list *groups, struct user *user,
+                    struct error *error)
+{
+    for (size_t i = 0; i < groups->count; i++) {
+        gid_t group = 0;
+        int result = find_group(rootfs, groups->items[i], &group);
+        if (result < 0)
+            return error_set_errno(error, result, "group \"%s\" in the image's /etc/group",
+                                   groups->items[i]);
+        if (has_group(user, group))
+            continue;
+        if (user->group_count == USER_GROUPS_MAX)
+            return error_set(error, -E2BIG, "more than %d groups", USER_GROUPS_MAX);
+        user->groups[user->group_count++] = group;
+    }
+    return 0;
+}
+
 int user_resolve(const char *rootfs, const char *text, struct user *ret, struct error *error)
 {
     struct user user = {.home = "/"};

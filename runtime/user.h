@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/text_list.h"
 
 enum {
     USER_GROUPS_MAX = 64,
@@ -28,6 +29,11 @@ struct user {
 
 /* As stat(), of a path inside the root file system, with no way out of it. */
 int user_stat_inside(const char *rootfs, const char *path, struct stat *ret);
+
+/* Adds supplementary groups, by name or number. -ENOENT for a name that the image does not know;
+ * -E2BIG. */
+int user_add_groups(const char *rootfs, const struct text_list *groups, struct user *user,
+                    struct error *error);
 
 /* An empty `text` is root. -ENOENT for a name that the image does not know; -EINVAL. */
 int user_resolve(const char *rootfs, const char *text, struct user *ret, struct error *error);

@@ -97,16 +97,28 @@ static int pass_over(struct parse *parse, const struct tree_node *node, void *ta
     return 0;
 }
 
-/* Named volumes need no declaration; their drivers are not supported. */
+static int read_volume_driver(struct parse *parse, const struct tree_node *node, void *target)
+{
+    (void)target;
+    return node->type == TREE_SCALAR && strcmp(node->text, "local") == 0
+               ? 0
+               : parse_warn(parse, node, "not supported by Consort: ignored");
+}
+
+/* Named volumes need no declaration: they are made where they are first used. */
 static int read_top_volumes(struct parse *parse, const struct tree_node *node, void *target)
 {
-    int rc = 0;
+    static const struct parse_key keys[] = {{"name", pass_over}, /* read where it is mounted */
+                                            {"external", pass_over},
+                                            {"driver", read_volume_driver},
+                                            {"driver_opts", NULL},
+                                            {"labels", NULL},
+                                            {0}};
+    int rc = node->type == TREE_MAP ? 0 : parse_fail(parse, node, "a map of volumes is expected");
     (void)target;
-    for (size_t i = 0; node->type == TREE_MAP && i < node->count && rc == 0; i++)
-        if (!tree_is_null(node->children[i]) && node->children[i]->count > 0)
-            rc = parse_warn(parse, node->children[i],
-                            "options of volumes are not supported by "
-                            "Consort: ignored");
+    for (size_t i = 0; i < node->count && rc == 0; i++)
+        if (!tree_is_null(node->children[i]) && strncmp(node->children[i]->key, "x-", 2) != 0)
+            rc = parse_map(parse, node->children[i], keys, NULL);
     return rc;
 }
 

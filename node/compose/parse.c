@@ -168,6 +168,20 @@ int parse_u32(struct parse *parse, const struct tree_node *node, uint32_t *ret)
     return rc;
 }
 
+int parse_octal(struct parse *parse, const struct tree_node *node, uint32_t max, uint32_t *ret)
+{
+    char *end;
+    int rc = need_scalar(parse, node, "a mode, as 0440,");
+    if (rc < 0)
+        return rc;
+    errno = 0;
+    unsigned long long value = strtoull(node->text, &end, 8);
+    if (*end || !isdigit((unsigned char)node->text[0]) || errno || value > max)
+        return parse_fail(parse, node, "%s is no mode; write as in 0440", node->text);
+    *ret = (uint32_t)value;
+    return 0;
+}
+
 static double unit_ms(const char *unit, size_t size)
 {
     static const struct {

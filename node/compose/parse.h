@@ -36,6 +36,8 @@ int parse_text(struct parse *parse, const struct tree_node *node, char **ret);
 int parse_flag(struct parse *parse, const struct tree_node *node, bool *ret);
 int parse_number(struct parse *parse, const struct tree_node *node, uint64_t max, uint64_t *ret);
 int parse_u32(struct parse *parse, const struct tree_node *node, uint32_t *ret);
+/* A mode, as 0440. */
+int parse_octal(struct parse *parse, const struct tree_node *node, uint32_t max, uint32_t *ret);
 int parse_duration(struct parse *parse, const struct tree_node *node, uint32_t *ret_ms);
 int parse_size(struct parse *parse, const struct tree_node *node, uint64_t *ret_bytes);
 int parse_cpus(struct parse *parse, const struct tree_node *node, uint32_t *ret_millis);
@@ -56,6 +58,23 @@ int parse_pairs(struct parse *parse, const struct tree_node *node, struct text_l
 
 /* An argument vector: a list as it is, a text split at white space, quotes respected. */
 int parse_command(struct parse *parse, const struct tree_node *node, struct text_list *ret);
+
+/* parse_sandbox.c: */
+int read_privileged(struct parse *parse, const struct tree_node *node, void *spec);
+int read_shm_size(struct parse *parse, const struct tree_node *node, void *spec);
+int read_cpu_shares(struct parse *parse, const struct tree_node *node, void *spec);
+int read_cpu_quota(struct parse *parse, const struct tree_node *node, void *spec);
+int read_cpuset(struct parse *parse, const struct tree_node *node, void *spec);
+int read_group_add(struct parse *parse, const struct tree_node *node, void *spec);
+int read_dns_search(struct parse *parse, const struct tree_node *node, void *spec);
+int read_dns_opt(struct parse *parse, const struct tree_node *node, void *spec);
+int read_sysctls(struct parse *parse, const struct tree_node *node, void *spec);
+int read_oom_score_adj(struct parse *parse, const struct tree_node *node, void *spec);
+int read_memswap_limit(struct parse *parse, const struct tree_node *node, void *spec);
+int read_ulimits(struct parse *parse, const struct tree_node *node, void *spec);
+int read_devices(struct parse *parse, const struct tree_node *node, void *spec);
+int read_security_opt(struct parse *parse, const struct tree_node *node, void *spec);
+int read_logging(struct parse *parse, const struct tree_node *node, void *spec);
 
 /* parse_service.c, parse_deploy.c, parse_storage.c: */
 int parse_service(struct parse *parse, const struct tree_node *node, struct service_spec *spec);

@@ -183,13 +183,33 @@ static int check_target(struct parse *parse, const struct tree_node *node, char 
     return strlen(target) < PATH_MAX ? 0 : parse_fail(parse, node, "the path is too long");
 }
 
-/* Volumes belong to their stack, as with Docker: "STACK_name". A path is relative to the file. */
+/* Volumes belong to their stack, as with Docker: "STACK_name", unless the top level names it
+ * otherwise, or says that it is not the stack's. */
+static int name_volume(struct parse *parse, const char *volume, char **ret)
+{
+    const struct tree_node *entry = tree_find(tree_find(parse->root, "volumes"), volume);
+    const struct tree_node *name = tree_find(entry, "name");
+    const struct tree_node *external = tree_find(entry, "external");
+    bool is_external = false;
+    int rc = tree_is_null(external) ? 0 : parse_flag(parse, external, &is_external);
+    if (rc < 0)
+        return rc;
+    if (name && name->type != TREE_SCALAR)
+        return parse_fail(parse, name, "text is expected");
+    int length = name          ? asprintf(ret, "%s", name->text)
+                 : is_external ? asprintf(ret, "%s", volume)
+                               : asprintf(ret, "%s_%s", parse->result->stack, volume);
+    return length < 0 ? -ENOMEM : 0;
+}
+
+/* A path is relative to the file. */
 static int set_source(struct parse *parse, const struct tree_node *node, const char *source,
                       struct spec_mount *mount)
 {
     if (mount->type == SPEC_MOUNT_VOLUME) {
-        if (asprintf(&mount->source, "%s_%s", parse->result->stack, source) < 0)
-            return -ENOMEM;
+        int rc = name_volume(parse, source, &mount->source);
+        if (rc < 0)
+            return rc;
         return container_id_valid(mount->source) && source[0]
                    ? 0
                    : parse_fail(parse, node,
@@ -275,9 +295,14 @@ static int tmpfs_size(struct parse *parse, const struct tree_node *node, void *t
     return parse_size(parse, node, &((struct spec_mount *)target)->size_bytes);
 }
 
+static int tmpfs_mode(struct parse *parse, const struct tree_node *node, void *target)
+{
+    return parse_octal(parse, node, RUNTIME_MODE_MAX, &((struct spec_mount *)target)->mode);
+}
+
 static int mount_tmpfs(struct parse *parse, const struct tree_node *node, void *target)
 {
-    static const struct parse_key keys[] = {{"size", tmpfs_size}, {"mode", NULL}, {0}};
+    static const struct parse_key keys[] = {{"size", tmpfs_size}, {"mode", tmpfs_mode}, {0}};
     return parse_map(parse, node, keys, target);
 }
 
@@ -315,7 +340,7 @@ int read_volumes(struct parse *parse, const struct tree_node *node, void *spec)
     return rc;
 }
 
-/* "TARGET[:OPTIONS]", of which only size=… is supported. */
+/* "TARGET[:OPTIONS]", of which size=… and mode=… are supported. */
 static int add_tmpfs(struct parse *parse, const struct tree_node *node, struct service_spec *spec,
                      const char *text)
 {
@@ -334,11 +359,14 @@ static int add_tmpfs(struct parse *parse, const struct tree_node *node, struct s
             return -ENOMEM;
         struct tree_node value = *node; /* for its place in messages */
         value.type = TREE_SCALAR;
-        value.text = option + strlen("size=");
-        rc = strncmp(option, "size=", strlen("size=")) == 0
-                 ? parse_size(parse, &value, &mount->size_bytes)
-                 : parse_warn(parse, node, "the option %s is not supported by Consort: ignored",
-                              option);
+        value.text = strchr(option, '=') ? strchr(option, '=') + 1 : option;
+        if (strncmp(option, "size=", strlen("size=")) == 0)
+            rc = parse_size(parse, &value, &mount->size_bytes);
+        else if (strncmp(option, "mode=", strlen("mode=")) == 0)
+            rc = parse_octal(parse, &value, RUNTIME_MODE_MAX, &mount->mode);
+        else
+            rc = parse_warn(parse, node, "the option %s is not supported by Consort: ignored",
+                            option);
         text += size + (text[size] == ',');
     }
     return rc;
@@ -366,22 +394,6 @@ struct file_use {
     uint32_t uid, gid, mode;
 };
 
-static int file_number(struct parse *parse, const struct tree_node *node, int base, uint64_t max,
-                       uint32_t *ret)
-{
-    char *end;
-    if (node->type != TREE_SCALAR)
-        return parse_fail(parse, node, "a number is expected");
-    errno = 0;
-    unsigned long long value = strtoull(node->text, &end, base);
-    if (*end || !isdigit((unsigned char)node->text[0]) || errno || value > max)
-        return parse_fail(parse, node,
-                          base == 8 ? "%s is no mode; write as in 0440" : "%s is no number",
-                          node->text);
-    *ret = (uint32_t)value;
-    return 0;
-}
-
 static int file_source(struct parse *parse, const struct tree_node *node, void *use)
 {
     return parse_text(parse, node, &((struct file_use *)use)->source);
@@ -394,17 +406,17 @@ static int file_target(struct parse *parse, const struct tree_node *node, void *
 
 static int file_uid(struct parse *parse, const struct tree_node *node, void *use)
 {
-    return file_number(parse, node, 10, UINT32_MAX, &((struct file_use *)use)->uid);
+    return parse_u32(parse, node, &((struct file_use *)use)->uid);
 }
 
 static int file_gid(struct parse *parse, const struct tree_node *node, void *use)
 {
-    return file_number(parse, node, 10, UINT32_MAX, &((struct file_use *)use)->gid);
+    return parse_u32(parse, node, &((struct file_use *)use)->gid);
 }
 
 static int file_mode(struct parse *parse, const struct tree_node *node, void *use)
 {
-    return file_number(parse, node, 8, RUNTIME_MODE_MAX, &((struct file_use *)use)->mode);
+    return parse_octal(parse, node, RUNTIME_MODE_MAX, &((struct file_use *)use)->mode);
 }
 
 static int add_file(struct parse *parse, const struct tree_node *node, enum spec_file_kind kind,

@@ -28,6 +28,7 @@ static bool copy_mounts(const struct agent_wanted *wanted, struct container_spec
         to->type = types[from->type];
         to->read_only = from->read_only;
         to->size_bytes = from->size_bytes;
+        to->mode = from->mode;
         if (!copy(from->target, &to->target))
             return false;
         if (from->type == SPEC_MOUNT_VOLUME && !from->source) {
@@ -107,6 +108,24 @@ static bool copy_lists(const struct service_spec *from, struct container_spec *t
            text_list_copy(&to->capability_drop, &from->cap_drop) == 0;
 }
 
+static bool copy_sandbox(const struct spec_sandbox *from, struct container_spec *spec)
+{
+    struct container_sandbox *to = &spec->sandbox;
+    to->privileged = from->privileged;
+    to->seccomp_off = from->seccomp_off;
+    spec->privileged_escalation = from->may_gain_privileges;
+    to->shm_bytes = from->shm_bytes;
+    to->swap_bytes = from->swap_bytes;
+    to->cpu_shares = from->cpu_shares;
+    to->oom_score_adj = from->oom_score_adj;
+    return text_list_copy(&to->groups, &from->groups) == 0 &&
+           text_list_copy(&to->dns_search, &from->dns_search) == 0 &&
+           text_list_copy(&to->dns_options, &from->dns_options) == 0 &&
+           text_list_copy(&to->ulimits, &from->ulimits) == 0 &&
+           text_list_copy(&to->sysctls, &from->sysctls) == 0 &&
+           text_list_copy(&to->devices, &from->devices) == 0 && copy(from->cpuset, &to->cpuset);
+}
+
 static bool copy_texts(const struct agent_wanted *wanted, const char *container_id,
                        struct container_spec *to)
 {
@@ -141,12 +160,13 @@ int replica_spec_make(const struct agent_wanted *wanted, const struct intent *in
     spec.read_only = from->read_only;
     spec.init = from->init;
     spec.stop_grace_ms = from->stop_grace_ms;
+    spec.log_bytes_max = from->log_bytes_max;
     set_restart(&from->restart, &spec.restart);
 
     int rc = -ENOMEM;
     if (copy_texts(wanted, container_id, &spec) && copy_lists(from, &spec) &&
         add_labels(wanted, &spec) && set_health(&from->health, &spec.health) &&
-        copy_mounts(wanted, &spec))
+        copy_sandbox(&from->sandbox, &spec) && copy_mounts(wanted, &spec))
         rc = copy_files(wanted, intent, &spec, error);
     if (rc < 0) {
         if (rc == -ENOMEM)

@@ -39,8 +39,8 @@ static void spec_fill(struct service_spec *spec)
     spec->ports[0] = (struct spec_port){8080, 80, SPEC_UDP};
     spec->port_count = 1;
     spec->mounts = calloc(2, sizeof(*spec->mounts));
-    spec->mounts[0] = (struct spec_mount){SPEC_MOUNT_VOLUME, strdup("data"), strdup("/data"), 0, 0};
-    spec->mounts[1] = (struct spec_mount){SPEC_MOUNT_TMPFS, NULL, strdup("/tmp"), true, 1 << 20};
+    spec->mounts[0] = (struct spec_mount){SPEC_MOUNT_VOLUME, strdup("data"), strdup("/data"), 0, 0, 0};
+    spec->mounts[1] = (struct spec_mount){SPEC_MOUNT_TMPFS, NULL, strdup("/tmp"), true, 1 << 20, 0700};
     spec->mount_count = 2;
     spec->files = calloc(1, sizeof(*spec->files));
     spec->files[0] =
@@ -49,6 +49,20 @@ static void spec_fill(struct service_spec *spec)
     spec->health.is_set = true;
     list_fill(&spec->health.test, "wget", "localhost");
     spec->resources = (struct spec_resources){2000, 500, 1 << 30, 1 << 29, 100};
+    list_fill(&spec->sandbox.groups, "video", "44");
+    list_fill(&spec->sandbox.dns_search, "a.example", "b.example");
+    list_fill(&spec->sandbox.dns_options, "ndots:2", "rotate");
+    list_fill(&spec->sandbox.ulimits, "nofile=1:2", "core=0:0");
+    list_fill(&spec->sandbox.sysctls, "net.core.somaxconn=9", "kernel.msgmax=1");
+    list_fill(&spec->sandbox.devices, "/dev/fuse:/dev/fuse:rwm", "/dev/kvm:/dev/kvm:rw");
+    spec->sandbox.cpuset = strdup("0-1");
+    spec->sandbox.privileged = spec->sandbox.seccomp_off = true;
+    spec->sandbox.may_gain_privileges = true;
+    spec->sandbox.shm_bytes = 1 << 20;
+    spec->sandbox.swap_bytes = UINT64_MAX;
+    spec->sandbox.cpu_shares = 512;
+    spec->sandbox.oom_score_adj = -500;
+    spec->log_bytes_max = 1 << 16;
     spec->mode = SPEC_GLOBAL;
     list_fill(&spec->constraints, "node.labels.zone==a", "node.name!=b");
     list_fill(&spec->spread, "node.labels.zone", "node.labels.rack");

@@ -60,6 +60,18 @@ static void fill(struct container_spec *spec)
     spec->stop_signal = 15;
     spec->stop_grace_ms = 30000;
     spec->log_bytes_max = 1 << 20;
+    text_list_add(&spec->sandbox.groups, "video");
+    text_list_add(&spec->sandbox.dns_search, "example.org");
+    text_list_add(&spec->sandbox.dns_options, "ndots:2");
+    text_list_add(&spec->sandbox.ulimits, "nofile=1:2");
+    text_list_add(&spec->sandbox.sysctls, "net.core.somaxconn=9");
+    text_list_add(&spec->sandbox.devices, "/dev/fuse:/dev/fuse:rwm");
+    spec->sandbox.cpuset = strdup("0-1");
+    spec->sandbox.privileged = spec->sandbox.seccomp_off = true;
+    spec->sandbox.shm_bytes = 1 << 20;
+    spec->sandbox.swap_bytes = UINT64_MAX;
+    spec->sandbox.cpu_shares = 2;
+    spec->sandbox.oom_score_adj = -1000;
 }
 
 static void pack(const struct container_spec *spec, struct buffer *ret)

@@ -52,7 +52,7 @@ static void test_warnings(void **state)
     bench_warn("services: {web: {image: a}}\nnetworks: {back: {}}\n",
                ":2: networks: not supported by Consort: ignored");
     bench_warn("services: {web: {image: a}}\nvolumes:\n  data: {driver: nfs}\n",
-               ":3: volumes.data: options of volumes are not supported by Consort: ignored");
+               ":3: volumes.data.driver: not supported by Consort: ignored");
 }
 
 static void write_file(const char *path, const char *content)

@@ -101,8 +101,8 @@ static void test_refused(void **state)
     bench_refuse("services:\n  web: {command: a}\n",
                  ":2: services.web: no image; build it elsewhere, import it with consort image "
                  "import, and name it: image: NAME");
-    bench_warn_service("    privileged: true\n",
-                       ":4: services.web.privileged: not supported by Consort: ignored");
+    bench_warn_service("    container_name: x\n",
+                       ":4: services.web.container_name: not supported by Consort: ignored");
     bench_warn_service(
         "    depends_on: {db: {condition: service_healthy}}\n  db: {image: a}\n",
         ":4: services.web.depends_on.db.condition: not supported by Consort: ignored");

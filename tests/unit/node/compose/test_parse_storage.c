@@ -36,6 +36,24 @@ static void test_ports(void **state)
                        ":4: services.web.ports.host_ip: not supported by Consort: ignored");
 }
 
+/* Breaks if a volume of another name, or another stack's, is taken for the stack's own; or a tmpfs
+ * has another mode. */
+static void test_volume_names(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load("services: {web: {image: a, volumes: ['a:/a', 'b:/b', 'c:/c'],\n"
+               "  tmpfs: '/t:size=1m,mode=700'}}\n"
+               "volumes: {a: {name: shared}, b: {external: true}, c: {driver: local}}\n",
+               &result);
+    const struct spec_mount *mounts = result.services[0].mounts;
+    assert_string_equal(mounts[0].source, "shared");
+    assert_string_equal(mounts[1].source, "b");
+    assert_string_equal(mounts[2].source, "shop_c");
+    assert_int_equal(mounts[3].mode, 0700);
+    compose_result_done(&result);
+}
+
 /* Breaks if data lies elsewhere than it is written. */
 static void test_volumes(void **state)
 {
@@ -68,8 +86,8 @@ static void test_volumes(void **state)
         "    volumes: ['data:/data:z']\n",
         ":4: services.web.volumes: the option z is not supported by Consort: ignored");
     bench_warn_service(
-        "    tmpfs: '/run:mode=1777'\n",
-        ":4: services.web.tmpfs: the option mode=1777 is not supported by Consort: ignored");
+        "    tmpfs: '/run:uid=7'\n",
+        ":4: services.web.tmpfs: the option uid=7 is not supported by Consort: ignored");
 }
 
 /* Breaks if a config or secret has not its content, or is not shown where it shall be. */
@@ -158,9 +176,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ports),
-        cmocka_unit_test(test_volumes),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_ports),        cmocka_unit_test(test_volumes),
+        cmocka_unit_test(test_volume_names), cmocka_unit_test(test_files),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
