@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
 
 #include "base/cleanup.h"
 #include "runtime/file.h"
@@ -99,6 +100,16 @@ static uint64_t all_of_kernel(void)
     return (UINT64_C(2) << last) - 1;
 }
 
+/* In a container ourselves, we may not have all, and cannot give what we have not. */
+static uint64_t our_own(void)
+{
+    uint64_t set = 0;
+    for (unsigned long number = 0; number < array_count(names); number++)
+        if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1)
+            set |= UINT64_C(1) << number;
+    return set;
+}
+
 static int parse_list(const struct text_list *list, uint64_t *ret_named, bool *ret_all,
                       struct error *error)
 {
@@ -132,7 +143,7 @@ int capability_resolve(const struct text_list *add, const struct text_list *drop
     if (drop_all)
         set = 0;
     else if (add_all)
-        set = all_of_kernel();
+        set = all_of_kernel() & our_own();
     *ret = (set | (added & all_of_kernel())) & ~dropped;
     return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "node/api/describe.h"
 #include "node/api/find.h"
+#include "node/api/privilege.h"
 #include "node/peer/replicas.h"
 
 enum {
@@ -253,6 +254,16 @@ static void run_here(struct api_call *call, const char *container, struct bytes 
     call->on_cancel = on_exec_cancel;
 }
 
+/* True once the call was failed. */
+static bool enters_privileged(struct api_call *call, const struct intent_replica *replica)
+{
+    const struct intent_service *service =
+        intent_service_find(agent_intent(call->peer->agent), replica->service);
+    const struct intent_revision *revision =
+        service ? intent_revision_find(service, replica->revision) : NULL;
+    return revision && api_refuse_privileged(call, &revision->spec, 1);
+}
+
 static void method_exec(struct api_call *call, struct bytes params)
 {
     char name[INTENT_SERVICE_NAME_BYTES_MAX + 32] = "";
@@ -262,6 +273,8 @@ static void method_exec(struct api_call *call, struct bytes params)
     const struct intent_replica *replica = find_replica(call->peer, name, &error);
     if (!replica)
         fail_find(call, &error);
+    else if (enters_privileged(call, replica))
+        return;
     else if (!id_equal(&replica->peer, &call->peer->identity.id))
         api_forward(call, &replica->peer, params);
     else if (!replicas_container_id(call->peer->replicas, replica->generation, container))

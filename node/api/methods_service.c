@@ -7,6 +7,7 @@
 
 #include "node/api/describe.h"
 #include "node/api/find.h"
+#include "node/api/privilege.h"
 #include "node/api/resolve.h"
 #include "node/transport/socket.h"
 
@@ -41,8 +42,11 @@ static void method_deploy(struct api_call *call, struct bytes params)
             command_done(&command);
         return;
     }
-    propose_resolved(call, &command, command.deploy.services, command.deploy.service_count,
-                     on_changed);
+    if (api_refuse_privileged(call, command.deploy.services, command.deploy.service_count))
+        command_done(&command);
+    else
+        propose_resolved(call, &command, command.deploy.services, command.deploy.service_count,
+                         on_changed);
 }
 
 /* --- One service --- */
@@ -162,6 +166,8 @@ static void method_update(struct api_call *call, struct bytes params)
     if (!service)
         return;
     const struct intent_revision *revision = intent_revision_find(service, service->revision);
+    if (api_refuse_privileged(call, &revision->spec, 1))
+        return;
     int rc = service_spec_copy(&revision->spec, &command.update.spec);
     if (rc < 0) {
         api_fail_with(call, rc, NULL, "out of memory");

@@ -125,6 +125,11 @@ def test_roles(cluster):
         assert "demo_web" in operator.run("ps").stdout
     assert keys["viewer"].run("deploy", "-f", compose, "demo", check=False).returncode == 1
     assert keys["deployer"].run("deploy", "-f", compose, "demo").returncode == 0
+    rooted = cluster.directory / "rooted.yaml"
+    rooted.write_text("services: {root: {image: hello:1, privileged: true}}\n")
+    denied = keys["deployer"].run("deploy", "-f", rooted, "rooted", check=False)
+    assert denied.returncode == 1 and "privileged" in denied.stderr, denied.stderr
+    assert keys["admin"].run("deploy", "-f", rooted, "rooted").returncode == 0
     denied = keys["deployer"].run("peer", "revoke", "peer-3", check=False)
     assert denied.returncode == 1 and "admin" in denied.stderr, denied.stderr
     assert keys["admin"].run("peer", "revoke", "peer-3").returncode == 0

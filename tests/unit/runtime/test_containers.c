@@ -64,6 +64,75 @@ static void is_confined(void **state)
     fixture_free(fixture);
 }
 
+/* A container whose sandbox says something of everything. */
+static void sandbox_is_carried_out(void **state)
+{
+    (void)state; /* would break: limits, groups, devices and settings that a Compose file names */
+    NEEDS_CONTAINERS();
+    static const char *const checks[] = {
+        "grep -q 'Max open files *1234 *2345' /proc/1/limits",
+        "grep -q 'Max core file size *0 *unlimited' /proc/1/limits",
+        "test $(cat /proc/sys/net/core/somaxconn) = 77",
+        "test $(cat /proc/sys/kernel/shmmax) = 1048576",
+        "grep -q 'Groups:.*4242' /proc/1/status",
+        "df -k /dev/shm | grep -qw 2048",
+        "test $(cat /proc/1/oom_score_adj) = 500",
+        "grep -q '^Cpus_allowed_list:.0$' /proc/1/status",
+        "echo x > /dev/sink",
+        "stat -c %t:%T /dev/sink | grep -qx 1:3",
+        "grep -qx 'search a.example b.example' /etc/resolv.conf",
+        "grep -qx 'options ndots:2' /etc/resolv.conf",
+        "grep -q 'Seccomp:.0' /proc/1/status",
+        "grep -q 'NoNewPrivs:.0' /proc/1/status",
+    };
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    char text[1024];
+    fixture_spec(fixture, "a", "sleep 1000", &spec);
+    struct container_sandbox *sandbox = &spec.sandbox;
+    text_list_add(&sandbox->ulimits, "nofile=1234:2345");
+    text_list_add(&sandbox->ulimits, "core=0:-1");
+    text_list_add(&sandbox->sysctls, "net.core.somaxconn=77");
+    text_list_add(&sandbox->sysctls, "kernel.shmmax=1048576");
+    text_list_add(&sandbox->groups, "4242");
+    text_list_add(&sandbox->devices, "/dev/null:/dev/sink:rw");
+    text_list_add(&sandbox->dns_search, "a.example");
+    text_list_add(&sandbox->dns_search, "b.example");
+    text_list_add(&sandbox->dns_options, "ndots:2");
+    sandbox->cpuset = strdup("0");
+    sandbox->shm_bytes = 2048 * 1024;
+    sandbox->oom_score_adj = 500;
+    sandbox->cpu_shares = 512;
+    sandbox->seccomp_off = spec.privileged_escalation = true;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+        if (fixture_exec(fixture, "a", checks[i], text, sizeof(text)) != 0)
+            fail_msg("%s: %s", checks[i], text);
+    fixture_free(fixture);
+}
+
+static void privileged_is_as_root(void **state)
+{
+    (void)state; /* would break: what is privileged by an admin's will, and can't do its work */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    char text[1024];
+    fixture_spec(fixture, "a", "sleep 1000", &spec);
+    spec.sandbox.privileged = true;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    if (fixture_exec(fixture, "a",
+                     "mount -t tmpfs x /tmp && mknod /tmp/d b 1 1 && grep -q 'Seccomp:.0' "
+                     "/proc/1/status && grep -q 'CapEff:.0*1f' /proc/1/status",
+                     text, sizeof(text)) != 0)
+        fail_msg("%s", text);
+    fixture_free(fixture);
+}
+
 static void restarts_with_backoff(void **state)
 {
     (void)state; /* would break: repair of crashed containers, and giving up */
@@ -429,6 +498,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_and_logs),
         cmocka_unit_test(is_confined),
+        cmocka_unit_test(sandbox_is_carried_out),
+        cmocka_unit_test(privileged_is_as_root),
         cmocka_unit_test(restarts_with_backoff),
         cmocka_unit_test(stops_and_starts),
         cmocka_unit_test(unhealthy_is_restarted),
