@@ -86,7 +86,7 @@ void service_spec_done(struct service_spec *spec)
     text_list_done(&spec->constraints);
     text_list_done(&spec->spread);
     text_list_done(&spec->labels);
-    text_list_done(&spec->depends_on);
+    free(spec->dependencies);
     *spec = (struct service_spec){0};
 }
 
@@ -108,7 +108,7 @@ static void copy_values(const struct service_spec *spec, struct service_spec *re
     ret->command = ret->entrypoint = ret->environment = (struct text_list){0};
     ret->cap_add = ret->cap_drop = ret->extra_hosts = (struct text_list){0};
     ret->health.test = ret->constraints = ret->spread = (struct text_list){0};
-    ret->labels = ret->depends_on = (struct text_list){0};
+    ret->labels = (struct text_list){0};
     struct spec_sandbox *sandbox = &ret->sandbox;
     sandbox->groups = sandbox->dns_search = sandbox->dns_options = (struct text_list){0};
     sandbox->ulimits = sandbox->sysctls = sandbox->devices = (struct text_list){0};
@@ -116,7 +116,8 @@ static void copy_values(const struct service_spec *spec, struct service_spec *re
     ret->ports = NULL;
     ret->mounts = NULL;
     ret->files = NULL;
-    ret->port_count = ret->mount_count = ret->file_count = 0;
+    ret->dependencies = NULL;
+    ret->port_count = ret->mount_count = ret->file_count = ret->dependency_count = 0;
 }
 
 static int copy_texts(const struct service_spec *spec, struct service_spec *ret)
@@ -136,8 +137,7 @@ static int copy_texts(const struct service_spec *spec, struct service_spec *ret)
         text_list_copy(&ret->health.test, &spec->health.test) < 0 ||
         text_list_copy(&ret->constraints, &spec->constraints) < 0 ||
         text_list_copy(&ret->spread, &spec->spread) < 0 ||
-        text_list_copy(&ret->labels, &spec->labels) < 0 ||
-        text_list_copy(&ret->depends_on, &spec->depends_on) < 0)
+        text_list_copy(&ret->labels, &spec->labels) < 0)
         return -ENOMEM;
     return 0;
 }
@@ -164,6 +164,19 @@ static int copy_ports(const struct service_spec *spec, struct service_spec *ret)
         return -ENOMEM;
     memcpy(ret->ports, spec->ports, spec->port_count * sizeof(*ret->ports));
     ret->port_count = spec->port_count;
+    return 0;
+}
+
+static int copy_dependencies(const struct service_spec *spec, struct service_spec *ret)
+{
+    if (spec->dependency_count == 0)
+        return 0;
+    ret->dependencies = calloc(spec->dependency_count, sizeof(*ret->dependencies));
+    if (!ret->dependencies)
+        return -ENOMEM;
+    memcpy(ret->dependencies, spec->dependencies,
+           spec->dependency_count * sizeof(*ret->dependencies));
+    ret->dependency_count = spec->dependency_count;
     return 0;
 }
 
@@ -208,8 +221,8 @@ int service_spec_copy(const struct service_spec *spec, struct service_spec *ret)
     struct service_spec copy;
     copy_values(spec, &copy);
     if (copy_texts(spec, &copy) < 0 || copy_sandbox(&spec->sandbox, &copy.sandbox) < 0 ||
-        copy_ports(spec, &copy) < 0 || copy_mounts(spec, &copy) < 0 ||
-        copy_files(spec, &copy) < 0) {
+        copy_ports(spec, &copy) < 0 || copy_dependencies(spec, &copy) < 0 ||
+        copy_mounts(spec, &copy) < 0 || copy_files(spec, &copy) < 0) {
         service_spec_done(&copy);
         return -ENOMEM;
     }

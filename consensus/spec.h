@@ -27,6 +27,11 @@ enum spec_failure_action {
     SPEC_ON_FAILURE_ROLLBACK
 };
 enum spec_update_order { SPEC_STOP_FIRST, SPEC_START_FIRST };
+enum spec_dependency_condition {
+    SPEC_DEPENDS_STARTED,
+    SPEC_DEPENDS_HEALTHY,   /* a replica serves */
+    SPEC_DEPENDS_COMPLETED, /* a replica has ended well, and is not started again */
+};
 enum spec_on_minority { SPEC_MINORITY_HOLD, SPEC_MINORITY_DUPLICATE };
 
 struct spec_port {
@@ -50,6 +55,12 @@ struct spec_file {
     char *source; /* its name in the intent's blobs */
     char *target; /* absolute path in the container */
     uint32_t uid, gid, mode;
+};
+
+/* A service of the same stack that must be as far before a container of this one starts. */
+struct spec_dependency {
+    char name[BASE_NAME_BYTES_MAX + 1]; /* within the stack */
+    uint8_t condition;                  /* enum spec_dependency_condition */
 };
 
 struct spec_health {
@@ -126,10 +137,11 @@ struct service_spec {
     struct text_list spread;        /* "node.labels.zone" */
     uint32_t max_replicas_per_node; /* 0: no limit */
     struct text_list labels;        /* "KEY=VALUE" */
-    struct text_list depends_on;    /* names within the stack */
-    uint32_t failover_after_ms;     /* x-consort: how long a dead peer's replicas wait; default 0 */
-    uint8_t on_minority;            /* x-consort: enum spec_on_minority */
-    bool exclusive;                 /* x-consort: at most one runs, at any time */
+    struct spec_dependency *dependencies;
+    size_t dependency_count;
+    uint32_t failover_after_ms; /* x-consort: how long a dead peer's replicas wait; default 0 */
+    uint8_t on_minority;        /* x-consort: enum spec_on_minority */
+    bool exclusive;             /* x-consort: at most one runs, at any time */
 };
 
 /* Fills in the defaults: Compose's, but for updates, which by default start the new replica before

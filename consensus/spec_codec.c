@@ -12,6 +12,7 @@
 enum {
     SPEC_FIELDS = 36,
     PORT_FIELDS = 3,
+    DEPENDENCY_FIELDS = 2,
     MOUNT_FIELDS = 6,
     FILE_FIELDS = 6,
     HEALTH_FIELDS = 8,
@@ -124,6 +125,16 @@ static void update_write(struct writer *writer, const struct spec_update *update
     writer_u64(writer, update->order);
 }
 
+static void dependencies_write(struct writer *writer, const struct service_spec *spec)
+{
+    writer_array(writer, spec->dependency_count);
+    for (size_t i = 0; i < spec->dependency_count; i++) {
+        writer_array(writer, DEPENDENCY_FIELDS);
+        writer_text(writer, spec->dependencies[i].name);
+        writer_u64(writer, spec->dependencies[i].condition);
+    }
+}
+
 /* What runs: the first half of the fields. */
 static void process_write(struct writer *writer, const struct service_spec *spec)
 {
@@ -165,7 +176,7 @@ void service_spec_write(struct writer *writer, const struct service_spec *spec)
     text_list_write(writer, &spec->spread);
     writer_u64(writer, spec->max_replicas_per_node);
     text_list_write(writer, &spec->labels);
-    text_list_write(writer, &spec->depends_on);
+    dependencies_write(writer, spec);
     writer_u64(writer, spec->failover_after_ms);
     writer_u64(writer, spec->on_minority);
     writer_bool(writer, spec->exclusive);
@@ -301,6 +312,18 @@ static void update_read(struct reader *reader, struct spec_update *update)
     codec_read_enum(reader, SPEC_START_FIRST, &update->order);
 }
 
+static void dependencies_read(struct reader *reader, struct service_spec *spec)
+{
+    spec->dependencies = codec_read_items(reader, SPEC_LIST_ITEMS_MAX, sizeof(*spec->dependencies),
+                                          &spec->dependency_count);
+    for (size_t i = 0; i < spec->dependency_count; i++) {
+        struct spec_dependency *dependency = &spec->dependencies[i];
+        reader_array_exact(reader, DEPENDENCY_FIELDS);
+        reader_copy_text(reader, dependency->name, sizeof(dependency->name));
+        codec_read_enum(reader, SPEC_DEPENDS_COMPLETED, &dependency->condition);
+    }
+}
+
 static void process_read(struct reader *reader, struct service_spec *spec)
 {
     reader_copy_text(reader, spec->name, sizeof(spec->name));
@@ -341,7 +364,7 @@ static void spec_read(struct reader *reader, struct service_spec *spec)
     list_read(reader, &spec->spread);
     reader_u32(reader, &spec->max_replicas_per_node);
     list_read(reader, &spec->labels);
-    list_read(reader, &spec->depends_on);
+    dependencies_read(reader, spec);
     reader_u32(reader, &spec->failover_after_ms);
     codec_read_enum(reader, SPEC_MINORITY_DUPLICATE, &spec->on_minority);
     reader_bool(reader, &spec->exclusive);

@@ -133,20 +133,79 @@ static const struct parse_key top_keys[] = {{"name", pass_over},
                                             {"models", NULL},
                                             {0}};
 
-/* A service may depend only on those that are deployed with it. */
+/* --- Dependencies --- */
+
+static struct service_spec *find_service(const struct compose_result *result, const char *name)
+{
+    for (size_t i = 0; i < result->service_count; i++)
+        if (strcmp(result->services[i].name, name) == 0)
+            return &result->services[i];
+    return NULL;
+}
+
+/* Who waits for a service to end well must not see it started again; a service that says nothing
+ * about restarts is started again only when it failed, then. */
+static void end_once(const struct parse *parse, struct service_spec *waited_for)
+{
+    const struct tree_node *node = tree_find(tree_find(parse->root, "services"), waited_for->name);
+    const struct tree_node *policy = tree_find(tree_find(node, "deploy"), "restart_policy");
+    if (!tree_find(node, "restart") && !tree_find(policy, "condition"))
+        waited_for->restart.condition = SPEC_RESTART_ON_FAILURE;
+}
+
+/* Counts, again and again, those whose dependencies are all counted: who is left waits for itself.
+ * `counted` has a flag a service. */
+static const struct service_spec *find_circle(const struct compose_result *result, bool *counted)
+{
+    for (bool has_grown = true; has_grown;) {
+        has_grown = false;
+        for (size_t i = 0; i < result->service_count; i++) {
+            const struct service_spec *spec = &result->services[i];
+            bool is_free = !counted[i];
+            for (size_t j = 0; j < spec->dependency_count && is_free; j++)
+                is_free =
+                    counted[find_service(result, spec->dependencies[j].name) - result->services];
+            counted[i] = counted[i] || is_free;
+            has_grown = has_grown || is_free;
+        }
+    }
+    for (size_t i = 0; i < result->service_count; i++)
+        if (!counted[i])
+            return &result->services[i];
+    return NULL;
+}
+
+/* A service may depend only on those that are deployed with it, and not on itself. */
 static int check_dependencies(struct parse *parse, const struct compose_result *result)
 {
     const struct tree_node *services = tree_find(parse->root, "services");
     for (size_t i = 0; i < result->service_count; i++) {
         const struct service_spec *spec = &result->services[i];
-        for (size_t j = 0; j < spec->depends_on.count; j++)
-            if (!tree_find(services, spec->depends_on.items[j]))
-                return parse_fail(parse, tree_find(tree_find(services, spec->name), "depends_on"),
+        const struct tree_node *node = tree_find(tree_find(services, spec->name), "depends_on");
+        for (size_t j = 0; j < spec->dependency_count; j++) {
+            const struct spec_dependency *dependency = &spec->dependencies[j];
+            struct service_spec *other = find_service(result, dependency->name);
+            if (!other)
+                return parse_fail(parse, node,
                                   "%s is not among the services that are deployed; if it has "
                                   "profiles, name one with --profile",
-                                  spec->depends_on.items[j]);
+                                  dependency->name);
+            if (dependency->condition == SPEC_DEPENDS_COMPLETED)
+                end_once(parse, other);
+            if (dependency->condition == SPEC_DEPENDS_COMPLETED &&
+                other->restart.condition == SPEC_RESTART_ANY)
+                return parse_fail(parse, node,
+                                  "%s is always started again, so it never completes; give it "
+                                  "restart: on-failure or \"no\"",
+                                  dependency->name);
+        }
     }
-    return 0;
+    cleanup_free bool *counted = calloc(result->service_count + 1, sizeof(*counted));
+    const struct service_spec *waiting = counted ? find_circle(result, counted) : NULL;
+    if (waiting)
+        return parse_fail(parse, tree_find(tree_find(services, waiting->name), "depends_on"),
+                          "the services wait for each other in a circle");
+    return counted ? 0 : -ENOMEM;
 }
 
 static int read_document(const struct document *document, const char *stack_name,

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "consensus/bounds.h"
+#include "gossip/certificate.h"
 #include "node/compose/interpolate.h"
 #include "node/compose/parse.h"
 #include "runtime/bounds.h"
@@ -182,24 +184,54 @@ static int pass_over(struct parse *parse, const struct tree_node *node, void *ta
     return 0;
 }
 
+struct dependency_use {
+    uint8_t condition;
+};
+
+static int dependency_condition(struct parse *parse, const struct tree_node *node, void *use)
+{
+    static const char *const words[] = {"service_started", "service_healthy",
+                                        "service_completed_successfully", NULL};
+    return parse_word(parse, node, words, &((struct dependency_use *)use)->condition);
+}
+
+static int add_dependency(struct parse *parse, const struct tree_node *node, const char *name,
+                          uint8_t condition, struct service_spec *spec)
+{
+    if (!certificate_name_is_valid(name))
+        return parse_fail(parse, node, "%s can't be a service's name", name);
+    if (spec->dependency_count == SPEC_LIST_ITEMS_MAX)
+        return -E2BIG;
+    struct spec_dependency *grown =
+        reallocarray(spec->dependencies, spec->dependency_count + 1, sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    spec->dependencies = grown;
+    struct spec_dependency *dependency = &grown[spec->dependency_count++];
+    *dependency = (struct spec_dependency){.condition = condition};
+    snprintf(dependency->name, sizeof(dependency->name), "%s", name);
+    return 0;
+}
+
+/* A list of names, or a map of them with conditions. */
 static int read_depends_on(struct parse *parse, const struct tree_node *node, void *target)
 {
+    static const struct parse_key keys[] = {
+        {"condition", dependency_condition}, {"restart", NULL}, {"required", pass_over}, {0}};
     struct service_spec *spec = target;
-    int rc = 0;
-    if (node->type != TREE_MAP)
-        return parse_list(parse, node, &spec->depends_on);
+    int rc = node->type == TREE_SCALAR ? parse_fail(parse, node, "a list or a map is expected") : 0;
     for (size_t i = 0; i < node->count && rc == 0; i++) {
-        static const struct parse_key keys[] = {
-            {"condition", NULL}, {"restart", NULL}, {"required", pass_over}, {0}};
         const struct tree_node *item = node->children[i], *required = tree_find(item, "required");
-        bool is_required = true;
-        if (!tree_is_null(required))
+        struct dependency_use use = {SPEC_DEPENDS_STARTED};
+        bool is_required = true, is_map = node->type == TREE_MAP;
+        if (!is_map && item->type != TREE_SCALAR)
+            return parse_fail(parse, item, "a service's name is expected");
+        if (is_map && !tree_is_null(item))
+            rc = parse_map(parse, item, keys, &use);
+        if (rc == 0 && !tree_is_null(required))
             rc = parse_flag(parse, required, &is_required);
-        if (rc < 0 || (!is_required && !tree_find(node->parent->parent, item->key)))
-            continue;
-        rc = text_list_add(&spec->depends_on, item->key);
-        if (rc == 0 && !tree_is_null(item))
-            rc = parse_map(parse, item, keys, NULL);
+        if (rc == 0 && (is_required || tree_find(node->parent->parent, item->key)))
+            rc = add_dependency(parse, item, is_map ? item->key : item->text, use.condition, spec);
     }
     return rc;
 }

@@ -9,12 +9,14 @@
 #include "base/log.h"
 #include "node/images/images.h"
 #include "node/mesh/mesh.h"
+#include "node/peer/dependency.h"
 #include "node/peer/peer.h"
 #include "node/peer/replica_spec.h"
 
 enum {
     REPLICA_DRAIN_MS = 1000, /* between saying that a replica stops and stopping it: until then, all
                               * peers have heard that it gets no new connections */
+    REPLICA_WAIT_MS = 200,   /* between two looks at what a replica waits for */
     REPLICA_RETRY_MS = 2000, /* after an image could not be fetched or a start was refused */
 };
 
@@ -185,6 +187,21 @@ static void start(struct replicas *replicas, struct replica *replica,
     replica->is_started = true;
 }
 
+/* Looks again a little later, for nobody tells what has changed. */
+static bool must_wait(struct replicas *replicas, struct replica *replica,
+                      const struct agent_wanted *wanted)
+{
+    const struct peer *peer = replicas->peer;
+    char words[DEPENDENCY_WORDS_BYTES];
+    if (!dependency_waits(agent_intent(peer->agent), agent_view(peer->agent),
+                          wanted->service->stack, wanted->spec, words))
+        return false;
+    if (replica->told.state != VIEW_REPLICA_PENDING || strcmp(replica->told.detail, words) != 0)
+        publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, words);
+    replica->retry_at_ms = peer_now_ms(peer) + REPLICA_WAIT_MS;
+    return true;
+}
+
 static void want(void *context, const struct agent_wanted *wanted)
 {
     struct replicas *replicas = context;
@@ -205,7 +222,7 @@ static void want(void *context, const struct agent_wanted *wanted)
         }
         replica->is_pinned = image_store_pin(peer->image_store, &replica->image) == 0;
     }
-    if (have_image(replicas, replica))
+    if (have_image(replicas, replica) && !must_wait(replicas, replica, wanted))
         start(replicas, replica, wanted);
 }
 

@@ -67,7 +67,10 @@ static void spec_fill(struct service_spec *spec)
     list_fill(&spec->constraints, "node.labels.zone==a", "node.name!=b");
     list_fill(&spec->spread, "node.labels.zone", "node.labels.rack");
     list_fill(&spec->labels, "k=v", "l=w");
-    list_fill(&spec->depends_on, "db", "cache");
+    spec->dependencies = calloc(2, sizeof(*spec->dependencies));
+    spec->dependencies[0] = (struct spec_dependency){"db", SPEC_DEPENDS_HEALTHY};
+    spec->dependencies[1] = (struct spec_dependency){"setup", SPEC_DEPENDS_COMPLETED};
+    spec->dependency_count = 2;
     spec->failover_after_ms = 1234;
     spec->on_minority = SPEC_MINORITY_DUPLICATE;
 }
@@ -106,6 +109,7 @@ static void test_round_trip(void **state)
     assert_null(read.mounts[1].source);
     assert_int_equal(read.ports[0].protocol, SPEC_UDP);
     assert_int_equal(read.failover_after_ms, 1234);
+    assert_string_equal(copy.dependencies[1].name, "setup");
     service_spec_done(&read);
     service_spec_done(&copy);
 }

@@ -88,12 +88,40 @@ static void test_stack(void **state)
     assert_non_null(strstr(error.message, path));
 }
 
+/* Breaks if services wait for another state than their file says, or for each other. */
+static void test_dependencies(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load("services:\n  web: {image: a, depends_on: {db: {condition: service_healthy},\n"
+               "    setup: {condition: service_completed_successfully}, gone: {required: false}}}\n"
+               "  db: {image: a, depends_on: [setup]}\n  setup: {image: a}\n",
+               &result);
+    const struct service_spec *web = &result.services[0];
+    assert_int_equal(web->dependency_count, 2);
+    assert_string_equal(web->dependencies[0].name, "db");
+    assert_int_equal(web->dependencies[0].condition, SPEC_DEPENDS_HEALTHY);
+    assert_int_equal(web->dependencies[1].condition, SPEC_DEPENDS_COMPLETED);
+    assert_int_equal(result.services[1].dependencies[0].condition, SPEC_DEPENDS_STARTED);
+    assert_int_equal(result.services[1].restart.condition, SPEC_RESTART_ANY);
+    assert_int_equal(result.services[2].restart.condition, SPEC_RESTART_ON_FAILURE);
+    compose_result_done(&result);
+    bench_refuse("services:\n  a: {image: a, depends_on: [b]}\n  b: {image: a, depends_on: [c]}\n"
+                 "  c: {image: a, depends_on: [b]}\n",
+                 ":2: services.a.depends_on: the services wait for each other in a circle");
+    bench_refuse("services:\n  a: {image: a, depends_on: [a]}\n",
+                 ":2: services.a.depends_on: the services wait for each other in a circle");
+    bench_refuse("services:\n  a: {image: a, depends_on: {b: {condition: "
+                 "service_completed_successfully}}}\n  b: {image: a, restart: always}\n",
+                 ":2: services.a.depends_on: b is always started again, so it never completes; "
+                 "give it restart: on-failure or \"no\"");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_services),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_services), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_warnings), cmocka_unit_test(test_dependencies),
         cmocka_unit_test(test_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

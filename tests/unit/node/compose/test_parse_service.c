@@ -103,9 +103,8 @@ static void test_refused(void **state)
                  "import, and name it: image: NAME");
     bench_warn_service("    container_name: x\n",
                        ":4: services.web.container_name: not supported by Consort: ignored");
-    bench_warn_service(
-        "    depends_on: {db: {condition: service_healthy}}\n  db: {image: a}\n",
-        ":4: services.web.depends_on.db.condition: not supported by Consort: ignored");
+    bench_warn_service("    depends_on: {db: {restart: true}}\n  db: {image: a}\n",
+                       ":4: services.web.depends_on.db.restart: not supported by Consort: ignored");
     bench_warn_service("    x-consort: {on_minority: duplicate}\n",
                        ":4: services.web.x-consort.on_minority: duplicate is not carried out by "
                        "this version: as hold");

@@ -53,6 +53,13 @@ const struct intent *agent_intent(const struct agent *agent)
     return rest.f.intent;
 }
 
+const struct view *agent_view(const struct agent *agent)
+{
+    static struct view nothing_heard;
+    (void)agent;
+    return &nothing_heard;
+}
+
 int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view_replica *replica)
 {
     (void)agent;
