@@ -1,0 +1,95 @@
+"""Compose files as people write them: several files, what is extended and included, services that wait."""
+
+import shutil
+from pathlib import Path
+
+from scenario import scenario
+
+FILES = Path(__file__).resolve().parent / "compose"
+
+
+def folder(cluster, name):
+    """A copy of the project where its peer can read it, and nothing else is."""
+    target = cluster.directory / name
+    shutil.copytree(FILES / name, target)
+    return target
+
+
+def sh(cluster, replica, script):
+    return cluster.peer(1).try_consort("exec", replica, "--", "sh", "-c", script)
+
+
+@scenario(peers=2)
+def test_split_files(cluster):
+    """An override beside the base, a service that extends another file's, variables, a profile."""
+    peer = cluster.peer(1)
+    project = folder(cluster, "split")
+    base, override = project / "compose.yaml", project / "compose.override.yaml"
+    peer.consort("deploy", "-f", base, "-f", override, "--wait")
+    cluster.wait_serving(2, "shop_web")
+    assert {row["service"] for row in peer.query("ps")} == {"shop_web"}
+    cluster.wait_answers()
+    environment = sh(cluster, "shop_web.1", "echo $VERSION $REGION $EXTRA; stat -c %a /data").stdout
+    assert environment.split() == ["from-env", "home", "from-env-extra", "750"], environment
+    peer.consort("deploy", "-f", base, "-f", override, "--profile", "debug", "--wait")
+    assert {row["service"] for row in peer.query("ps")} == {"shop_web", "shop_shell"}
+
+
+@scenario(peers=2)
+def test_waits(cluster):
+    """depends_on: a job first, then the database until it is healthy, then the web service."""
+    peer = cluster.peer(2)
+    peer.consort("deploy", "-f", folder(cluster, "chain") / "compose.yaml", "chain")
+
+    def state(service):
+        rows = [row for row in peer.query("ps") if row["service"] == service]
+        return (rows[0]["state"], rows[0]["health"], rows[0].get("detail", "")) if rows else ("", "", "")
+
+    cluster.wait(lambda: state("chain_setup")[0] == "running", "the job runs")
+    waiting = state("chain_db")
+    if state("chain_setup")[0] == "running":  # it still did
+        assert waiting[0] in ("pending", "unknown", ""), waiting
+    cluster.wait(lambda: state("chain_db")[0] == "running", "the database starts")
+    assert state("chain_setup")[0] == "exited", state("chain_setup")
+    if state("chain_db")[1] != "healthy":
+        assert state("chain_web")[0] == "pending", state("chain_web")
+        assert "waits for chain_db to be healthy" in peer.consort("ps"), peer.consort("ps")
+    cluster.wait_serving(1, "chain_web")
+    assert state("chain_db")[:2] == ("running", "healthy"), state("chain_db")
+    cluster.deploy((FILES / "chain/compose.yaml").read_text(), stack="chain")  # --wait counts the job as done
+    assert state("chain_setup")[0] == "exited"
+
+
+@scenario(peers=1)
+def test_sandbox(cluster):
+    """What a service's keys grant and take is what its processes see."""
+    cluster.deploy((FILES / "sandbox/compose.yaml").read_text(), stack="s")
+    checks = {
+        "id -u; id -g; pwd; hostname": "1000 1000 /tmp box",
+        "cat /proc/1/limits | grep 'open files' | awk '{print $4, $5}'": "512 600",
+        "cat /proc/sys/net/core/somaxconn": "77",
+        "df -k /dev/shm | tail -1 | awk '{print $2}'": "2048",
+        "cat /proc/1/oom_score_adj": "300",
+        "grep Cpus_allowed_list /proc/1/status | cut -f2": "0",
+        "grep -c 'Groups:.*4242' /proc/1/status": "1",
+        "echo x > /dev/sink && echo written": "written",
+        "touch /x 2>/dev/null || echo read-only": "read-only",
+        "grep -E 'search|options' /etc/resolv.conf | tr '\\n' ' '": "search example.org options ndots:2",
+        "grep legacy /etc/hosts | awk '{print $1}'": "192.0.2.7",
+        "grep CapBnd /proc/1/status | cut -f2": "0000000000000400",
+        "grep NoNewPrivs /proc/1/status | cut -f2": "1",
+    }
+    for script, expected in checks.items():
+        done = sh(cluster, "s_box.1", script)
+        assert " ".join(done.stdout.split()) == expected, f"{script}: {done.stdout}{done.stderr}"
+
+
+@scenario(peers=2)
+def test_parts(cluster):
+    """include with its own folder and variables; secrets, configs, an env_file that may be missing."""
+    peer = cluster.peer(1)
+    peer.consort("deploy", "-f", folder(cluster, "parts") / "compose.yaml", "parts", "--wait")
+    assert {row["service"] for row in peer.query("ps")} == {"parts_web", "parts_store"}
+    assert sh(cluster, "parts_store.1", "echo $STORE").stdout.strip() == "here"
+    shown = sh(cluster, "parts_web.1", "cat /etc/settings /run/secrets/web.key; stat -c %a /run/secrets/web.key")
+    assert shown.stdout.split("\n")[:3] == ["stack=parts", "the key", "400"], shown.stdout
