@@ -34,7 +34,7 @@ enum {
     SPEC_LIST_ITEMS_MAX = 1024,
     SPEC_TEXT_BYTES_MAX = 32 * 1024,
     SPEC_OOM_SCORE_MAX = 1000, /* the kernel's own bound */
-    RAFT_MEMBERS_MAX = 16, /* voters old and new, and learners */
+    RAFT_MEMBERS_MAX = 16,     /* voters old and new, and learners */
     RAFT_SEAL_SIGNATURE_BYTES = 64,
     RAFT_ENTRY_BYTES_MAX = 4 * 1024 * 1024, /* one command */
     RAFT_SNAPSHOT_BYTES_MAX = 16 * 1024 * 1024,
