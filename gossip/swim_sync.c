@@ -13,7 +13,7 @@
  * remember of that is with whom, and how often. What one peer gets out of us is limited by a
  * budget.
  *
- * While the hash on the last ping or answer was our own, only one interval in eight is used: the
+ * While the hash on the last ping or answer was our own, only one interval in 16 is used: the
  * others would find no difference either, unless that peer lied or the short hash hides one.
  */
 #include "gossip/swim_internal.h"
@@ -28,7 +28,7 @@ enum {
     SUMMARIES_MAX = 32,       /* sent to find out what differs, in one round */
     SYNC_NEWS_FACTS_MAX = 32, /* in a delta; who lacked more was behind, and has no news to tell */
     SYNC_ROUNDS_MAX = 256,    /* deltas taken from one peer before the next interval */
-    SYNCS_SAVED_MAX = 7,      /* in a row, while views agree */
+    SYNCS_SAVED_MAX = 15,     /* in a row, while views agree */
     SYNC_SMALL_FLEET = 32,    /* up to so many members the interval is as configured */
     REPAIR_INTERVAL_PART = 4, /* a repair waits for rumours this part of the sync interval */
 };

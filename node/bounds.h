@@ -17,8 +17,9 @@ enum {
     MUX_STREAMS_MAX = 1024, /* a direction of one link */
     MUX_PING_MS = 2000,     /* silence after which the other side is asked for a sign of life */
     MUX_DEAD_MS = 5000,     /* silence after which the link is dead */
-    MUX_REST_MS = 30000,    /* as MUX_PING_MS, while nobody waits for anything; NATs forget later */
+    MUX_REST_MS = 120000,   /* as MUX_PING_MS, while nobody waits for anything; NATs forget later */
     MUX_TICK_MS = 500,      /* how often the silence is looked at */
+    MUX_REST_TICK_MS = 5000, /* … while nobody waits for anything */
 
     /* One encrypted TCP link. */
     LINK_PROTOCOL_VERSION = 1,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "node/grid.h"
 #include "node/peer/peer.h"
 #include "node/transport/socket.h"
 
@@ -61,6 +62,7 @@ static void on_timer(uv_timer_t *timer)
     struct peer *peer = own->peer;
     struct address *advertised = &peer->options.advertised, found;
     char before[ADDRESS_TEXT_BYTES], after[ADDRESS_TEXT_BYTES];
+    uv_timer_start(timer, on_timer, grid_wait_ms(peer->loop, LOOK_MS), 0);
     if (peer->is_forgetting || look(advertised, NULL) || !own_address_find(&found))
         return;
     found.port = advertised->port;
@@ -82,7 +84,7 @@ struct own_address *own_address_new(struct peer *peer)
     own->peer = peer;
     uv_timer_init(peer->loop, &own->timer);
     own->timer.data = own;
-    uv_timer_start(&own->timer, on_timer, 0, LOOK_MS);
+    uv_timer_start(&own->timer, on_timer, 0, 0);
     return own;
 }
 

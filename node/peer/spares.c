@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "node/grid.h"
 #include "node/images/images.h"
 #include "node/peer/peer.h"
 
@@ -194,7 +195,7 @@ static void look(uv_timer_t *timer)
         if (!spare->is_needed && !spare->is_fetching)
             drop(spares, spare);
     }
-    uv_timer_start(timer, look, SPARES_LOOK_MS, 0);
+    uv_timer_start(timer, look, grid_wait_ms(peer->loop, SPARES_LOOK_MS), 0);
 }
 
 void spares_changed(struct spares *spares)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/grid.h"
 #include "node/transport/link_handshake.h"
 #include "node/transport/socket.h"
 
@@ -31,6 +32,7 @@ struct link {
     void *context;
     enum link_state state;
     bool is_dialed, is_cut, is_writing, is_short_of_memory, is_shut;
+    bool is_resting; /* the timer goes at the slower pace */
 
     uv_tcp_t tcp;
     uv_timer_t timer;
@@ -52,6 +54,7 @@ struct link {
 };
 
 static void link_flush(struct link *link);
+static void set_pace(struct link *link, bool rests);
 static void on_read(uv_stream_t *tcp, ssize_t size, const uv_buf_t *data);
 
 /* --- The end --- */
@@ -232,8 +235,11 @@ static void on_prepare(uv_prepare_t *flusher)
 static void carrier_wake(void *context)
 {
     struct link *link = context;
-    if (link->state == LINK_OPEN)
-        uv_prepare_start(&link->flusher, on_prepare);
+    if (link->state != LINK_OPEN)
+        return;
+    uv_prepare_start(&link->flusher, on_prepare);
+    if (link->is_resting) /* an answer will be waited for */
+        set_pace(link, false);
 }
 
 static bool carrier_is_ready(void *context)
@@ -328,6 +334,8 @@ static void process(struct link *link)
     }
     buffer_consume(&link->input, offset);
     link_flush(link);
+    if (link->is_resting && link->state == LINK_OPEN && !mux_rests(link->mux))
+        set_pace(link, false);
 }
 
 static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
@@ -408,6 +416,17 @@ static void on_tick(uv_timer_t *timer)
         fail_with(link, -ETIMEDOUT, link->is_dialed ? "it does not answer" : "it says nothing");
     }
     release_buffers(link);
+    set_pace(link, link->state == LINK_OPEN && !link->is_cut && mux_rests(link->mux));
+}
+
+/* All links look at the same moments: that is one waking, however many there are. */
+static void set_pace(struct link *link, bool rests)
+{
+    uint64_t pace_ms = rests ? MUX_REST_TICK_MS : MUX_TICK_MS;
+    if (link->state == LINK_CLOSED)
+        return;
+    link->is_resting = rests;
+    uv_timer_start(&link->timer, on_tick, grid_wait_ms(link->config->loop, pace_ms), 0);
 }
 
 /* --- The beginning --- */
@@ -433,7 +452,7 @@ static struct link *link_new(const struct link_config *config, const struct link
     link->connect.data = link->write.data = link->shutdown.data = link;
     link->handles = 3;
     link->deadline_ms = uv_now(config->loop) + LINK_HANDSHAKE_MS;
-    uv_timer_start(&link->timer, on_tick, MUX_TICK_MS, MUX_TICK_MS);
+    set_pace(link, false);
     return link;
 }
 

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "node/grid.h"
 #include "node/transport/links_private.h"
 #include "node/transport/socket.h"
 
 enum {
-    TICK_MS = 1000,
+    TICK_MS = 5000,
 };
 
 int64_t links_now(const struct links *links)
@@ -350,6 +351,7 @@ static void on_tick(uv_timer_t *timer)
     }
     for (size_t i = 0; i < links->peers.count; i++)
         links_messages_tick(links->peers.items[i], now_ms);
+    uv_timer_start(timer, on_tick, grid_wait_ms(links->config.link.loop, TICK_MS), 0);
 }
 
 /* --- The beginning and the end --- */
@@ -392,7 +394,7 @@ struct links *links_new(const struct links_config *config)
     uv_timer_init(config->link.loop, &links->timer);
     links->listener.data = links->timer.data = links;
     links->handles = 2;
-    uv_timer_start(&links->timer, on_tick, TICK_MS, TICK_MS);
+    uv_timer_start(&links->timer, on_tick, grid_wait_ms(config->link.loop, TICK_MS), 0);
     return links;
 }
 

@@ -337,14 +337,20 @@ static bool waits(const struct mux *mux)
     return mux->sent_since_word || mux->streams.count > mux->patient;
 }
 
+bool mux_rests(const struct mux *mux)
+{
+    return !waits(mux) && !mux->ping_waits && !mux->ready_first;
+}
+
 int mux_tick(struct mux *mux, int64_t now_ms)
 {
     int64_t elapsed_ms = mux->ticked_ms == 0 ? 0 : now_ms - mux->ticked_ms;
     int64_t *counter = waits(mux) ? &mux->silence_ms : &mux->rest_ms;
     int64_t limit_ms = waits(mux) ? MUX_PING_MS : MUX_REST_MS;
+    int64_t pace_ms = waits(mux) ? MUX_TICK_MS : MUX_REST_TICK_MS;
     mux->ticked_ms = now_ms;
     bool was_quiet = *counter >= limit_ms;
-    *counter += elapsed_ms < 2 * MUX_TICK_MS ? elapsed_ms : MUX_TICK_MS;
+    *counter += elapsed_ms < 2 * pace_ms ? elapsed_ms : pace_ms;
     if (mux->silence_ms >= MUX_DEAD_MS)
         return -ETIMEDOUT;
     if (!was_quiet && *counter >= limit_ms) {

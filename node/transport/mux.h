@@ -80,11 +80,14 @@ int mux_receive(struct mux *mux, const uint8_t *data, size_t size);
  * become ready again. */
 void mux_pump(struct mux *mux);
 
-/* To be called every MUX_TICK_MS: asks a silent other side for a sign of life, after MUX_PING_MS
- * while something is waited for (a stream is open that is not patient, or something was sent and
- * nothing came back), else after MUX_REST_MS. -ETIMEDOUT when it was waited for and silent for
- * MUX_DEAD_MS; the owner then closes the link. A tick that comes late (the process was paused)
- * counts as one tick: the other side is not blamed for our pause. */
+/* Whether nobody waits for anything. */
+bool mux_rests(const struct mux *mux);
+
+/* To be called every MUX_TICK_MS, MUX_REST_TICK_MS while it rests: asks a silent other side for a
+ * sign of life, after MUX_PING_MS while something is waited for (a stream is open that is not
+ * patient, or something was sent and nothing came back), else after MUX_REST_MS. -ETIMEDOUT when it
+ * was waited for and silent for MUX_DEAD_MS; the owner then closes the link. A tick that comes late
+ * (the process was paused) counts as one tick: the other side is not blamed for our pause. */
 int mux_tick(struct mux *mux, int64_t now_ms);
 
 /* Ends all streams with `reason` (negative errno) and refuses new ones. */

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gossip/swim_message.h"
+#include "node/grid.h"
 #include "node/transport/socket.h"
 
 enum {
@@ -147,6 +148,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct udp *udp = timer->data;
     sessions_tick(udp->sessions, clock_boot_ms());
+    uv_timer_start(timer, on_timer, grid_wait_ms(udp->config.loop, HOUSEKEEPING_MS), 0);
 }
 
 struct udp *udp_new(const struct udp_config *config)
@@ -165,7 +167,7 @@ struct udp *udp_new(const struct udp_config *config)
     uv_timer_init(config->loop, &udp->timer);
     udp->socket.data = udp->timer.data = udp;
     udp->handles = 2;
-    uv_timer_start(&udp->timer, on_timer, HOUSEKEEPING_MS, HOUSEKEEPING_MS);
+    uv_timer_start(&udp->timer, on_timer, grid_wait_ms(config->loop, HOUSEKEEPING_MS), 0);
     return udp;
 }
 

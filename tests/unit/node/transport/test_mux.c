@@ -429,6 +429,34 @@ static int run_ticks(struct pair *pair, int64_t *now_ms, int count)
     return rc;
 }
 
+/* Breaks if the long wait between two looks at a link that rests counts as silence once something
+ * is sent, or if that link is taken for one that needs looking at often. */
+static void test_rests_between_ticks(void **state)
+{
+    struct pair *pair = *state;
+    struct user here = {0}, there = {0};
+    int64_t now_ms = NOW_MS;
+    open_stream(pair, &here, &there);
+    assert_false(mux_rests(pair->a.mux));
+    stream_set_patient(here.stream);
+    assert_int_equal(stream_write(there.stream, "x", 1), 0);
+    settle(pair);
+    assert_true(mux_rests(pair->a.mux));
+    for (int i = 0; i < 3; i++, now_ms += MUX_REST_TICK_MS)
+        assert_int_equal(mux_tick(pair->a.mux, now_ms), 0);
+    now_ms -= MUX_TICK_MS;
+    assert_int_equal(stream_write(here.stream, "y", 1), 0);
+    assert_false(mux_rests(pair->a.mux));
+    mux_pump(pair->a.mux);
+    pair->a.is_awake = false;
+    assert_int_equal(run_ticks(pair, &now_ms, MUX_PING_MS / MUX_TICK_MS - 1), 0);
+    assert_false(pair->a.is_awake);
+    assert_int_equal(run_ticks(pair, &now_ms, 1), 0);
+    assert_true(pair->a.is_awake); /* a ping */
+    user_done(&here);
+    user_done(&there);
+}
+
 /* Breaks if links that rest are pinged all the time, which is most of what an idle peer would send;
  * or if on one that rests a death is not found at last, or not soon once something is sent. */
 static void test_rest(void **state)
@@ -539,6 +567,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cap, setup, teardown),
         cmocka_unit_test_setup_teardown(test_protocol, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keepalive, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rests_between_ticks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_goodbye, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random, setup, teardown),
