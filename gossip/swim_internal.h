@@ -253,6 +253,7 @@ struct swim {
     int64_t gossip_ms;
     size_t digest_next;                          /* index of the member whose digest rides next */
     bool views_agree;                            /* the last view that was heard is our own */
+    int64_t view_ms;                             /* when it was */
     int64_t differing_ms;                        /* when another one was heard */
     struct answered answered[SWIM_ANSWERED_MAX]; /* the newest first from answered_next backwards */
     size_t answered_next;

@@ -83,6 +83,7 @@ static bool view_agrees(struct swim *swim, const struct packet *packet)
 {
     uint32_t ours = packet->view == 0 ? 0 : view_hash(swim);
     swim->views_agree = ours != 0 && packet->view == ours;
+    swim->view_ms = swim->now_ms;
     if (!swim->views_agree)
         swim->differing_ms = swim->now_ms;
     return swim->views_agree;

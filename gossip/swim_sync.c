@@ -13,8 +13,9 @@
  * remember of that is with whom, and how often. What one peer gets out of us is limited by a
  * budget.
  *
- * While the hash on the last ping or answer was our own, only one interval in 16 is used: the
- * others would find no difference either, unless that peer lied or the short hash hides one.
+ * While the hash on the last ping or answer, not long ago, was our own, only one interval in 16 is
+ * used: the others would find no difference either, unless that peer lied or the short hash hides
+ * one.
  */
 #include "gossip/swim_internal.h"
 
@@ -431,7 +432,8 @@ void sync_run(struct swim *swim)
         return;
     swim->sync_ms = swim->now_ms + sync_pause_ms(swim);
     trust_sweep(swim);
-    if (swim->views_agree && swim->syncs_saved < SYNCS_SAVED_MAX) {
+    bool agree = swim->views_agree && swim->now_ms - swim->view_ms < swim->config.sync_interval_ms;
+    if (agree && swim->syncs_saved < SYNCS_SAVED_MAX) {
         swim->syncs_saved++;
         return;
     }

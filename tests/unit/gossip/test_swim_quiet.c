@@ -95,6 +95,20 @@ static void test_syncs_while_views_differ(void **state)
     fake_done(&net);
 }
 
+/* Breaks if a peer that no packet reaches any more goes by what it heard last. */
+static void test_syncs_while_no_view_is_heard(void **state)
+{
+    (void)state;
+    start(PEERS, 2);
+    for (size_t i = 0; i < PEERS; i++)
+        for (size_t k = 0; k < PEERS; k++)
+            net.packets_cut[i][k] = true;
+    fake_run(&net, 10 * SECOND_MS);
+    assert_int_equal(fake_publish(&net, SPEAKER, SWIM_TABLE_META, "key", "value"), 0);
+    assert_true(fake_wait(&net, 40 * SECOND_MS, fake_all_equal) >= 0);
+    fake_done(&net);
+}
+
 /* Breaks if a large fleet's packets, of which two seldom are of the same view, carry no digests. */
 static void test_large_fleet_has_no_view(void **state)
 {
@@ -170,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_says_little),
         cmocka_unit_test(test_differences_are_seen),
         cmocka_unit_test(test_syncs_while_views_differ),
+        cmocka_unit_test(test_syncs_while_no_view_is_heard),
         cmocka_unit_test(test_large_fleet_has_no_view),
         cmocka_unit_test(test_each_has_a_neighbour),
         cmocka_unit_test(test_neighbour_that_does_not_probe),
