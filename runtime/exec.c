@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "runtime/container.h"
+#include "runtime/exec_process.h"
 
 enum {
     EXEC_DRAIN_MS = 500, /* for output still under way when the command has ended */
@@ -49,6 +50,7 @@ struct runtime_exec {
     unsigned handles_open;
     int exit_code;
     char pid_file[PATH_BYTES];
+    char process_file[PATH_BYTES];
     char chunk[EXEC_READ_BYTES];
 };
 
@@ -88,6 +90,7 @@ void runtime_exec_close(struct runtime_exec *exec)
     if (exec->spawned && !exec->exited)
         kill_command(exec);
     unlink(exec->pid_file);
+    unlink(exec->process_file);
     close_handle(&exec->input);
     close_handle(&exec->output);
     close_handle(&exec->errors);
@@ -125,6 +128,7 @@ static void on_process_exit(uv_process_t *process, int64_t status, int signal)
     if (exec->exit_code != 0 && access(exec->pid_file, F_OK) < 0)
         exec->exit_code = EXIT_NOT_FOUND;
     unlink(exec->pid_file);
+    unlink(exec->process_file);
     if (exec->closed) {
         close_handle(&exec->process);
         return;
@@ -281,17 +285,9 @@ static void add(struct command *command, const char *argument)
     command->argv[command->count++] = argument;
 }
 
-static int build_command(struct command *command, const struct runtime_exec *exec, const char *id,
-                         const struct exec_options *options)
+/* For a container that an older daemon launched: the OCI runtime's own idea of a process. */
+static int add_options(struct command *command, const char *id, const struct exec_options *options)
 {
-    const struct runtime_settings *settings = &exec->runtime->settings;
-    path_format(command->root, sizeof(command->root), "--root=%s/oci", settings->run_dir);
-    command->count = 0;
-    add(command, settings->oci_runtime);
-    add(command, command->root);
-    add(command, "exec");
-    add(command, "--pid-file");
-    add(command, exec->pid_file);
     if (options->tty)
         add(command, "--tty");
     if (options->user) {
@@ -315,8 +311,31 @@ static int build_command(struct command *command, const struct runtime_exec *exe
             return -E2BIG;
         add(command, options->argv[i]);
     }
-    add(command, NULL);
     return 0;
+}
+
+static int build_command(struct command *command, const struct runtime_exec *exec, const char *id,
+                         const struct exec_options *options)
+{
+    const struct runtime_settings *settings = &exec->runtime->settings;
+    struct path process = path_run(settings, id, "process.json");
+    path_format(command->root, sizeof(command->root), "--root=%s/oci", settings->run_dir);
+    command->count = 0;
+    add(command, settings->oci_runtime);
+    add(command, command->root);
+    add(command, "exec");
+    add(command, "--pid-file");
+    add(command, exec->pid_file);
+    int result = exec_process_write(process.text, options, exec->process_file);
+    if (result == 0) {
+        add(command, "--process");
+        add(command, exec->process_file);
+        add(command, id);
+    } else if (result == -ENOENT) {
+        result = add_options(command, id, options);
+    }
+    add(command, NULL);
+    return result;
 }
 
 static int open_tty(struct runtime_exec *exec, const struct exec_options *options, int *ret_slave)
@@ -419,6 +438,8 @@ int runtime_exec(struct runtime *runtime, const char *id, const struct exec_opti
     struct path directory = path_run(&runtime->settings, id, NULL);
     path_format(exec->pid_file, sizeof(exec->pid_file), "%s/exec-%" PRIu64 ".pid", directory.text,
                 ++runtime->exec_count);
+    path_format(exec->process_file, sizeof(exec->process_file), "%s/exec-%" PRIu64 ".json",
+                directory.text, runtime->exec_count);
     exec->tty = options->tty;
     int result = spawn(exec, id, options);
     exec->spawned = result == 0;

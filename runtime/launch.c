@@ -97,6 +97,14 @@ static int mount_rootfs(const struct runtime_settings *settings, const struct co
     return rootfs_mount(directory.text, &layers, ret_path, error);
 }
 
+static int write_into_bundle(const struct runtime_settings *settings, const char *id,
+                             const char *name, const char *text, struct error *error)
+{
+    struct path path = path_run(settings, id, name);
+    int result = file_write(path.text, 0600, text, strlen(text));
+    return result < 0 ? error_set_errno(error, result, "cannot write %s", path.text) : 0;
+}
+
 /* Writes the OCI bundle: the configuration and the files that it mounts. */
 static int write_bundle(const struct runtime_settings *settings, const struct container_spec *spec,
                         const struct container_record *record, const struct container_plan *plan,
@@ -131,13 +139,13 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
     if (result < 0)
         return result;
     input.init_path = init_path;
-    cleanup_free char *config = NULL;
-    result = oci_spec_write(&input, &config, error);
+    cleanup_free char *config = NULL, *process = NULL;
+    result = oci_spec_write(&input, &config, &process, error);
     if (result < 0)
         return result;
-    struct path path = path_run(settings, spec->id, "config.json");
-    result = file_write(path.text, 0600, config, strlen(config));
-    return result < 0 ? error_set_errno(error, result, "cannot write %s", path.text) : 0;
+    result = write_into_bundle(settings, spec->id, "config.json", config, error);
+    return result < 0 ? result
+                      : write_into_bundle(settings, spec->id, "process.json", process, error);
 }
 
 static int prepare(const struct runtime_settings *settings, const struct container_spec *spec,

@@ -347,7 +347,8 @@ static int find_capabilities(const struct container_spec *spec, uint64_t *ret, s
     return result;
 }
 
-int oci_spec_write(const struct oci_input *input, char **ret, struct error *error)
+int oci_spec_write(const struct oci_input *input, char **ret, char **ret_process,
+                   struct error *error)
 {
     uint64_t capabilities;
     json_t *devices = NULL;
@@ -367,10 +368,16 @@ int oci_spec_write(const struct oci_input *input, char **ret, struct error *erro
                   (int)input->spec->read_only, "hostname", input->hostname, "mounts",
                   mounts_json(input), "linux", linux_json(input, capabilities, devices, allowed));
     char *text = document ? json_dumps(document, JSON_INDENT(1)) : NULL;
+    char *process =
+        document ? json_dumps(json_object_get(document, "process"), JSON_COMPACT) : NULL;
     json_decref(document);
-    if (!text)
+    if (!text || !process) {
+        free(text);
+        free(process);
         return error_set(error, -EINVAL,
                          "cannot write config.json: text that is not UTF-8, or out of memory");
+    }
     *ret = text;
+    *ret_process = process;
     return 0;
 }

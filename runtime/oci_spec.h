@@ -26,8 +26,10 @@ struct oci_input {
     const char *init_path; /* of an init on this machine; NULL unless the spec wants one */
 };
 
-/* Writes the document; the caller frees `*ret`. -EINVAL for unknown capabilities, -ENOMEM. */
-int oci_spec_write(const struct oci_input *input, char **ret, struct error *error);
+/* Writes the document, and its "process" once more, for commands that are run in the container
+ * later; the caller frees both. -EINVAL for unknown capabilities, -ENOMEM. */
+int oci_spec_write(const struct oci_input *input, char **ret, char **ret_process,
+                   struct error *error);
 
 /* Prints the path of the file that backs the mount with that index, for MOUNT_FILE. */
 void oci_file_mount_path(const char *files_dir, size_t index, char *ret, size_t capacity);

@@ -84,6 +84,12 @@ static void sandbox_is_carried_out(void **state)
         "grep -qx 'options ndots:2' /etc/resolv.conf",
         "grep -q 'Seccomp:.0' /proc/1/status",
         "grep -q 'NoNewPrivs:.0' /proc/1/status",
+        /* and the same for what is run in it later */
+        "test \"$(id -u) $(id -g)\" = '1000 1001'",
+        "id -G | grep -qw 4242",
+        "test $(pwd) = /tmp",
+        "test $(ulimit -n) = 1234",
+        "grep -q 'Seccomp:.0' /proc/self/status",
     };
     struct fixture *fixture = fixture_begin();
     struct container_spec spec;
@@ -104,6 +110,8 @@ static void sandbox_is_carried_out(void **state)
     sandbox->oom_score_adj = 500;
     sandbox->cpu_shares = 512;
     sandbox->seccomp_off = spec.privileged_escalation = true;
+    spec.user = strdup("1000:1001");
+    spec.working_dir = strdup("/tmp");
     assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
     container_spec_done(&spec);
     assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
