@@ -322,22 +322,39 @@ struct member *member_pick(struct swim *swim, struct member *const * not, size_t
     return NULL;
 }
 
-/* Buries a member: its grave refuses what it has said so far. Also of one that left: who was cut
- * off from us when it did holds it dead, and lists it for as long as the dead are listed. */
+/* Makes room for one more: the grave that would be cleared first is given up. */
+static void clear_oldest_grave(struct swim *swim)
+{
+    size_t oldest = 0;
+    for (size_t i = 1; i < swim->graves.count; i++) {
+        const struct grave *grave = swim->graves.items[i];
+        if (grave->until_ms < ((const struct grave *)swim->graves.items[oldest])->until_ms)
+            oldest = i;
+    }
+    free(table_remove(&swim->graves, grave_key(swim->graves.items[oldest])));
+}
+
+/* A grave refuses what its member has said so far. Also of one that left: who was cut off from us
+ * when it did holds it dead, and lists it for as long as the dead are listed. */
+static void bury(struct swim *swim, const struct member *member)
+{
+    int64_t until_ms = swim->now_ms + GRAVE_LIFE_FACTOR * (int64_t)swim->config.forget_dead_ms;
+    struct grave *grave = malloc(sizeof(*grave));
+    if (swim->graves.count == SWIM_GRAVES_MAX)
+        clear_oldest_grave(swim);
+    if (grave)
+        *grave = (struct grave){*member_id(member), member_incarnation(member), until_ms};
+    if (!grave || table_insert(&swim->graves, grave) < 0) {
+        free(grave);
+        swim_fail(swim, -ENOMEM);
+    } else if (until_ms < swim->graves_ms) {
+        swim->graves_ms = until_ms;
+    }
+}
+
 static void forget(struct swim *swim, struct member *member)
 {
-    if (swim->graves.count < SWIM_GRAVES_MAX) {
-        int64_t until_ms = swim->now_ms + GRAVE_LIFE_FACTOR * (int64_t)swim->config.forget_dead_ms;
-        struct grave *grave = malloc(sizeof(*grave));
-        if (grave)
-            *grave = (struct grave){*member_id(member), member_incarnation(member), until_ms};
-        if (!grave || table_insert(&swim->graves, grave) < 0) {
-            free(grave);
-            swim_fail(swim, -ENOMEM);
-        } else if (until_ms < swim->graves_ms) {
-            swim->graves_ms = until_ms;
-        }
-    }
+    bury(swim, member);
     if (member->state == SWIM_DEAD)
         seed_forgotten(swim, member);
     swim_event(swim, SWIM_MEMBER_FORGOTTEN, member_id(member), NULL, member_incarnation(member));
