@@ -8,11 +8,11 @@
 
 enum {
     /* Members and records. */
-    SWIM_MEMBERS_MAX = 10000,          /* peers known, those that died or left included */
-    SWIM_REVOKED_MAX = 10000,          /* ids that are ignored for good */
-    SWIM_GRAVES_MAX = 4096,            /* forgotten peers whose old rumours are still refused */
-    SWIM_SEEDS_MAX = 32,               /* addresses to join by */
-    SWIM_KEY_BYTES_MAX = 64,           /* one record's key */
+    SWIM_MEMBERS_MAX = 10000, /* peers known, those that died or left included */
+    SWIM_REVOKED_MAX = 10000, /* ids that are ignored for good */
+    SWIM_GRAVES_MAX = 4096,   /* forgotten peers whose old rumours are still refused; the newest */
+    SWIM_SEEDS_MAX = 32,      /* addresses to join by */
+    SWIM_KEY_BYTES_MAX = 64,  /* one record's key */
     SWIM_VALUE_BYTES_MAX = 900,        /* one record's value */
     SWIM_FACT_BYTES_MAX = 1120,        /* one signed fact on the wire; the largest is a record */
     SWIM_RECORDS_PER_OWNER_MAX = 4096, /* one peer's records, withdrawn ones included */

@@ -187,14 +187,6 @@ enum swim_event_type {
     SWIM_PING_LOST,      /* it did not, within SWIM_PING_TIMEOUT_MS */
 };
 
-/* How our probes of a member are answered. */
-enum swim_path {
-    SWIM_PATH_DIRECT, /* by packets, at the address that it advertises; or not tried yet */
-    SWIM_PATH_LEARNT, /* by packets, at the address that its own come from: it moved, or NAT */
-    SWIM_PATH_HELPER, /* by packets through other peers only */
-    SWIM_PATH_STREAM, /* over a stream only */
-};
-
 struct swim_event {
     enum swim_event_type type;
     struct id id;     /* the member, or the record's owner */

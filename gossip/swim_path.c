@@ -118,6 +118,7 @@ static void set_kind(struct swim *swim, struct path *path, enum swim_path kind)
     if (path->kind == kind)
         return;
     path->kind = kind;
+    swim->counters.path_changes++;
     tell(swim, path);
 }
 
@@ -418,8 +419,10 @@ void paths_run(struct swim *swim)
     for (size_t i = 0; i < swim->contact_count; i++) {
         struct member *member = member_find(swim, &swim->contacts[i].id);
         if (member &&
-            swim->now_ms - swim->contacts[i].sent_ms >= SWIM_KEEPALIVE_MS - CONTACTS_PERIOD_MS)
+            swim->now_ms - swim->contacts[i].sent_ms >= SWIM_KEEPALIVE_MS - CONTACTS_PERIOD_MS) {
+            swim->counters.keepalives++;
             probe_start(swim, member);
+        }
     }
     if (swim->is_misplaced)
         swim->contacts_ms = swim->now_ms + CONTACTS_PERIOD_MS;

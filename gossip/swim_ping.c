@@ -141,6 +141,21 @@ int64_t pings_deadline(const struct swim *swim)
     return deadline_ms;
 }
 
+static void count_paths(const struct swim *swim, size_t ret[SWIM_PATHS])
+{
+    ret[SWIM_PATH_DIRECT] = swim->live_count;
+    if (member_is_live(swim->self))
+        ret[SWIM_PATH_DIRECT]--;
+    for (size_t i = 0; i < swim->paths.count; i++) {
+        const struct path *path = swim->paths.items[i];
+        const struct member *member = member_find(swim, &path->id);
+        if (path->kind == SWIM_PATH_DIRECT || !member || !member_is_live(member))
+            continue;
+        ret[path->kind]++;
+        ret[SWIM_PATH_DIRECT]--;
+    }
+}
+
 void swim_counters(const struct swim *swim, struct swim_counters *ret)
 {
     *ret = swim->counters;
@@ -150,5 +165,9 @@ void swim_counters(const struct swim *swim, struct swim_counters *ret)
     ret->left = swim->members.count - swim->live_count - swim->dead_count;
     ret->rumors = rumors_count(swim);
     ret->records = swim->record_count;
+    count_paths(swim, ret->paths);
+    ret->revoked = swim->revoked.count;
+    ret->forgotten = swim->graves.count;
+    ret->is_misplaced = swim->is_misplaced;
     ret->health = swim->health;
 }

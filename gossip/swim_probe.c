@@ -260,10 +260,11 @@ static struct probe *find_probe(struct swim *swim, uint32_t sequence)
 }
 
 /* The target is there, as its answer or that of others shows; NULL if it was forgotten since. */
-static struct member *probe_end(struct swim *swim, struct probe *probe)
+static struct member *probe_end(struct swim *swim, struct probe *probe, enum swim_path way)
 {
     struct member *member = member_find(swim, &probe->target);
     probe->sequence = 0;
+    swim->counters.answers[way]++;
     health_add(swim, -1);
     if (member)
         member->health = 0;
@@ -272,10 +273,12 @@ static struct member *probe_end(struct swim *swim, struct probe *probe)
 
 static void probe_answered(struct swim *swim, struct probe *probe, uint32_t sequence)
 {
-    struct member *member = probe_end(swim, probe);
+    const struct path *path = path_find(swim, &probe->target);
+    bool by_other = sequence == probe->other_sequence;
+    bool learnt = by_other != (path && path->is_used);
+    struct member *member = probe_end(swim, probe, learnt ? SWIM_PATH_LEARNT : SWIM_PATH_DIRECT);
     if (!member)
         return;
-    bool by_other = sequence == probe->other_sequence;
     path_answered(swim, member, by_other);
     member->told = probe->told;
     if (by_other)
@@ -321,7 +324,7 @@ void probe_acked(struct swim *swim, const struct id *from, const struct packet *
     if (probe && id_equal(&probe->target, target)) {
         if (direct)
             probe_answered(swim, probe, packet->sequence);
-        else if (was_asked(probe, from) && probe_end(swim, probe) && member)
+        else if (was_asked(probe, from) && probe_end(swim, probe, SWIM_PATH_HELPER) && member)
             path_helped(swim, member, packet->sequence, from);
         return;
     }
@@ -345,7 +348,7 @@ void probe_stream_acked(struct swim *swim, const struct id *from, uint32_t seque
     struct probe *probe = find_probe(swim, sequence);
     bool ends = probe && id_equal(&probe->target, from);
     if (ends)
-        probe_end(swim, probe);
+        probe_end(swim, probe, SWIM_PATH_STREAM);
     if (member && (ends || path_was_probed(swim, member_id(member), sequence)))
         path_streamed(swim, member, sequence);
 }
@@ -403,11 +406,12 @@ void relay_start(struct swim *swim, const struct swim_input *input, const struct
     struct member *target = member_find(swim, &packet->subject);
     if (!target || target == swim->self || id_equal(&input->from, &packet->subject))
         return;
-    if (relays_of(swim, &input->from) >= SWIM_RELAYS_PER_ORIGIN_MAX)
+    struct relay *relay =
+        relays_of(swim, &input->from) < SWIM_RELAYS_PER_ORIGIN_MAX ? relay_slot(swim) : NULL;
+    if (!relay) {
+        swim->counters.relays_refused++;
         return;
-    struct relay *relay = relay_slot(swim);
-    if (!relay)
-        return;
+    }
     *relay = (struct relay){
         .sequence = next_sequence(swim),
         .target = packet->subject,

@@ -196,8 +196,10 @@ bool record_apply(struct swim *swim, const struct fact_view *view, bool relay)
 
     if (!owner || owner->state == SWIM_LEFT || !is_news(swim, owner, view))
         return false;
-    if (relay && owner != swim->self && !rumor_budget_has(swim, view))
+    if (relay && owner != swim->self && !rumor_budget_has(swim, view)) {
+        swim->counters.rumors_refused++;
         return false; /* as if it had been lost on the way */
+    }
     if (owner != swim->self && !trust_owner(swim, &view->signer))
         return false;
     int rc = fact_pool_admit(swim->pool, view, &fact);

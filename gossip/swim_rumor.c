@@ -91,8 +91,10 @@ static int make_room(struct swim *swim, struct rumor_queue *queue)
 static bool charge(struct swim *swim, const struct fact *fact, uint32_t *ret_penalty)
 {
     const struct id *owner = &fact->view.signer;
-    if (!rumor_budget_has(swim, &fact->view))
+    if (!rumor_budget_has(swim, &fact->view)) {
+        swim->counters.rumors_refused++;
         return false;
+    }
     *ret_penalty =
         (uint32_t)(budget_used(&swim->rumor_budget, swim->now_ms, owner) / PENALTY_BYTES);
     budget_take(&swim->rumor_budget, swim->now_ms, owner, fact->view.raw.size);

@@ -317,8 +317,10 @@ static int receive_delta(struct swim *swim, const struct swim_input *input,
 static void answer(struct swim *swim, const struct swim_input *input, struct sync_message *message)
 {
     size_t before = swim->pending.arena.size;
-    if (!budget_has(&swim->sync_budget, swim->now_ms, &input->from, input->bytes.size))
+    if (!budget_has(&swim->sync_budget, swim->now_ms, &input->from, input->bytes.size)) {
+        swim->counters.syncs_refused++;
         return;
+    }
     if (message->kind == SYNC_DIGEST)
         receive_digest(swim, input, message);
     else

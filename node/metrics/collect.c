@@ -47,10 +47,15 @@ void metrics_collect(const struct peer *peer, struct metrics *ret)
         return;
     agent_status(peer->agent, &status);
     swim_counters(agent_swim(peer->agent), &ret->swim);
+    ret->profile = agent_intent(peer->agent)->gossip.profile;
+    ret->probe_interval_ms = swim_config_in_force(agent_swim(peer->agent))->probe_interval_ms;
     udp_counters(peer->udp, &ret->udp);
     sessions_counters(udp_sessions(peer->udp), &ret->sessions);
     ret->session_count = sessions_keyed_count(udp_sessions(peer->udp));
+    ret->session_bytes = sessions_table_bytes(udp_sessions(peer->udp));
     ret->link_count = links_count(peer->links);
+    ret->relayed_link_count = links_relayed_count(peer->links);
+    ret->passed_link_count = links_passed_count(peer->links);
     ret->messages_dropped = links_dropped_count(peer->links);
     ret->raft = *agent_raft_status(peer->agent);
     ret->applied_index = status.applied_index;

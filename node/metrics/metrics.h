@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "consensus/intent.h"
 #include "consensus/raft.h"
 #include "gossip/session.h"
 #include "gossip/swim.h"
@@ -38,10 +39,13 @@ struct metrics {
     /* With a cluster: */
     bool is_member;
     struct swim_counters swim;
+    uint8_t profile; /* enum intent_profile */
+    uint32_t probe_interval_ms;
     struct udp_counters udp;
     struct sessions_counters sessions;
     size_t session_count; /* with keys */
-    size_t link_count;
+    size_t session_bytes;
+    size_t link_count, relayed_link_count, passed_link_count;
     uint64_t messages_dropped;
     struct raft_status raft;
     uint64_t applied_index; /* of the intent, by Raft or the feed */

@@ -122,6 +122,8 @@ static void render_probes(struct render *render, const struct swim_counters *swi
            "Probes that nobody answered: each accuses its target.", swim->probes_failed);
     single(render, "consort_gossip_relays_total", counter, "Probes made on behalf of others.",
            swim->relays_taken);
+    single(render, "consort_gossip_relays_refused_total", counter,
+           "Probes that others asked for, beyond what one or all may ask.", swim->relays_refused);
     both_ways(render, "consort_gossip_acks_total", "Answers to probes.", swim->acks_sent,
               swim->acks_received);
     both_ways(render, "consort_gossip_nacks_total", "Helpers' words that a target does not answer.",
@@ -136,6 +138,46 @@ static void render_probes(struct render *render, const struct swim_counters *swi
             swim->rtt_sum_us, 1e6);
 }
 
+static void by_path(struct render *render, const char *name, const char *type, const char *help,
+                    const uint64_t numbers[SWIM_PATHS])
+{
+    static const char *const words[] = {[SWIM_PATH_DIRECT] = "direct",
+                                        [SWIM_PATH_LEARNT] = "learnt",
+                                        [SWIM_PATH_HELPER] = "helper",
+                                        [SWIM_PATH_STREAM] = "stream"};
+    _Static_assert(array_count(words) == SWIM_PATHS, "each path has a word");
+    begin(render, name, type, help);
+    for (size_t i = 0; i < SWIM_PATHS; i++)
+        labelled(render, "path", words[i], numbers[i]);
+}
+
+static void render_paths(struct render *render, const struct swim_counters *swim)
+{
+    uint64_t now[SWIM_PATHS];
+    for (size_t i = 0; i < SWIM_PATHS; i++)
+        now[i] = swim->paths[i];
+    by_path(render, "consort_gossip_paths", gauge,
+            "Other live members by how this peer reaches them.", now);
+    by_path(render, "consort_gossip_answers_total", counter,
+            "Probes by the way on which their first answer came.", swim->answers);
+    single(render, "consort_gossip_path_changes_total", counter,
+           "Times that the way to a member changed.", swim->path_changes);
+    single(render, "consort_gossip_keepalives_total", counter,
+           "Probes made to keep a way through NAT to this peer open.", swim->keepalives);
+    single(render, "consort_gossip_misplaced", gauge,
+           "1 if no peer reaches this one where it advertises, else 0.", swim->is_misplaced);
+}
+
+static void render_profile(struct render *render, const struct metrics *metrics)
+{
+    begin(render, "consort_gossip_profile", gauge, "1 for the profile that is in force.");
+    for (uint8_t profile = INTENT_PROFILE_LAN; profile <= INTENT_PROFILE_EDGE; profile++)
+        labelled(render, "profile", intent_profile_text(profile), metrics->profile == profile);
+    begin(render, "consort_gossip_probe_interval_seconds", gauge,
+          "The time between two rounds of probes, while this peer is well.");
+    fraction(render, "", metrics->probe_interval_ms / 1e3);
+}
+
 static void render_membership(struct render *render, const struct swim_counters *swim)
 {
     begin(render, "consort_gossip_members", gauge,
@@ -144,6 +186,10 @@ static void render_membership(struct render *render, const struct swim_counters 
     labelled(render, "state", "suspect", swim->suspect);
     labelled(render, "state", "dead", swim->dead);
     labelled(render, "state", "left", swim->left);
+    single(render, "consort_gossip_revoked", gauge, "Keys that are shut out for good.",
+           swim->revoked);
+    single(render, "consort_gossip_forgotten", gauge,
+           "Members that were forgotten, and whose old words are refused.", swim->forgotten);
     single(render, "consort_gossip_records", gauge, "Records held, of all members.", swim->records);
     begin(render, "consort_gossip_accusations_total", counter,
           "Accusations that counted: made here, or heard of others.");
@@ -169,6 +215,8 @@ static void render_messages(struct render *render, const struct swim_counters *s
               swim->syncs_received);
     both_ways(render, "consort_gossip_sync_bytes_total", "Bytes of those.", swim->sync_bytes_sent,
               swim->sync_bytes_received);
+    single(render, "consort_gossip_syncs_refused_total", counter,
+           "Those received beyond what their sender may ask for.", swim->syncs_refused);
     single(render, "consort_gossip_malformed_total", counter,
            "Packets and messages of members that made no sense.", swim->malformed);
     single(render, "consort_gossip_rumors", gauge, "Facts that wait to be sent often enough.",
@@ -177,6 +225,8 @@ static void render_messages(struct render *render, const struct swim_counters *s
            swim->rumors_queued);
     single(render, "consort_gossip_rumors_sent_total", counter, "Times that a rumour was sent.",
            swim->rumors_sent);
+    single(render, "consort_gossip_rumors_refused_total", counter,
+           "Records beyond their owner's budget: left to anti-entropy.", swim->rumors_refused);
 }
 
 static void render_refusals(struct render *render, const uint64_t *refused)
@@ -215,6 +265,8 @@ static void render_transport(struct render *render, const struct metrics *metric
            "Datagrams that could not be sealed or sent.", metrics->udp.send_failures);
     single(render, "consort_sessions", gauge, "Peers with whom there are keys for packets.",
            metrics->session_count);
+    single(render, "consort_session_table_bytes", gauge, "Memory of the sessions.",
+           metrics->session_bytes);
     begin(render, "consort_session_handshakes_total", counter,
           "Packets of handshakes: first packets sent, first packets and answers taken.");
     labelled(render, "step", "first_sent", sessions->firsts_sent);
@@ -223,6 +275,10 @@ static void render_transport(struct render *render, const struct metrics *metric
     render_refusals(render, sessions->refused);
     single(render, "consort_links", gauge, "Open links (TCP) with peers and operators.",
            metrics->link_count);
+    single(render, "consort_links_relayed", gauge, "Those that go through another peer.",
+           metrics->relayed_link_count);
+    single(render, "consort_links_passed_on", gauge,
+           "Links between two other peers that go through this one.", metrics->passed_link_count);
     single(render, "consort_link_messages_dropped_total", counter,
            "Control messages dropped because a peer took none.", metrics->messages_dropped);
 }
@@ -272,7 +328,9 @@ int metrics_render(const struct metrics *metrics, struct buffer *ret)
     render_process(&render, metrics);
     if (metrics->is_member) {
         render_membership(&render, &metrics->swim);
+        render_profile(&render, metrics);
         render_probes(&render, &metrics->swim);
+        render_paths(&render, &metrics->swim);
         render_messages(&render, &metrics->swim);
         render_transport(&render, metrics);
         render_raft(&render, metrics);

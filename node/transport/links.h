@@ -84,6 +84,10 @@ void links_drop(struct links *links, const struct id *id);
 /* True if a link to that peer is open. */
 bool links_is_linked(const struct links *links, const struct id *id);
 
+/* Open links that go through another peer; and links between two others that go through here. */
+size_t links_relayed_count(const struct links *links);
+size_t links_passed_count(const struct links *links);
+
 /* Open links, and messages that were dropped because a peer took none, since the start. */
 size_t links_count(const struct links *links);
 uint64_t links_dropped_count(const struct links *links);

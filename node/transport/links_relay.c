@@ -309,3 +309,19 @@ void links_relays_close(struct links *links)
     for (struct relay *relay = links->relays; relay; relay = relay->next)
         finish(relay, -ESHUTDOWN);
 }
+
+size_t links_relayed_count(const struct links *links)
+{
+    size_t count = 0;
+    for (const struct entry *entry = links->first; entry; entry = entry->next)
+        count += entry->is_relayed && link_is_open(entry->link);
+    return count;
+}
+
+size_t links_passed_count(const struct links *links)
+{
+    size_t count = 0;
+    for (const struct relay *relay = links->relays; relay; relay = relay->next)
+        count += relay->is_passing_on && !relay->is_over;
+    return count;
+}

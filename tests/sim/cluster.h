@@ -55,6 +55,8 @@ struct cluster {
     bool has_failed;
     char failure[256];
 
+    uint32_t forget_dead_ms; /* after which gossip forgets the dead; 0: as shipped */
+
     int thief; /* the machine that lies, see thief.h; -1: none does */
 
     unsigned commands_under_way;

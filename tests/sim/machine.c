@@ -368,6 +368,8 @@ static void start_member(struct machine *machine)
         .compact_after_entries = SIM_COMPACT_ENTRIES,
     };
     snprintf(config.name, sizeof(config.name), "%s", machine->name);
+    if (machine->cluster->forget_dead_ms > 0)
+        config.swim.forget_dead_ms = machine->cluster->forget_dead_ms;
     disk_load(&machine->disk, &stored);
     int rc = agent_new(&config, &stored, machine_now_ms(machine), &machine->agent);
     if (rc < 0) {

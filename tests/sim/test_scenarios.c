@@ -175,6 +175,41 @@ static void test_partition(void **state)
     end(c);
 }
 
+static bool remembers(const struct cluster *c, unsigned at, unsigned other)
+{
+    struct swim_member member;
+    return swim_member_find(agent_swim(c->machines[at].agent), &c->machines[other].identity.id,
+                            &member);
+}
+
+/* Breaks if peers that were cut off for so long that gossip has forgotten the others, and were all
+ * restarted then, don't find them again: addresses outlive both, on the disk. */
+static void test_restart_after_all_is_forgotten(void **state)
+{
+    (void)state;
+    struct cluster *c = test_malloc(sizeof(*c));
+    cluster_init(c, 5, SEED);
+    c->forget_dead_ms = 20000;
+    assert_true(cluster_start(c));
+    deploy(c, 1, &web);
+    cluster_partition(c, 1 << 3 | 1 << 4);
+    assert_true(cluster_run(c, 60000));
+    assert_false(remembers(c, 3, 0));
+    assert_false(remembers(c, 0, 3));
+    for (unsigned i = 3; i < 5; i++) {
+        machine_kill_daemon(&c->machines[i]);
+        machine_start_daemon(&c->machines[i]);
+    }
+    assert_true(cluster_run(c, 30000));
+    assert_true(remembers(c, 3, 4));
+    assert_false(remembers(c, 3, 0));
+    cluster_heal_all(c);
+    settle(c);
+    assert_true(remembers(c, 3, 0));
+    assert_true(remembers(c, 0, 4));
+    end(c);
+}
+
 /* Breaks if a rollout dies with the leader that drives it. */
 static void test_leader_dies_in_a_rollout(void **state)
 {
@@ -393,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_two_of_five_die),
         cmocka_unit_test(test_udp_is_blocked),
         cmocka_unit_test(test_partition),
+        cmocka_unit_test(test_restart_after_all_is_forgotten),
         cmocka_unit_test(test_leader_dies_in_a_rollout),
         cmocka_unit_test(test_bad_update),
         cmocka_unit_test(test_power_cut),

@@ -47,6 +47,24 @@ static void publish_elsewhere(size_t subject)
     net.peers[subject].deadline_ms = net.now_ms;
 }
 
+static struct swim_counters counters_of(size_t index)
+{
+    struct swim_counters counters;
+    swim_counters(net.peers[index].swim, &counters);
+    return counters;
+}
+
+/* What is counted says that one member is reached so, and all others directly. */
+static void assert_counted(size_t at, enum swim_path path)
+{
+    struct swim_counters counters = counters_of(at);
+    assert_int_equal(counters.paths[path], 1);
+    assert_int_equal(counters.paths[SWIM_PATH_DIRECT], net.count - 2);
+    assert_true(counters.answers[path] > 0);
+    assert_true(counters.answers[SWIM_PATH_DIRECT] > 0);
+    assert_true(counters.path_changes > 0);
+}
+
 /* Breaks if a peer that moved is lost although its packets arrive, if nobody says that what it
  * advertises is wrong, or if that is still said once it is right. */
 static void test_roaming(void **state)
@@ -154,6 +172,9 @@ static void test_nat(void **state)
     assert_all_see(3, SWIM_PATH_LEARNT);
     assert_true(swim_is_misplaced(net.peers[3].swim, &seen));
     assert_int_equal(seen.port, net.peers[3].place.port);
+    assert_counted(0, SWIM_PATH_LEARNT);
+    assert_true(counters_of(3).is_misplaced);
+    assert_false(counters_of(0).is_misplaced);
     fake_stop(&net, 3);
     fake_forget_events(&net);
     fake_run(&net, 4000);
@@ -191,6 +212,8 @@ static void test_nat_in_a_quiet_fleet(void **state)
     assert_int_equal(events(SWIM_MEMBER_DEAD), 0);
     assert_int_equal(net.peers[NATTED].event_counts[SWIM_SELF_REFUTED], 0);
     assert_true(swim_member_helpers(net.peers[0].swim, fake_id(&net, NATTED), helpers) >= 2);
+    assert_true(counters_of(NATTED).keepalives > 10);
+    assert_int_equal(counters_of(0).keepalives, 0);
     fake_done(&net);
 }
 
@@ -209,6 +232,7 @@ static void test_udp_blocked(void **state)
     fake_run(&net, 60000);
     assert_int_equal(events(SWIM_MEMBER_SUSPECT), 0);
     assert_all_see(2, SWIM_PATH_STREAM);
+    assert_counted(0, SWIM_PATH_STREAM);
     for (size_t i = 0; i < net.count; i++) {
         if (i == 2)
             continue;
@@ -266,7 +290,11 @@ static void test_pair_apart(void **state)
     assert_int_equal(seen_by(1, 2).path, SWIM_PATH_HELPER);
     assert_int_equal(seen_by(2, 1).path, SWIM_PATH_HELPER);
     assert_false(seen_by(1, 2).udp_blocked);
+    assert_counted(1, SWIM_PATH_HELPER);
     assert_int_equal(seen_by(0, 1).path, SWIM_PATH_DIRECT);
+    assert_int_equal(counters_of(0).paths[SWIM_PATH_DIRECT], 4);
+    assert_int_equal(counters_of(0).path_changes, 0);
+    assert_int_equal(counters_of(0).answers[SWIM_PATH_HELPER], 0);
     assert_int_equal(swim_member_helpers(net.peers[1].swim, fake_id(&net, 2), helpers), 1);
     assert_false(id_equal(&helpers[0], fake_id(&net, 1)));
     assert_false(id_equal(&helpers[0], fake_id(&net, 2)));

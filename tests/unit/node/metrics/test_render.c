@@ -80,6 +80,80 @@ static void test_documented_is_served(void **state)
     free(documented);
 }
 
+/* Breaks if a label's word is served that the page does not have. */
+static void test_words_are_documented(void **state)
+{
+    (void)state;
+    struct metrics metrics = {.is_member = true};
+    char *text = served(&metrics), *documented = page(), *rest = NULL;
+    size_t count = 0;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        char label[32], word[64], quoted[80];
+        if (sscanf(line, "%*[a-z_]{%31[a-z]=\"%63[^\"]\"}", label, word) != 2 ||
+            strcmp(label, "le") == 0 || strcmp(label, "version") == 0)
+            continue;
+        count++;
+        snprintf(quoted, sizeof(quoted), "`%s`", word);
+        if (!strstr(documented, quoted))
+            fail_msg("docs/metrics.md does not have %s of %s", quoted, line);
+    }
+    assert_true(count > 60);
+    free(text);
+    free(documented);
+}
+
+/* Breaks if a number is served under another's name or label. */
+static void test_values(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"consort_gossip_answers_total{path=\"direct\"} 11\n",
+                                        "consort_gossip_answers_total{path=\"learnt\"} 12\n",
+                                        "consort_gossip_answers_total{path=\"helper\"} 13\n",
+                                        "consort_gossip_answers_total{path=\"stream\"} 14\n",
+                                        "consort_gossip_paths{path=\"direct\"} 21\n",
+                                        "consort_gossip_paths{path=\"learnt\"} 22\n",
+                                        "consort_gossip_paths{path=\"helper\"} 23\n",
+                                        "consort_gossip_paths{path=\"stream\"} 24\n",
+                                        "consort_gossip_path_changes_total 31\n",
+                                        "consort_gossip_keepalives_total 32\n",
+                                        "consort_gossip_misplaced 1\n",
+                                        "consort_gossip_profile{profile=\"lan\"} 0\n",
+                                        "consort_gossip_profile{profile=\"wan\"} 1\n",
+                                        "consort_gossip_profile{profile=\"edge\"} 0\n",
+                                        "consort_gossip_probe_interval_seconds 0.250000\n",
+                                        "consort_gossip_relays_refused_total 33\n",
+                                        "consort_gossip_rumors_refused_total 34\n",
+                                        "consort_gossip_syncs_refused_total 35\n",
+                                        "consort_gossip_revoked 36\n",
+                                        "consort_gossip_forgotten 37\n",
+                                        "consort_session_table_bytes 41\n",
+                                        "consort_links 42\n",
+                                        "consort_links_relayed 43\n",
+                                        "consort_links_passed_on 44\n"};
+    struct metrics metrics = {.is_member = true,
+                              .swim = {.answers = {11, 12, 13, 14},
+                                       .paths = {21, 22, 23, 24},
+                                       .path_changes = 31,
+                                       .keepalives = 32,
+                                       .is_misplaced = true,
+                                       .relays_refused = 33,
+                                       .rumors_refused = 34,
+                                       .syncs_refused = 35,
+                                       .revoked = 36,
+                                       .forgotten = 37},
+                              .profile = INTENT_PROFILE_WAN,
+                              .probe_interval_ms = 250,
+                              .session_bytes = 41,
+                              .link_count = 42,
+                              .relayed_link_count = 43,
+                              .passed_link_count = 44};
+    char *text = served(&metrics);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        if (!strstr(text, lines[i]))
+            fail_msg("not served: %s", lines[i]);
+    free(text);
+}
+
 /* Breaks if a line is no comment and no value: a scraper would refuse all of it. */
 static void test_lines(void **state)
 {
@@ -140,6 +214,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_served_is_documented),
         cmocka_unit_test(test_documented_is_served),
+        cmocka_unit_test(test_words_are_documented),
+        cmocka_unit_test(test_values),
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_without_cluster),
         cmocka_unit_test(test_buckets),
