@@ -56,9 +56,11 @@ int intent_revision_check(struct intent_apply *apply, const struct intent_servic
 int intent_revision_add(struct intent_apply *apply, struct intent_service *service,
                         const struct service_spec *spec);
 
-/* Makes a known revision the wanted one and begins rolling it out. */
-void intent_rollout_begin(struct intent_apply *apply, struct intent_service *service,
-                          uint32_t revision);
+/* Makes a known revision the wanted one and begins rolling it out; one that has other limits of CPU
+ * and memory only is given to the replicas that run, which run on, and the rollout is done. -ENOMEM
+ * changes nothing. */
+int intent_rollout_begin(struct intent_apply *apply, struct intent_service *service,
+                         uint32_t revision);
 
 /* Whether the service's wanted revision is this spec, the number of replicas aside. -ENOMEM. */
 int intent_spec_unchanged(const struct intent_service *service, const struct service_spec *spec,

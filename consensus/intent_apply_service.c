@@ -144,10 +144,12 @@ int intent_apply_rollback(struct intent_apply *apply, const struct command_rollb
         apply->result->unchanged = true;
         return 0;
     }
-    intent_event_add(apply, "rollback", service->name, "from revision %u to revision %u of %s",
-                     service->revision, number, revision->spec.image);
-    intent_rollout_begin(apply, service, number);
-    return 0;
+    uint32_t from = service->revision;
+    rc = intent_rollout_begin(apply, service, number);
+    if (rc == 0)
+        intent_event_add(apply, "rollback", service->name, "from revision %u to revision %u of %s",
+                         from, number, revision->spec.image);
+    return rc;
 }
 
 static bool has_replicas(const struct intent *intent, const struct intent_service *service)

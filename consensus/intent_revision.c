@@ -93,9 +93,87 @@ static uint32_t settled_revision(const struct intent_service *service)
     return service->rollout.from;
 }
 
-void intent_rollout_begin(struct intent_apply *apply, struct intent_service *service,
-                          uint32_t revision)
+/* --- Limits that change in place --- */
+
+static struct spec_resources without_limits(const struct spec_resources *resources)
 {
+    struct spec_resources rest = *resources;
+    rest.cpu_limit_millis = 0;
+    rest.memory_limit_bytes = 0;
+    return rest;
+}
+
+/* Whether a container of the one becomes one of the other by changing limits that the kernel
+ * changes while it runs. Swap of its own would have to change with the memory's. */
+static int differ_in_limits_only(const struct service_spec *a, const struct service_spec *b,
+                                 bool *ret)
+{
+    struct service_spec a_rest = *a, b_rest = *b; /* borrow everything */
+    cleanup_buffer struct buffer a_bytes = {0}, b_bytes = {0};
+    a_rest.resources = without_limits(&a->resources);
+    b_rest.resources = without_limits(&b->resources);
+    int rc = spec_bytes(&a_rest, &a_bytes);
+    if (rc == 0)
+        rc = spec_bytes(&b_rest, &b_bytes);
+    if (rc == 0)
+        *ret =
+            a->sandbox.swap_bytes == 0 && bytes_equal(buffer_view(&a_bytes), buffer_view(&b_bytes));
+    return rc;
+}
+
+static bool is_settled(const struct intent *intent, const struct intent_service *service)
+{
+    if (settled_revision(service) != service->revision || service->rollout.id == 0)
+        return false;
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        if (replica->want == INTENT_RUN && replica->revision != service->revision &&
+            strcmp(replica->service, service->name) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* What runs is of that revision from now on; each peer gives its containers the limits. */
+static void change_in_place(struct intent_apply *apply, struct intent_service *service,
+                            uint32_t revision)
+{
+    struct intent *intent = apply->intent;
+    size_t count = 0;
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        struct intent_replica *replica = intent->replicas.items[i];
+        if (replica->want != INTENT_RUN || strcmp(replica->service, service->name) != 0)
+            continue;
+        replica->revision = revision;
+        count++;
+    }
+    service->rollout = (struct intent_rollout){
+        .id = apply->index,
+        .state = INTENT_ROLLOUT_DONE,
+        .from = service->revision,
+        .to = revision,
+        .started_wall_ms = apply->head->wall_ms,
+        .ended_wall_ms = apply->head->wall_ms,
+    };
+    service->revision = revision;
+    intent_event_add(apply, "rollout", service->name,
+                     "revision %u: new limits for %zu replicas that run on", revision, count);
+}
+
+int intent_rollout_begin(struct intent_apply *apply, struct intent_service *service,
+                         uint32_t revision)
+{
+    bool in_place = false;
+    if (is_settled(apply->intent, service)) {
+        int rc = differ_in_limits_only(&intent_revision_find(service, service->revision)->spec,
+                                       &intent_revision_find(service, revision)->spec, &in_place);
+        if (rc < 0)
+            return rc;
+    }
+    if (in_place) {
+        change_in_place(apply, service, revision);
+        return 0;
+    }
     struct intent_rollout rollout = {
         .id = apply->index,
         .state = INTENT_ROLLOUT_RUNNING,
@@ -105,6 +183,7 @@ void intent_rollout_begin(struct intent_apply *apply, struct intent_service *ser
     };
     service->rollout = rollout;
     service->revision = revision;
+    return 0;
 }
 
 int intent_revision_add(struct intent_apply *apply, struct intent_service *service,
@@ -121,7 +200,12 @@ int intent_revision_add(struct intent_apply *apply, struct intent_service *servi
         intent_revision_free(revision);
         return -ENOMEM;
     }
-    intent_rollout_begin(apply, service, revision->number);
+    int rc = intent_rollout_begin(apply, service, revision->number);
+    if (rc < 0) {
+        table_remove(&service->revisions, &revision->number);
+        intent_revision_free(revision);
+        return rc;
+    }
     trim(apply->intent, service);
     return 0;
 }

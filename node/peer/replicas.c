@@ -30,6 +30,7 @@ struct replica {
     bool is_fetching;
     bool is_started; /* the runtime has it */
     bool is_removing;
+    bool is_limiting;      /* the runtime changes its limits */
     int64_t drained_at_ms; /* unwanted, and to be stopped then; 0: not yet */
     int64_t retry_at_ms;
     struct address address;
@@ -185,6 +186,7 @@ static void start(struct replicas *replicas, struct replica *replica,
         return;
     }
     replica->is_started = true;
+    replica->retry_at_ms = 0;
 }
 
 /* Looks again a little later, for nobody tells what has changed. */
@@ -202,6 +204,63 @@ static bool must_wait(struct replicas *replicas, struct replica *replica,
     return true;
 }
 
+struct limiting {
+    struct peer *peer; /* the runtime may call when the replicas are gone, but not the peer */
+    uint64_t generation;
+};
+
+static void on_limited(void *context, const struct error *error)
+{
+    struct limiting limiting = *(struct limiting *)context;
+    struct replicas *replicas = limiting.peer->is_stopping ? NULL : limiting.peer->replicas;
+    struct replica *replica = replicas ? table_find(&replicas->table, &limiting.generation) : NULL;
+    free(context);
+    if (!replica)
+        return;
+    replica->is_limiting = false;
+    if (!error) {
+        replica->retry_at_ms = 0;
+        replicas_changed(replicas); /* they may have changed again */
+        return;
+    }
+    log_warning("replica %s keeps its limits: %s", replica->container_id, error->message);
+    struct view_replica told = replica->told;
+    snprintf(told.detail, sizeof(told.detail), "its limits can't be changed: %.*s",
+             VIEW_DETAIL_BYTES_MAX / 2, error->message);
+    publish(replicas, replica, &told);
+    retry_later(replicas, replica);
+}
+
+/* A revision may differ from the one that a container was started with in limits alone: then it
+ * runs on, with those. */
+static void keep_limits(struct replicas *replicas, struct replica *replica,
+                        const struct service_spec *spec)
+{
+    struct peer *peer = replicas->peer;
+    struct container_status status;
+    if (replica->is_limiting || peer_now_ms(peer) < replica->retry_at_ms)
+        return;
+    replica->retry_at_ms = 0;
+    if (runtime_status(peer->runtime, replica->container_id, &status) < 0 ||
+        (status.spec->cpu_millicores == spec->resources.cpu_limit_millis &&
+         status.spec->memory_bytes == spec->resources.memory_limit_bytes))
+        return;
+    struct limiting *limiting = malloc(sizeof(*limiting));
+    if (!limiting) {
+        retry_later(replicas, replica);
+        return;
+    }
+    *limiting = (struct limiting){peer, replica->generation};
+    int rc = runtime_update_limits(peer->runtime, replica->container_id,
+                                   spec->resources.cpu_limit_millis,
+                                   spec->resources.memory_limit_bytes, on_limited, limiting);
+    replica->is_limiting = rc == 0;
+    if (rc < 0) {
+        free(limiting);
+        retry_later(replicas, replica);
+    }
+}
+
 static void want(void *context, const struct agent_wanted *wanted)
 {
     struct replicas *replicas = context;
@@ -212,6 +271,8 @@ static void want(void *context, const struct agent_wanted *wanted)
     replica->is_wanted = true;
     snprintf(replica->container_id, sizeof(replica->container_id), "%.40s.%u.%" PRIu64,
              wanted->service->name, wanted->replica->slot, replica->generation);
+    if (replica->is_started && !replica->is_removing)
+        keep_limits(replicas, replica, wanted->spec);
     if (replica->is_started || replica->is_fetching || replica->is_removing ||
         peer_now_ms(peer) < replica->retry_at_ms)
         return;
@@ -296,8 +357,9 @@ static void reconcile(uv_timer_t *timer)
     remove_unwanted(replicas);
     for (size_t i = 0; i < replicas->table.count; i++) {
         const struct replica *replica = replicas->table.items[i];
-        if (replica->is_wanted && !replica->is_started && !replica->is_fetching &&
-            replica->retry_at_ms < next_ms)
+        bool is_due = replica->is_started ? replica->retry_at_ms > 0 && !replica->is_limiting
+                                          : !replica->is_fetching;
+        if (replica->is_wanted && is_due && replica->retry_at_ms < next_ms)
             next_ms = replica->retry_at_ms;
         if (!replica->is_wanted && replica->is_started && !replica->is_removing &&
             replica->drained_at_ms < next_ms)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from scenario import scenario
+from testbed_lib.cluster import web
 
 FILES = Path(__file__).resolve().parent / "compose"
 
@@ -93,3 +94,29 @@ def test_parts(cluster):
     assert sh(cluster, "parts_store.1", "echo $STORE").stdout.strip() == "here"
     shown = sh(cluster, "parts_web.1", "cat /etc/settings /run/secrets/web.key; stat -c %a /run/secrets/web.key")
     assert shown.stdout.split("\n")[:3] == ["stack=parts", "the key", "400"], shown.stdout
+
+
+@scenario(peers=2)
+def test_limits_while_it_serves(cluster):
+    """update --memory and --cpus: the containers run on, and have them; rollback likewise."""
+    cluster.deploy(web(replicas=2, deploy={"resources": {"limits": {"memory": "64M"}}}))
+    cluster.wait_answers()
+
+    def limits():
+        script = ("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; "
+                  "cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null")
+        return [sh(cluster, f"demo_web.{slot}", script).stdout.split()[:2] for slot in (1, 2)]
+
+    def started():
+        return sorted((row["generation"], row["restarts"]) for row in cluster.replicas("demo_web"))
+
+    before = started()
+    with cluster.load() as load:
+        cluster.peer(1).consort("update", "demo_web", "--memory", "96M", "--cpus", "0.5", "--wait")
+        cluster.wait(lambda: all(found == ["100663296", "50000"] for found in limits()), "the limits are there")
+        assert started() == before, "containers were replaced"
+        assert all(row["revision"] == 2 for row in cluster.replicas("demo_web"))
+        cluster.peer(2).consort("rollback", "demo_web")
+        cluster.wait(lambda: all(found[0] == "67108864" for found in limits()), "and back")
+        assert started() == before, "containers were replaced"
+    assert load.failed == 0, load.report()

@@ -325,6 +325,55 @@ static void test_update(void **state)
     fixture_done(&f);
 }
 
+static int update(struct fixture *f, const struct service_spec *spec)
+{
+    struct command command = fixture_command(f, COMMAND_UPDATE);
+    command.update = (struct command_update){"hello_web", *spec};
+    return fixture_apply(f, &command);
+}
+
+/* Breaks if containers are replaced for new limits, or keep their limits for what needs new ones.
+ */
+static void test_limits_in_place(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct service_spec spec;
+    fixture_init(&f, 1);
+    fixture_spec(&spec, "web");
+    spec.replicas = 2;
+    assert_int_equal(fixture_deploy(&f, "hello", &spec, 1), 0);
+    assert_int_equal(fixture_add(&f, "hello_web", 1, 1, 0), 0);
+    const struct intent_service *service = fixture_service(&f, "hello_web");
+    const struct intent_replica *replica = intent_replica_find(f.intent, 1);
+    spec.resources.memory_limit_bytes = 64 << 20; /* while the first is rolled out: as any other */
+    assert_int_equal(update(&f, &spec), 0);
+    assert_int_equal(service->rollout.state, INTENT_ROLLOUT_RUNNING);
+    assert_int_equal(replica->revision, 1);
+    assert_int_equal(fixture_end(&f, COMMAND_PLACE_DELETE, 1), 0);
+    assert_int_equal(fixture_add(&f, "hello_web", 1, 2, 0), 0);
+    assert_int_equal(fixture_rollout(&f, "hello_web", INTENT_ROLLOUT_DONE, 2, ""), 0);
+    replica = intent_replica_find(f.intent, 2);
+    spec.resources.memory_limit_bytes = 128 << 20;
+    spec.resources.cpu_limit_millis = 500;
+    assert_int_equal(update(&f, &spec), 0);
+    assert_int_equal(service->revision, 3);
+    assert_int_equal(service->rollout.state, INTENT_ROLLOUT_DONE);
+    assert_int_equal(service->rollout.from, 2);
+    assert_int_equal(replica->revision, 3);
+    assert_int_equal(replica->want, INTENT_RUN);
+    assert_int_equal(rollback(&f, 2), 0); /* and back, in place too */
+    assert_int_equal(service->rollout.state, INTENT_ROLLOUT_DONE);
+    assert_int_equal(replica->revision, 2);
+    spec.resources.memory_limit_bytes = 256 << 20;
+    spec.stop_grace_ms = 77; /* something else as well */
+    assert_int_equal(update(&f, &spec), 0);
+    assert_int_equal(service->rollout.state, INTENT_ROLLOUT_RUNNING);
+    assert_int_equal(replica->revision, 2);
+    service_spec_done(&spec);
+    fixture_done(&f);
+}
+
 /* Breaks if a rollback goes elsewhere than to a revision that is known. */
 static void test_rollback(void **state)
 {
@@ -390,8 +439,8 @@ int main(void)
         cmocka_unit_test(test_deploy_refused),  cmocka_unit_test(test_ports_free_again),
         cmocka_unit_test(test_absent_and_back), cmocka_unit_test(test_blobs),
         cmocka_unit_test(test_scale),           cmocka_unit_test(test_update),
-        cmocka_unit_test(test_rollback),        cmocka_unit_test(test_revisions_kept),
-        cmocka_unit_test(test_spec_refused),
+        cmocka_unit_test(test_limits_in_place), cmocka_unit_test(test_rollback),
+        cmocka_unit_test(test_revisions_kept),  cmocka_unit_test(test_spec_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

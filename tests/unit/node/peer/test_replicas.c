@@ -29,6 +29,9 @@ static struct {
     unsigned fetches, starts, removals, withdrawals;
     int start_result;
     struct view_replica published;
+    struct container_spec limits;                              /* of the container that runs */
+    void (*limited)(void *context, const struct error *error); /* a change of them under way */
+    void *limit_context;
     int pins;
     int64_t skipped_ms;
     const struct container_status *adopted; /* what the runtime finds at the start */
@@ -132,6 +135,28 @@ int runtime_start(struct runtime *runtime, const struct container_spec *spec, st
     if (rest.start_result < 0)
         return error_set(error, rest.start_result, "no room");
     rest.starts++;
+    return 0;
+}
+
+int runtime_status(const struct runtime *runtime, const char *id, struct container_status *ret)
+{
+    (void)runtime;
+    assert_string_equal(id, "s_web.1.1");
+    *ret = (struct container_status){.id = id, .spec = &rest.limits};
+    return 0;
+}
+
+int runtime_update_limits(struct runtime *runtime, const char *id, uint32_t cpu_millicores,
+                          uint64_t memory_bytes,
+                          void (*callback)(void *context, const struct error *error), void *context)
+{
+    (void)runtime;
+    assert_string_equal(id, "s_web.1.1");
+    assert_null(rest.limited);
+    rest.limits.cpu_millicores = cpu_millicores;
+    rest.limits.memory_bytes = memory_bytes;
+    rest.limited = callback;
+    rest.limit_context = context;
     return 0;
 }
 
@@ -285,6 +310,60 @@ static void test_fetch(void **state)
     assert_int_equal(rest.starts, 1);
 }
 
+static void set_limits(uint32_t cpu_millis, uint64_t memory_bytes)
+{
+    struct intent_revision *revision = fixture_service(&rest.f, "s_web")->revisions.items[0];
+    revision->spec.resources.cpu_limit_millis = cpu_millis;
+    revision->spec.resources.memory_limit_bytes = memory_bytes;
+}
+
+static void end_limiting(const struct error *error)
+{
+    void (*limited)(void *, const struct error *) = rest.limited;
+    assert_non_null(limited);
+    rest.limited = NULL;
+    limited(rest.limit_context, error);
+}
+
+/* Breaks if a container that runs does not get other limits, is started anew for them, or is asked
+ * without a pause when it can't have them. */
+static void test_limits(void **state)
+{
+    struct here *h = *state;
+    struct error error = {.code = -EBUSY, .message = "it uses more"};
+    look(h);
+    report(h, CONTAINER_RUNNING, HEALTH_NONE);
+    look(h);
+    assert_null(rest.limited);
+    set_limits(500, 1 << 20);
+    look(h);
+    look(h);
+    assert_int_equal(rest.limits.cpu_millicores, 500);
+    assert_int_equal(rest.limits.memory_bytes, 1 << 20);
+    set_limits(0, 2 << 20); /* meanwhile */
+    end_limiting(NULL);
+    look(h);
+    assert_int_equal(rest.limits.cpu_millicores, 0);
+    end_limiting(NULL);
+    look(h);
+    assert_null(rest.limited);
+    set_limits(0, 4096);
+    look(h);
+    rest.limits.memory_bytes = 2 << 20; /* as it is when it was refused */
+    end_limiting(&error);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_RUNNING);
+    assert_string_equal(rest.published.detail, "its limits can't be changed: it uses more");
+    look(h);
+    assert_null(rest.limited);
+    rest.skipped_ms += 2100;
+    look(h);
+    assert_non_null(rest.limited);
+    assert_int_equal(rest.starts, 1);
+    h->peer.is_stopping = true;
+    end_limiting(NULL); /* late */
+    h->peer.is_stopping = false;
+}
+
 /* Breaks if a start that is refused is not told with its reason, or is tried without a pause. */
 static void test_start_refused(void **state)
 {
@@ -429,6 +508,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_start_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drained_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stopped_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unwanted_while_fetching, setup, teardown),
