@@ -25,6 +25,8 @@ const char *unreached_text(int error)
         return "it could not be reached a moment ago";
     case -ETIMEDOUT:
         return "it does not answer";
+    case -ENOENT:
+        return "gossip has not heard of it yet";
     case -EHOSTUNREACH:
         return "nothing leads there";
     case -ECONNREFUSED:

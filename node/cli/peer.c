@@ -125,8 +125,9 @@ static void say_accusers(const json_t *peer)
            count == 1 ? "" : "s");
     for (size_t i = 0; i < count; i++) {
         const json_t *accuser = json_array_get(accusers, i);
-        printf("           %s (%.*s) got no answer: heard %.1f s ago\n", json_text(accuser, "name"),
-               ID_SHORT_TEXT_BYTES - 1, json_text(accuser, "id"), seconds(accuser, "heard_ms"));
+        printf("           %s (%.*s%s) got no answer: heard %.1f s ago\n",
+               json_text(accuser, "name"), ID_SHORT_TEXT_BYTES - 1, json_text(accuser, "id"),
+               i == 0 ? ", first" : "", seconds(accuser, "heard_ms"));
     }
     if (json_number(peer, "dead_in_ms") > 0)
         printf("           held dead in %.1f s at the latest, unless it answers\n",

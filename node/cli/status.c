@@ -72,8 +72,10 @@ int verb_join(struct cli *cli, int argc, char **argv)
     int rc = options_parse(cli, NULL, 0, &argc, &argv);
     if (rc != OPTIONS_GO_ON)
         return rc;
-    if (argc != 1)
+    if (argc == 0)
         return cli_usage(cli, "which token? Make one at a member with: consort token create");
+    if (argc > 1)
+        return cli_usage(cli, "one token is expected, and nothing behind it");
     return cli_do(cli, "join", json_pack("{s:s}", "token", argv[0]), say_join);
 }
 

@@ -7,12 +7,14 @@
 #include "node/cli/options.h"
 #include "node/cli/output.h"
 
+/* The token alone on stdout, for scripts: T=$(consort token create). */
 static void say_token(const json_t *result)
 {
-    printf(
-        "Use it on the new machine with: consort join TOKEN (an operator: consort context create "
-        "NAME TOKEN)\n%s\n",
-        json_text(result, "token"));
+    puts(json_text(result, "token"));
+    fflush(stdout);
+    fputs("Use it on the new machine with: consort join TOKEN (an operator: consort context create "
+          "NAME TOKEN)\n",
+          stderr);
 }
 
 int verb_token_create(struct cli *cli, int argc, char **argv)

@@ -97,10 +97,69 @@ def test_why_suspect(cluster):
     assert dead["accusers"][0]["name"] == suspect["accusers"][0]["name"], (suspect, dead)
     assert dead["accusers"][0]["name"] in ("peer-1", "peer-2", "peer-4") and dead["dead_in_ms"] == 0
     text = one.consort("peer", "inspect", "peer-3")
-    assert " (first), heard " in text, text
+    assert ", first) got no answer: heard " in text, text
     three.thaw()
     everybody_alive(cluster, one)
     assert one.query("peer", "inspect", "peer-3")["accusers"] == []
+
+
+@scenario(peers=3)
+def test_life_of_a_peer(cluster):
+    """`peer ls` shows a peer's state, and since when, through its whole life; its successor of the same
+    name is told apart."""
+    one, two, three = cluster.peers()
+    everybody_alive(cluster, one)
+
+    def rows(name="peer-3"):
+        return [row for row in one.query("peer", "ls") if row["name"] == name]
+
+    assert 0 <= rows()[0]["since_ms"] < 600_000, rows()
+    first_id = rows()[0]["id"]
+    three.freeze()
+    cluster.wait(lambda: rows()[0]["state"] == "dead", "peer-3 is dead")
+    three.thaw()
+    everybody_alive(cluster, one)
+    three.consort("leave")
+    cluster.wait(lambda: rows()[0]["state"] == "left", "peer-3 has left")
+    three.consort("join", cluster.token(one))
+    cluster.wait(lambda: sorted(row["state"] for row in rows()) == ["alive", "left"],
+                 "the new peer-3 is alive beside the old one")
+    successor = next(row for row in rows() if row["state"] == "alive")
+    assert successor["id"] != first_id
+    assert one.query("peer", "inspect", "peer-3")["id"] == successor["id"]
+    old = one.query("peer", "inspect", first_id[:12])
+    assert old["state"] == "left" and 0 <= old["since_ms"] < 600_000, old
+    table = one.consort("peer", "ls")
+    assert first_id[:12] in table and successor["id"][:12] in table, table
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["peer-1", "peer-2", "peer-3", "peer-3"]
+
+    one.consort("peer", "revoke", successor["id"][:12])
+    cluster.wait(lambda: sorted(row["state"] for row in rows()) == ["left", "revoked"],
+                 "the new peer-3 is revoked")
+    assert two.query("peer", "inspect", successor["id"])["state"] == "revoked"
+    both = one.try_consort("peer", "inspect", "peer-3")
+    assert both.returncode == 1 and "peer-3 is two peers: " in both.stderr, both.stderr
+    assert first_id[:12] in both.stderr and successor["id"][:12] in both.stderr, both.stderr
+
+
+@scenario(peers=1)
+def test_words_that_mean_nothing_or_much(cluster):
+    """What is not there, what is said wrongly, and what means several things: each with its exit code,
+    on stderr, and with what to type next."""
+    one = cluster.peers()[0]
+    for words, code, message, hint in (
+            (("peer", "inspect", "peer-9"), 1, "there is no peer peer-9", "consort peer ls"),
+            (("peer", "inspect", "0123abcd"), 1, "there is no peer 0123abcd", "12 or more digits"),
+            (("peer", "ping"), 2, "one peer is expected", "consort peer ping --help"),
+            (("peer", "trace", "peer-1", "peer-1"), 2, "two peers are expected", "--help"),
+            (("peer", "ls", "--at", "peer-9"), 1, "there is no peer peer-9", "consort peer ls"),
+            (("peer", "lss"), 2, "there is no command peer lss", "consort peer --help"),
+            (("join", "a", "b"), 2, "one token is expected", "consort join --help")):
+        answer = one.try_consort(*words)
+        assert answer.returncode == code and answer.stdout == "", (words, answer)
+        assert message in answer.stderr and hint in answer.stderr, (words, answer.stderr)
+    token = one.try_consort("token", "create")
+    assert len(token.stdout.split()) == 1 and "consort join TOKEN" in token.stderr, token
 
 
 def metrics_of(peer, path="/metrics"):
