@@ -43,12 +43,14 @@ enum {
     RAFT_MESSAGE_FRAME_BYTES_MAX = RAFT_SNAPSHOT_BYTES_MAX + 64 * 1024, /* an encoded message */
     RAFT_UNCOMMITTED_BYTES_MAX = 16 * 1024 * 1024,
     RAFT_INFLIGHT_MAX = 64, /* unacknowledged appends to one follower */
-    RAFT_READS_MAX = 256,   /* reads that wait for a heartbeat's quorum */
+    RAFT_READS_MAX = 256,   /* reads that wait for a heartbeat's quorum, or for the leader */
+    RAFT_FORWARDED_READS_EACH_MAX = 4, /* questions of one peer that wait at the leader */
+    RAFT_FORWARDED_READS_MAX = RAFT_FORWARDED_READS_EACH_MAX * RAFT_MEMBERS_MAX,
     RAFT_ELECTION_TIMEOUT_MS = 500,
     RAFT_ELECTION_TIMEOUT_MAX_MS = 1000,
     RAFT_HEARTBEAT_MS = 200,
     RAFT_SNAPSHOT_TIMEOUT_MS = 5000,
-    RAFT_LEASE_MARGIN_PART = 10, /* a tenth of the lease is left for clocks' drift */
+    RAFT_CLOCK_DRIFT_PERMILLE = 100, /* of the lease is left for clocks' drift */
 
     /* What a spec says when the Compose file says nothing. */
     SPEC_STOP_GRACE_MS_DEFAULT = 10000,

@@ -22,6 +22,7 @@ void raft_config_init(struct raft_config *config, const struct id *self, uint64_
         .inflight_max = RAFT_INFLIGHT_MAX,
         .pre_vote = true,
         .check_quorum = true,
+        .clock_drift_permille = RAFT_CLOCK_DRIFT_PERMILLE,
     };
 }
 
@@ -104,6 +105,7 @@ int raft_new(const struct raft_config *config, const struct raft_stored *stored,
     assert(config->election_timeout_max_ms >= config->election_timeout_ms);
     assert(config->heartbeat_ms > 0);
     assert(config->inflight_max > 0 && config->inflight_max <= RAFT_INFLIGHT_MAX);
+    assert(config->clock_drift_permille < 1000);
     assert(!id_is_none(&config->self));
     struct raft *raft = calloc(1, sizeof(*raft));
     if (!raft)
@@ -111,6 +113,7 @@ int raft_new(const struct raft_config *config, const struct raft_stored *stored,
     raft->config = *config;
     raft->now_ms = now_ms;
     random_init(&raft->random, config->seed);
+    raft->read_number = random_u64(&raft->random) >> 2;
     raft_log_init(&raft->log, 0, 0);
     int rc = stored ? restore(raft, stored) : 0;
     if (rc < 0) {
@@ -142,6 +145,7 @@ static void tick(struct raft *raft)
         raft_leader_tick(raft);
         return;
     }
+    raft_reads_tick(raft);
     if (raft->now_ms - raft->election_start_ms < raft->election_timeout_ms ||
         !raft_is_promotable(raft))
         return;

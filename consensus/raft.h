@@ -46,6 +46,10 @@ struct raft_config {
     bool pre_vote;          /* thesis §9.6 */
     bool check_quorum;      /* thesis §6.2; also the stickiness of §4.2.3 */
     bool lead_when_removed; /* as etcd by default; else the leader resigns, thesis §4.2.2 */
+    bool read_by_lease;     /* a leader with a valid lease answers reads without a round, thesis
+                               §6.4.1: only as right as the next line is */
+    uint32_t clock_drift_permille; /* how much faster one peer's clock may run than another's; 0:
+                                      nobody knows, and no lease is ever valid */
 };
 
 /* Consort's defaults: 300–600 ms, 75 ms, pre-vote and quorum checks on, bounds from bounds.h. */
@@ -85,7 +89,8 @@ enum raft_input_type {
     RAFT_PROPOSE,               /* append `data` as a command */
     RAFT_PROPOSE_CONFIGURATION, /* change the members by `changes` */
     RAFT_TRANSFER,              /* hand leadership to `peer` */
-    RAFT_READ,                  /* confirm that this peer still leads; answers with `context` */
+    RAFT_READ,                  /* what must be applied so that a read here sees all that was
+                                   committed by now; a raft_read with `context` says it */
     RAFT_UNREACHABLE,           /* the stream to `peer` broke: what was under way may be lost */
     RAFT_CAMPAIGN,              /* stand for election without waiting; voids a leader's lease too */
     RAFT_FORGET_LEADER,         /* the leader is known dead: vote for another at once; voids the
@@ -113,7 +118,7 @@ enum raft_changed {
 
 struct raft_read {
     uint64_t context;
-    int rc;         /* 0, or -ECANCELED: leadership was lost before it was confirmed */
+    int rc;         /* 0, or -ECANCELED: the leader changed, or did not answer: read again */
     uint64_t index; /* answer from the state once entries up to here are applied */
 };
 
@@ -151,7 +156,8 @@ struct raft_output {
 
 /* Takes one input. On failure the state is as it was and `*output` is all zero:
  *   -ENOMEM;
- *   -EREMOTE    propose, read, transfer: this peer does not lead; raft_status() knows who may;
+ *   -EREMOTE    propose, transfer: this peer does not lead; raft_status() knows who may; read: nor
+ *               does it know who does;
  *   -EBUSY      propose: too many uncommitted bytes; another configuration change is under way;
  *               read: too many reads wait;
  *   -EAGAIN     propose: leadership is being transferred, or this leader was removed; read: this
@@ -231,8 +237,8 @@ int raft_progress_of(const struct raft *raft, const struct id *id,
                      struct raft_progress_status *ret);
 
 /* True while this leader can rely on nobody else leading (thesis §6.4.1): a quorum answered
- * heartbeats that were sent less than an election timeout, minus a margin for the clocks' drift,
- * ago. A transfer voids it for the rest of the term. */
+ * heartbeats that were sent less than an election timeout, minus the clocks' drift, ago. A transfer
+ * voids it for the rest of the term. */
 bool raft_leader_lease_valid(const struct raft *raft, int64_t now_ms);
 
 /* For tests: replaces the drawn election timeout until the next one is drawn. */

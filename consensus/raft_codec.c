@@ -160,6 +160,7 @@ const char *raft_message_type_name(enum raft_message_type type)
         [RAFT_APPEND] = "append",       [RAFT_APPEND_REPLY] = "append reply",
         [RAFT_HEARTBEAT] = "heartbeat", [RAFT_HEARTBEAT_REPLY] = "heartbeat reply",
         [RAFT_SNAPSHOT] = "snapshot",   [RAFT_TIMEOUT_NOW] = "timeout now",
+        [RAFT_READ_REQUEST] = "read",   [RAFT_READ_REPLY] = "read reply",
     };
     return type < RAFT_MESSAGE_TYPES ? names[type] : "unknown";
 }

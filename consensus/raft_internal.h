@@ -7,7 +7,8 @@
  * raft_append.c    replication: the leader's and the follower's side, commitment
  * raft_snapshot.c  sending, restoring, compaction
  * raft_membership.c changes of configuration, and applying
- * raft_leader.c    the leader's other duties: heartbeats, quorum checks, reads, transfer, lease
+ * raft_leader.c    the leader's other duties: heartbeats, quorum checks, transfer
+ * raft_read.c      reads, at the leader and elsewhere, and the lease
  * raft_output.c    collecting what a step wants done
  */
 #pragma once
@@ -35,8 +36,18 @@ struct raft_queue {
     size_t capacity;
 };
 
+/* A read of this peer's own. */
 struct raft_pending_read {
     uint64_t context;
+    uint64_t index;   /* at the leader: what was committed when it came */
+    uint64_t round;   /* that confirms it; at others the number of the question that covers it */
+    int64_t asked_ms; /* at others */
+};
+
+/* A read that another peer asked this leader about. */
+struct raft_forwarded_read {
+    struct id asker;
+    uint64_t number; /* the asker's */
     uint64_t index;
     uint64_t round;
 };
@@ -81,6 +92,13 @@ struct raft {
     uint64_t round; /* of reads; each heartbeat carries the latest */
     struct raft_pending_read reads[RAFT_READS_MAX];
     size_t read_count;
+    struct raft_forwarded_read forwarded[RAFT_FORWARDED_READS_MAX];
+    size_t forwarded_count;
+
+    /* Of who does not lead, and reads. */
+    uint64_t read_number;  /* of the latest own read; begins at random */
+    bool read_is_asked;    /* a question is under way */
+    int64_t read_retry_ms; /* ask again if there is no answer by then */
 
     /* Writes that were asked for. */
     uint64_t sequence;
@@ -144,13 +162,22 @@ void raft_adopt_configuration(struct raft *raft, const struct raft_configuration
 
 /* raft_leader.c */
 void raft_leader_tick(struct raft *raft);
+void raft_send_heartbeats(struct raft *raft);
 void raft_take_heartbeat_reply(struct raft *raft, uint32_t member,
                                const struct raft_message *message);
-void raft_start_read(struct raft *raft, uint64_t context);
-void raft_cancel_reads(struct raft *raft);
 void raft_start_transfer(struct raft *raft, const struct id *target);
 void raft_send_timeout_now(struct raft *raft, const struct id *target);
 void raft_lost_contact(struct raft *raft, uint32_t member);
+
+/* raft_read.c */
+void raft_start_read(struct raft *raft, uint64_t context);
+void raft_confirm_reads(struct raft *raft);
+void raft_take_read_request(struct raft *raft, const struct raft_message *message);
+void raft_take_read_reply(struct raft *raft, const struct raft_message *message);
+void raft_reads_tick(struct raft *raft);
+int64_t raft_reads_deadline(const struct raft *raft);
+void raft_cancel_reads(struct raft *raft);
+bool raft_committed_in_term(const struct raft *raft);
 
 /* raft_output.c */
 void raft_send(struct raft *raft, struct raft_message message);

@@ -1,10 +1,8 @@
-/* The leader's duties beside replication: heartbeats, quorum checks, reads, its lease, and handing
- * over (thesis §6.2, §6.4, §3.10). */
-#include <errno.h>
-
+/* The leader's duties beside replication: heartbeats, quorum checks, and handing over (thesis §6.2,
+ * §3.10). */
 #include "consensus/raft_internal.h"
 
-static void send_heartbeats(struct raft *raft)
+void raft_send_heartbeats(struct raft *raft)
 {
     for (uint32_t i = 0; i < raft->configuration.count; i++) {
         struct raft_progress *progress = &raft->progress[i];
@@ -49,48 +47,8 @@ void raft_leader_tick(struct raft *raft)
     }
     if (raft->now_ms >= raft->heartbeat_due_ms) {
         raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
-        send_heartbeats(raft);
+        raft_send_heartbeats(raft);
     }
-}
-
-/* Reads whose round a quorum confirmed are answered: nobody led in a later term when they came. */
-static void confirm_reads(struct raft *raft)
-{
-    uint64_t rounds[RAFT_MEMBERS_MAX];
-    for (uint32_t i = 0; i < raft->configuration.count; i++)
-        rounds[i] = raft_is_self(raft, i) ? raft->round : raft->progress[i].round;
-    uint64_t confirmed = raft_configuration_committed(&raft->configuration, rounds);
-    size_t count = 0;
-    while (count < raft->read_count && raft->reads[count].round <= confirmed) {
-        if (raft->outcome_count < RAFT_READS_MAX)
-            raft->outcomes[raft->outcome_count++] = (struct raft_read){
-                .context = raft->reads[count].context,
-                .index = raft->reads[count].index,
-            };
-        count++;
-    }
-    raft->read_count -= count;
-    for (size_t i = 0; count > 0 && i < raft->read_count; i++)
-        raft->reads[i] = raft->reads[i + count];
-}
-
-void raft_start_read(struct raft *raft, uint64_t context)
-{
-    raft->reads[raft->read_count++] = (struct raft_pending_read){
-        .context = context,
-        .index = raft->commit,
-        .round = ++raft->round,
-    };
-    send_heartbeats(raft);
-    confirm_reads(raft);
-}
-
-void raft_cancel_reads(struct raft *raft)
-{
-    for (size_t i = 0; i < raft->read_count && raft->outcome_count < RAFT_READS_MAX; i++)
-        raft->outcomes[raft->outcome_count++] =
-            (struct raft_read){.context = raft->reads[i].context, .rc = -ECANCELED};
-    raft->read_count = 0;
 }
 
 void raft_take_heartbeat_reply(struct raft *raft, uint32_t member,
@@ -109,7 +67,7 @@ void raft_take_heartbeat_reply(struct raft *raft, uint32_t member,
         raft_progress_probe(progress);
     if (progress->match < raft_log_last_index(&raft->log) || progress->state == RAFT_PROBE)
         raft_send_append(raft, member, true);
-    confirm_reads(raft);
+    raft_confirm_reads(raft);
 }
 
 void raft_start_transfer(struct raft *raft, const struct id *target)
@@ -142,19 +100,4 @@ void raft_lost_contact(struct raft *raft, uint32_t member)
         raft_progress_probe(progress);
         progress->paused = true; /* until it answers a heartbeat */
     }
-}
-
-bool raft_leader_lease_valid(const struct raft *raft, int64_t now_ms)
-{
-    if (raft->role != RAFT_LEADER || raft->lease_void || !raft->config.check_quorum)
-        return false;
-    uint64_t loyal[RAFT_MEMBERS_MAX];
-    for (uint32_t i = 0; i < raft->configuration.count; i++) {
-        int64_t since_ms = raft_is_self(raft, i) ? now_ms : raft->progress[i].loyal_ms;
-        loyal[i] = since_ms > 0 ? (uint64_t)since_ms : 0;
-    }
-    uint64_t quorum_ms = raft_configuration_committed(&raft->configuration, loyal);
-    int64_t timeout_ms = raft->config.election_timeout_ms;
-    int64_t lease_ms = timeout_ms - timeout_ms / RAFT_LEASE_MARGIN_PART;
-    return quorum_ms > 0 && quorum_ms <= (uint64_t)now_ms && now_ms - (int64_t)quorum_ms < lease_ms;
 }

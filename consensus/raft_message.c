@@ -1,8 +1,9 @@
 /* Acting on what a peer says: terms first (§5.1), then by type.
  *
- * Replies are taken only from members (see raft_stage.c). Requests are taken from any admitted
- * peer, since the sender may know of a newer configuration: so a newcomer gets its first snapshot,
- * and a lagging voter follows, and votes for, those that it does not know of yet (thesis §4.1).
+ * What is said to a leader is taken only from members (see raft_stage.c). All else are taken from
+ * any admitted peer, since the sender may know of a newer configuration: so a newcomer gets its
+ * first snapshot, and a lagging voter follows, and votes for, those that it does not know of yet
+ * (thesis §4.1).
  */
 #include "consensus/raft_internal.h"
 
@@ -76,10 +77,10 @@ static void lead(struct raft *raft, const struct raft_message *message)
         raft_take_heartbeat_reply(raft, (uint32_t)member, message);
 }
 
-bool raft_message_is_reply(enum raft_message_type type)
+bool raft_message_is_to_leader(enum raft_message_type type)
 {
     return type == RAFT_PRE_VOTE_REPLY || type == RAFT_VOTE_REPLY || type == RAFT_APPEND_REPLY ||
-           type == RAFT_HEARTBEAT_REPLY;
+           type == RAFT_HEARTBEAT_REPLY || type == RAFT_READ_REQUEST;
 }
 
 void raft_receive(struct raft *raft, const struct raft_message *message)
@@ -116,6 +117,12 @@ void raft_receive(struct raft *raft, const struct raft_message *message)
         if (raft->role == RAFT_FOLLOWER && id_equal(&raft->leader, &message->from) &&
             raft_may_campaign(raft))
             raft_campaign(raft, RAFT_CAMPAIGN_TRANSFER);
+        break;
+    case RAFT_READ_REQUEST:
+        raft_take_read_request(raft, message);
+        break;
+    case RAFT_READ_REPLY:
+        raft_take_read_reply(raft, message);
         break;
     case RAFT_MESSAGE_TYPES:
         break;

@@ -52,8 +52,10 @@ enum raft_message_type {
     RAFT_APPEND_REPLY,
     RAFT_HEARTBEAT,
     RAFT_HEARTBEAT_REPLY,
-    RAFT_SNAPSHOT,    /* answered by RAFT_APPEND_REPLY */
-    RAFT_TIMEOUT_NOW, /* the leader hands over: campaign at once */
+    RAFT_SNAPSHOT,     /* answered by RAFT_APPEND_REPLY */
+    RAFT_TIMEOUT_NOW,  /* the leader hands over: campaign at once */
+    RAFT_READ_REQUEST, /* what is committed now? */
+    RAFT_READ_REPLY,
     RAFT_MESSAGE_TYPES,
 };
 
@@ -65,11 +67,13 @@ struct raft_message {
     struct id to;
     uint64_t term;     /* the sender's; a pre-vote's is the one it would campaign in */
     uint64_t index;    /* VOTE: the last entry's; APPEND: that of the entry before `entries`;
-                          APPEND_REPLY: what is held up to there, or the refused `index` */
+                          APPEND_REPLY: what is held up to there, or the refused `index`;
+                          READ_REPLY: what was committed when it was asked */
     uint64_t log_term; /* the term of the entry at `index`; refusing APPEND_REPLY: at hint_index */
     uint64_t commit;   /* APPEND, HEARTBEAT: what the receiver may take as committed */
     uint64_t hint_index; /* refusing APPEND_REPLY: where the logs may agree */
-    uint64_t round;      /* HEARTBEAT and its reply: which reads it confirms */
+    uint64_t round;      /* HEARTBEAT and its reply: which reads it confirms; READ_REQUEST and its
+                            reply: the asker's number */
     int64_t sent_ms;     /* HEARTBEAT and its reply: the leader's clock at sending, for its lease */
     const struct raft_entry *entries;     /* APPEND */
     size_t entry_count;                   /* at most RAFT_MESSAGE_ENTRIES_MAX */
@@ -87,8 +91,9 @@ int raft_message_decode(struct bytes bytes, struct raft_message *ret);
 /* Releases what raft_message_decode() allocated; NULL is accepted. */
 void raft_message_done(struct raft_message *message);
 
-/* Whether that is an answer; all else is a request, of one who votes. */
-bool raft_message_is_reply(enum raft_message_type type);
+/* Whether that is said to a leader or candidate, by any member; all else is said by one who votes.
+ */
+bool raft_message_is_to_leader(enum raft_message_type type);
 
 /* "append", "vote reply", …, for logs. */
 const char *raft_message_type_name(enum raft_message_type type);

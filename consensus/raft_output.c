@@ -101,9 +101,11 @@ static int64_t next_deadline(const struct raft *raft)
         int64_t check_ms = raft->election_start_ms + raft->config.election_timeout_ms;
         return check_ms < raft->heartbeat_due_ms ? check_ms : raft->heartbeat_due_ms;
     }
+    int64_t reads_ms = raft_reads_deadline(raft);
+    int64_t election_ms = INT64_MAX;
     if (raft_is_promotable(raft))
-        return raft->election_start_ms + raft->election_timeout_ms;
-    return INT64_MAX;
+        election_ms = raft->election_start_ms + raft->election_timeout_ms;
+    return election_ms < reads_ms ? election_ms : reads_ms;
 }
 
 void raft_output(struct raft *raft, struct raft_output *ret)

@@ -73,7 +73,7 @@ static int check_message(const struct raft *raft, const struct raft_message *mes
         message->type >= RAFT_MESSAGE_TYPES || message->term == 0 || message->term > INT64_MAX ||
         message->index > INT64_MAX || message->hint_index > INT64_MAX)
         return -EPROTO;
-    if (raft_message_is_reply(message->type) && !raft_may_answer(raft, &message->from))
+    if (raft_message_is_to_leader(message->type) && !raft_may_answer(raft, &message->from))
         return -ESRCH;
     bool is_answer_to_leader = raft->role == RAFT_LEADER && message->term == raft->term;
     switch (message->type) {
@@ -165,11 +165,10 @@ static int stage_changes(struct raft *raft, const struct raft_changes *changes)
 
 static int check_read(const struct raft *raft)
 {
-    uint64_t term;
-    if (raft->role != RAFT_LEADER)
+    if (raft->role != RAFT_LEADER && id_is_none(&raft->leader))
         return -EREMOTE;
-    if (!raft_log_term(&raft->log, raft->commit, &term) || term != raft->term)
-        return -EAGAIN; /* thesis §6.4: what earlier leaders committed may not be known yet */
+    if (raft->role == RAFT_LEADER && !raft_committed_in_term(raft))
+        return -EAGAIN;
     return raft->read_count == RAFT_READS_MAX ? -EBUSY : 0;
 }
 

@@ -227,7 +227,7 @@ int agent_raft_message(struct agent *agent, const struct id *from, struct bytes 
         return rc;
     message.from = *from;
     message.to = agent->self;
-    if (raft_message_is_reply(message.type) || agent_may_request(agent, from))
+    if (raft_message_is_to_leader(message.type) || agent_may_request(agent, from))
         rc = take_message(agent, &message);
     else
         agent_line_ask(agent, from); /* it says so again until it is heard */

@@ -327,7 +327,7 @@ void sim_check_said(struct sim_world *world, const struct sim_peer *peer,
     }
     bool is_of_a_term_to_come =
         message->type == RAFT_PRE_VOTE || message->type == RAFT_PRE_VOTE_REPLY;
-    bool is_question = message->type == RAFT_TIMEOUT_NOW;
+    bool is_question = message->type == RAFT_TIMEOUT_NOW || message->type == RAFT_READ_REQUEST;
     if (!is_of_a_term_to_come && !is_question && peer->store.durable.term < message->term)
         sim_fail(world, "peer %d says %s in term %llu before that is stored", peer->number,
                  raft_message_type_name(message->type), LLU(message->term));

@@ -25,6 +25,7 @@ static void draw_profile(struct sim_world *world)
     world->config.inflight_max = 1 + (uint32_t)random_below(random, 12);
     world->config.uncommitted_bytes_max = 2000 + random_below(random, 20000);
     world->config.pre_vote = random_chance(random, 7, 8);
+    world->config.read_by_lease = random_chance(random, 1, 2);
     if (world->options.voters == 0)
         world->options.voters =
             DRAWN_VOTERS_MIN + (int)random_below(random, SIM_VOTERS_MAX - DRAWN_VOTERS_MIN + 1);

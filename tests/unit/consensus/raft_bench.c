@@ -16,8 +16,7 @@ struct raft_configuration bench_voters(int first, int last)
     return configuration;
 }
 
-void bench_start(struct bench *b, int count, uint64_t term, const struct raft_entry *entries,
-                 size_t entry_count)
+struct raft_config bench_config(void)
 {
     struct raft_config config;
     struct id self = bench_peer(1);
@@ -26,6 +25,19 @@ void bench_start(struct bench *b, int count, uint64_t term, const struct raft_en
     config.inflight_max = 3;
     config.message_bytes_max = 1;
     config.uncommitted_bytes_max = 100;
+    return config;
+}
+
+void bench_start(struct bench *b, int count, uint64_t term, const struct raft_entry *entries,
+                 size_t entry_count)
+{
+    struct raft_config config = bench_config();
+    bench_start_as(b, &config, count, term, entries, entry_count);
+}
+
+void bench_start_as(struct bench *b, const struct raft_config *config, int count, uint64_t term,
+                    const struct raft_entry *entries, size_t entry_count)
+{
     struct raft_snapshot snapshot = {
         .index = 1, .term = 1, .configuration = bench_voters(1, count)};
     struct raft_stored stored = {.hard_state = {.term = term},
@@ -35,8 +47,8 @@ void bench_start(struct bench *b, int count, uint64_t term, const struct raft_en
                                  .entries = entries,
                                  .entry_count = entry_count};
     *b = (struct bench){.now_ms = 1000};
-    assert_int_equal(raft_new(&config, &stored, b->now_ms, &b->raft), 0);
-    b->now_ms += config.quiet_after_start_ms;
+    assert_int_equal(raft_new(config, &stored, b->now_ms, &b->raft), 0);
+    b->now_ms += config->quiet_after_start_ms;
 }
 
 int bench_give(struct bench *b, struct raft_input input)

@@ -34,6 +34,11 @@ struct raft_configuration bench_voters(int first, int last);
 void bench_start(struct bench *b, int count, uint64_t term, const struct raft_entry *entries,
                  size_t entry_count);
 
+/* The same with another configuration: bench_config() is what bench_start() takes. */
+struct raft_config bench_config(void);
+void bench_start_as(struct bench *b, const struct raft_config *config, int count, uint64_t term,
+                    const struct raft_entry *entries, size_t entry_count);
+
 /* These give one input and return raft_step's result. */
 int bench_give(struct bench *b, struct raft_input input);
 int bench_say(struct bench *b, int from, struct raft_message message);

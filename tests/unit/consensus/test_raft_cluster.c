@@ -163,14 +163,19 @@ static void test_reads(void **state)
     cluster_start(&c, &(struct cluster_options){.seed = 7, .voters = 3});
     assert_true(cluster_wait(&c, cluster_all_agree));
     int leader = cluster_leader(&c);
-    assert_int_equal(cluster_read_at(&c, (leader + 1) % 3), -EREMOTE);
     assert_int_equal(cluster_read_at(&c, leader), 0);
     cluster_run(&c, 50);
     assert_int_equal(c.reads_confirmed, 1);
+    /* At another peer, by way of the leader. */
+    assert_int_equal(cluster_read_at(&c, (leader + 1) % 3), 0);
+    cluster_run(&c, 50);
+    assert_int_equal(c.reads_confirmed, 2);
     cluster_cut(&c, leader);
     assert_int_equal(cluster_read_at(&c, leader), 0);
+    assert_int_equal(cluster_read_at(&c, (leader + 1) % 3), 0);
     cluster_run(&c, 3000);
-    assert_int_equal(c.reads_confirmed, 1);
+    assert_int_equal(c.reads_confirmed, 2);
+    assert_int_equal(cluster_read_at(&c, leader), -EREMOTE);
     cluster_stop(&c);
 }
 

@@ -15,7 +15,7 @@ static void test_quorum_check_and_lease(void **state)
     struct raft_message answer = {
         .type = RAFT_HEARTBEAT_REPLY, .term = 2, .sent_ms = b.now_ms, .round = UINT64_MAX};
     const int64_t lease_ms =
-        RAFT_ELECTION_TIMEOUT_MS - RAFT_ELECTION_TIMEOUT_MS / RAFT_LEASE_MARGIN_PART;
+        RAFT_ELECTION_TIMEOUT_MS - RAFT_ELECTION_TIMEOUT_MS * RAFT_CLOCK_DRIFT_PERMILLE / 1000;
     b.now_ms += lease_ms - 5;
     assert_int_equal(bench_say(&b, 2, answer), 0);
     /* It counts from when the heartbeat was sent, not from when it was answered. */
