@@ -163,6 +163,7 @@ struct raft_output {
  *   -EAGAIN     propose: leadership is being transferred, or this leader was removed; read: this
  *               leader has not committed an entry of its own term yet; campaign: not a voter, or a
  *               committed configuration is not applied yet;
+ *   -EPERM     campaign, forget leader: reads go by leases, and a leader counts on this peer;
  *   -EINVAL     the change is not possible in this configuration, see raft_configuration_change();
  *   -E2BIG      data above RAFT_ENTRY_BYTES_MAX; too many members;
  *   -ENOENT     transfer: no such voter; unreachable: no such member;

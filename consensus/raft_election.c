@@ -68,13 +68,13 @@ bool raft_may_campaign(const struct raft *raft)
            !raft_log_next_configuration(&raft->log, raft->applied, raft->commit);
 }
 
-bool raft_is_loyal(const struct raft *raft)
+bool raft_is_loyal(const struct raft *raft, int64_t now_ms)
 {
     if (!raft->config.check_quorum)
         return false;
-    return raft->now_ms < raft->quiet_until_ms ||
+    return now_ms < raft->quiet_until_ms ||
            (!id_is_none(&raft->leader) &&
-            raft->now_ms - raft->election_start_ms < raft->config.election_timeout_ms);
+            now_ms - raft->election_start_ms < raft->config.election_timeout_ms);
 }
 
 /* The vote of `id` in this campaign, or NULL. */

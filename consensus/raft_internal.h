@@ -135,7 +135,7 @@ void raft_become_follower(struct raft *raft, uint64_t term, const struct id *lea
 bool raft_may_campaign(const struct raft *raft);
 bool raft_is_promotable(const struct raft *raft);
 void raft_campaign(struct raft *raft, enum raft_campaign campaign);
-bool raft_is_loyal(const struct raft *raft);
+bool raft_is_loyal(const struct raft *raft, int64_t now_ms);
 void raft_answer_vote(struct raft *raft, const struct raft_message *message);
 void raft_count_vote(struct raft *raft, const struct raft_message *message);
 void raft_vote_was_stored(struct raft *raft);

@@ -88,7 +88,7 @@ void raft_receive(struct raft *raft, const struct raft_message *message)
     if (message->term > raft->term) {
         /* Thesis §4.2.3: who hears from a leader does not help to depose it. */
         bool asks_for_vote = message->type == RAFT_VOTE || message->type == RAFT_PRE_VOTE;
-        if (asks_for_vote && !message->transfer && raft_is_loyal(raft))
+        if (asks_for_vote && !message->transfer && raft_is_loyal(raft, raft->now_ms))
             return;
         adopt_term(raft, message);
     } else if (message->term < raft->term) {

@@ -179,6 +179,12 @@ static int check_transfer(const struct raft *raft, const struct id *target)
     return raft_configuration_votes(&raft->configuration, target) ? 0 : -ENOENT;
 }
 
+/* A lease that is read by counts on this peer's loyalty. */
+static int check_disloyal(const struct raft *raft, int64_t now_ms)
+{
+    return raft->config.read_by_lease && raft_is_loyal(raft, now_ms) ? -EPERM : 0;
+}
+
 static int stage_by_type(struct raft *raft, const struct raft_input *input)
 {
     switch (input->type) {
@@ -197,9 +203,12 @@ static int stage_by_type(struct raft *raft, const struct raft_input *input)
     case RAFT_UNREACHABLE:
         return raft_member_of(raft, &input->peer) < 0 ? -ENOENT : 0;
     case RAFT_CAMPAIGN:
-        return raft->role == RAFT_LEADER || raft_may_campaign(raft) ? 0 : -EAGAIN;
-    case RAFT_TICK:
+        if (raft->role == RAFT_LEADER)
+            return 0;
+        return raft_may_campaign(raft) ? check_disloyal(raft, input->now_ms) : -EAGAIN;
     case RAFT_FORGET_LEADER:
+        return check_disloyal(raft, input->now_ms);
+    case RAFT_TICK:
         return 0;
     }
     return -EINVAL;

@@ -216,6 +216,7 @@ struct node *cluster_add(struct cluster *cluster, const struct node_options *opt
     config.quiet_after_start_ms = 0;
     config.pre_vote = options->pre_vote;
     config.check_quorum = options->check_quorum;
+    config.read_by_lease = options->read_by_lease;
     config.lead_when_removed = options->lead_when_removed;
     if (options->inflight > 0 && options->inflight < config.inflight_max)
         config.inflight_max = options->inflight;

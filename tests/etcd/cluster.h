@@ -81,7 +81,7 @@ struct node_options {
     struct raft_configuration configuration;
     uint64_t index; /* of the snapshot to start from; 0: none */
     uint32_t inflight;
-    bool pre_vote, check_quorum, lead_when_removed, is_async;
+    bool pre_vote, check_quorum, lead_when_removed, read_by_lease, is_async;
 };
 
 /* NULL if there is no room. */

@@ -53,6 +53,7 @@ static const char *act_add_nodes(struct interaction *run, const struct directive
 {
     const char *voters = directive_option(directive, "voters");
     const char *learners = directive_option(directive, "learners");
+    const char *read_only = directive_option(directive, "read-only");
     struct numbers count = directive_arguments(directive);
     struct numbers voting = numbers_of(voters ? voters : "");
     struct numbers learning = numbers_of(learners ? learners : "");
@@ -63,6 +64,7 @@ static const char *act_add_nodes(struct interaction *run, const struct directive
         .pre_vote = directive_flag(directive, "prevote", false),
         .check_quorum = directive_flag(directive, "checkquorum", false),
         .lead_when_removed = !directive_flag(directive, "step-down-on-removal", false),
+        .read_by_lease = strcmp(read_only ? read_only : "", "lease-based") == 0,
         .is_async = directive_flag(directive, "async-storage-writes", false),
     };
     for (uint64_t i = 0; i < (count.count > 0 ? count.items[0] : 0); i++) {
@@ -295,7 +297,6 @@ static const char *unsupported(const struct directive *directive)
 {
     static const char *const options[][2] = {
         {"disable-conf-change-validation", "true"},
-        {"read-only", "lease-based"},
     };
     for (size_t i = 0; i < array_count(options); i++) {
         const char *value = directive_option(directive, options[i][0]);

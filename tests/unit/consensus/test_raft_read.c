@@ -278,6 +278,28 @@ static void test_lease(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if a peer that a lease counts on can be told to help elect another. */
+static void test_lease_holds_followers(void **state)
+{
+    (void)state;
+    for (int by_lease = 0; by_lease < 2; by_lease++) {
+        struct bench b;
+        struct raft_config config = bench_config();
+        config.read_by_lease = by_lease;
+        bench_start_as(&b, &config, 3, 1, NULL, 0);
+        assert_int_equal(bench_say(&b, 2, (struct raft_message){.type = RAFT_HEARTBEAT, .term = 2}),
+                         0);
+        int expected = by_lease ? -EPERM : 0;
+        assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_FORGET_LEADER}), expected);
+        struct id leader = bench_status(&b).leader;
+        assert_int_equal(id_is_none(&leader), !by_lease);
+        assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_CAMPAIGN}), expected);
+        b.now_ms += RAFT_ELECTION_TIMEOUT_MS;
+        assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_CAMPAIGN}), 0);
+        raft_free(b.raft);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_leader_answers),
         cmocka_unit_test(test_questions_are_bounded),
         cmocka_unit_test(test_lease),
+        cmocka_unit_test(test_lease_holds_followers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
