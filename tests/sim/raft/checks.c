@@ -139,6 +139,9 @@ static void check_leader(struct sim_world *world, const struct sim_peer *peer,
         sim_fail(world, "election safety: peer %d leads term %llu, and peer %d did", peer->number,
                  LLU(peer->status.term), (int)(leader->value[0] >> 8) - 1);
     leader->value[0] = word_of(&peer->id);
+    if (peer->store.durable.term < peer->status.term)
+        sim_fail(world, "peer %d leads term %llu before its own vote is stored", peer->number,
+                 LLU(peer->status.term));
     world->counts[SIM_COUNT_ELECTIONS]++;
     check_complete(world, peer);
     check_leases(world, peer);
@@ -307,10 +310,45 @@ static void check_acknowledged(struct sim_world *world, const struct sim_peer *p
                  peer->number, LLU(message->index), LLU(term), LLU(entry->term));
 }
 
+/* Thesis §3.10: who is told to take over has the whole log, and so wins. */
+static void check_hand_over(struct sim_world *world, const struct sim_peer *peer,
+                            const struct raft_message *message)
+{
+    const struct sim_peer *target = sim_peer_of(world, &message->to);
+    if (target && target->store.durable.term <= message->term &&
+        !sim_store_holds(&target->store, peer->status.last_index, peer->status.last_term))
+        sim_fail(world, "peer %d hands over to peer %d, which lacks entry %llu", peer->number,
+                 target->number, LLU(peer->status.last_index));
+}
+
+/* §5.4.1, and for pre-votes as well: nobody is helped to lead whose log lacks what is here. */
+void sim_check_answered(struct sim_world *world, const struct sim_peer *peer,
+                        const struct raft_status *before, const struct raft_message *asked,
+                        const struct raft_output *output)
+{
+    if (asked->type != RAFT_VOTE && asked->type != RAFT_PRE_VOTE)
+        return;
+    bool is_behind = asked->log_term < before->last_term ||
+                     (asked->log_term == before->last_term && asked->index < before->last_index);
+    const struct raft_message *lists[] = {output->messages, output->messages_once_stored};
+    const size_t counts[] = {output->message_count, output->message_once_stored_count};
+    for (int list = 0; list < 2; list++)
+        for (size_t i = 0; i < counts[list]; i++) {
+            const struct raft_message *reply = &lists[list][i];
+            bool is_vote = reply->type == RAFT_VOTE_REPLY || reply->type == RAFT_PRE_VOTE_REPLY;
+            if (is_vote && !reply->reject && is_behind)
+                sim_fail(world, "peer %d grants a %s to one whose log is behind its own",
+                         peer->number, raft_message_type_name(asked->type));
+        }
+}
+
 void sim_check_said(struct sim_world *world, const struct sim_peer *peer,
                     const struct raft_message *message)
 {
     switch (message->type) {
+    case RAFT_TIMEOUT_NOW:
+        check_hand_over(world, peer, message);
+        break;
     case RAFT_VOTE:
         check_vote(world, peer, message->term, &peer->id);
         break;

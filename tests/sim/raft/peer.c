@@ -315,6 +315,8 @@ int sim_peer_give(struct sim_world *world, struct sim_peer *peer, struct raft_in
     world->digest = sim_mix(world->digest, peer->status.term ^ peer->status.commit << 20 ^
                                                peer->status.last_index << 40);
     sim_check_step(world, peer, &before, &output);
+    if (input.type == RAFT_MESSAGE)
+        sim_check_answered(world, peer, &before, input.message, &output);
     store(world, peer, &output);
     send_messages(world, peer, &output);
     int64_t deadline_ms = output.next_deadline_ms;

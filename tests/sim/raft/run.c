@@ -5,6 +5,7 @@
 
 enum {
     SETTLE_MS_MAX = 40 * 1000, /* by then all must work again */
+    STEPS_MAX = 1000 * 1000,   /* some two hundred times what a run takes */
     CHECK_BUDGET = 2 * 1000 * 1000,
     DRAWN_VOTERS_MIN = 3,
     DRAWN_LEARNERS_MAX = 2,
@@ -198,6 +199,8 @@ bool sim_run(struct sim_world *world, uint64_t seed, const struct sim_options *o
             break;
         if (world->now_us >= end_us)
             say_unsettled(world);
+        if (world->steps > STEPS_MAX)
+            sim_fail(world, "liveness: peers go round in circles");
     }
     if (!world->has_failed)
         check_history(world);

@@ -258,6 +258,9 @@ void sim_check_applied(struct sim_world *world, struct sim_peer *peer,
 void sim_check_snapshot(struct sim_world *world, struct sim_peer *peer, uint64_t index);
 void sim_check_said(struct sim_world *world, const struct sim_peer *peer,
                     const struct raft_message *message);
+void sim_check_answered(struct sim_world *world, const struct sim_peer *peer,
+                        const struct raft_status *before, const struct raft_message *asked,
+                        const struct raft_output *output);
 void sim_check_asked(struct sim_world *world, uint64_t context);
 void sim_check_read(struct sim_world *world, const struct raft_read *outcome);
 
