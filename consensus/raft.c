@@ -98,6 +98,14 @@ static int restore(struct raft *raft, const struct raft_stored *stored)
     return 0;
 }
 
+/* From a sequence of its own: the election timeouts of a seed do not depend on it. */
+static uint64_t first_read_number(uint64_t seed)
+{
+    struct random random;
+    random_init(&random, ~seed);
+    return random_u64(&random) >> 2;
+}
+
 int raft_new(const struct raft_config *config, const struct raft_stored *stored, int64_t now_ms,
              struct raft **ret)
 {
@@ -113,7 +121,7 @@ int raft_new(const struct raft_config *config, const struct raft_stored *stored,
     raft->config = *config;
     raft->now_ms = now_ms;
     random_init(&raft->random, config->seed);
-    raft->read_number = random_u64(&raft->random) >> 2;
+    raft->read_number = first_read_number(config->seed);
     raft_log_init(&raft->log, 0, 0);
     int rc = stored ? restore(raft, stored) : 0;
     if (rc < 0) {
