@@ -125,12 +125,38 @@ static void test_flow_control(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if a follower takes for committed what lies behind the entries that the leader sent: it
+ * may be of another history (figure 2, AppendEntries, 5). */
+static void test_commit_ends_with_what_was_sent(void **state)
+{
+    (void)state;
+    struct bench b;
+    const struct raft_entry entries[] = {
+        {.index = 2, .term = 2, .type = RAFT_ENTRY_COMMAND},
+        {.index = 3, .term = 2, .type = RAFT_ENTRY_COMMAND},
+        {.index = 4, .term = 2, .type = RAFT_ENTRY_COMMAND},
+    };
+    bench_start(&b, 3, 2, entries, 3);
+    struct raft_message append = {.type = RAFT_APPEND,
+                                  .term = 3,
+                                  .index = 1,
+                                  .log_term = 1,
+                                  .commit = 4,
+                                  .entries = entries,
+                                  .entry_count = 1};
+    assert_int_equal(bench_say(&b, 2, append), 0);
+    assert_int_equal(bench_status(&b).commit, 2);
+    assert_int_equal(bench_status(&b).last_index, 4);
+    raft_free(b.raft);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commits_its_own_term_only),
         cmocka_unit_test(test_commit_is_not_stored_ahead),
         cmocka_unit_test(test_conflicting_log),
+        cmocka_unit_test(test_commit_ends_with_what_was_sent),
         cmocka_unit_test(test_flow_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
