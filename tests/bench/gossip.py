@@ -3,9 +3,12 @@
 Each side goes through the same three parts, drawn from the same seed:
   idle      what a member costs that has nothing to do
   deaths    a member is killed and its cable pulled: when do all the others know?
-  accused   some members are paused again and again while the processors are loaded: which of the
-            others, that were always well, are suspected or held dead?
+  accused   some members are paused again and again, some get hardly any processor time, and the
+            processors are loaded: which of the others, that were always well, are suspected or
+            held dead by one another, and how often must they refute?
 What members know is read from what they log, on both sides: each logs a change as it believes it.
+Serf does not log whom it hears suspected, Consort does; how often members refuted, Serf logs and
+Consort counts.
 """
 
 import json
@@ -29,18 +32,24 @@ BOUND_S = 90
 READ_EACH_S = 0.01
 EPISODE_GAP_S = 3  # suspicions of a member that are closer than this are one
 
-FULL = {"settle_s": 30, "idle_s": 60, "deaths": 20, "accused_s": 120}
+# Two minutes after a cluster was formed, the connections that this took are closed again.
+FULL = {"settle_s": 150, "idle_s": 60, "deaths": 20, "accused_s": 120}
 QUICK = {"settle_s": 5, "idle_s": 10, "deaths": 2, "accused_s": 20}
 DRAIN_S = 10  # what was accused at the very end is still counted
 PAUSED = 4
-LOADERS = 4
-PAUSE_S = (0.5, 8)
-BETWEEN_PAUSES_S = (0.5, 4)
+PAUSE_S = (0.5, 16)
+BETWEEN_PAUSES_S = (0.05, 2)
+STARVED = 6
+STARVED_US = 10_000  # in each second, which a starved member shares with its loaders
+STARVED_LOADERS = 8
+LOADERS = 2  # and as many for the whole machine
 
 GOALS = {"death_median_s": 3, "cpu_percent": 0.1, "pss_bytes": 10 * 1000 * 1000}
-NO_MORE = ("bytes_per_s", "false_deaths", "false_suspicions")  # than Serf
+NO_MORE = ("bytes_per_s", "false_deaths", "false_suspicions", "refutations")  # than Serf
+CPU_CGROUP = Path("/sys/fs/cgroup/cpu")
 
 # A processor's worth of work, which ends with us.
+FETCH = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())"
 LOADER = "import ctypes\nctypes.CDLL(None).prctl(1, 9)\nwhile True: pass"
 
 
@@ -48,8 +57,11 @@ class ConsortSide:
     CHANGE = re.compile(r"peer (\S+) (is alive|is suspected|is dead|has left)")
     MEANS = {"is alive": "alive", "is suspected": "suspect", "is dead": "dead", "has left": "left"}
 
+    METRICS = "127.0.0.1:9464"
+
     def __init__(self, testbed):
         self.testbed = testbed
+        self.testbed.start_options = [f"--metrics={self.METRICS}"]
         self.names = {}
 
     def up(self):
@@ -68,7 +80,16 @@ class ConsortSide:
         return None
 
     def start_options(self, peer):
-        return []
+        return self.testbed.start_options
+
+    def refutations(self, watch, peers):
+        """How often they answered an accusation, since they were started."""
+        count = 0
+        for peer in peers:
+            page = peer.run(sys.executable, "-c", FETCH, f"http://{self.METRICS}/metrics",
+                            capture_output=True, text=True).stdout
+            count += int(re.search(r"^consort_gossip_refutations_total (\d+)", page, re.M)[1])
+        return count
 
 
 class SerfSide:
@@ -100,6 +121,10 @@ class SerfSide:
         """How one that was killed finds the others again."""
         seeds = [other for other in self.testbed.peers() if other.index != peer.index][:3]
         return ["-retry-interval=1s", *(f"-retry-join={seed.address}" for seed in seeds)]
+
+    def refutations(self, watch, peers):
+        names = {peer.name for peer in peers}
+        return sum(state == "refutes" and member in names for _, _, member, state in watch.changes)
 
 
 class Watch:
@@ -269,9 +294,10 @@ def measure_deaths(side, watch, count):
 # False accusations.
 
 def pauses(seconds):
-    """Who is paused, and [(at_s, index, signal)] in order; the same for each side."""
+    """Who is paused, [(at_s, index, signal)] in order, and who is starved; the same for each side."""
     chance = random.Random(SEED)
-    paused = chance.sample(range(1, PEERS + 1), PAUSED)
+    ill = chance.sample(range(1, PEERS + 1), PAUSED + STARVED)
+    paused, starved = ill[:PAUSED], ill[PAUSED:]
     plan = []
     for index in paused:
         at = chance.uniform(*BETWEEN_PAUSES_S)
@@ -280,7 +306,36 @@ def pauses(seconds):
             at += chance.uniform(*PAUSE_S)
             plan.append((at, index, signal.SIGCONT))
             at += chance.uniform(*BETWEEN_PAUSES_S)
-    return paused, sorted(plan)
+    return paused, sorted(plan), starved
+
+
+class Starved:
+    """Members that share next to no processor time with others that want all of it."""
+
+    def __init__(self, testbed, indices):
+        self.loaders, self.groups = [], []
+        for index in indices:
+            group = CPU_CGROUP / f"gossip-bench-{index}"
+            group.mkdir(exist_ok=True)
+            self.groups.append(group)
+            (group / "cpu.cfs_period_us").write_text("1000000")
+            (group / "cpu.cfs_quota_us").write_text(str(STARVED_US))
+            (group / "cgroup.procs").write_text(str(testbed.peer(index).daemon_pid()))
+            for _ in range(STARVED_LOADERS):
+                self.loaders.append(subprocess.Popen([sys.executable, "-c", LOADER]))
+                (group / "cgroup.procs").write_text(str(self.loaders[-1].pid))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for loader in self.loaders:
+            loader.kill()
+            loader.wait()
+        for group in self.groups:
+            for pid in (group / "cgroup.procs").read_text().split():
+                (CPU_CGROUP / "cgroup.procs").write_text(pid)
+            group.rmdir()
 
 
 def carry_out(side, watch, plan, seconds):
@@ -308,30 +363,36 @@ def episodes(changes):
 
 
 def measure_accused(side, watch, seconds):
-    paused, plan = pauses(seconds)
-    begun = len(watch.changes)
+    paused, plan, starved = pauses(seconds)
+    well = [peer for peer in side.testbed.peers() if peer.index not in paused + starved]
+    refuted, begun = side.refutations(watch, well), len(watch.changes)
     loaders = []
     try:
-        for _ in range(LOADERS):
-            loaders.append(subprocess.Popen([sys.executable, "-c", LOADER]))
-        carry_out(side, watch, plan, seconds)
+        with Starved(side.testbed, starved):
+            for _ in range(LOADERS):
+                loaders.append(subprocess.Popen([sys.executable, "-c", LOADER]))
+            carry_out(side, watch, plan, seconds)
     finally:
         for loader in loaders:
             loader.kill()
             loader.wait()
     carry_out(side, watch, [], DRAIN_S)
-    healthy = {peer.name for peer in side.testbed.peers()} - {f"peer-{index}" for index in paused}
+    healthy = {peer.name for peer in well}
     at_healthy = [change for change in watch.changes[begun:] if change[1] in healthy]
     false = [change for change in at_healthy if change[2] in healthy]
     deaths = [change for change in false if change[3] == "dead"]
-    suspicions = [change for change in false if change[3] in ("suspect", "refutes")]
-    # The paused may be held dead or not, whichever the tool thinks right of seconds of silence.
+    suspicions = [change for change in false if change[3] == "suspect"]
+    held_dead = [change for change in at_healthy if change[3] == "dead"]
+    names = {f"peer-{index}" for index in paused}
+    # The ill may be held dead or not, whichever the tool thinks right of seconds of silence.
     return {
         "false_deaths": len(deaths),
         "false_deaths_members": len({change[2] for change in deaths}),
         "false_suspicions": episodes(suspicions),
         "false_suspicions_members": len({change[2] for change in suspicions}),
-        "paused_held_dead": sum(change[3] == "dead" for change in at_healthy) - len(deaths),
+        "refutations": side.refutations(watch, well) - refuted,
+        "paused_held_dead": sum(change[2] in names for change in held_dead),
+        "starved_held_dead": sum(change[2] not in names | healthy for change in held_dead),
         "pauses": sum(number == signal.SIGSTOP for _, _, number in plan),
     }
 

@@ -42,6 +42,7 @@ class Testbed:
     def __init__(self, name="tb", directory=None, binary=None):
         self.directory = Path(directory or f"{DIRECTORY}/{name}")
         self.network = Network(f"consort-{name}")
+        self.start_options = []  # of each daemon that up() starts
         self.binary = binary or find_binary()
 
     def peer(self, index):
@@ -68,7 +69,7 @@ class Testbed:
         self.network.up()
         peers = [self.peer(index) for index in range(1, count + 1)]
         for peer in peers:
-            peer.start(wait=False)
+            peer.start(*self.start_options, wait=False)
         for peer in peers:
             peer.wait_ready()
         if not bare:
