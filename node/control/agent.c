@@ -119,6 +119,7 @@ int agent_new(const struct agent_config *config, const struct agent_stored *stor
     set_default(&agent->config.lease_ms, AGENT_LEASE_MS_DEFAULT);
     set_default(&agent->config.voter_replace_after_ms, AGENT_VOTER_REPLACE_MS_DEFAULT);
     set_default(&agent->config.compact_after_entries, AGENT_COMPACT_ENTRIES_DEFAULT);
+    set_default(&agent->config.compact_after_bytes, AGENT_COMPACT_BYTES_DEFAULT);
     set_default(&agent->config.voters_max, AGENT_VOTERS_DEFAULT);
     random_init(&agent->random, config->seed);
     view_init(&agent->view);

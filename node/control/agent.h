@@ -60,6 +60,7 @@ struct agent_config {
     uint32_t lease_ms;               /* of exclusive replicas */
     uint32_t voter_replace_after_ms; /* a voter that is dead for so long is replaced */
     uint32_t compact_after_entries;
+    uint32_t compact_after_bytes;
     uint32_t voters_max; /* 1, 3, 5 or 7 */
 };
 

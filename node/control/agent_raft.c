@@ -242,22 +242,40 @@ void agent_raft_stored(struct agent *agent, uint64_t sequence)
     release_held(agent, sequence);
 }
 
-/* Once the log has grown enough, the intent itself becomes the snapshot and the log is cut. Only
- * when both stand at the same index: the feed may have taken the intent past Raft's own. */
+/* How many of the applied entries stay in the log: their bytes are bounded, too. */
+static uint64_t entries_to_keep(const struct agent *agent)
+{
+    const struct raft_status *status = &agent->raft_status;
+    size_t left = agent->config.compact_after_bytes / AGENT_COMPACT_KEEP_PART;
+    uint64_t keep = 0;
+    while (keep < AGENT_COMPACT_KEEP) {
+        const struct raft_entry *entry = raft_entry_at(agent->raft, status->applied - keep);
+        if (!entry || entry->data.size > left)
+            break;
+        left -= entry->data.size;
+        keep++;
+    }
+    return keep;
+}
+
+/* Once the log has grown enough, in entries or in bytes, the intent itself becomes the snapshot and
+ * the log is cut. Only when both stand at the same index: the feed may have taken the intent past
+ * Raft's own. */
 int agent_compact(struct agent *agent)
 {
     const struct raft_status *status = &agent->raft_status;
     uint64_t log_entries = status->last_index + 1 - status->first_index;
-    if (log_entries < agent->config.compact_after_entries + AGENT_COMPACT_KEEP ||
-        agent->intent->applied_index != status->applied)
+    bool is_long = log_entries >= agent->config.compact_after_entries + AGENT_COMPACT_KEEP ||
+                   status->log_bytes >= agent->config.compact_after_bytes;
+    if (!is_long || agent->intent->applied_index != status->applied)
         return 0;
-    const struct raft_entry *last_cut =
-        raft_entry_at(agent->raft, status->applied - AGENT_COMPACT_KEEP);
+    uint64_t keep = entries_to_keep(agent);
+    const struct raft_entry *last_cut = raft_entry_at(agent->raft, status->applied - keep);
     uint64_t log_term = last_cut ? last_cut->term : 0;
     cleanup_buffer struct buffer state = {0};
     int rc = last_cut ? intent_write(agent->intent, &state) : -ENOENT;
     if (rc == 0)
-        rc = raft_compact(agent->raft, status->applied, AGENT_COMPACT_KEEP, buffer_view(&state));
+        rc = raft_compact(agent->raft, status->applied, keep, buffer_view(&state));
     if (rc < 0)
         return rc == -ENOENT ? 0 : rc;
     raft_status(agent->raft, &agent->raft_status);

@@ -24,7 +24,9 @@ enum {
     AGENT_LEASE_ASKS = 4,     /* times that a lease is asked for within its length */
     AGENT_NAMESAKES_MAX = 32, /* pairs of peers with one name that are told */
     AGENT_COMPACT_ENTRIES_DEFAULT = 512,
-    AGENT_COMPACT_KEEP = 128,       /* entries kept behind a snapshot, for slow followers */
+    AGENT_COMPACT_KEEP = 128, /* entries kept behind a snapshot, for slow followers */
+    AGENT_COMPACT_BYTES_DEFAULT = 32 * 1024 * 1024, /* of entries' data, however few they are */
+    AGENT_COMPACT_KEEP_PART = 4,                    /* at most a fourth of that is kept */
     FEED_RECENT_ENTRIES_MAX = 1024, /* kept in memory to serve peers that lag a little */
     FEED_RECENT_BYTES_MAX = 1024 * 1024,
     FEED_RETRY_MS = 500,       /* before another peer is asked */

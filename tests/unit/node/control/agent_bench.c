@@ -272,6 +272,7 @@ static void boot(struct fleet *f, unsigned number)
         .lease_ms = FLEET_LEASE_MS,
         .voter_replace_after_ms = FLEET_VOTER_REPLACE_MS,
         .compact_after_entries = f->compact_after_entries,
+        .compact_after_bytes = f->compact_after_bytes,
         .voters_max = f->voters_max,
     };
     snprintf(config.name, sizeof(config.name), "p%u", number);

@@ -82,6 +82,7 @@ struct fleet {
     unsigned peer_count;
     uint32_t voters_max;
     uint32_t compact_after_entries;
+    uint32_t compact_after_bytes; /* 0: the default */
     int64_t now_ms;
     unsigned lost_kinds; /* bits: 1 << kind */
     int64_t memory_left; /* allocations of agents until one fails; negative: none does */

@@ -50,6 +50,45 @@ static void test_compact(void **state)
     fleet_done(&f);
 }
 
+static size_t log_bytes(const struct fleet_disk *disk)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < disk->entry_count; i++)
+        bytes += disk->entries[i].data.size;
+    return bytes;
+}
+
+/* Breaks if a few large entries can outgrow the store, which is capped in bytes. */
+static void test_compact_by_size(void **state)
+{
+    (void)state;
+    enum { COMPACT_BYTES = 4000 };
+    struct fleet f;
+    fleet_found(&f, 1);
+    f.compact_after_entries = 100000;
+    f.compact_after_bytes = COMPACT_BYTES;
+    fleet_restart(&f, 0);
+    fleet_wait(&f, leads);
+    struct fleet_disk *disk = &f.peers[0].disk;
+    size_t most = 0, least = SIZE_MAX;
+    for (int i = 0; i < 100; i++) {
+        agree_often(&f, 0, 5);
+        size_t bytes = log_bytes(disk);
+        most = bytes > most ? bytes : most;
+        least = disk->snapshot.index > 100 && bytes < least ? bytes : least;
+    }
+    assert_in_range(most, COMPACT_BYTES / 2, COMPACT_BYTES);
+    assert_true(least <= COMPACT_BYTES / 2);
+    uint64_t index = fleet_status(&f, 0).applied_index;
+    assert_true(index > 500 && disk->snapshot.index > index - 200);
+    fleet_kill(&f, 0);
+    fleet_restart(&f, 0);
+    fleet_wait(&f, leads);
+    fleet_run(&f, 1000);
+    assert_true(fleet_status(&f, 0).applied_index > index);
+    fleet_done(&f);
+}
+
 /* Breaks if a voter that was away for longer than the log reaches back never catches up, or not to
  * the same state. */
 static void test_snapshot(void **state)
@@ -272,13 +311,10 @@ static void test_voter_learns_who_votes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compact),
-        cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_waits_for_disk),
-        cmocka_unit_test(test_leader_lost),
-        cmocka_unit_test(test_line_too_long),
-        cmocka_unit_test(test_thief_leads),
-        cmocka_unit_test(test_voter_learns_who_votes),
+        cmocka_unit_test(test_compact),     cmocka_unit_test(test_compact_by_size),
+        cmocka_unit_test(test_snapshot),    cmocka_unit_test(test_waits_for_disk),
+        cmocka_unit_test(test_leader_lost), cmocka_unit_test(test_line_too_long),
+        cmocka_unit_test(test_thief_leads), cmocka_unit_test(test_voter_learns_who_votes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
