@@ -44,9 +44,10 @@ enum {
     LINKS_RELAY_BYTES = 4 * 1024 * 1024, /* a second, passed on by one relay, both ways together */
     LINKS_HELPERS_MAX = 4,               /* peers through which a link is tried, in turn */
     LINKS_DIRECT_RETRY_MS = 60000, /* a relayed link: whether a direct one can be had by now */
-    LINKS_IDLE_MS = 60000,         /* without a stream, after which a link says goodbye */
-    LINKS_TIE_MS = 2000,    /* two links opened within this were dialed by both sides at once */
-    LINKS_BACKOFF_MS = 250, /* first wait after a failed dial; doubles */
+    LINKS_REFUSAL_MS = 60000, /* a refusal is told for so long; dials come more often than that */
+    LINKS_IDLE_MS = 60000,    /* without a stream, after which a link says goodbye */
+    LINKS_TIE_MS = 2000,      /* two links opened within this were dialed by both sides at once */
+    LINKS_BACKOFF_MS = 250,   /* first wait after a failed dial; doubles */
     LINKS_BACKOFF_MAX_MS = 8000,
     LINKS_MESSAGE_BYTES_MAX = 17 * 1024 * 1024,  /* one control message: a snapshot of all intent */
     LINKS_SMALL_BYTES_MAX = 64 * 1024,           /* larger ones have a stream of their own */

@@ -73,6 +73,7 @@ static void status_of_member(struct writer *writer, const struct peer *peer)
     put_u64(writer, "replicas_wanted", wanted);
     put_u64(writer, "replicas_serving", serving);
     put_address(writer, "seen_at", &seen);
+    put_flag(writer, "called_revoked", peer->links && links_is_called_revoked(peer->links));
     put_u64(writer, "connections", mesh_connection_count(peer->mesh));
 }
 
@@ -85,7 +86,7 @@ static void method_status(struct api_call *call, struct bytes params)
     (void)params;
     address_format(&peer->options.advertised, address);
     writer_init(&writer, &result);
-    writer_map(&writer, 5 + (peer->agent ? 18 : 0));
+    writer_map(&writer, 5 + (peer->agent ? 19 : 0));
     put_text(&writer, "phase", phase_text(peer->phase));
     put_id(&writer, "id", &peer->identity.id);
     put_text(&writer, "name", peer->options.name);

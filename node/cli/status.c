@@ -20,6 +20,10 @@ static void say_status(const json_t *status)
     if (json_text(status, "seen_at")[0])
         printf("no peer reaches this one at %s, which it advertises; they see it at %s\n",
                json_text(status, "address"), json_text(status, "seen_at"));
+    if (json_flag(status, "called_revoked"))
+        puts(
+            "another peer refuses this one: its key was revoked. To bring this machine back, stop "
+            "the daemon, move its data\ndirectory away, start it, and join again with a new token");
     if (json_flag(status, "quorum"))
         printf("%s leads, %lld of %lld voters answer\n", json_text(status, "leader"),
                (long long)json_number(status, "live_voters"),

@@ -298,3 +298,8 @@ bool link_is_dialed(const struct link *link)
 {
     return link->is_dialed;
 }
+
+bool link_was_refused(const struct link *link)
+{
+    return link->handshake && link->handshake->was_refused;
+}

@@ -129,3 +129,6 @@ const struct link_remote *link_remote(const struct link *link);
 bool link_is_open(const struct link *link);
 bool link_is_closing(const struct link *link);
 bool link_is_dialed(const struct link *link); /* by this side */
+
+/* Whether it came to nothing because the other side refused it; why->code says as what. */
+bool link_was_refused(const struct link *link);

@@ -171,10 +171,11 @@ static int refuse(struct link_handshake *handshake, enum link_refusal refusal, c
 }
 
 /* The other side refuses. */
-static int refused(const struct link_handshake *handshake, uint8_t code, struct error *error)
+static int refused(struct link_handshake *handshake, uint8_t code, struct error *error)
 {
     char who[DESCRIPTION_BYTES];
     enum link_refusal refusal = (enum link_refusal)code;
+    handshake->was_refused = true;
     link_remote_describe(&handshake->remote, who, sizeof(who));
     return error_set(error, link_refusal_errno(refusal), "%s refused the link: %s", who,
                      link_refusal_words(refusal));
@@ -347,8 +348,7 @@ static int receive_hello(struct link_handshake *handshake, struct bytes sealed,
     return 0;
 }
 
-static int receive_refusal(const struct link_handshake *handshake, struct bytes body,
-                           struct error *error)
+static int receive_refusal(struct link_handshake *handshake, struct bytes body, struct error *error)
 {
     if (body.size != REFUSAL_BYTES || body.data[0] == LINK_ACCEPTED)
         return error_set(error, -EBADMSG, "link: a refusal that is none");

@@ -27,6 +27,7 @@ struct link_handshake {
     const struct link_config *config; /* borrowed */
     bool is_dialer;
     bool has_preamble, has_keys, has_hello;
+    bool was_refused; /* by the other side */
     enum link_kind kind;
     struct id expected; /* whom an IK dialer dials */
     struct noise_handshake noise;

@@ -267,6 +267,8 @@ static void on_link_close(void *context, struct link *link, const struct error *
         links->half_open--;
     if (why->code < 0 && !links->is_closing)
         log_limited(LOG_NOTICE, "%s", why->message);
+    if (link_was_refused(link) && why->code == link_refusal_errno(LINK_REFUSED_REVOKED))
+        links->revoked_until_ms = links_now(links) + LINKS_REFUSAL_MS;
     if (!entry->was_open && entry->peer)
         links_back_off(entry->peer);
     links_entry_free(entry);
@@ -444,4 +446,9 @@ uint64_t links_dropped_count(const struct links *links)
     for (size_t i = 0; i < links->peers.count; i++)
         dropped += peer_dropped(links->peers.items[i]);
     return dropped;
+}
+
+bool links_is_called_revoked(const struct links *links)
+{
+    return links_now(links) < links->revoked_until_ms;
 }

@@ -84,6 +84,10 @@ void links_drop(struct links *links, const struct id *id);
 /* True if a link to that peer is open. */
 bool links_is_linked(const struct links *links, const struct id *id);
 
+/* Whether a peer that was dialed has refused us within LINKS_REFUSAL_MS since our key was revoked.
+ * It may lie: no more than a word for people. */
+bool links_is_called_revoked(const struct links *links);
+
 /* Open links that go through another peer; and links between two others that go through here. */
 size_t links_relayed_count(const struct links *links);
 size_t links_passed_count(const struct links *links);

@@ -50,8 +50,9 @@ struct links {
     struct table peers;         /* by id */
     struct entry *first, *last; /* oldest first */
     size_t count, open_count, half_open;
-    uint64_t dropped;     /* of peers that are forgotten */
-    struct relay *relays; /* links_relay.c */
+    uint64_t dropped;         /* of peers that are forgotten */
+    int64_t revoked_until_ms; /* see links_is_called_revoked() */
+    struct relay *relays;     /* links_relay.c */
     uv_tcp_t listener;
     uv_timer_t timer;
     unsigned handles; /* of these two and of relays, not closed yet */

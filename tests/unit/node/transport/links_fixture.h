@@ -47,6 +47,7 @@ struct fixture {
     struct identity root;
     struct end a, b, c; /* c: only where a test opens it */
     struct links_helpers helpers;
+    struct id refused; /* whom all others hold revoked */
     uint8_t secret[TOKEN_SECRET_BYTES];
 };
 
@@ -110,12 +111,21 @@ static inline void help(void *context, const struct id *id, struct links_helpers
     *ret = id_equal(id, &now->b.party.identity.id) ? now->helpers : (struct links_helpers){0};
 }
 
+static inline enum link_refusal admit(void *context, const struct id *id,
+                                      const struct certificate_chain *chain)
+{
+    (void)context;
+    (void)chain;
+    return id_equal(id, &now->refused) ? LINK_REFUSED_REVOKED : LINK_ACCEPTED;
+}
+
 static inline struct link_config link_config(struct fixture *fixture, const struct party *party)
 {
     return (struct link_config){.loop = &fixture->loop,
                                 .identity = &party->identity,
                                 .chain = &party->chain,
                                 .cluster = fixture->root.id,
+                                .admit = admit,
                                 .find_token = find_token};
 }
 

@@ -160,6 +160,30 @@ static void test_drop(void **state)
                      -EHOSTUNREACH);
 }
 
+/* Breaks if a peer does not notice that the others hold it revoked, or takes its own refusals of
+ * others for that. */
+static void test_called_revoked(void **state)
+{
+    struct fixture *fixture = *state;
+    struct end *a = &fixture->a, *b = &fixture->b;
+    struct user user = {0};
+    know_each_other(fixture);
+    fixture->refused = a->party.identity.id;
+    assert_int_equal(ask(a, b, STREAM_API, &user), 0);
+    run_until_closed(fixture, &user);
+    assert_int_not_equal(user.reason, 0);
+    while (!links_is_called_revoked(a->links)) /* the link's own end comes later */
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_false(links_is_called_revoked(b->links));
+    user = (struct user){0};
+    links_open_stream(b->links, &a->party.identity.id, NULL, STREAM_API, (struct bytes){0},
+                      &user_handler, &user, &user.stream);
+    run_until_closed(fixture, &user);
+    for (int i = 0; i < 20; i++)
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    assert_false(links_is_called_revoked(b->links));
+}
+
 static void on_pool_closed(void *context)
 {
     *(bool *)context = true;
@@ -267,6 +291,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_greeting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_there, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_called_revoked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_may_what, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_open_flood, setup, teardown),
