@@ -55,6 +55,7 @@ enum {
     SWIM_PACKET_BYTES_MIN = 256,     /* the least that packet_bytes_max may be */
     SWIM_PACKET_BYTES_LIMIT = 65536, /* the most */
     SWIM_PACKET_FACTS_MAX = 64,      /* facts in one packet */
+    SWIM_TOLD_PACKETS_MAX = 16,      /* of rumours to one peer at a time, when many died */
     SWIM_PACKET_DIGESTS_MAX = 16,    /* digest entries in one packet */
     SWIM_VIEW_MEMBERS_MAX = 256,     /* of so many, pings tell a hash of what is known */
     SWIM_RUMORS_MAX = 4096,          /* facts queued to ride on packets, of each class */

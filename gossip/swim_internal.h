@@ -118,6 +118,7 @@ struct rumor {
     struct fact *fact;
     uint32_t sends;
     uint32_t penalty; /* counts like as many sends */
+    uint32_t told;    /* swim->rumor_listener when it was last sent */
     uint64_t order;   /* later ones are higher */
 };
 
@@ -247,14 +248,16 @@ struct swim {
     struct rumor_queue rumors[RUMOR_CLASSES];
     uint64_t rumor_order;
     uint32_t rumor_turn;
+    uint32_t rumor_listener; /* counts to whom rumours are told: with one packet, or some on end */
     struct budget rumor_budget;                      /* of owners, for their records */
     struct fact *rumors_sent[SWIM_PACKET_FACTS_MAX]; /* often enough, with this packet */
     size_t rumors_sent_count;
     int64_t gossip_ms;
-    size_t digest_next;                          /* index of the member whose digest rides next */
-    bool views_agree;                            /* the last view that was heard is our own */
-    int64_t view_ms;                             /* when it was */
-    int64_t differing_ms;                        /* when another one was heard */
+    size_t digest_next;    /* index of the member whose digest rides next */
+    size_t undecided_next; /* place in `doubted` where suspects for digests are looked for next */
+    bool views_agree;      /* the last view that was heard is our own */
+    int64_t view_ms;       /* when it was */
+    int64_t differing_ms;  /* when another one was heard */
     struct answered answered[SWIM_ANSWERED_MAX]; /* the newest first from answered_next backwards */
     size_t answered_next;
 
@@ -368,6 +371,9 @@ bool swim_config_is_valid(const struct swim_config *config);
 bool accusation_apply(struct swim *swim, const struct fact_view *view);
 void member_accuse(struct swim *swim, struct member *member);
 void suspicion_clear(struct swim *swim, struct member *member);
+
+/* Whether anybody but us accuses it, and is heard. */
+bool is_accused_by_others(const struct swim *swim, const struct member *member);
 
 /* Sets when the suspect is dead, or the dead forgotten. */
 void suspicion_set_deadline(struct swim *swim, struct member *member);
@@ -483,6 +489,13 @@ bool rumor_budget_has(struct swim *swim, const struct fact_view *view);
 /* Fills the draft, which borrows from the rumours until rumors_retire() drops those that have been
  * sent often enough. */
 void rumors_ride(struct swim *swim, struct packet_draft *draft);
+
+/* The same, for one more packet to whom the last one went: it carries others. */
+void rumors_ride_on(struct swim *swim, struct packet_draft *draft);
+
+/* Whether one more packet to whom the last one went is worth it: so much is urgent and was told to
+ * few so far. */
+bool rumors_press(const struct swim *swim);
 void rumors_retire(struct swim *swim);
 void rumors_done(struct swim *swim);
 

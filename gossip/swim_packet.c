@@ -14,6 +14,8 @@
 enum {
     DIGESTS_RIDING = 8,      /* entries on a ping or answer, our own included */
     DIFFERING_INTERVALS = 2, /* pings carry them so long after views were seen to differ */
+    UNDECIDED_RIDING = 8,    /* further ones, of suspects that lack accusers */
+    LOOKS_MAX = 1024,        /* at doubted members, to find one of those */
 };
 
 static size_t room_for(const struct swim *swim, const struct id *to)
@@ -39,13 +41,14 @@ void packet_start(struct swim *swim, struct packet_draft *draft, enum packet_kin
 }
 
 static void send_packet(struct swim *swim, struct packet_draft *draft, const struct id *to,
-                        const struct address *address, bool rumors)
+                        const struct address *address,
+                        void (*ride)(struct swim *swim, struct packet_draft *draft))
 {
     size_t start = swim_message_begin(swim);
     const struct member *member = member_find(swim, to);
     bool is_there = !member || member_is_live(member); /* to the dead they would go in vain */
-    if (rumors && is_there)
-        rumors_ride(swim, draft);
+    if (ride && is_there)
+        ride(swim, draft);
     int rc = packet_write(draft, &swim->pending.arena);
     rumors_retire(swim);
     swim_message_end(swim, start, rc, to, address, SWIM_CHANNEL_PACKET);
@@ -54,7 +57,7 @@ static void send_packet(struct swim *swim, struct packet_draft *draft, const str
 void packet_finish(struct swim *swim, struct packet_draft *draft, const struct id *to,
                    const struct address *address)
 {
-    send_packet(swim, draft, to, address, true);
+    send_packet(swim, draft, to, address, rumors_ride);
 }
 
 /* Rumours are sent so many times, and an answer counts as one: so whoever asks without end hears
@@ -75,7 +78,21 @@ static void packet_answer(struct swim *swim, struct packet_draft *draft,
                           const struct swim_input *input)
 {
     bool rumors = answer_carries_rumors(swim, &input->from);
-    send_packet(swim, draft, &input->from, &input->source, rumors);
+    send_packet(swim, draft, &input->from, &input->source, rumors ? rumors_ride : NULL);
+}
+
+/* The next suspect of whom we know too few accusers to be sure soon; NULL if there is none. */
+static const struct member *undecided_next(struct swim *swim)
+{
+    if (swim->doubted_count == swim->dead_count)
+        return NULL;
+    for (size_t i = 0; i < LOOKS_MAX && i < swim->doubted_count; i++) {
+        swim->undecided_next = (swim->undecided_next + 1) % swim->doubted_count;
+        const struct member *member = swim->doubted[swim->undecided_next];
+        if (member->state == SWIM_SUSPECT && member_accusers(member) <= swim->config.confirmations)
+            return member;
+    }
+    return NULL;
 }
 
 /* Whether the sender's view is our own. What it says of itself costs nobody else anything. */
@@ -106,6 +123,18 @@ static void add_digests(struct swim *swim, struct packet_draft *draft)
     }
 }
 
+/* Whoever knows more accusers of those tells us, so that nobody waits for the longest time. */
+static void add_undecided(struct swim *swim, struct packet_draft *draft)
+{
+    for (int i = 0; i < UNDECIDED_RIDING; i++) {
+        const struct member *member = undecided_next(swim);
+        if (!member)
+            return;
+        struct digest_entry entry = sync_digest_of(member);
+        packet_draft_add_digest(draft, &entry);
+    }
+}
+
 /* Tells the receiver at which other address than it advertises it is. */
 static void add_place(struct packet_draft *draft, const struct member *member,
                       const struct address *address)
@@ -123,6 +152,7 @@ void ping_send(struct swim *swim, const struct member *member, const struct addr
     draft.view = view_hash(swim);
     if (draft.view == 0 || views_differ(swim))
         add_digests(swim, &draft);
+    add_undecided(swim, &draft);
     packet_finish(swim, &draft, member_id(member), address);
 }
 
@@ -188,6 +218,7 @@ static void answer_ping(struct swim *swim, const struct swim_input *input,
     draft.view = view_hash(swim);
     if (!view_agrees(swim, packet))
         add_digests(swim, &draft);
+    add_undecided(swim, &draft);
     packet_answer(swim, &draft, input);
     swim->counters.acks_sent++;
     fact_release(swim->pool, challenge);
@@ -271,6 +302,21 @@ void gossip_soon(struct swim *swim)
         swim->gossip_ms = swim->now_ms;
 }
 
+/* Sends a member rumours: a packet of them, or some if many died at once. One that is accused is
+ * likely among those, and gets one. */
+static void tell(struct swim *swim, const struct member *member)
+{
+    struct address address = path_address(swim, member);
+    struct packet_draft draft;
+    packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, member_id(member));
+    packet_finish(swim, &draft, member_id(member), &address);
+    bool is_sound = !member_is_accused(member);
+    for (int i = 1; i < SWIM_TOLD_PACKETS_MAX && is_sound && rumors_press(swim); i++) {
+        packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, member_id(member));
+        send_packet(swim, &draft, member_id(member), &address, rumors_ride_on);
+    }
+}
+
 void gossip_run(struct swim *swim)
 {
     struct member *chosen[SWIM_FANOUT_MAX];
@@ -283,10 +329,7 @@ void gossip_run(struct swim *swim)
         if (!member)
             break;
         chosen[count++] = member;
-        struct packet_draft draft;
-        packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, member_id(member));
-        struct address address = path_address(swim, member);
-        packet_finish(swim, &draft, member_id(member), &address);
+        tell(swim, member);
     }
     /* With nobody there, the rumours wait for someone to join (whose presence is a rumour too). */
     swim->gossip_ms = count > 0 ? swim->now_ms + swim->config.gossip_interval_ms : NEVER_MS;

@@ -232,10 +232,22 @@ static void ask_helpers(struct swim *swim, struct probe *probe)
     swim->counters.probes_indirect += probe->nacks_expected > 0;
 }
 
+/* How many of the helpers owed us a nack: those whom others hold suspect too are likely gone. That
+ * only we accuse one excuses nothing, for it may be us who can't be reached. */
+static unsigned nacks_owed(const struct swim *swim, const struct probe *probe)
+{
+    unsigned owed = 0;
+    for (size_t i = 0; i < probe->nacks_expected; i++) {
+        const struct member *helper = member_find_prefix(swim, probe->helpers[i]);
+        owed += helper && !is_accused_by_others(swim, helper);
+    }
+    return owed;
+}
+
 static void probe_fail(struct swim *swim, struct probe *probe)
 {
     struct member *member = member_find(swim, &probe->target);
-    unsigned expected = probe->nacks_expected, nacks = probe->nacks;
+    unsigned expected = probe->nacks_expected, nacks = probe->nacks, owed = nacks_owed(swim, probe);
     probe->sequence = 0;
     swim->counters.probes_failed++;
     if (!member)
@@ -243,8 +255,8 @@ static void probe_fail(struct swim *swim, struct probe *probe)
     /* Helpers that say nothing at all hint that it is us whom packets don't reach. */
     if (expected == 0)
         health_add(swim, 1);
-    else if (nacks < expected)
-        health_add(swim, (int)(expected - nacks));
+    else if (nacks < owed)
+        health_add(swim, (int)(owed - nacks));
     if (member->health < SWIM_HEALTH_MAX)
         member->health++;
     member_accuse(swim, member);

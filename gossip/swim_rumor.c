@@ -16,8 +16,9 @@
 
 enum {
     CAPACITY_MIN = 16,
-    MISFITS_MAX = 16,          /* rumours passed over for being larger than the room left */
-    SHARED_PACKETS = 4,        /* one packet of so many is shared with what is not urgent */
+    MISFITS_MAX = 16,   /* rumours passed over for being larger than the room left */
+    SHARED_PACKETS = 4, /* one packet of so many is shared with what is not urgent */
+    PRESSING_SENDS = 4, /* what is urgent and was sent less often is worth a packet of its own */
     PENALTY_BYTES = 16 * 1024, /* so much said lately counts as one send more */
 };
 
@@ -159,6 +160,10 @@ static void ride_class(struct swim *swim, struct packet_draft *draft, enum rumor
     while (index < queue->count && ride->count < SWIM_PACKET_FACTS_MAX && misfits < MISFITS_MAX) {
         struct fact *fact = queue->rumors[index].fact;
         size_t size = fact->view.raw.size + PACKET_FACT_OVERHEAD_BYTES;
+        if (queue->rumors[index].told == swim->rumor_listener) {
+            index++;
+            continue;
+        }
         bool fits = draft->room >= keep_free && size <= draft->room - keep_free;
         if (fits && packet_draft_add(draft, fact)) {
             ride->classes[ride->count] = class;
@@ -187,7 +192,20 @@ static size_t room_to_share(const struct swim *swim, const struct packet_draft *
     return room;
 }
 
+bool rumors_press(const struct swim *swim)
+{
+    const struct rumor_queue *urgent = &swim->rumors[RUMOR_URGENT];
+    return urgent->count > 0 && urgent->rumors[0].sends < PRESSING_SENDS &&
+           urgent->rumors[0].told != swim->rumor_listener;
+}
+
 void rumors_ride(struct swim *swim, struct packet_draft *draft)
+{
+    swim->rumor_listener++;
+    rumors_ride_on(swim, draft);
+}
+
+void rumors_ride_on(struct swim *swim, struct packet_draft *draft)
 {
     struct ride ride = {.count = 0};
     uint32_t turn = swim->rumor_turn++;
@@ -203,6 +221,7 @@ void rumors_ride(struct swim *swim, struct packet_draft *draft)
     swim->counters.rumors_sent += ride.count;
     uint32_t limit = sends_max(swim);
     for (size_t i = 0; i < ride.count; i++) {
+        ride.rumors[i].told = swim->rumor_listener;
         if (++ride.rumors[i].sends < limit)
             put_in(&swim->rumors[ride.classes[i]], &ride.rumors[i]);
         else

@@ -143,6 +143,12 @@ static bool is_accused_by(const struct member *member, const struct id *accuser)
     return false;
 }
 
+bool is_accused_by_others(const struct swim *swim, const struct member *member)
+{
+    size_t ours = is_accused_by(member, &swim->config.self);
+    return member_accusers(member) > ours;
+}
+
 /* For each accusation, how many milliseconds after the first it came. */
 static uint32_t *suspicion_heard(struct suspicion *suspicion)
 {
