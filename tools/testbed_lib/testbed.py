@@ -25,15 +25,15 @@ def find_binary():
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def build_release():
-    """Builds a release of this tree into build-release/ and returns its binary."""
+def build_release(target="node/consort"):
+    """Builds a release of this tree into build-release/ and returns its binary, or another target."""
     build = TOP / "build-release"
     if not (build / "build.ninja").exists():
         run("meson", "setup", "--buildtype=release", build, TOP)
-    done = subprocess.run(["ninja", "-C", build, "node/consort"], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(["ninja", "-C", build, target], stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"the build failed:\n{done.stdout[-4000:]}")
-    return build / "node/consort"
+    return build / target
 
 
 class Testbed:
