@@ -138,6 +138,23 @@ static int group_check(const struct group *group)
     return access(path, F_OK) < 0 ? -errno : 0;
 }
 
+int32_t cgroup_parse_pressure(const char *text)
+{
+    unsigned whole, hundredths;
+    if (sscanf(text, "some avg10=%3u.%2u", &whole, &hundredths) != 2 || whole > 100)
+        return -1;
+    return (int32_t)(whole * 10 + hundredths / 10);
+}
+
+static int32_t read_pressure(const struct group *group, const char *file)
+{
+    char path[PATH_BYTES], text[256];
+    if (!group->unified)
+        return -1;
+    group_path(group, NULL, file, path);
+    return file_read_text(path, text, sizeof(text)) < 0 ? -1 : cgroup_parse_pressure(text);
+}
+
 int cgroup_read_stats(const char *parent, const char *id, struct container_stats *ret)
 {
     struct group group = {.parent = parent, .id = id, .unified = cgroup_is_unified()};
@@ -148,6 +165,9 @@ int cgroup_read_stats(const char *parent, const char *id, struct container_stats
         .memory_bytes = memory_used(&group),
         .memory_limit_bytes = memory_limit(&group),
         .cpu_limit_millicores = cpu_limit(&group),
+        .cpu_pressure = read_pressure(&group, "cpu.pressure"),
+        .memory_pressure = read_pressure(&group, "memory.pressure"),
+        .io_pressure = read_pressure(&group, "io.pressure"),
     };
     uint64_t pids = 0, nanoseconds = 0;
     read_number(&group, "pids", "pids.current", &pids);

@@ -20,6 +20,10 @@ bool cgroup_is_unified(void);
 /* Whether the kernel can limit swap, so that the OCI runtime may be asked to. */
 bool cgroup_has_swap_limit(void);
 
+/* The first line of a file as cpu.pressure, "some avg10=1.25 …", in thousandths; -1 for any other.
+ */
+int32_t cgroup_parse_pressure(const char *text);
+
 /* -ENOENT if there is no such group. Values that the kernel does not tell stay 0. */
 int cgroup_read_stats(const char *parent, const char *id, struct container_stats *ret);
 

@@ -134,6 +134,9 @@ struct container_stats {
     uint64_t cpu_usec;             /* since the container started */
     uint32_t cpu_limit_millicores; /* 0: none */
     uint32_t pids;
+    /* How much of the last 10 s some process waited for it, in thousandths; -1: not known (the
+     * kernel says it in the unified hierarchy only). */
+    int32_t cpu_pressure, memory_pressure, io_pressure;
 };
 
 /* Reads a running container's cgroup: -ENOENT, or -ESRCH if it does not run. */

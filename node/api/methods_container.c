@@ -283,8 +283,89 @@ static void method_exec(struct api_call *call, struct bytes params)
         run_here(call, container, params);
 }
 
+/* --- Stats --- */
+
+enum { STATS_KEYS = 11 };
+
+static void put_pressure(struct writer *writer, const char *key, int32_t permille)
+{
+    writer_text(writer, key);
+    if (permille < 0)
+        writer_nil(writer);
+    else
+        writer_u64(writer, (uint64_t)permille);
+}
+
+static void put_stats(struct writer *writer, const struct intent_replica *replica,
+                      const struct container_stats *stats)
+{
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 16];
+    snprintf(name, sizeof(name), "%s.%u", replica->service, replica->slot);
+    writer_map(writer, STATS_KEYS);
+    put_text(writer, "name", name);
+    put_u64(writer, "generation", replica->generation);
+    put_text(writer, "service", replica->service);
+    put_u64(writer, "cpu_usec", stats->cpu_usec);
+    put_u64(writer, "cpu_limit_millis", stats->cpu_limit_millicores);
+    put_u64(writer, "memory_bytes", stats->memory_bytes);
+    put_u64(writer, "memory_limit_bytes", stats->memory_limit_bytes);
+    put_u64(writer, "pids", stats->pids);
+    put_pressure(writer, "cpu_pressure", stats->cpu_pressure);
+    put_pressure(writer, "memory_pressure", stats->memory_pressure);
+    put_pressure(writer, "io_pressure", stats->io_pressure);
+}
+
+/* Adds a map for each container that runs here; how many there are. */
+static uint32_t list_stats(const struct peer *peer, struct writer *writer)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    uint32_t count = 0;
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        char container[RUNTIME_ID_BYTES_MAX + 1];
+        struct container_stats stats;
+        if (!id_equal(&replica->peer, &peer->identity.id) ||
+            !replicas_container_id(peer->replicas, replica->generation, container) ||
+            runtime_stats(peer->runtime, container, &stats) < 0)
+            continue;
+        put_stats(writer, replica, &stats);
+        count++;
+    }
+    return count;
+}
+
+static void method_stats(struct api_call *call, struct bytes params)
+{
+    const struct peer *peer = call->peer;
+    const struct intent_peer *wanted = wanted_peer(call, params);
+    cleanup_buffer struct buffer replicas = {0}, result = {0};
+    struct writer writer;
+    if (!wanted)
+        return;
+    if (!id_equal(&wanted->id, &peer->identity.id)) {
+        api_forward(call, &wanted->id, params);
+        return;
+    }
+    writer_init(&writer, &replicas);
+    uint32_t count = list_stats(peer, &writer);
+    if (writer_check(&writer) < 0) {
+        api_fail_with(call, -ENOMEM, NULL, "out of memory");
+        return;
+    }
+    writer_init(&writer, &result);
+    writer_map(&writer, 2);
+    put_u64(&writer, "at_usec", uv_hrtime() / 1000);
+    writer_text(&writer, "replicas");
+    writer_array(&writer, count);
+    if (writer_check(&writer) < 0 || buffer_append(&result, replicas.bytes, replicas.size) < 0)
+        api_fail_with(call, -ENOMEM, NULL, "out of memory");
+    else
+        api_answer(call, &result);
+}
+
 const struct api_entry api_container_methods[] = {
     {"logs", ROLE_VIEWER, true, method_logs},
     {"exec", ROLE_DEPLOYER, true, method_exec},
+    {"stats", ROLE_VIEWER, true, method_stats},
     {0},
 };

@@ -30,6 +30,7 @@ static const struct verb verbs[] = {
     {"status", "", "Show how this peer and the cluster are", verb_status},
     {"deploy", "[-f FILE] [NAME]", "Run what a Compose file says", verb_deploy},
     {"ps", "[SERVICE]", "List replicas", verb_ps},
+    {"stats", "[SERVICE]", "Show what replicas take of CPU and memory", verb_stats},
     {"service ls", "", "List services", verb_service_ls},
     {"service inspect", "SERVICE", "Show all about a service", verb_service_inspect},
     {"scale", "SERVICE=N...", "Change how many replicas run", verb_scale},

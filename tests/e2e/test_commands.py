@@ -6,7 +6,7 @@ import subprocess
 from scenario import scenario
 from testbed_lib.cluster import web
 
-VERBS = """node init join leave token peer cluster status deploy ps service scale update rollback rm logs exec
+VERBS = """node init join leave token peer cluster status deploy ps stats service scale update rollback rm logs exec
 events watch why image version context""".split()
 
 

@@ -111,6 +111,11 @@ def test_limits_while_it_serves(cluster):
         return sorted((row["generation"], row["restarts"]) for row in cluster.replicas("demo_web"))
 
     before = started()
+    rows = cluster.peer(1).query("stats", "demo_web")
+    assert {row["name"] for row in rows} == {"demo_web.1", "demo_web.2"}, rows
+    assert all(row["memory_limit_bytes"] == 64 << 20 and 0 < row["memory_bytes"] < 64 << 20
+               and row["pids"] > 0 and row["cpu_millis"] >= 0 for row in rows), rows
+    assert "demo_web.2" in cluster.peer(2).consort("stats")
     with cluster.load() as load:
         cluster.peer(1).consort("update", "demo_web", "--memory", "96M", "--cpus", "0.5", "--wait")
         cluster.wait(lambda: all(found == ["100663296", "50000"] for found in limits()), "the limits are there")
