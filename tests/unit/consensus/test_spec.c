@@ -39,8 +39,10 @@ static void spec_fill(struct service_spec *spec)
     spec->ports[0] = (struct spec_port){8080, 80, SPEC_UDP};
     spec->port_count = 1;
     spec->mounts = calloc(2, sizeof(*spec->mounts));
-    spec->mounts[0] = (struct spec_mount){SPEC_MOUNT_VOLUME, strdup("data"), strdup("/data"), 0, 0, 0};
-    spec->mounts[1] = (struct spec_mount){SPEC_MOUNT_TMPFS, NULL, strdup("/tmp"), true, 1 << 20, 0700};
+    spec->mounts[0] =
+        (struct spec_mount){SPEC_MOUNT_VOLUME, strdup("data"), strdup("/data"), 0, 0, 0};
+    spec->mounts[1] =
+        (struct spec_mount){SPEC_MOUNT_TMPFS, NULL, strdup("/tmp"), true, 1 << 20, 0700};
     spec->mount_count = 2;
     spec->files = calloc(1, sizeof(*spec->files));
     spec->files[0] =
