@@ -16,6 +16,7 @@ from pathlib import Path
 
 KILL_WAIT_S = 10
 UNMOUNTS_AT_ONCE = 16
+CGROUP_PATIENCE_S = 5
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 # The top cgroup of one peer: "consort-" and the start of its id.
@@ -145,15 +146,25 @@ def unmount_below(directory):
         list(pool.map(unmount, mounts_below(directory)))
 
 
+def _remove_tree_of_cgroups(top):
+    for path in sorted([top, *top.rglob("*")], key=lambda p: len(p.parts), reverse=True):
+        try:
+            if path.is_dir():
+                path.rmdir()
+        except OSError:
+            pass
+    return not top.exists()
+
+
 def remove_cgroups(directories):
-    """Removes those cgroups with all below them; in vain while a process is inside."""
-    for top in directories:
-        for path in sorted([top, *top.rglob("*")], key=lambda p: len(p.parts), reverse=True):
-            try:
-                if path.is_dir():
-                    path.rmdir()
-            except OSError:
-                pass  # `leaks` names it
+    """Removes those cgroups with all below them. Who was killed leaves them only once it is reaped, and crun
+    removes some at the same time: so again for a while; in vain while a process stays inside."""
+    left = [top for top in directories if not _remove_tree_of_cgroups(top)]
+    until = time.monotonic() + CGROUP_PATIENCE_S
+    while left and time.monotonic() < until:
+        time.sleep(0.02)
+        left = [top for top in left if not _remove_tree_of_cgroups(top)]
+    # What is left then, `leaks` names.
 
 
 def remove_directory(directory):
