@@ -13,7 +13,7 @@
 #include <sodium.h>
 
 #include "gossip/swim_internal.h"
-#include "tests/unit/gossip/fake_network.h"
+#include "tests/unit/gossip/thief.h"
 
 enum {
     SECOND_MS = 1000,
@@ -104,6 +104,51 @@ static void test_much_differs(void **state)
     print_message("900 KB of records equal everywhere after %d ms\n", (int)took_ms);
     assert_true(took_ms >= 0);
     fake_done(&net);
+}
+
+/* Tells VICTIM in one delta that so many peers are there, and that it is accused itself; returns
+ * how many rumours it has to tell then. */
+static uint64_t rumors_after(size_t newcomers)
+{
+    enum { NEWCOMERS_MAX = 64 };
+    struct fact *facts[NEWCOMERS_MAX + 1];
+    cleanup_buffer struct buffer delta = {0};
+    struct swim_counters before, after;
+    assert_in_range(newcomers, 1, NEWCOMERS_MAX);
+    start(5, 13);
+    swim_counters(net.peers[VICTIM].swim, &before);
+    for (size_t i = 0; i < newcomers; i++) {
+        uint8_t seed[IDENTITY_SEED_BYTES] = {(uint8_t)i, 0x4e};
+        struct identity newcomer;
+        identity_init(&newcomer, seed);
+        struct fact_view view = {
+            .kind = FACT_PRESENCE,
+            .version = (uint64_t)1 << 32,
+            .presence.address = address_from_v4(0x0a630001 + (uint32_t)i, 7300),
+        };
+        assert_int_equal(fact_sign(net.pool, &newcomer, &view, &facts[i]), 0);
+    }
+    facts[newcomers] = thief_accusation(&net, ASKER, VICTIM, VICTIM, 0);
+    assert_int_equal(sync_write_delta(false, facts, newcomers + 1, &delta), 0);
+    assert_int_equal(fake_inject(&net, VICTIM, ASKER, SWIM_STREAM, buffer_view(&delta)), 0);
+    swim_counters(net.peers[VICTIM].swim, &after);
+    assert_int_equal(after.alive - before.alive, newcomers); /* it knows them all the same */
+    assert_int_equal(after.refutations - before.refutations, 1);
+    for (size_t i = 0; i <= newcomers; i++)
+        fact_release(net.pool, facts[i]);
+    fake_done(&net);
+    return after.rumors_queued - before.rumors_queued;
+}
+
+/* Breaks if a newcomer among many, or one that was cut off, tells all of them as rumours what they
+ * have just told it, so that what is news waits behind it; or if few things learnt in that way, and
+ * what it says itself, are not passed on. */
+static void test_who_catches_up_has_no_news(void **state)
+{
+    (void)state;
+    assert_int_equal(rumors_after(31), 31 + 1);
+    assert_int_equal(rumors_after(32), 1); /* that it is alive */
+    assert_int_equal(rumors_after(64), 1);
 }
 
 /* An incomplete digest: it asks for everything. */
@@ -234,9 +279,13 @@ static void test_hashes_tell_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_differs),   cmocka_unit_test(test_one_thing_differs),
-        cmocka_unit_test(test_much_differs),      cmocka_unit_test(test_askers_have_a_budget),
-        cmocka_unit_test(test_wants_are_counted), cmocka_unit_test(test_hashes_tell_apart),
+        cmocka_unit_test(test_nothing_differs),
+        cmocka_unit_test(test_one_thing_differs),
+        cmocka_unit_test(test_much_differs),
+        cmocka_unit_test(test_askers_have_a_budget),
+        cmocka_unit_test(test_wants_are_counted),
+        cmocka_unit_test(test_hashes_tell_apart),
+        cmocka_unit_test(test_who_catches_up_has_no_news),
     };
     if (sodium_init() < 0)
         return 1;
