@@ -255,7 +255,8 @@ static int read_message(struct noise_handshake *handshake, struct bytes message,
     size_t overhead = symmetric_overhead(&handshake->symmetric);
     if (message.size < overhead)
         return -EBADMSG;
-    int rc = buffer_reserve(payload, message.size - overhead);
+    /* One more, so that there is a place also for an empty payload. */
+    int rc = buffer_reserve(payload, message.size - overhead + 1);
     if (rc < 0)
         return rc;
     rc = symmetric_decrypt(&handshake->symmetric, message, payload->bytes + payload->size);
