@@ -87,6 +87,7 @@ int session_initiate(struct sessions *sessions, int64_t now_ms, struct session_p
     sessions->stamp.counter++; /* also on failure: a stamp is never used twice */
     initiation->stamp = sessions->stamp;
     initiation->sent_ms = now_ms;
+    initiation->known_generation = peer->generation;
     int rc = write_first(sessions, now_ms, initiation, payload, ret_datagram);
     if (rc == 0)
         rc = session_peer_add_initiation(&sessions->table, peer, initiation);
@@ -198,7 +199,9 @@ static enum session_refusal judge_first(struct sessions *sessions, const struct 
     if (id_to_exchange(&leaf->subject, exchange_public) < 0 ||
         memcmp(exchange_public, noise_remote_static(&arrival->handshake), EXCHANGE_KEY_BYTES) != 0)
         return SESSION_KEY_NOT_OWNED;
-    if (peer && peer->stamped && session_stamp_compare(&arrival->first.stamp, &peer->stamp) <= 0)
+    if (peer &&
+        (arrival->first.stamp.generation < peer->generation ||
+         (peer->stamped && session_stamp_compare(&arrival->first.stamp, &peer->stamp) <= 0)))
         return SESSION_REPLAYED;
 
     bool verified = peer && peer->stamped &&
@@ -235,7 +238,7 @@ static int accept_first(struct sessions *sessions, int64_t now_ms, uint32_t inde
     response->remote_index = index;
     response->stamp = arrival->first.stamp;
     response->received_ms = now_ms;
-    session_peer_drop_generations_before(&sessions->table, peer, arrival->first.stamp.generation);
+    session_peer_lives(&sessions->table, peer, arrival->first.stamp.generation);
     session_peer_set_response(&sessions->table, peer, response);
     peer->stamped = true;
     peer->stamp = arrival->first.stamp;
@@ -289,6 +292,15 @@ static struct session_initiation *initiation_of(const struct sessions *sessions,
     return (struct session_initiation *)slot;
 }
 
+/* Whether the answer was held back until we heard of a later life of the peer. If we knew of that
+ * when we asked, the answer is of now all the same: the peer was put back from a backup. */
+static bool is_of_earlier_life(const struct session_initiation *initiation,
+                               const struct session_answer *answer)
+{
+    uint64_t known = initiation->slot.peer->generation;
+    return answer->generation < known && initiation->known_generation < known;
+}
+
 /* Turns an answered first packet into keys. */
 static void complete(struct sessions *sessions, int64_t now_ms,
                      struct session_initiation *initiation, const struct session_answer *answer,
@@ -303,7 +315,7 @@ static void complete(struct sessions *sessions, int64_t now_ms,
     keys->stamp = initiation->stamp;
     keys->remote_generation = answer->generation;
     noise_split(&initiation->handshake, &keys->send, &keys->receive);
-    session_peer_drop_generations_before(&sessions->table, peer, answer->generation);
+    session_peer_lives(&sessions->table, peer, answer->generation);
     session_peer_promote(&sessions->table, initiation, keys);
     session_peer_confirm(peer, &sessions->identity->id, keys);
     peer->confirmation_due = peer->sending == keys;
@@ -331,8 +343,12 @@ int session_open_answer(struct sessions *sessions, int64_t now_ms, struct bytes 
         ret->refusal = SESSION_NOT_AUTHENTIC;
     else if (session_answer_decode(buffer_view(&sessions->opened), &answer) < 0)
         ret->refusal = SESSION_MALFORMED;
+    else if (is_of_earlier_life(initiation, &answer))
+        ret->refusal = SESSION_REPLAYED;
     if (ret->refusal != SESSION_ACCEPTED) {
         free(keys);
+        if (noise_is_done(&initiation->handshake)) /* there can't be another answer */
+            session_peer_drop_initiation(&sessions->table, initiation);
         return 0;
     }
     complete(sessions, now_ms, initiation, &answer, keys);

@@ -242,12 +242,14 @@ void session_peer_drop_response(struct session_table *table, struct session_peer
     peer->response = NULL;
 }
 
-void session_peer_drop_generations_before(struct session_table *table, struct session_peer *peer,
-                                          uint64_t generation)
+void session_peer_lives(struct session_table *table, struct session_peer *peer, uint64_t generation)
 {
+    peer->generation = generation;
     for (size_t i = 0; i < SESSION_KEYS_PER_PEER; i++)
-        if (peer->keys[i] && peer->keys[i]->remote_generation < generation)
+        if (peer->keys[i] && peer->keys[i]->remote_generation != generation)
             session_peer_drop_keys(table, peer->keys[i]);
+    if (peer->response && peer->response->stamp.generation != generation)
+        session_peer_drop_response(table, peer);
 }
 
 void session_peer_promote(struct session_table *table, struct session_initiation *initiation,

@@ -58,6 +58,7 @@ struct session_initiation {
     struct session_stamp stamp;
     uint8_t mac1[SESSION_MAC_BYTES];
     int64_t sent_ms;
+    uint64_t known_generation; /* the peer's, when it was sent */
 };
 
 /* A first packet of theirs that awaits our answer. */
@@ -82,7 +83,8 @@ struct session_peer {
     bool unanswered; /* we asked under `sending` and heard nothing since … */
     int64_t unanswered_since_ms;
     bool stamped;
-    struct session_stamp stamp;                   /* the newest first packet taken */
+    uint64_t generation;        /* of the life that it has now, as it has shown; 0: none */
+    struct session_stamp stamp; /* the newest first packet taken */
     uint8_t chain_hash[SESSION_CHAIN_HASH_BYTES]; /* of the chain verified, if stamped */
     struct session_cookie cookie;
 };
@@ -134,9 +136,10 @@ void session_peer_drop_initiation(struct session_table *table,
                                   struct session_initiation *initiation);
 void session_peer_drop_response(struct session_table *table, struct session_peer *peer);
 
-/* Drops keys agreed before that peer started in `generation`. */
-void session_peer_drop_generations_before(struct session_table *table, struct session_peer *peer,
-                                          uint64_t generation);
+/* The peer has shown that it started in `generation`: what was agreed or asked in another life is
+ * dropped. */
+void session_peer_lives(struct session_table *table, struct session_peer *peer,
+                        uint64_t generation);
 
 /* Turns a first packet whose answer came into `keys`, which take over its slot. */
 void session_peer_promote(struct session_table *table, struct session_initiation *initiation,

@@ -190,6 +190,80 @@ static void test_leftovers(void **state)
     scene_done(&scene);
 }
 
+/* Breaks if an answer that a peer gave before it restarted, held back on the way, is taken after
+ * its words of now, and the keys that it no longer has are sent under. */
+static void test_late_answer_of_an_earlier_life(void **state)
+{
+    (void)state;
+    struct scene scene;
+    cleanup_buffer struct buffer first = {0}, late = {0}, datagram = {0};
+    scene_init(&scene);
+    scene_seal(&scene, 0, 1, "hello", &first);
+    scene_expect(&scene, 1, 0, &first, "hello");
+    scene_seal(&scene, 1, 0, "old", &late);
+    assert_int_equal(datagram_type(&late), SESSION_ANSWER);
+
+    scene_start(&scene, 1, 2);
+    scene_send(&scene, 1, 0, "new");
+    assert_int_equal(scene_open(&scene, 0, 1, &late), SESSION_REPLAYED);
+    assert_int_equal(scene_open(&scene, 0, 1, &late), SESSION_UNKNOWN_INDEX);
+    scene_seal(&scene, 0, 1, "data", &datagram);
+    assert_int_equal(datagram_type(&datagram), SESSION_DATA);
+    scene_expect(&scene, 1, 0, &datagram, "data");
+    scene_done(&scene);
+}
+
+/* Breaks if a first packet that a peer sent before it restarted, held back on the way, is taken
+ * although the peer's answer has shown its present life, or answered once that was shown. */
+static void test_late_first_of_an_earlier_life(void **state)
+{
+    (void)state;
+    struct scene scene;
+    cleanup_buffer struct buffer late = {0}, later = {0}, first = {0}, answer = {0};
+    scene_init(&scene);
+    scene_seal(&scene, 1, 0, "old", &late);
+    scene_seal(&scene, 1, 0, "old", &later);
+    scene_seal(&scene, 0, 1, "hello", &first);
+    scene_start(&scene, 1, 2);
+    scene_expect(&scene, 1, 0, &first, "hello");
+    scene_answer(&scene, 1, 0, &answer);
+
+    scene_expect(&scene, 0, 1, &late, "old"); /* nothing newer was heard */
+    scene_expect(&scene, 0, 1, &answer, "");
+    assert_int_equal(scene_open(&scene, 0, 1, &later), SESSION_REPLAYED);
+    scene_seal(&scene, 0, 1, "data", &first);
+    assert_int_equal(datagram_type(&first), SESSION_DATA);
+    scene_expect(&scene, 1, 0, &first, "data");
+    scene_done(&scene);
+}
+
+/* Breaks if a peer whose data directory was put back from a backup is not heard any more, although
+ * it answers what it is asked now. */
+static void test_put_back_from_a_backup(void **state)
+{
+    (void)state;
+    struct scene scene;
+    cleanup_buffer struct buffer datagram = {0}, answer = {0};
+    scene_init(&scene);
+    scene_start(&scene, 1, 5);
+    scene_send(&scene, 1, 0, "hello");
+    scene_start(&scene, 1, 3);
+    scene_seal(&scene, 1, 0, "hello", &datagram);
+    assert_int_equal(scene_open(&scene, 0, 1, &datagram), SESSION_REPLAYED);
+
+    scene.now_ms += SESSION_REKEY_RETRY_MS;
+    sessions_asked(scene.peers[0].sessions, scene.now_ms, scene_id(&scene, 1));
+    scene.now_ms += SESSION_SILENCE_MS;
+    scene_seal(&scene, 0, 1, "there?", &datagram);
+    assert_int_equal(datagram_type(&datagram), SESSION_FIRST);
+    scene_expect(&scene, 1, 0, &datagram, "there?");
+    scene_seal(&scene, 1, 0, "here", &answer);
+    scene_expect(&scene, 0, 1, &answer, "here");
+    scene_send(&scene, 0, 1, "good");
+    scene_send(&scene, 1, 0, "good");
+    scene_done(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +274,9 @@ int main(void)
         cmocka_unit_test(test_large_payload_while_an_answer_is_due),
         cmocka_unit_test(test_overtaking_answers),
         cmocka_unit_test(test_leftovers),
+        cmocka_unit_test(test_late_answer_of_an_earlier_life),
+        cmocka_unit_test(test_late_first_of_an_earlier_life),
+        cmocka_unit_test(test_put_back_from_a_backup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
