@@ -190,8 +190,8 @@ static int seal_data(struct sessions *sessions, struct session_peer *peer,
     return 0;
 }
 
-int sessions_seal(struct sessions *sessions, int64_t now_ms, const struct id *to,
-                  struct bytes payload, struct buffer *ret_datagram)
+static int seal(struct sessions *sessions, int64_t now_ms, const struct id *to, bool may_begin,
+                struct bytes payload, struct buffer *ret_datagram)
 {
     if (payload.size > SESSION_PAYLOAD_BYTES_MAX)
         return -EMSGSIZE;
@@ -201,7 +201,7 @@ int sessions_seal(struct sessions *sessions, int64_t now_ms, const struct id *to
     enum way way = choose_way(sessions, peer, now_ms);
     struct session_keys *keys = peer ? usable_keys(sessions, peer, now_ms) : NULL;
     /* What is too large for a handshake goes under the keys that there are. */
-    if (payload.size > room_of(sessions, way) && keys)
+    if (keys && (payload.size > room_of(sessions, way) || (way == WAY_FIRST && !may_begin)))
         way = WAY_DATA;
     else if (payload.size > room_of(sessions, way))
         way = WAY_FIRST;
@@ -220,6 +220,18 @@ int sessions_seal(struct sessions *sessions, int64_t now_ms, const struct id *to
     rc = session_initiate(sessions, now_ms, peer, payload, ret_datagram);
     sessions->counters.firsts_sent += rc == 0;
     return rc;
+}
+
+int sessions_seal(struct sessions *sessions, int64_t now_ms, const struct id *to,
+                  struct bytes payload, struct buffer *ret_datagram)
+{
+    return seal(sessions, now_ms, to, true, payload, ret_datagram);
+}
+
+int sessions_reply(struct sessions *sessions, int64_t now_ms, const struct id *to,
+                   struct bytes payload, struct buffer *ret_datagram)
+{
+    return seal(sessions, now_ms, to, false, payload, ret_datagram);
 }
 
 void sessions_asked(struct sessions *sessions, int64_t now_ms, const struct id *to)

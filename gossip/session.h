@@ -97,6 +97,12 @@ size_t sessions_room(const struct sessions *sessions, int64_t now_ms, const stru
 int sessions_seal(struct sessions *sessions, int64_t now_ms, const struct id *to,
                   struct bytes payload, struct buffer *ret_datagram);
 
+/* The same for what asks for no answer, or is one: while there are keys it is under them, however
+ * old they are. A first packet is larger than many that it might answer, and their source may be
+ * forged by who has a peer's key. */
+int sessions_reply(struct sessions *sessions, int64_t now_ms, const struct id *to,
+                   struct bytes payload, struct buffer *ret_datagram);
+
 /* Says that what was just sealed asks for an answer. If nothing is heard for SESSION_SILENCE_MS,
  * the peer may have restarted and lost the keys: the next packet to it is a first one. Silence
  * after what asks for nothing means nothing. */

@@ -62,6 +62,7 @@ int swim_new(const struct swim_config *config, int64_t now_ms, struct swim **ret
     swim->probe_round_ms = now_ms + (int64_t)random_below(&swim->random, config->probe_interval_ms);
     swim->sync_ms = now_ms + (int64_t)random_below(&swim->random, config->sync_interval_ms);
     swim->promised_ms = NEVER_MS;
+    sequences_init(swim);
     rumors_init(swim);
     sync_init(swim);
 

@@ -15,6 +15,8 @@
 
 #define NEVER_MS INT64_MAX
 
+enum { SEQUENCE_KEY_BYTES = 16 };
+
 /* Who accuses a member, and since when; a suspect and a dead member have one. So has one that is
  * alive if the suspicion does not count: all of its accusers were refuted too often, and they are
  * too few to be believed together (swim_trust.c). */
@@ -57,7 +59,8 @@ struct member {
     uint32_t rtt_us;             /* smoothed round trip of our probes, 0 if there is none yet */
     uint16_t told;               /* swim->announcements, as this member is known to have heard */
     uint8_t state;               /* enum swim_state */
-    uint8_t health;              /* our probes of it that failed in a row */
+    uint8_t health : 7;          /* our probes of it that failed in a row */
+    uint8_t is_confirmed : 1;    /* a ping to where it advertises was answered from there */
 };
 
 _Static_assert(sizeof(struct member) <= 48,
@@ -70,6 +73,7 @@ struct path {
     enum swim_path kind;
     bool udp_blocked;
     bool is_used;      /* we send to `seen` */
+    bool is_confirmed; /* a ping to `seen` was answered from there */
     uint8_t switches;  /* probes in a row that only the address not in use answered */
     uint8_t misses;    /* probes in a row that were not answered directly */
     uint32_t sequence; /* of the last one that was answered in another way */
@@ -139,7 +143,8 @@ struct probe {
     int64_t sent_us;
     int64_t relay_ms; /* when helpers are asked; NEVER_MS once they were */
     int64_t fail_ms;
-    uint32_t other_sequence; /* of the ping to the address not in use; 0: none */
+    uint32_t other_sequence;               /* of the ping to the address not in use; 0: none */
+    struct address address, other_address; /* where the pings went */
     unsigned nacks_expected, nacks;
     uint64_t helpers[SWIM_HELPERS_MAX]; /* prefixes of the ids of those who were asked */
     uint16_t told;                      /* swim->announcements when it was sent */
@@ -151,6 +156,8 @@ struct relay {
     struct id origin;
     struct address origin_address;
     uint32_t origin_sequence;
+    uint32_t origin_bytes; /* of what it asked with */
+    uint64_t order;        /* later ones are higher */
     int64_t nack_ms; /* NEVER_MS once it was sent: an answer that comes late is passed on as well */
 };
 
@@ -231,7 +238,8 @@ struct swim {
     int64_t tombstone_ms;
 
     /* swim_probe.c */
-    uint32_t sequence;
+    uint64_t sequence_count; /* of sequence numbers drawn */
+    uint8_t sequence_key[SEQUENCE_KEY_BYTES];
     unsigned health; /* Lifeguard's local health multiplier */
     int64_t probe_round_ms;
     bool probes_neighbour; /* the last probe was of our neighbour */
@@ -515,6 +523,13 @@ size_t budget_used(struct budget *budget, int64_t now_ms, const struct id *id);
 void packet_start(struct swim *swim, struct packet_draft *draft, enum packet_kind kind,
                   uint32_t sequence, const struct id *subject, const struct id *to);
 
+/* Starts a packet that answers so many bytes which came from `source`. It is no larger than those
+ * while nobody has answered us from there: who has the key of a peer can put any address under its
+ * packets. */
+void packet_start_answer(struct swim *swim, struct packet_draft *draft, enum packet_kind kind,
+                         uint32_t sequence, const struct id *subject, const struct id *to,
+                         const struct address *source, size_t asked_bytes);
+
 /* Fills the packet up with rumours and sends it. */
 void packet_finish(struct swim *swim, struct packet_draft *draft, const struct id *to,
                    const struct address *address);
@@ -534,7 +549,7 @@ bool fact_apply(struct swim *swim, const struct fact_view *view, bool relay);
 
 /* swim_probe.c: is it there? */
 void probe_start(struct swim *swim, struct member *member);
-void probe_acked(struct swim *swim, const struct id *from, const struct packet *packet);
+void probe_acked(struct swim *swim, const struct swim_input *input, const struct packet *packet);
 void probe_stream_acked(struct swim *swim, const struct id *from, uint32_t sequence);
 void probe_nacked(struct swim *swim, const struct id *from, const struct packet *packet);
 void probe_unreached(struct swim *swim, const struct id *id);
@@ -551,6 +566,9 @@ int ring_add(struct swim *swim, struct member *member);
 void health_add(struct swim *swim, int misses);
 void probes_run(struct swim *swim);
 int64_t probes_deadline(const struct swim *swim);
+
+/* Sequence numbers can't be guessed: who answers one has got the ping. */
+void sequences_init(struct swim *swim);
 uint32_t next_sequence(struct swim *swim);
 
 /* Asks `helper` to probe `target` for us. */
@@ -621,6 +639,11 @@ const struct path *path_find(const struct swim *swim, const struct id *id);
 
 /* An authenticated packet of the member came from there. */
 void path_seen(struct swim *swim, struct member *member, const struct address *source);
+
+/* The member has answered, from there, what we sent to there; and whether it ever did. */
+void path_confirm(struct swim *swim, struct member *member, const struct address *address);
+bool path_is_confirmed(const struct swim *swim, const struct member *member,
+                       const struct address *address);
 
 /* It says a new address of itself. */
 void path_readdressed(struct swim *swim, struct member *member);

@@ -261,6 +261,7 @@ static void presence_renew(struct swim *swim, struct member *member, struct fact
     if (before != SWIM_ALIVE || restarted)
         swim_event(swim, SWIM_MEMBER_ALIVE, &view->signer, NULL, view->version);
     if (moved) {
+        member->is_confirmed = false;
         path_readdressed(swim, member);
         swim_event(swim, SWIM_MEMBER_CHANGED, &view->signer, NULL, view->version);
     }

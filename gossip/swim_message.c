@@ -158,6 +158,14 @@ void packet_draft_place(struct packet_draft *draft, const struct address *place)
     draft->room -= PACKET_PLACE_BYTES;
 }
 
+void packet_draft_view(struct packet_draft *draft, uint32_t view)
+{
+    if (view == 0 || PACKET_VIEW_BYTES > draft->room)
+        return;
+    draft->view = view;
+    draft->room -= PACKET_VIEW_BYTES;
+}
+
 static bool draft_has(const struct packet_draft *draft, const struct fact *fact)
 {
     for (size_t i = 0; i < draft->fact_count; i++)

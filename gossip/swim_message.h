@@ -78,8 +78,9 @@ struct packet_draft {
 void packet_draft_init(struct packet_draft *draft, enum packet_kind kind, uint32_t sequence,
                        const struct id *subject, size_t size);
 
-/* Says where the receiver is, if there is room left. */
+/* Say where the receiver is, and what the sender knows, if there is room left. */
 void packet_draft_place(struct packet_draft *draft, const struct address *place);
+void packet_draft_view(struct packet_draft *draft, uint32_t view);
 
 /* Whether it found room. A fact that is there already is not added twice, and counts as added. */
 bool packet_draft_add(struct packet_draft *draft, const struct fact *fact);
@@ -89,8 +90,11 @@ bool packet_draft_add_digest(struct packet_draft *draft, const struct digest_ent
 int packet_write(const struct packet_draft *draft, struct buffer *ret);
 
 enum {
-    PACKET_OVERHEAD_BYTES = 56,     /* all but the place, the digests and facts */
-    PACKET_PLACE_BYTES = 19,        /* more than if there is none */
+    PACKET_BARE_BYTES = 16,    /* all but what follows, at most */
+    PACKET_SUBJECT_BYTES = 33, /* more than if there is none; so are the next two */
+    PACKET_OVERHEAD_BYTES = PACKET_BARE_BYTES + PACKET_SUBJECT_BYTES, /* of a draft */
+    PACKET_VIEW_BYTES = 4,
+    PACKET_PLACE_BYTES = 19,
     PACKET_DIGEST_BYTES = 32,       /* one digest entry at most */
     PACKET_FACT_OVERHEAD_BYTES = 3, /* before each fact */
     ID_PREFIX_BYTES = sizeof(uint64_t),

@@ -29,15 +29,36 @@ static size_t room_for(const struct swim *swim, const struct id *to)
     return room < SWIM_PACKET_BYTES_MIN ? SWIM_PACKET_BYTES_MIN : room;
 }
 
-void packet_start(struct swim *swim, struct packet_draft *draft, enum packet_kind kind,
-                  uint32_t sequence, const struct id *subject, const struct id *to)
+static void start(struct swim *swim, struct packet_draft *draft, enum packet_kind kind,
+                  uint32_t sequence, const struct id *subject, const struct id *to, size_t room)
 {
     const struct member *member = member_find(swim, to);
-    packet_draft_init(draft, kind, sequence, subject, room_for(swim, to));
+    packet_draft_init(draft, kind, sequence, subject, room);
     if (!member || member->told != swim->announcements)
         packet_draft_add(draft, swim->self->presence);
     if (member && member_is_accused(member) && !swim->config.plain)
         packet_draft_add(draft, member->suspicion->accusations[0]);
+}
+
+void packet_start(struct swim *swim, struct packet_draft *draft, enum packet_kind kind,
+                  uint32_t sequence, const struct id *subject, const struct id *to)
+{
+    start(swim, draft, kind, sequence, subject, to, room_for(swim, to));
+}
+
+void packet_start_answer(struct swim *swim, struct packet_draft *draft, enum packet_kind kind,
+                         uint32_t sequence, const struct id *subject, const struct id *to,
+                         const struct address *source, size_t asked_bytes)
+{
+    const struct member *member = member_find(swim, to);
+    size_t room = room_for(swim, to);
+    /* Without anything else on it, the answer is of the size of the least that may ask. */
+    size_t bare = PACKET_BARE_BYTES + (subject ? PACKET_SUBJECT_BYTES : 0);
+    size_t more = asked_bytes > bare ? asked_bytes - bare : 0;
+    if ((!member || !path_is_confirmed(swim, member, source)) &&
+        more < room - PACKET_OVERHEAD_BYTES)
+        room = PACKET_OVERHEAD_BYTES + more;
+    start(swim, draft, kind, sequence, subject, to, room);
 }
 
 static void send_packet(struct swim *swim, struct packet_draft *draft, const struct id *to,
@@ -149,7 +170,7 @@ void ping_send(struct swim *swim, const struct member *member, const struct addr
     struct packet_draft draft;
     packet_start(swim, &draft, PACKET_PING, sequence, NULL, member_id(member));
     add_place(&draft, member, address);
-    draft.view = view_hash(swim);
+    packet_draft_view(&draft, view_hash(swim));
     if (draft.view == 0 || views_differ(swim))
         add_digests(swim, &draft);
     add_undecided(swim, &draft);
@@ -194,7 +215,8 @@ static void gossip_back(struct swim *swim, const struct swim_input *input,
                         const struct packet *packet)
 {
     struct packet_draft draft;
-    packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, &input->from);
+    packet_start_answer(swim, &draft, PACKET_GOSSIP, 0, NULL, &input->from, &input->source,
+                        input->bytes.size);
     size_t told = draft.fact_count;
     answer_digests(swim, &input->from, packet, &draft);
     draft.digest_count = 0; /* else two peers that both lack something would never stop */
@@ -208,14 +230,15 @@ static void answer_ping(struct swim *swim, const struct swim_input *input,
     struct packet_draft draft;
     struct fact *challenge = NULL;
     const struct member *member = member_find(swim, &input->from);
-    packet_start(swim, &draft, PACKET_ACK, packet->sequence, NULL, &input->from);
+    packet_start_answer(swim, &draft, PACKET_ACK, packet->sequence, NULL, &input->from,
+                        &input->source, input->bytes.size);
     add_place(&draft, member, &input->source);
     if (!member)
         challenge = grave_challenge(swim, &input->from);
     if (challenge)
         packet_draft_add(&draft, challenge);
+    packet_draft_view(&draft, view_hash(swim));
     answer_digests(swim, &input->from, packet, &draft);
-    draft.view = view_hash(swim);
     if (!view_agrees(swim, packet))
         add_digests(swim, &draft);
     add_undecided(swim, &draft);
@@ -233,8 +256,10 @@ static void nudge(struct swim *swim, const struct swim_input *input)
         swim->now_ms < member->suspicion->nudge_ms)
         return;
     member->suspicion->nudge_ms = swim->now_ms + swim->config.probe_timeout_ms;
-    packet_start(swim, &draft, PACKET_GOSSIP, 0, NULL, &input->from);
-    packet_finish(swim, &draft, &input->from, &input->source);
+    packet_start_answer(swim, &draft, PACKET_GOSSIP, 0, NULL, &input->from, &input->source,
+                        input->bytes.size);
+    if (draft.fact_count > 0)
+        packet_finish(swim, &draft, &input->from, &input->source);
 }
 
 bool fact_apply(struct swim *swim, const struct fact_view *view, bool relay)
@@ -278,7 +303,7 @@ int packet_receive(struct swim *swim, const struct swim_input *input)
         if (id_is_none(&packet.subject))
             view_agrees(swim, &packet);
         if (!ping_acked(swim, &input->from, &packet))
-            probe_acked(swim, &input->from, &packet);
+            probe_acked(swim, input, &packet);
         gossip_back(swim, input, &packet);
         break;
     case PACKET_RELAY:

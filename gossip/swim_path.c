@@ -138,6 +138,7 @@ void path_seen(struct swim *swim, struct member *member, const struct address *s
         if (!path || address_equal(&path->seen, source))
             return;
         path->seen = *source;
+        path->is_confirmed = false;
         if (path->is_used && path->kind == SWIM_PATH_LEARNT)
             tell(swim, path);
     } else if (path) {
@@ -145,6 +146,24 @@ void path_seen(struct swim *swim, struct member *member, const struct address *s
         path->seen = (struct address){0};
         forget_if_plain(swim, path);
     }
+}
+
+void path_confirm(struct swim *swim, struct member *member, const struct address *address)
+{
+    struct path *path = find(swim, member);
+    if (address_equal(address, member_address(member)))
+        member->is_confirmed = true;
+    else if (path && address_equal(address, &path->seen))
+        path->is_confirmed = true;
+}
+
+bool path_is_confirmed(const struct swim *swim, const struct member *member,
+                       const struct address *address)
+{
+    const struct path *path = path_find(swim, member_id(member));
+    if (address_equal(address, member_address(member)))
+        return member->is_confirmed;
+    return path && path->is_confirmed && address_equal(address, &path->seen);
 }
 
 void path_readdressed(struct swim *swim, struct member *member)

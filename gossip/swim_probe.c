@@ -5,6 +5,7 @@
 #include "gossip/swim_internal.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,11 +23,24 @@ void health_add(struct swim *swim, int misses)
     swim->health = health > SWIM_HEALTH_MAX ? SWIM_HEALTH_MAX : (unsigned)health;
 }
 
+void sequences_init(struct swim *swim)
+{
+    _Static_assert(SEQUENCE_KEY_BYTES == crypto_shorthash_KEYBYTES, "one key size");
+    crypto_generichash(swim->sequence_key, sizeof(swim->sequence_key),
+                       (const uint8_t *)&swim->config.seed, sizeof(swim->config.seed), NULL, 0);
+}
+
 uint32_t next_sequence(struct swim *swim)
 {
-    if (++swim->sequence == 0)
-        swim->sequence = 1;
-    return swim->sequence;
+    uint32_t sequence = 0;
+    while (sequence == 0) {
+        uint8_t hash[crypto_shorthash_BYTES];
+        swim->sequence_count++;
+        crypto_shorthash(hash, (const uint8_t *)&swim->sequence_count, sizeof(swim->sequence_count),
+                         swim->sequence_key);
+        memcpy(&sequence, hash, sizeof(sequence));
+    }
+    return sequence;
 }
 
 /* Swaps the ring into a fresh order, each order as likely (Fisher and Yates). */
@@ -115,11 +129,11 @@ void probe_start(struct swim *swim, struct member *member)
         .sent_us = swim->now_us,
         .relay_ms = swim->now_ms + swim->config.probe_timeout_ms * patience,
         .fail_ms = swim->now_ms + swim->config.probe_window_ms * patience,
+        .address = path_address(swim, member),
         .told = swim->announcements,
     };
-    struct address address = path_address(swim, member);
     swim->counters.probes_sent++;
-    ping_send(swim, member, &address, probe->sequence);
+    ping_send(swim, member, &probe->address, probe->sequence);
 }
 
 /* The next member in the order of ids that nobody suspects, and round again; NULL if there is none.
@@ -210,12 +224,13 @@ static void ask_helpers(struct swim *swim, struct probe *probe)
     probe->relay_ms = NEVER_MS;
     if (!target)
         return;
-    struct address address = path_address(swim, target), other = path_other_address(swim, target);
     struct address stream = path_stream_address(swim, target);
-    ping_send(swim, target, &address, probe->sequence);
-    if (!address_is_none(&other)) {
+    probe->address = path_address(swim, target);
+    probe->other_address = path_other_address(swim, target);
+    ping_send(swim, target, &probe->address, probe->sequence);
+    if (!address_is_none(&probe->other_address)) {
         probe->other_sequence = next_sequence(swim);
-        ping_send(swim, target, &other, probe->other_sequence);
+        ping_send(swim, target, &probe->other_address, probe->other_sequence);
     }
     sync_ping(swim, &probe->target, &stream, SYNC_PING, probe->sequence);
     size_t known_count = swim_member_helpers(swim, &probe->target, known);
@@ -283,7 +298,8 @@ static struct member *probe_end(struct swim *swim, struct probe *probe, enum swi
     return member;
 }
 
-static void probe_answered(struct swim *swim, struct probe *probe, uint32_t sequence)
+static void probe_answered(struct swim *swim, struct probe *probe, uint32_t sequence,
+                           const struct address *source)
 {
     const struct path *path = path_find(swim, &probe->target);
     bool by_other = sequence == probe->other_sequence;
@@ -291,6 +307,8 @@ static void probe_answered(struct swim *swim, struct probe *probe, uint32_t sequ
     struct member *member = probe_end(swim, probe, learnt ? SWIM_PATH_LEARNT : SWIM_PATH_DIRECT);
     if (!member)
         return;
+    if (address_equal(source, by_other ? &probe->other_address : &probe->address))
+        path_confirm(swim, member, source);
     path_answered(swim, member, by_other);
     member->told = probe->told;
     if (by_other)
@@ -309,7 +327,8 @@ static void relay_answer(struct swim *swim, struct relay *relay, enum packet_kin
     relay->nack_ms = NEVER_MS;
     if (kind == PACKET_NACK && swim->config.plain)
         return;
-    packet_start(swim, &draft, kind, relay->origin_sequence, &relay->target, &relay->origin);
+    packet_start_answer(swim, &draft, kind, relay->origin_sequence, &relay->target, &relay->origin,
+                        &relay->origin_address, relay->origin_bytes);
     packet_finish(swim, &draft, &relay->origin, &relay->origin_address);
     if (kind == PACKET_ACK) {
         relay->sequence = 0;
@@ -327,15 +346,16 @@ static bool was_asked(const struct probe *probe, const struct id *helper)
     return false;
 }
 
-void probe_acked(struct swim *swim, const struct id *from, const struct packet *packet)
+void probe_acked(struct swim *swim, const struct swim_input *input, const struct packet *packet)
 {
+    const struct id *from = &input->from;
     bool direct = id_is_none(&packet->subject);
     const struct id *target = direct ? from : &packet->subject;
     struct probe *probe = find_probe(swim, packet->sequence);
     struct member *member = member_find(swim, target);
     if (probe && id_equal(&probe->target, target)) {
         if (direct)
-            probe_answered(swim, probe, packet->sequence);
+            probe_answered(swim, probe, packet->sequence, &input->source);
         else if (was_asked(probe, from) && probe_end(swim, probe, SWIM_PATH_HELPER) && member)
             path_helped(swim, member, packet->sequence, from);
         return;
@@ -390,8 +410,7 @@ static struct relay *relay_slot(struct swim *swim)
         struct relay *relay = &swim->relays[i];
         if (relay->sequence == 0)
             return relay;
-        if (relay->nack_ms == NEVER_MS &&
-            (!oldest || (int32_t)(relay->sequence - oldest->sequence) < 0))
+        if (relay->nack_ms == NEVER_MS && (!oldest || relay->order < oldest->order))
             oldest = relay;
     }
     return oldest;
@@ -430,6 +449,8 @@ void relay_start(struct swim *swim, const struct swim_input *input, const struct
         .origin = input->from,
         .origin_address = input->source,
         .origin_sequence = packet->sequence,
+        .origin_bytes = (uint32_t)input->bytes.size,
+        .order = swim->sequence_count,
         .nack_ms = swim->now_ms + swim->config.probe_timeout_ms * NACK_TIMEOUT_PERCENT / 100,
     };
     swim->counters.relays_taken++;

@@ -57,12 +57,14 @@ int udp_send(struct udp *udp, const struct id *to, const struct address *address
 {
     buffer_clear(&udp->outgoing);
     int64_t now_ms = clock_boot_ms();
-    int rc = sessions_seal(udp->sessions, now_ms, to, payload, &udp->outgoing);
+    bool asks = packet_asks(payload);
+    int rc = asks ? sessions_seal(udp->sessions, now_ms, to, payload, &udp->outgoing)
+                  : sessions_reply(udp->sessions, now_ms, to, payload, &udp->outgoing);
     if (rc < 0) {
         udp->counters.send_failures++;
         return rc;
     }
-    if (packet_asks(payload))
+    if (asks)
         sessions_asked(udp->sessions, now_ms, to);
     return send_datagram(udp, address, buffer_view(&udp->outgoing));
 }

@@ -76,12 +76,15 @@ static void choose_redirect(struct attacker *attacker)
         return;
     redirect->peer = attacker_any_peer(attacker);
     redirect->is_both_ways = attacker_chance(attacker, 50);
+    redirect->is_only_way = redirect->is_both_ways && attacker_chance(attacker, 50);
     redirect->as = redirect->is_both_ways || attacker_chance(attacker, 50)
                        ? world_lair(LAIR_REDIRECT)
                        : world_victim(0);
     world_say(attacker->world, "attacker: redirects %u, as if from a %s, %s", redirect->peer,
               world_place_of(&redirect->as) == WORLD_LAIR ? "lair" : "victim",
-              redirect->is_both_ways ? "both ways" : "one way");
+              redirect->is_only_way    ? "the only way"
+              : redirect->is_both_ways ? "both ways"
+                                       : "one way");
 }
 
 void attacker_set(struct attacker *attacker, unsigned tricks)
@@ -187,10 +190,14 @@ static void send_cookie(struct attacker *attacker, const struct world_datagram *
 }
 
 /* Passes on what the redirected peer sends, from elsewhere. */
-static bool redirect(struct attacker *attacker, unsigned from,
+static bool redirect(struct attacker *attacker, unsigned from, unsigned to,
                      const struct world_datagram *datagram)
 {
-    if (!attacker_does(attacker, TRICK_REDIRECT) || from != attacker->redirect.peer)
+    if (attacker->redirect.peer == WORLD_NOBODY)
+        return false;
+    if (to == attacker->redirect.peer && attacker->redirect.is_only_way)
+        return true;
+    if (from != attacker->redirect.peer)
         return false;
     world_inject(attacker->world, &attacker->redirect.as, &datagram->to,
                  (struct bytes){datagram->bytes, datagram->size}, some_ms(attacker, 1, 5));
@@ -223,7 +230,7 @@ bool attacker_takes(struct attacker *attacker, unsigned from, const struct world
         attacker->counts[TRICK_DELAY]++;
         return true;
     }
-    return redirect(attacker, from, datagram);
+    return redirect(attacker, from, to, datagram);
 }
 
 unsigned attacker_passes_stream(struct attacker *attacker, unsigned from,

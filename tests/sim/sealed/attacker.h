@@ -38,7 +38,8 @@ struct attacker_capture {
 struct attacker_redirect {
     unsigned peer; /* or WORLD_NOBODY */
     struct address as;
-    bool is_both_ways; /* what is sent to `as` is passed on to the peer */
+    bool is_both_ways; /* what is sent to `as` is passed on to the peer, … */
+    bool is_only_way;  /* … and what is sent to its own address is not */
 };
 
 /* A first packet that it sent from an address of its own, for the cookie that may come. */

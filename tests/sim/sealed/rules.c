@@ -177,7 +177,7 @@ void rules_end(struct world *world, const struct world_peer *peer,
     if (opened->refusal != SESSION_ACCEPTED && world->answered_bytes > world->handled_bytes)
         rules_broken(world, "peer %u answers what it refused, %zu bytes, with %zu", peer->number,
                      world->handled_bytes, world->answered_bytes);
-    if (0 && world_place_of(&world->handled_source) == WORLD_VICTIM &&
+    if (world_place_of(&world->handled_source) == WORLD_VICTIM &&
         world->answered_source_bytes > world->handled_bytes)
         rules_broken(world, "peer %u answers %zu bytes, as if of a victim, with %zu", peer->number,
                      world->handled_bytes, world->answered_source_bytes);
@@ -194,6 +194,8 @@ static bool is_disturbed(const struct world *world, unsigned number)
 void rules_event(struct world *world, const struct world_peer *peer, const struct swim_event *event)
 {
     unsigned number = world_find_id(world, &event->id);
+    if (peer->is_revoked)
+        return; /* nobody speaks with it any more */
     switch (event->type) {
     case SWIM_MEMBER_JOINED:
         if (number == WORLD_NOBODY)

@@ -181,7 +181,11 @@ static void send_packet(struct world_peer *peer, const struct swim_message *mess
     must(buffer_append(&payload, message->bytes.data, message->bytes.size));
     uint64_t serial = rules_sealing(world, peer->number, to, message->bytes);
     must(buffer_append(&payload, &serial, sizeof(serial)));
-    int rc = sessions_seal(peer->sessions, now_ms, &message->to, buffer_view(&payload), &datagram);
+    bool asks = packet_asks(message->bytes);
+    int rc =
+        asks ? sessions_seal(peer->sessions, now_ms, &message->to, buffer_view(&payload), &datagram)
+             : sessions_reply(peer->sessions, now_ms, &message->to, buffer_view(&payload),
+                              &datagram);
     if (rc == -EMSGSIZE) { /* an answer just sent took the room that this was made for */
         world->counters.too_large++;
         return;
@@ -192,7 +196,7 @@ static void send_packet(struct world_peer *peer, const struct swim_message *mess
         return;
     }
     rules_sealed(world, serial, datagram.bytes[0]);
-    if (packet_asks(message->bytes))
+    if (asks)
         sessions_asked(peer->sessions, now_ms, &message->to);
     emit(peer, &message->address, buffer_view(&datagram));
 }
@@ -252,7 +256,7 @@ static void wake(void *context, void *payload)
         step(peer, &(struct swim_input){.type = SWIM_TICK});
 }
 
-/* As udp.c does. */
+/* As udp.c does. What is due anyway is done before, and does not count as an answer. */
 static void receive(struct world_peer *peer, const struct world_datagram *datagram)
 {
     struct world *world = peer->world;
@@ -260,6 +264,8 @@ static void receive(struct world_peer *peer, const struct world_datagram *datagr
     struct bytes bytes = {datagram->bytes, datagram->size};
     struct sessions_opened opened;
     uint8_t payload[SESSION_DATAGRAM_BYTES_MAX];
+    if (peer->deadline_ms <= now_ms)
+        step(peer, &(struct swim_input){.type = SWIM_TICK});
     rules_begin(world, peer, datagram);
     must(sessions_open(peer->sessions, now_ms, &datagram->source, bytes, &opened));
     world->counters.refused[opened.refusal]++;

@@ -237,6 +237,46 @@ static void test_late_first_of_an_earlier_life(void **state)
     scene_done(&scene);
 }
 
+/* Breaks if what asks for nothing begins a handshake while there are keys: then a small packet, of
+ * who has the key of a peer and says that it is elsewhere, would be answered there by a large one.
+ */
+static void test_replies_begin_nothing(void **state)
+{
+    (void)state;
+    struct scene scene;
+    cleanup_buffer struct buffer datagram = {0};
+    scene_init(&scene);
+    struct sessions *sessions = scene.peers[0].sessions;
+    const struct id *to = scene_id(&scene, 1);
+    assert_int_equal(sessions_reply(sessions, scene.now_ms, to, bytes_of_text("hi"), &datagram), 0);
+    assert_int_equal(datagram_type(&datagram), SESSION_FIRST); /* there is no other way */
+    scene_send(&scene, 0, 1, "hello");
+
+    scene.now_ms += SESSION_REKEY_AFTER_MS;
+    sessions_asked(sessions, scene.now_ms, to);
+    scene.now_ms += SESSION_SILENCE_MS;
+    buffer_clear(&datagram);
+    assert_int_equal(sessions_reply(sessions, scene.now_ms, to, bytes_of_text("hi"), &datagram), 0);
+    assert_int_equal(datagram.size, 2 + SESSION_DATA_OVERHEAD_BYTES);
+    scene_expect(&scene, 1, 0, &datagram, "hi");
+    scene_seal(&scene, 0, 1, "there?", &datagram);
+    assert_int_equal(datagram_type(&datagram), SESSION_FIRST);
+
+    /* The answer that is awaited is no larger than the first packet. */
+    scene_expect(&scene, 1, 0, &datagram, "there?");
+    buffer_clear(&datagram);
+    assert_int_equal(sessions_reply(scene.peers[1].sessions, scene.now_ms, scene_id(&scene, 0),
+                                    bytes_of_text("here"), &datagram),
+                     0);
+    assert_int_equal(datagram_type(&datagram), SESSION_ANSWER);
+
+    scene.now_ms += 2 * SESSION_REKEY_AFTER_MS; /* too old to be used at all */
+    buffer_clear(&datagram);
+    assert_int_equal(sessions_reply(sessions, scene.now_ms, to, bytes_of_text("hi"), &datagram), 0);
+    assert_int_equal(datagram_type(&datagram), SESSION_FIRST);
+    scene_done(&scene);
+}
+
 /* Breaks if a peer whose data directory was put back from a backup is not heard any more, although
  * it answers what it is asked now. */
 static void test_put_back_from_a_backup(void **state)
@@ -276,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_leftovers),
         cmocka_unit_test(test_late_answer_of_an_earlier_life),
         cmocka_unit_test(test_late_first_of_an_earlier_life),
+        cmocka_unit_test(test_replies_begin_nothing),
         cmocka_unit_test(test_put_back_from_a_backup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
