@@ -70,6 +70,11 @@ enum {
     SWIM_SYNC_BURST_BYTES = 4194304,
     SWIM_SYNC_BYTES_PER_SECOND = 262144,
 
+    /* What one peer makes us look at, in packets and by anti-entropy. No honest one comes near it:
+     * it gives each asker as much as stands above, and what it says in packets is far less. */
+    SWIM_TOLD_BURST_BYTES = 2 * SWIM_SYNC_BURST_BYTES,
+    SWIM_TOLD_BYTES_PER_SECOND = 2 * SWIM_SYNC_BYTES_PER_SECOND,
+
     SWIM_SYNC_ENTRIES_MAX = 1024,   /* digest entries in one sync message */
     SWIM_SYNC_BYTES_MAX = 131072,   /* facts in one sync message, in bytes */
     SWIM_SYNC_RANGES_MAX = 16,      /* ranges in one summary */

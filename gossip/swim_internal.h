@@ -271,14 +271,15 @@ struct swim {
 
     /* swim_sync.c */
     int64_t sync_ms;
-    unsigned syncs_saved;    /* since the last one, because others' views agree with ours */
-    struct id sync_peer;     /* with whom rounds are counted */
-    unsigned sync_rounds;    /* left with that peer */
-    unsigned sync_summaries; /* that may still be sent in this round */
-    unsigned sync_wants;     /* that may still be answered in this round */
-    bool sync_cut;           /* our last digest had no room for all that was wanted */
-    bool catches_up;         /* by a delta so long that it is no news to others */
-    struct budget sync_budget;
+    unsigned syncs_saved;      /* since the last one, because others' views agree with ours */
+    struct id sync_peer;       /* with whom rounds are counted */
+    unsigned sync_rounds;      /* left with that peer */
+    unsigned sync_summaries;   /* that may still be sent in this round */
+    unsigned sync_wants;       /* that may still be answered in this round */
+    bool sync_cut;             /* our last digest had no room for all that was wanted */
+    bool catches_up;           /* by a delta so long that it is no news to others */
+    struct budget sync_budget; /* of askers */
+    struct budget told_budget; /* of those who tell */
     struct repair repair;
     struct repair repair_asked; /* the last one that we asked for */
 
@@ -609,6 +610,9 @@ size_t sync_first_after(const struct swim *swim, const struct id *after);
  * where it ends. */
 struct id sync_send_digest(struct swim *swim, const struct id *to, const struct address *address,
                            bool reply_wanted, const struct id *after, const struct id *through);
+
+/* Whether to look at so many bytes of facts that `from` sends; if so, they are charged to it. */
+bool sync_may_tell(struct swim *swim, const struct id *from, size_t bytes);
 
 void sync_soon(struct swim *swim, const struct id *with);
 void sync_with(struct swim *swim, const struct id *to, const struct address *address);

@@ -210,8 +210,9 @@ static void answer_digests(struct swim *swim, const struct id *from, const struc
     }
 }
 
-/* An answer that carries nothing but what the sender lacks and rumours. */
-static void gossip_back(struct swim *swim, const struct swim_input *input,
+/* An answer that carries nothing but what the sender lacks, who accuses it, and rumours; whether
+ * there was need of one. */
+static bool gossip_back(struct swim *swim, const struct swim_input *input,
                         const struct packet *packet)
 {
     struct packet_draft draft;
@@ -220,8 +221,10 @@ static void gossip_back(struct swim *swim, const struct swim_input *input,
     size_t told = draft.fact_count;
     answer_digests(swim, &input->from, packet, &draft);
     draft.digest_count = 0; /* else two peers that both lack something would never stop */
-    if (draft.fact_count > told)
-        packet_answer(swim, &draft, input);
+    if (draft.fact_count <= told)
+        return false;
+    packet_answer(swim, &draft, input);
+    return true;
 }
 
 static void answer_ping(struct swim *swim, const struct swim_input *input,
@@ -283,7 +286,8 @@ int packet_receive(struct swim *swim, const struct swim_input *input)
     int rc = packet_read(input->bytes, &packet);
     if (rc < 0)
         return rc;
-    for (size_t i = 0; i < packet.fact_count; i++) {
+    bool may_tell = packet.fact_count > 0 && sync_may_tell(swim, &input->from, input->bytes.size);
+    for (size_t i = 0; may_tell && i < packet.fact_count; i++) {
         fact_apply(swim, &packet.facts[i], true);
         if (swim->rc == -EBADMSG)
             return -EBADMSG;
@@ -304,7 +308,8 @@ int packet_receive(struct swim *swim, const struct swim_input *input)
             view_agrees(swim, &packet);
         if (!ping_acked(swim, &input->from, &packet))
             probe_acked(swim, input, &packet);
-        gossip_back(swim, input, &packet);
+        if (gossip_back(swim, input, &packet))
+            return 0;
         break;
     case PACKET_RELAY:
         relay_start(swim, input, &packet);

@@ -206,6 +206,16 @@ void sync_init(struct swim *swim)
 {
     swim->sync_budget.burst_bytes = SWIM_SYNC_BURST_BYTES;
     swim->sync_budget.bytes_per_second = SWIM_SYNC_BYTES_PER_SECOND;
+    swim->told_budget.burst_bytes = SWIM_TOLD_BURST_BYTES;
+    swim->told_budget.bytes_per_second = SWIM_TOLD_BYTES_PER_SECOND;
+}
+
+bool sync_may_tell(struct swim *swim, const struct id *from, size_t bytes)
+{
+    if (!budget_has(&swim->told_budget, swim->now_ms, from, bytes))
+        return false;
+    budget_take(&swim->told_budget, swim->now_ms, from, bytes);
+    return true;
 }
 
 static void sync_with_member(struct swim *swim, const struct member *member)
@@ -289,6 +299,8 @@ static int receive_delta(struct swim *swim, const struct swim_input *input,
 {
     struct fact_view view;
     bool news = false;
+    if (!sync_may_tell(swim, &input->from, input->bytes.size))
+        return 0;
     swim->catches_up = message->count > SYNC_NEWS_FACTS_MAX;
     while (sync_next_fact(message, &view)) {
         if (fact_apply(swim, &view, false))

@@ -11,6 +11,7 @@ enum {
     DOWN_SPREAD_MS = 25000, /* some are found dead, some come back before */
     DOWN_AT_ONCE_MAX = 3,
     LOOK_MS = 100,
+    QUESTIONS_PER_SECOND = 2, /* of each peer, to all victims */
     CALM_BEFORE_MS = 3000,
     CALM_AFTER_MS = 5000,
 };
@@ -66,6 +67,10 @@ static void attack(struct world *world, struct random *random,
             world_revoke(world, 0);
     }
     attacker_set(world->attacker, 0);
+    if (world->counters.victims_pings > (uint64_t)(QUESTIONS_PER_SECOND * world->count *
+                                                   (world->timeline.now_ms - start_ms) / 1000))
+        rules_broken(world, "%llu times victims were asked whether a peer is there",
+                     (unsigned long long)world->counters.victims_pings);
     world_say(world, "calm");
 }
 

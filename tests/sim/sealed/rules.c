@@ -120,7 +120,8 @@ void rules_emit(struct world *world, const struct world_peer *peer, const struct
                 size_t size)
 {
     enum world_place place = world_place_of(to);
-    bool is_answer = world->handles && address_equal(to, &world->handled_source);
+    bool is_answer = world->handles && world->purpose == WORLD_ANSWER &&
+                     address_equal(to, &world->handled_source);
     world->answered_bytes += world->handles ? size : 0;
     world->answered_source_bytes += is_answer ? size : 0;
     if (place == WORLD_PEER)
@@ -131,10 +132,19 @@ void rules_emit(struct world *world, const struct world_peer *peer, const struct
         rules_broken(world, "peer %u sent %llu bytes to a stranger of whom it had %llu",
                      peer->number, (unsigned long long)account->bytes_out,
                      (unsigned long long)account->bytes_in);
-    if (place == WORLD_VICTIM) {
-        world->counters.victims_bytes += size;
-        world->counters.victims_pings += !is_answer;
-    }
+    if (place == WORLD_LAIR)
+        return;
+    world->counters.victims_bytes += size;
+    world->counters.victims_pings += world->purpose == WORLD_QUESTION;
+    if (world->purpose == WORLD_QUESTION)
+        return;
+    account->bytes_answered += size;
+    if (account->bytes_answered > 2 * account->bytes_in + SESSION_ANSWER_OVERHEAD_BYTES)
+        rules_broken(world, "peer %u answered %llu bytes, as if of a victim, with %llu",
+                     peer->number, (unsigned long long)account->bytes_in,
+                     (unsigned long long)account->bytes_answered);
+    if (!is_answer && world->purpose == WORLD_ANSWER)
+        rules_broken(world, "peer %u tells a victim news", peer->number);
 }
 
 void rules_begin(struct world *world, const struct world_peer *peer,

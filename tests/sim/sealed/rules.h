@@ -6,7 +6,9 @@
  *   their order.
  * - What is refused is answered with no more bytes than it has, and nothing goes to an address that
  *   is no peer's beyond what came from there, before a packet from there was authentic.
- * - What a victim gets at one time is no more than what seemed to come from it.
+ * - What a victim gets at once as an answer is no more than what seemed to come from it. Outcomes
+ * of probes that it seemed to ask for (no, and yes after all) come later, and are no more than that
+ *   again. Of questions whether a peer is there now it gets two a second of each peer at most.
  * - No peer that runs is held dead, unless the attacker kept everything from it (or from the
  *   observer) not long ago; and one that is down for RULES_DEATH_MS is held dead by all others.
  * - Sessions are remembered of the fleet's peers only, within a fixed size.

@@ -169,6 +169,15 @@ static void plan(struct world_peer *peer)
     timeline_at(&peer->world->timeline, peer->deadline_ms, wake, peer, NULL);
 }
 
+static enum world_purpose purpose_of(struct bytes bytes)
+{
+    struct packet packet;
+    must(packet_read(bytes, &packet));
+    if (packet.kind == PACKET_PING || packet.kind == PACKET_RELAY)
+        return WORLD_QUESTION;
+    return id_is_none(&packet.subject) ? WORLD_ANSWER : WORLD_LATE_ANSWER;
+}
+
 /* As udp_send() does, with the serial number behind. */
 static void send_packet(struct world_peer *peer, const struct swim_message *message)
 {
@@ -182,6 +191,7 @@ static void send_packet(struct world_peer *peer, const struct swim_message *mess
     uint64_t serial = rules_sealing(world, peer->number, to, message->bytes);
     must(buffer_append(&payload, &serial, sizeof(serial)));
     bool asks = packet_asks(message->bytes);
+    world->purpose = purpose_of(message->bytes);
     int rc =
         asks ? sessions_seal(peer->sessions, now_ms, &message->to, buffer_view(&payload), &datagram)
              : sessions_reply(peer->sessions, now_ms, &message->to, buffer_view(&payload),
@@ -199,6 +209,7 @@ static void send_packet(struct world_peer *peer, const struct swim_message *mess
     if (asks)
         sessions_asked(peer->sessions, now_ms, &message->to);
     emit(peer, &message->address, buffer_view(&datagram));
+    world->purpose = WORLD_ANSWER;
 }
 
 static void send_stream(struct world_peer *peer, const struct swim_message *message)

@@ -75,6 +75,13 @@ struct world_datagram {
     uint8_t bytes[];
 };
 
+/* What a datagram that a peer sends has to do with those that came before. */
+enum world_purpose {
+    WORLD_ANSWER,     /* to the one that is being handled, if it goes there; or news */
+    WORLD_QUESTION,   /* asked of its own accord, or another peer's */
+    WORLD_LATE_ANSWER /* what came of an earlier one: of a probe on behalf of another */
+};
+
 /* A payload that was sealed; its serial number is its index. */
 struct world_sent {
     unsigned from, to;
@@ -89,7 +96,8 @@ struct world_account {
     unsigned peer;
     struct address address; /* none: the place is free */
     uint64_t bytes_in, bytes_out;
-    bool is_authentic; /* a packet from there was accepted */
+    uint64_t bytes_answered; /* of that, what is no question */
+    bool is_authentic;       /* a packet from there was accepted */
 };
 
 struct world_counters {
@@ -125,6 +133,7 @@ struct world {
     bool handles;
     struct address handled_source;
     size_t handled_bytes, answered_bytes, answered_source_bytes;
+    enum world_purpose purpose; /* of what is being sent */
 
     struct world_counters counters;
     uint64_t trace; /* a hash of everything so far */

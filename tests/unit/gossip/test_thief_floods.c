@@ -149,6 +149,73 @@ static void test_floods_records(void **state)
     fake_done(&net);
 }
 
+/* A delta of the largest size, of what all know long since. */
+static void write_old_news(size_t owner, struct buffer *ret)
+{
+    enum { COPIES = SWIM_SYNC_BYTES_MAX / 1000 };
+    static char value[SWIM_VALUE_BYTES_MAX - 20];
+    struct fact *facts[COPIES];
+    memset(value, 'v', sizeof(value) - 1);
+    uint64_t version = ((uint64_t)net.peers[owner].generation << 32) + 1;
+    struct fact *fact = thief_record(&net, owner, version, 0, "old", value);
+    for (size_t i = 0; i < COPIES; i++)
+        facts[i] = fact;
+    assert_int_equal(sync_write_delta(false, facts, COPIES, ret), 0);
+    fact_release(net.pool, fact);
+}
+
+/* Whether OTHER takes a record of the thief's that is news, over a stream or in a packet. */
+static bool takes_news(uint64_t version, bool by_stream)
+{
+    cleanup_buffer struct buffer delta = {0};
+    char key[16];
+    snprintf(key, sizeof(key), "news-%u", (unsigned)version);
+    version += (uint64_t)net.peers[THIEF].generation << 32;
+    struct fact *fact = thief_record(&net, THIEF, version, 0, key, "value");
+    if (by_stream) {
+        assert_int_equal(sync_write_delta(false, &fact, 1, &delta), 0);
+        fake_inject(&net, OTHER, THIEF, SWIM_STREAM, buffer_view(&delta));
+        fact_release(net.pool, fact);
+    } else {
+        struct thief_words words = {.kind = PACKET_PING, .sequence = 1, .fact_count = 1};
+        words.facts[0] = fact;
+        assert_int_equal(thief_say(&net, THIEF, OTHER, &words), 0);
+    }
+    return fake_has(&net, OTHER, THIEF, SWIM_TABLE_META, key, "value");
+}
+
+/* Breaks if one peer can make another look at all that it sends, asked or not; or if who sent too
+ * much is not heard again later, or others are not heard meanwhile. */
+static void test_tells_without_end(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer old = {0};
+    struct swim_counters before, after;
+    start(14);
+    fake_stop(&net, THIEF); /* its own instance would see that it is outrun */
+    write_old_news(THIEF, &old);
+    assert_true(takes_news(100, true));
+    assert_true(takes_news(101, false));
+    for (size_t told = 0; told < SWIM_TOLD_BURST_BYTES; told += old.size) /* at once */
+        assert_int_equal(fake_inject(&net, OTHER, THIEF, SWIM_STREAM, buffer_view(&old)), 0);
+    uint64_t next = 102; /* what the last large one left */
+    while (next < 2000 && takes_news(next, true))
+        next++;
+    assert_true(next < 2000);
+    swim_counters(net.peers[OTHER].swim, &before);
+    assert_false(takes_news(next + 1, false));
+    swim_counters(net.peers[OTHER].swim, &after);
+    assert_int_equal(after.acks_sent - before.acks_sent, 1); /* it answers all the same */
+
+    fake_publish(&net, VICTIM, SWIM_TABLE_META, "word", "out");
+    fake_tick(&net, VICTIM);
+    fake_run(&net, 2 * SECOND_MS);
+    assert_true(fake_has(&net, OTHER, VICTIM, SWIM_TABLE_META, "word", "out"));
+    assert_true(takes_news(next + 2, true)); /* a little is free again */
+    assert_true(takes_news(next + 3, false));
+    fake_done(&net);
+}
+
 /* Breaks if records that never add up to what their owner signed are asked for again without end.
  */
 static void test_false_sums(void **state)
@@ -347,15 +414,11 @@ static void test_revoked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_speaks_for_others),
-        cmocka_unit_test(test_floods_records),
-        cmocka_unit_test(test_false_sums),
-        cmocka_unit_test(test_says_two_things),
-        cmocka_unit_test(test_claims_to_know_more),
-        cmocka_unit_test(test_asks_without_end),
-        cmocka_unit_test(test_floods_relays),
-        cmocka_unit_test(test_absurd_generation),
-        cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_speaks_for_others),   cmocka_unit_test(test_floods_records),
+        cmocka_unit_test(test_false_sums),          cmocka_unit_test(test_says_two_things),
+        cmocka_unit_test(test_claims_to_know_more), cmocka_unit_test(test_asks_without_end),
+        cmocka_unit_test(test_floods_relays),       cmocka_unit_test(test_tells_without_end),
+        cmocka_unit_test(test_absurd_generation),   cmocka_unit_test(test_revoked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
