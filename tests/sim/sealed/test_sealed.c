@@ -77,7 +77,7 @@ static void test_replays(void **state)
     assert_refused(&outcome, SESSION_REPLAYED, 1000);
     assert_refused(&outcome, SESSION_UNKNOWN_INDEX, 1000);
     assert_refused(&outcome, SESSION_NOT_FOR_US, 50);
-    assert_refused(&outcome, SESSION_KEYS_EXPIRED, 0);
+    assert_refused(&outcome, SESSION_KEYS_EXPIRED, 1);
 }
 
 /* Breaks if a victim under whose address somebody asks gets more than a little of what was asked,
@@ -116,7 +116,7 @@ static void test_forges(void **state)
     (void)state;
     struct campaign_outcome outcome = run(1 << TRICK_FORGE, false);
     print_refused(&outcome);
-    assert_true(outcome.trick_counts[TRICK_FORGE] > 1000);
+    assert_true(outcome.trick_counts[TRICK_FORGE] > 500);
     assert_refused(&outcome, SESSION_NOT_AUTHENTIC, 1000);
     assert_refused(&outcome, SESSION_MALFORMED, 10);
 }
@@ -128,7 +128,7 @@ static void test_cookies(void **state)
     (void)state;
     struct campaign_outcome outcome = run(1 << TRICK_COOKIE | 1 << TRICK_FLOOD, false);
     print_refused(&outcome);
-    assert_true(outcome.trick_counts[TRICK_COOKIE] > 100);
+    assert_true(outcome.trick_counts[TRICK_COOKIE] > 50);
     assert_refused(&outcome, SESSION_COOKIE_RECEIVED, 100);
 }
 
@@ -138,7 +138,7 @@ static void test_withholds(void **state)
     (void)state;
     struct campaign_outcome outcome = run(1 << TRICK_WITHHOLD, false);
     print_refused(&outcome);
-    assert_true(outcome.trick_counts[TRICK_WITHHOLD] > 1000);
+    assert_true(outcome.trick_counts[TRICK_WITHHOLD] > 200);
 }
 
 /* Breaks if packets that come seconds late, in any order, do harm: also answers of before a
@@ -148,7 +148,7 @@ static void test_delays(void **state)
     (void)state;
     struct campaign_outcome outcome = run(1 << TRICK_DELAY | 1 << TRICK_REPLAY, false);
     print_refused(&outcome);
-    assert_true(outcome.trick_counts[TRICK_DELAY] > 2000);
+    assert_true(outcome.trick_counts[TRICK_DELAY] > 500);
     assert_refused(&outcome, SESSION_REPLAYED, 1000);
 }
 
@@ -158,7 +158,7 @@ static void test_redirects(void **state)
     (void)state;
     struct campaign_outcome outcome = run(1 << TRICK_REDIRECT, false);
     print_refused(&outcome);
-    assert_true(outcome.trick_counts[TRICK_REDIRECT] > 300);
+    assert_true(outcome.trick_counts[TRICK_REDIRECT] > 100);
 }
 
 static unsigned count_learnt(const struct world *world)
