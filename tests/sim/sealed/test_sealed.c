@@ -213,7 +213,7 @@ static void test_revoked(void **state)
     (void)state;
     struct campaign_outcome outcome = run(1 << TRICK_REPLAY | 1 << TRICK_DELAY, true);
     print_refused(&outcome);
-    assert_refused(&outcome, SESSION_NOT_ADMITTED, 100);
+    assert_refused(&outcome, SESSION_NOT_ADMITTED, 20);
 }
 
 /* Breaks if a seed that failed can't be looked at again. */
