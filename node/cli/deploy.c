@@ -101,13 +101,14 @@ static int load_and_deploy(struct cli *cli, struct chosen *chosen, const char *s
                                             .folder = chosen->folder,
                                             .profiles = &chosen->profiles,
                                             .env_files = &chosen->env_files};
-    if (chosen->files.count == 0 && compose_find(&chosen->files, &error) < 0) {
-        error_hint(&error, "name one, as in: consort deploy -f compose.yaml");
+    int rc = chosen->files.count == 0 ? compose_find(&chosen->files, &error) : 0;
+    if (rc == -ENOENT)
+        return cli_usage(cli, "%s; name one, as in: consort deploy -f compose.yaml", error.message);
+    if (rc < 0)
         return cli_fail(&error);
-    }
     if (compose_load(&options, &loaded, &error) < 0)
         return cli_fail(&error);
-    int rc = deploy(cli, &loaded, wait);
+    rc = deploy(cli, &loaded, wait);
     compose_result_done(&loaded);
     return rc;
 }

@@ -136,6 +136,8 @@ def test_life_of_a_peer(cluster):
     one.consort("peer", "revoke", successor["id"][:12])
     cluster.wait(lambda: sorted(row["state"] for row in rows()) == ["left", "revoked"],
                  "the new peer-3 is revoked")
+    cluster.wait(lambda: {row["id"]: row["state"] for row in two.query("peer", "ls")}.get(successor["id"]) == "revoked",
+                 "peer-2 has heard of that, too")
     assert two.query("peer", "inspect", successor["id"])["state"] == "revoked"
     both = one.try_consort("peer", "inspect", "peer-3")
     assert both.returncode == 1 and "peer-3 is two peers: " in both.stderr, both.stderr
