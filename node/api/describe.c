@@ -76,16 +76,6 @@ void put_replica(struct writer *writer, const struct peer *peer,
     put_id(writer, "peer_id", &replica->peer);
 }
 
-/* It has done what it was for, and is not started again. */
-static bool has_completed(const struct peer *peer, const struct intent_replica *replica)
-{
-    const struct view_replica *told =
-        view_replica_find(agent_view(peer->agent), replica->generation);
-    const struct service_spec *spec = intent_spec_of(agent_intent(peer->agent), replica);
-    return told && spec && told->state == VIEW_REPLICA_EXITED && told->exit_code == 0 &&
-           spec->restart.condition != SPEC_RESTART_ANY;
-}
-
 uint32_t count_serving(const struct peer *peer, const struct intent_service *service)
 {
     const struct intent *intent = agent_intent(peer->agent);
@@ -93,7 +83,10 @@ uint32_t count_serving(const struct peer *peer, const struct intent_service *ser
     for (size_t i = 0; i < intent->replicas.count; i++) {
         const struct intent_replica *replica = intent->replicas.items[i];
         count += replica->want == INTENT_RUN && strcmp(replica->service, service->name) == 0 &&
-                 (replica_serves(peer, replica) || has_completed(peer, replica));
+                 (replica_serves(peer, replica) ||
+                  view_replica_has_completed(
+                      view_replica_find(agent_view(peer->agent), replica->generation),
+                      intent_spec_of(intent, replica)));
     }
     return count;
 }

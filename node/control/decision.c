@@ -18,8 +18,7 @@ bool decision_home_is_alive(const struct slot *slot)
 
 bool decision_is_completed(const struct world_replica *replica)
 {
-    return replica->view && replica->view->state == VIEW_REPLICA_EXITED &&
-           replica->view->exit_code == 0 && replica->spec->restart.condition != SPEC_RESTART_ANY;
+    return view_replica_has_completed(replica->view, replica->spec);
 }
 
 bool decision_trusts(const struct decision *decision, const struct world_replica *replica)

@@ -95,6 +95,12 @@ void view_peer_remove(struct view *view, const struct id *id)
     free(table_remove(&view->peers, id));
 }
 
+bool view_replica_has_completed(const struct view_replica *replica, const struct service_spec *spec)
+{
+    return replica && spec && replica->state == VIEW_REPLICA_EXITED && replica->exit_code == 0 &&
+           spec->restart.condition != SPEC_RESTART_ANY;
+}
+
 bool view_replica_serves(const struct view_replica *replica)
 {
     return replica->state == VIEW_REPLICA_RUNNING &&

@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include "base/id.h"
 #include "base/table.h"
+#include "consensus/spec.h"
 #include "node/control/bounds.h"
 
 enum view_liveness { VIEW_ALIVE, VIEW_SUSPECT, VIEW_DEAD, VIEW_LEFT };
@@ -75,6 +76,10 @@ void view_peer_remove(struct view *view, const struct id *id);
 
 /* Is up, and healthy unless it has no health check: may be sent requests. */
 bool view_replica_serves(const struct view_replica *replica);
+
+/* Has done what it was for, and is not started again; false if either is not known (NULL). */
+bool view_replica_has_completed(const struct view_replica *replica,
+                                const struct service_spec *spec);
 
 /* The records' bytes, without the owner: `peer` of a decoded replica is ID_NONE. Encoders append,
  * or return -ENOMEM; decoders return -EBADMSG. */

@@ -7,9 +7,7 @@ static bool is_met(const struct intent *intent, const struct view *view,
                    const struct intent_replica *replica, uint8_t condition)
 {
     const struct view_replica *told = view_replica_find(view, replica->generation);
-    const struct service_spec *spec = intent_spec_of(intent, replica);
-    bool has_ended = told && spec && told->state == VIEW_REPLICA_EXITED && told->exit_code == 0 &&
-                     spec->restart.condition != SPEC_RESTART_ANY;
+    bool has_ended = view_replica_has_completed(told, intent_spec_of(intent, replica));
     switch ((enum spec_dependency_condition)condition) {
     case SPEC_DEPENDS_STARTED:
         return has_ended || (told && told->state == VIEW_REPLICA_RUNNING);
