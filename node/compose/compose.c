@@ -89,14 +89,6 @@ static int read_top_secrets(struct parse *parse, const struct tree_node *node, v
     return parse_blobs(parse, node, SPEC_FILE_SECRET);
 }
 
-static int pass_over(struct parse *parse, const struct tree_node *node, void *target)
-{
-    (void)parse;
-    (void)node;
-    (void)target;
-    return 0;
-}
-
 static int read_volume_driver(struct parse *parse, const struct tree_node *node, void *target)
 {
     (void)target;
@@ -108,12 +100,13 @@ static int read_volume_driver(struct parse *parse, const struct tree_node *node,
 /* Named volumes need no declaration: they are made where they are first used. */
 static int read_top_volumes(struct parse *parse, const struct tree_node *node, void *target)
 {
-    static const struct parse_key keys[] = {{"name", pass_over}, /* read where it is mounted */
-                                            {"external", pass_over},
-                                            {"driver", read_volume_driver},
-                                            {"driver_opts", NULL},
-                                            {"labels", NULL},
-                                            {0}};
+    static const struct parse_key keys[] = {
+        {"name", parse_pass_over}, /* read where it is mounted */
+        {"external", parse_pass_over},
+        {"driver", read_volume_driver},
+        {"driver_opts", NULL},
+        {"labels", NULL},
+        {0}};
     int rc = node->type == TREE_MAP ? 0 : parse_fail(parse, node, "a map of volumes is expected");
     (void)target;
     for (size_t i = 0; i < node->count && rc == 0; i++)
@@ -122,16 +115,17 @@ static int read_top_volumes(struct parse *parse, const struct tree_node *node, v
     return rc;
 }
 
-static const struct parse_key top_keys[] = {{"name", pass_over},
-                                            {"version", pass_over},
-                                            {"configs", read_top_configs},
-                                            {"secrets", read_top_secrets},
-                                            {"services", read_services},
-                                            {"volumes", read_top_volumes},
-                                            {"include", pass_over}, /* it has been carried out */
-                                            {"networks", NULL},
-                                            {"models", NULL},
-                                            {0}};
+static const struct parse_key top_keys[] = {
+    {"name", parse_pass_over},
+    {"version", parse_pass_over},
+    {"configs", read_top_configs},
+    {"secrets", read_top_secrets},
+    {"services", read_services},
+    {"volumes", read_top_volumes},
+    {"include", parse_pass_over}, /* it has been carried out */
+    {"networks", NULL},
+    {"models", NULL},
+    {0}};
 
 /* --- Dependencies --- */
 

@@ -108,6 +108,14 @@ int parse_map(struct parse *parse, const struct tree_node *map, const struct par
     return rc;
 }
 
+int parse_pass_over(struct parse *parse, const struct tree_node *node, void *target)
+{
+    (void)parse;
+    (void)node;
+    (void)target;
+    return 0;
+}
+
 /* --- Values --- */
 
 static int need_scalar(struct parse *parse, const struct tree_node *node, const char *what)

@@ -26,6 +26,9 @@ struct parse_key {
 int parse_map(struct parse *parse, const struct tree_node *map, const struct parse_key *keys,
               void *target);
 
+/* Reads nothing: for keys that are read, or carried out, elsewhere, or are for people alone. */
+int parse_pass_over(struct parse *parse, const struct tree_node *node, void *target);
+
 /* "path:line: key: words": what is wrong, or (warning) what is left out. */
 int parse_fail(struct parse *parse, const struct tree_node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

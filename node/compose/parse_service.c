@@ -175,15 +175,6 @@ static int read_extra_hosts(struct parse *parse, const struct tree_node *node, v
     return rc;
 }
 
-/* It has been read, or carried out, before. */
-static int pass_over(struct parse *parse, const struct tree_node *node, void *target)
-{
-    (void)parse;
-    (void)node;
-    (void)target;
-    return 0;
-}
-
 struct dependency_use {
     uint8_t condition;
 };
@@ -217,7 +208,7 @@ static int add_dependency(struct parse *parse, const struct tree_node *node, con
 static int read_depends_on(struct parse *parse, const struct tree_node *node, void *target)
 {
     static const struct parse_key keys[] = {
-        {"condition", dependency_condition}, {"restart", NULL}, {"required", pass_over}, {0}};
+        {"condition", dependency_condition}, {"restart", NULL}, {"required", parse_pass_over}, {0}};
     struct service_spec *spec = target;
     int rc = node->type == TREE_SCALAR ? parse_fail(parse, node, "a list or a map is expected") : 0;
     for (size_t i = 0; i < node->count && rc == 0; i++) {
@@ -292,10 +283,10 @@ static const struct parse_key service_keys[] = {
     {"image", read_image},
     {"command", read_command},
     {"entrypoint", read_entrypoint},
-    {"env_file", pass_over},
+    {"env_file", parse_pass_over},
     {"environment", read_environment},
-    {"extends", pass_over}, /* it has been carried out */
-    {"profiles", pass_over},
+    {"extends", parse_pass_over}, /* it has been carried out */
+    {"profiles", parse_pass_over},
     {"ports", read_ports},
     {"volumes", read_volumes},
     {"tmpfs", read_tmpfs},
@@ -336,8 +327,8 @@ static const struct parse_key service_keys[] = {
     {"shm_size", read_shm_size},
     {"sysctls", read_sysctls},
     {"ulimits", read_ulimits},
-    {"cpu_period", pass_over}, /* cpu_quota reads it */
-    {"expose", pass_over},     /* all ports are open between containers */
+    {"cpu_period", parse_pass_over}, /* cpu_quota reads it */
+    {"expose", parse_pass_over},     /* all ports are open between containers */
     {"x-consort", read_consort},
     /* Known to the Compose Specification, and not supported: */
     {"annotations", NULL},

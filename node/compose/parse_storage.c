@@ -107,20 +107,12 @@ static int port_mode(struct parse *parse, const struct tree_node *node, void *po
                : parse_warn(parse, node, "host is not supported by Consort: as ingress");
 }
 
-static int pass_over(struct parse *parse, const struct tree_node *node, void *port)
-{
-    (void)parse;
-    (void)node;
-    (void)port;
-    return 0;
-}
-
 static int read_long_port(struct parse *parse, const struct tree_node *node,
                           struct service_spec *spec)
 {
     static const struct parse_key keys[] = {
         {"target", port_target}, {"published", port_published}, {"protocol", port_protocol},
-        {"mode", port_mode},     {"name", pass_over}, /* for people alone */
+        {"mode", port_mode},     {"name", parse_pass_over}, /* for people alone */
         {"host_ip", NULL},       {"app_protocol", NULL},        {0}};
     struct long_port port = {0};
     int rc = parse_map(parse, node, keys, &port);
