@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "tests/sim/raft/world.h"
+#include "tests/sim/seeds.h"
 
 enum {
     EXIT_BROKEN = 1,
@@ -41,7 +42,7 @@ static const char usage[] =
     "  --trace        print every step\n";
 
 struct arguments {
-    uint64_t first, last;
+    struct seeds seeds;
     bool has_seeds, traces, is_verbose, has_progress, keeps_going;
     struct sim_options options;
 };
@@ -60,37 +61,6 @@ static void on_abort(int number)
     raise(number);
 }
 
-static int read_number(const char *text, char **ret_end, uint64_t *ret)
-{
-    if (*text < '0' || *text > '9')
-        return -EINVAL;
-    errno = 0;
-    *ret = strtoull(text, ret_end, 10);
-    return errno ? -EINVAL : 0;
-}
-
-static int read_seeds(const char *text, struct arguments *arguments)
-{
-    char *end;
-    if (read_number(text, &end, &arguments->first) < 0)
-        return -EINVAL;
-    arguments->last = arguments->first;
-    if (strncmp(end, "..", 2) == 0 && read_number(end + 2, &end, &arguments->last) < 0)
-        return -EINVAL;
-    arguments->has_seeds = true;
-    return *end || arguments->last < arguments->first ? -EINVAL : 0;
-}
-
-static int read_bounded(const char *text, uint64_t least, uint64_t most, int *ret)
-{
-    char *end;
-    uint64_t number;
-    if (read_number(text, &end, &number) < 0 || *end || number < least || number > most)
-        return -EINVAL;
-    *ret = (int)number;
-    return 0;
-}
-
 static void print_usage(FILE *file)
 {
     char list[256];
@@ -100,23 +70,29 @@ static void print_usage(FILE *file)
 
 static int read_option(int option, const char *text, struct arguments *arguments)
 {
-    int rc = 0, seconds = DURATION_S_DEFAULT;
+    uint64_t number = 0;
+    int rc = 0;
     switch (option) {
     case 's':
-        rc = read_seeds(text, arguments);
+        rc = seeds_parse(text, &arguments->seeds);
+        arguments->has_seeds = rc == 0;
         break;
     case 'V':
-        rc = read_bounded(text, 1, SIM_VOTERS_MAX, &arguments->options.voters);
+        rc = seeds_parse_number(text, 1, SIM_VOTERS_MAX, &number);
+        if (rc == 0)
+            arguments->options.voters = (int)number;
         break;
     case 'l':
-        rc = read_bounded(text, 0, SIM_LEARNERS_MAX, &arguments->options.learners);
+        rc = seeds_parse_number(text, 0, SIM_LEARNERS_MAX, &number);
+        if (rc == 0)
+            arguments->options.learners = (int)number;
         break;
     case 'f':
         rc = sim_faults_parse(text, &arguments->options.faults);
         break;
     case 'd':
-        rc = read_bounded(text, 1, 100000, &seconds);
-        arguments->options.duration_us = (int64_t)seconds * SIM_S;
+        rc = seeds_parse_number(text, 1, 100000, &number);
+        arguments->options.duration_us = (int64_t)number * SIM_S;
         break;
     case 't':
         arguments->traces = true;
@@ -246,13 +222,13 @@ int main(int count, char **words)
     if (sodium_init() < 0)
         return EXIT_BROKEN;
     signal(SIGABRT, on_abort);
-    for (uint64_t seed = arguments.first;; seed++) {
+    for (uint64_t seed = arguments.seeds.first;; seed++) {
         run_seed(seed, &arguments, &totals);
-        if (arguments.has_progress && (seed - arguments.first + 1) % 1000 == 0)
+        if (arguments.has_progress && (seed - arguments.seeds.first + 1) % 1000 == 0)
             printf("… seed %" PRIu64 ": %" PRIu64 " passed, %" PRIu64 " failed\n", seed,
                    totals.passed, totals.failed);
         fflush(stdout);
-        if (seed == arguments.last || (totals.failed > 0 && !arguments.keeps_going))
+        if (seed == arguments.seeds.last || (totals.failed > 0 && !arguments.keeps_going))
             break;
     }
     print_totals(&totals);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/sim/sealed/campaign.h"
+#include "tests/sim/seeds.h"
 
 enum {
     EXIT_BROKEN = 1,
@@ -36,39 +37,11 @@ static const char usage[] =
     "  --verbose       say what happens; the same each time\n";
 
 struct arguments {
-    uint64_t first, last;
+    struct seeds seeds;
     bool has_seeds;
     const char *attack;
     struct campaign_options options;
 };
-
-static int read_number(const char *text, char **ret_end, uint64_t *ret)
-{
-    if (*text < '0' || *text > '9')
-        return -EINVAL;
-    errno = 0;
-    *ret = strtoull(text, ret_end, 10);
-    return errno ? -EINVAL : 0;
-}
-
-static int read_seeds(const char *text, struct arguments *arguments)
-{
-    char *end;
-    if (read_number(text, &end, &arguments->first) < 0)
-        return -EINVAL;
-    arguments->last = arguments->first;
-    if (strncmp(end, "..", 2) == 0 && read_number(end + 2, &end, &arguments->last) < 0)
-        return -EINVAL;
-    arguments->has_seeds = true;
-    return *end || arguments->last < arguments->first ? -EINVAL : 0;
-}
-
-static int read_bounded(const char *text, uint64_t least, uint64_t most, uint64_t *ret)
-{
-    char *end;
-    int rc = read_number(text, &end, ret);
-    return rc < 0 || *end || *ret < least || *ret > most ? -EINVAL : 0;
-}
 
 static int read_attack(const char *text, unsigned *ret)
 {
@@ -97,10 +70,11 @@ static int read_option(int option, const char *text, struct arguments *arguments
     int rc = 0;
     switch (option) {
     case 's':
-        rc = read_seeds(text, arguments);
+        rc = seeds_parse(text, &arguments->seeds);
+        arguments->has_seeds = rc == 0;
         break;
     case 'p':
-        rc = read_bounded(text, PEERS_MIN, WORLD_PEERS_MAX, &number);
+        rc = seeds_parse_number(text, PEERS_MIN, WORLD_PEERS_MAX, &number);
         options->peers = (unsigned)number;
         break;
     case 'a':
@@ -108,11 +82,11 @@ static int read_option(int option, const char *text, struct arguments *arguments
         arguments->attack = text;
         break;
     case 'd':
-        rc = read_bounded(text, 1, 100000, &number);
+        rc = seeds_parse_number(text, 1, 100000, &number);
         options->attack_ms = (int64_t)number * 1000;
         break;
     case 'l':
-        rc = read_bounded(text, 0, 50, &number);
+        rc = seeds_parse_number(text, 0, 50, &number);
         options->loss_permille = (unsigned)number * PERMILLE_PER_PERCENT;
         break;
     case 'v':
@@ -176,7 +150,7 @@ int main(int count, char **words)
     read_arguments(count, words, &arguments);
     if (sodium_init() < 0)
         return EXIT_BROKEN;
-    for (uint64_t seed = arguments.first;; seed++) {
+    for (uint64_t seed = arguments.seeds.first;; seed++) {
         struct campaign_outcome outcome;
         campaign_run(seed, &arguments.options, &outcome);
         passed += outcome.has_passed;
@@ -190,7 +164,7 @@ int main(int count, char **words)
                    arguments.options.peers, arguments.attack,
                    (int)(arguments.options.attack_ms / 1000));
         fflush(stdout);
-        if (seed == arguments.last)
+        if (seed == arguments.seeds.last)
             break;
     }
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
