@@ -46,9 +46,9 @@ enum {
     RAFT_READS_MAX = 256,   /* reads that wait for a heartbeat's quorum, or for the leader */
     RAFT_FORWARDED_READS_EACH_MAX = 4, /* questions of one peer that wait at the leader */
     RAFT_FORWARDED_READS_MAX = RAFT_FORWARDED_READS_EACH_MAX * RAFT_MEMBERS_MAX,
-    RAFT_ELECTION_TIMEOUT_MS = 500,
-    RAFT_ELECTION_TIMEOUT_MAX_MS = 1000,
-    RAFT_HEARTBEAT_MS = 200,
+    RAFT_ELECTION_TIMEOUT_MS = 900,
+    RAFT_ELECTION_TIMEOUT_MAX_MS = 1500,
+    RAFT_HEARTBEAT_MS = 400,
     RAFT_SNAPSHOT_TIMEOUT_MS = 5000,
     RAFT_CLOCK_DRIFT_PERMILLE = 100, /* of the lease is left for clocks' drift */
 

@@ -1,5 +1,6 @@
 /* Messages as MessagePack: one array of twelve, the same for each type, so that decoding has one
  * path. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -9,6 +10,7 @@
 
 enum {
     MESSAGE_FIELDS = 12,
+    HEARTBEAT_FIELDS = 5,
     ENTRY_FIELDS = 3,
     SNAPSHOT_FIELDS = 4,
 };
@@ -137,6 +139,47 @@ int raft_message_decode(struct bytes bytes, struct raft_message *ret)
         raft_message_done(&message);
         return rc;
     }
+    *ret = message;
+    return 0;
+}
+
+int raft_heartbeat_encode(const struct raft_message *message, struct buffer *buffer)
+{
+    struct writer writer;
+    assert(message->type == RAFT_HEARTBEAT || message->type == RAFT_HEARTBEAT_REPLY);
+    writer_init(&writer, buffer);
+    writer_array(&writer, HEARTBEAT_FIELDS);
+    writer_bool(&writer, message->type == RAFT_HEARTBEAT_REPLY);
+    writer_u64(&writer, message->term);
+    writer_u64(&writer, message->commit);
+    writer_u64(&writer, message->round);
+    writer_i64(&writer, message->sent_ms);
+    return writer_check(&writer);
+}
+
+bool raft_heartbeat_is(struct bytes bytes)
+{
+    struct reader reader;
+    uint32_t count = 0;
+    reader_init(&reader, bytes.data, bytes.size);
+    return reader_array(&reader, &count) == 0 && count == HEARTBEAT_FIELDS;
+}
+
+int raft_heartbeat_decode(struct bytes bytes, struct raft_message *ret)
+{
+    struct raft_message message = {0};
+    struct reader reader;
+    bool is_reply = false;
+    reader_init(&reader, bytes.data, bytes.size);
+    reader_array_exact(&reader, HEARTBEAT_FIELDS);
+    reader_bool(&reader, &is_reply);
+    reader_u64(&reader, &message.term);
+    reader_u64(&reader, &message.commit);
+    reader_u64(&reader, &message.round);
+    reader_i64(&reader, &message.sent_ms);
+    if (reader_end(&reader) < 0)
+        return -EBADMSG;
+    message.type = is_reply ? RAFT_HEARTBEAT_REPLY : RAFT_HEARTBEAT;
     *ret = message;
     return 0;
 }

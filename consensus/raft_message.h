@@ -88,6 +88,14 @@ int raft_message_encode(const struct raft_message *message, struct buffer *buffe
  * a message that raft_message_encode() could have made; -ENOMEM. */
 int raft_message_decode(struct bytes bytes, struct raft_message *ret);
 
+/* Heartbeats and their replies alone, in few bytes, for a packet. Encoding: -ENOMEM. Decoding:
+ * -EBADMSG; nothing is allocated. */
+int raft_heartbeat_encode(const struct raft_message *message, struct buffer *buffer);
+int raft_heartbeat_decode(struct bytes bytes, struct raft_message *ret);
+
+/* Whether a packet's payload claims to be one of these: gossip's have another number of fields. */
+bool raft_heartbeat_is(struct bytes bytes);
+
 /* Releases what raft_message_decode() allocated; NULL is accepted. */
 void raft_message_done(struct raft_message *message);
 

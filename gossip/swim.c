@@ -209,6 +209,7 @@ static struct swim_member member_show(const struct swim *swim, const struct memb
         .address = *member_address(member),
         .state = (enum swim_state)member->state,
         .stream_address = path_stream_address(swim, member),
+        .packet_address = path_address(swim, member),
         .path = path ? path->kind : SWIM_PATH_DIRECT,
         .udp_blocked = path && path->udp_blocked,
         .health = member->health,

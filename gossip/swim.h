@@ -276,6 +276,7 @@ struct swim_member {
     struct address address; /* as it advertises itself */
     enum swim_state state;
     struct address stream_address; /* where links to it are dialed: there, or where it moved */
+    struct address packet_address; /* where packets to it are sent: there, or where it answers */
     enum swim_path path;           /* how it answers us */
     bool udp_blocked;              /* a stream answers where no packet does */
     uint8_t health;       /* our probes of it that failed in a row; at most SWIM_HEALTH_MAX */

@@ -294,6 +294,8 @@ static int take_input(struct agent *agent, const struct agent_input *input)
     case AGENT_TICK:
         return 0;
     case AGENT_PACKET:
+        if (raft_heartbeat_is(input->bytes))
+            return agent_beat_packet(agent, &input->from, &input->source, input->bytes);
         return agent_members_step(agent, &packet);
     case AGENT_MESSAGE:
         return take_message(agent, input);

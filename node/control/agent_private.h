@@ -25,6 +25,12 @@ struct agent_held {
     struct raft_message message;
 };
 
+/* How the last heartbeat went to a member, see agent_beat.c. */
+struct agent_beat {
+    struct id to;
+    bool is_unanswered; /* it was a packet, and no packet has answered it yet */
+};
+
 /* Two living peers of one name, in the order of their ids. */
 struct agent_namesakes {
     struct id ids[2];
@@ -45,6 +51,10 @@ struct agent {
     struct agent_held *held;
     size_t held_count, held_capacity;
     struct raft_status raft_status; /* as of the last step */
+    struct agent_beat beats[RAFT_MEMBERS_MAX];
+    size_t beat_count;
+    const struct address
+        *beat_source; /* of the heartbeat packet that this step is about, or NULL */
     int64_t raft_deadline_ms;
     struct id known_leader;
     int64_t raft_progress_ms; /* when Raft last brought an entry or heartbeat to a follower */
@@ -94,10 +104,16 @@ void agent_output_reset(struct agent_output *output);
 int agent_members_step(struct agent *agent, const struct swim_input *input);
 void agent_members_intent_changed(struct agent *agent);
 
+/* agent_beat.c: whether it went as a packet; and the ones that come so. */
+bool agent_beat_send(struct agent *agent, const struct raft_message *message);
+int agent_beat_packet(struct agent *agent, const struct id *from, const struct address *source,
+                      struct bytes bytes);
+
 /* agent_raft.c */
 int agent_raft_step(struct agent *agent, const struct raft_input *input, uint64_t *ret_index,
                     uint64_t *ret_term);
 int agent_raft_message(struct agent *agent, const struct id *from, struct bytes bytes);
+int agent_raft_take(struct agent *agent, const struct id *from, struct raft_message *message);
 void agent_raft_stored(struct agent *agent, uint64_t sequence);
 bool agent_leads(const struct agent *agent);
 int agent_compact(struct agent *agent);

@@ -13,6 +13,8 @@ bool agent_leads(const struct agent *agent)
 
 static void send_message(struct agent *agent, const struct raft_message *message)
 {
+    if (agent_beat_send(agent, message))
+        return;
     struct buffer *bytes = agent_add_send(agent, &message->to, NULL, AGENT_RAFT);
     if (bytes && raft_message_encode(message, bytes) < 0) {
         buffer_done(bytes); /* as if the network had lost it: Raft sends again */
@@ -219,18 +221,23 @@ static int take_message(struct agent *agent, struct raft_message *message)
     return rc == -ENOMEM ? rc : 0; /* Raft refuses old and stray messages: nothing is wrong */
 }
 
+int agent_raft_take(struct agent *agent, const struct id *from, struct raft_message *message)
+{
+    message->from = *from;
+    message->to = agent->self;
+    if (raft_message_is_to_leader(message->type) || agent_may_request(agent, from))
+        return take_message(agent, message);
+    agent_line_ask(agent, from); /* it says so again until it is heard */
+    return 0;
+}
+
 int agent_raft_message(struct agent *agent, const struct id *from, struct bytes bytes)
 {
     struct raft_message message;
     int rc = raft_message_decode(bytes, &message);
     if (rc < 0)
         return rc;
-    message.from = *from;
-    message.to = agent->self;
-    if (raft_message_is_to_leader(message.type) || agent_may_request(agent, from))
-        rc = take_message(agent, &message);
-    else
-        agent_line_ask(agent, from); /* it says so again until it is heard */
+    rc = agent_raft_take(agent, from, &message);
     raft_message_done(&message);
     return rc;
 }

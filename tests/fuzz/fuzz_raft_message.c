@@ -36,11 +36,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct raft_message message;
-    if (raft_message_decode((struct bytes){data, size}, &message) < 0)
+    struct bytes bytes = {data, size};
+    bool is_short = raft_heartbeat_is(bytes);
+    if ((is_short ? raft_heartbeat_decode(bytes, &message) : raft_message_decode(bytes, &message)) <
+        0)
         return 0;
     struct buffer buffer;
     buffer_init(&buffer);
-    if (raft_message_encode(&message, &buffer) < 0)
+    if ((is_short ? raft_heartbeat_encode(&message, &buffer)
+                  : raft_message_encode(&message, &buffer)) < 0)
         abort();
     buffer_done(&buffer);
     message.from = other;

@@ -98,11 +98,40 @@ static void test_refused(void **state)
     free(many);
 }
 
+/* Breaks if a heartbeat's short form loses a field, or takes what is no heartbeat. */
+static void test_heartbeat(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        cleanup_buffer struct buffer buffer = {0};
+        struct raft_message back;
+        const struct raft_message message = {
+            .type = i == 0 ? RAFT_HEARTBEAT : RAFT_HEARTBEAT_REPLY,
+            .term = UINT64_MAX,
+            .commit = 7,
+            .round = 1000,
+            .sent_ms = -5,
+        };
+        assert_int_equal(raft_heartbeat_encode(&message, &buffer), 0);
+        assert_true(raft_heartbeat_is(buffer_view(&buffer)));
+        assert_int_equal(raft_heartbeat_decode(buffer_view(&buffer), &back), 0);
+        assert_memory_equal(&back, &message, sizeof(back));
+        for (size_t size = 0; size < buffer.size; size++)
+            assert_int_equal(raft_heartbeat_decode((struct bytes){buffer.bytes, size}, &back),
+                             -EBADMSG);
+        assert_int_equal(buffer_append(&buffer, "", 1), 0);
+        assert_int_equal(raft_heartbeat_decode(buffer_view(&buffer), &back), -EBADMSG);
+    }
+    assert_false(raft_heartbeat_is((struct bytes){(const uint8_t *)"\x97", 1}));
+    assert_false(raft_heartbeat_is((struct bytes){NULL, 0}));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_heartbeat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

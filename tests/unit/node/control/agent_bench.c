@@ -269,6 +269,7 @@ static void boot(struct fleet *f, unsigned number)
         .seed = 1000 * number + peer->generation,
         .swim = swim_config_lan(),
         .election_timeout_ms = FLEET_ELECTION_MS,
+        .heartbeat_ms = FLEET_ELECTION_MS / 3,
         .lease_ms = FLEET_LEASE_MS,
         .voter_replace_after_ms = FLEET_VOTER_REPLACE_MS,
         .compact_after_entries = f->compact_after_entries,
