@@ -168,8 +168,9 @@ static size_t room_of(const struct sessions *sessions, enum way way)
 
 size_t sessions_room(const struct sessions *sessions, int64_t now_ms, const struct id *to)
 {
-    return room_of(sessions,
-                   choose_way(sessions, session_table_find(&sessions->table, to), now_ms));
+    enum way way = choose_way(sessions, session_table_find(&sessions->table, to), now_ms);
+    /* Of several packets that are made before the first is sealed, one is the answer. */
+    return room_of(sessions, way == WAY_ANSWER ? WAY_FIRST : way);
 }
 
 static int seal_data(struct sessions *sessions, struct session_peer *peer,

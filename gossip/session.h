@@ -88,7 +88,7 @@ struct sessions_config {
 struct sessions *sessions_new(const struct sessions_config *config);
 void sessions_free(struct sessions *sessions);
 
-/* How large a payload the next sessions_seal() to that peer can take. */
+/* How large a payload the next sessions_seal() to that peer can take, and those right after it. */
 size_t sessions_room(const struct sessions *sessions, int64_t now_ms, const struct id *to);
 
 /* Appends one datagram with `payload` for `to`. -EMSGSIZE if the payload is larger than the room

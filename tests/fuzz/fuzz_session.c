@@ -2,7 +2,7 @@
  *
  * The first byte picks what the rest is: a raw datagram; the certificate chain inside a first
  * packet that is otherwise good; or changes (offset u16, value u8) to a first packet, an answer or
- * data. */
+ * data; the same with replies. */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
@@ -75,6 +75,14 @@ static void seal(struct scene *scene, int from, struct buffer *ret)
     assert(rc == 0);
 }
 
+static void reply(struct scene *scene, int from, struct buffer *ret)
+{
+    buffer_clear(ret);
+    int rc = sessions_reply(scene->peers[from], 0, &scene->identities[1 - from].id,
+                            bytes_of_text("payload"), ret);
+    assert(rc == 0);
+}
+
 static enum session_refusal open_at(struct scene *scene, int at, struct bytes datagram)
 {
     struct sessions_opened opened;
@@ -110,14 +118,19 @@ static void run_chain(struct scene *scene, const uint8_t *data, size_t size)
     assert(sessions_peer_count(scene->peers[1]) == 0);
 }
 
-static void run_changes(struct scene *scene, int changed_turn, const uint8_t *data, size_t size)
+/* With `is_reply`, what follows the first packet asks for no answer. */
+static void run_changes(struct scene *scene, int changed_turn, bool is_reply, const uint8_t *data,
+                        size_t size)
 {
     cleanup_buffer struct buffer datagram = {0};
 
     for (int turn = 0; turn < 3; turn++) {
         int from = turn % 2;
 
-        seal(scene, from, &datagram);
+        if (is_reply && turn > 0)
+            reply(scene, from, &datagram);
+        else
+            seal(scene, from, &datagram);
         cleanup_buffer struct buffer forged = {0};
         assert(buffer_append(&forged, datagram.bytes, datagram.size) == 0);
         for (size_t i = 0; turn == changed_turn && i + 3 <= size; i += 3)
@@ -137,13 +150,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     scene_init(&scene);
-    int kind = data[0] % 5;
+    int kind = data[0] % 8;
     if (kind == 0)
         run_raw(&scene, data + 1, size - 1);
     else if (kind == 1)
         run_chain(&scene, data + 1, size - 1);
     else
-        run_changes(&scene, kind - 2, data + 1, size - 1);
+        run_changes(&scene, (kind - 2) % 3, kind >= 5, data + 1, size - 1);
     scene_done(&scene);
     return 0;
 }
