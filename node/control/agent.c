@@ -63,6 +63,10 @@ static int start_raft(struct agent *agent, const struct raft_stored *stored, int
     }
     if (agent->config.heartbeat_ms > 0)
         config.heartbeat_ms = agent->config.heartbeat_ms;
+    if (agent->config.clock_drift_permille > 0) {
+        config.read_by_lease = true;
+        config.clock_drift_permille = agent->config.clock_drift_permille;
+    }
     int rc = raft_new(&config, stored, now_ms, &agent->raft);
     if (rc == 0)
         raft_status(agent->raft, &agent->raft_status);
@@ -104,6 +108,14 @@ static int shut_out_known(struct agent *agent, int64_t now_ms)
     return 0;
 }
 
+/* From a sequence of its own. What was asked before a restart must not answer what is asked now. */
+static uint64_t first_read_round(uint64_t seed)
+{
+    struct random random;
+    random_init(&random, ~seed);
+    return random_u64(&random) >> 2;
+}
+
 int agent_new(const struct agent_config *config, const struct agent_stored *stored, int64_t now_ms,
               struct agent **ret)
 {
@@ -122,6 +134,7 @@ int agent_new(const struct agent_config *config, const struct agent_stored *stor
     set_default(&agent->config.compact_after_bytes, AGENT_COMPACT_BYTES_DEFAULT);
     set_default(&agent->config.voters_max, AGENT_VOTERS_DEFAULT);
     random_init(&agent->random, config->seed);
+    agent->read_round = first_read_round(config->seed);
     view_init(&agent->view);
     feed_init(&agent->feed);
     swim_output_init(&agent->swim_output);
@@ -151,6 +164,7 @@ void agent_free(struct agent *agent)
         free(agent->shut_out.items[i]);
     table_done(&agent->shut_out);
     free(agent->pending);
+    free(agent->reads);
     free(agent->held);
     feed_done(&agent->feed);
     intent_free(agent->intent);
@@ -268,6 +282,10 @@ static int take_message(struct agent *agent, const struct agent_input *input)
         return agent_line_asked(agent, &input->from, input->bytes);
     case AGENT_LINE:
         return agent_line_told(agent, &input->from, input->bytes);
+    case AGENT_READ_ASK:
+        return agent_read_asked(agent, &input->from, input->bytes);
+    case AGENT_READ_ANSWER:
+        return agent_read_answered(agent, &input->from, input->bytes);
     default:
         return -EBADMSG;
     }
@@ -279,6 +297,7 @@ static int take_unreached(struct agent *agent, const struct id *id)
     struct swim_input swim = {
         .now_ms = agent->now_ms, .now_us = agent->now_us, .type = SWIM_UNREACHED, .from = *id};
     agent_raft_step(agent, &raft, NULL, NULL);
+    agent_read_unreached(agent, id);
     return agent_members_step(agent, &swim);
 }
 
@@ -307,6 +326,9 @@ static int take_input(struct agent *agent, const struct agent_input *input)
     case AGENT_PROPOSE_LOCAL:
         agent_propose(agent, &ID_NONE, input->request, 0, input->bytes);
         return 0;
+    case AGENT_READ_LOCAL:
+        agent_read_start(agent, input->request);
+        return 0;
     }
     return -EINVAL;
 }
@@ -329,6 +351,7 @@ static void do_what_is_due(struct agent *agent)
     agent_lead_tick(agent);
     agent_raft_step(agent, &raft_tick, NULL, NULL);
     agent_feed_tick(agent);
+    agent_read_tick(agent);
     agent_lease_tick(agent);
     agent_pending_expire(agent);
     if (agent_compact(agent) < 0)
@@ -339,6 +362,7 @@ static void do_what_is_due(struct agent *agent)
     int64_t deadline = earlier(swim_deadline, agent->raft_deadline_ms);
     deadline = earlier(deadline, agent->feed.pull_at_ms);
     deadline = earlier(deadline, agent_pending_deadline(agent));
+    deadline = earlier(deadline, agent_read_deadline(agent));
     deadline = earlier(deadline, agent_lease_deadline(agent));
     deadline = earlier(deadline, agent_lead_deadline(agent));
     agent->output->next_deadline_ms = deadline;

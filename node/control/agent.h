@@ -43,6 +43,8 @@ enum agent_message_kind {
     AGENT_LEASE_GRANT,
     AGENT_LINE_ASK, /* "I don't know that you vote: how did you come to?" */
     AGENT_LINE,     /* by these changes of the voters */
+    AGENT_READ_ASK, /* "what was agreed on by now?", of a voter */
+    AGENT_READ_ANSWER,
 };
 
 struct agent_config {
@@ -61,7 +63,9 @@ struct agent_config {
     uint32_t voter_replace_after_ms; /* a voter that is dead for so long is replaced */
     uint32_t compact_after_entries;
     uint32_t compact_after_bytes;
-    uint32_t voters_max; /* 1, 3, 5 or 7 */
+    uint32_t voters_max;           /* 1, 3, 5 or 7 */
+    uint32_t clock_drift_permille; /* a leader answers consistent reads by its lease; 0: never. See
+                                      raft_config; all voters must be given the same */
 };
 
 /* What was stored before this start; borrowed for agent_new(). */
@@ -77,6 +81,8 @@ enum agent_input_type {
     AGENT_UNREACHED,     /* from: a stream to it broke or could not be opened */
     AGENT_STORED,        /* sequence: that write and all before it are durable */
     AGENT_PROPOSE_LOCAL, /* request, bytes: an encoded command from this peer's API */
+    AGENT_READ_LOCAL,    /* request: once it is answered, this peer's intent shows all changes that
+                            were agreed on before this input */
 };
 
 struct agent_input {
@@ -115,7 +121,9 @@ struct agent_write {
     struct buffer arena;
 };
 
-/* The answer to AGENT_PROPOSE_LOCAL. -EAGAIN: nobody leads at the moment, ask again. */
+/* The answer to AGENT_PROPOSE_LOCAL (-EAGAIN: nobody leads at the moment, ask again) or to
+ * AGENT_READ_LOCAL, within AGENT_READ_TIMEOUT_MS, perhaps at once (0; -EAGAIN: no majority
+ * answered; -ETIMEDOUT: this peer did not catch up; -EBUSY). */
 struct agent_result {
     uint64_t request;
     struct intent_result result;

@@ -133,6 +133,16 @@ static bool choose_source(struct agent *agent, struct swim_member *ret)
     return seen > 0;
 }
 
+void agent_feed_pull(struct agent *agent, const struct id *from)
+{
+    struct buffer *bytes = agent_add_send(agent, from, NULL, AGENT_FEED_PULL);
+    struct writer writer;
+    if (!bytes)
+        return;
+    writer_init(&writer, bytes);
+    writer_u64(&writer, agent->intent->applied_index);
+}
+
 void agent_feed_tick(struct agent *agent)
 {
     struct feed *feed = &agent->feed;
@@ -141,15 +151,8 @@ void agent_feed_tick(struct agent *agent)
     feed->pulled_at_ms = agent->now_ms;
     feed->pull_at_ms = agent->now_ms + (lags(agent) ? FEED_RETRY_MS : FEED_HINT_RETRY_MS);
     struct swim_member source;
-    if (raft_feeds_us(agent) || !choose_source(agent, &source))
-        return;
-    struct buffer *bytes =
-        agent_add_send(agent, &source.id, &source.stream_address, AGENT_FEED_PULL);
-    struct writer writer;
-    if (!bytes)
-        return;
-    writer_init(&writer, bytes);
-    writer_u64(&writer, agent->intent->applied_index);
+    if (!raft_feeds_us(agent) && choose_source(agent, &source))
+        agent_feed_pull(agent, &source.id);
 }
 
 static int pull_received(struct agent *agent, const struct id *from, struct bytes bytes)

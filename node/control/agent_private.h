@@ -19,6 +19,15 @@ struct agent_pending {
     int64_t expires_ms;
 };
 
+/* A read for which somebody waits, see agent_read.c. */
+struct agent_read {
+    uint64_t request; /* the asker's number for it */
+    struct id from;   /* a peer that asked; ID_NONE: this peer's own API */
+    enum { AGENT_READ_WAITS, AGENT_READ_ASKED, AGENT_READ_CONFIRMED } step;
+    uint64_t index; /* once confirmed: what must be applied */
+    int64_t expires_ms;
+};
+
 /* A message that may be sent only once the write `sequence` is durable. */
 struct agent_held {
     uint64_t sequence;
@@ -78,6 +87,14 @@ struct agent {
     size_t pending_count, pending_capacity;
     uint64_t next_request; /* of forwarded proposals */
 
+    struct agent_read *reads;
+    size_t read_count, read_capacity;
+    uint64_t read_round;   /* the last one's number; they begin at random, as Raft's do */
+    bool read_is_asked;    /* it is under way: */
+    struct id read_asked;  /* of this voter; ID_NONE: of our own Raft */
+    unsigned read_tries;   /* rounds that came to nothing, in a row */
+    int64_t read_retry_ms; /* when that voter's time is over, or when to begin the next */
+
     struct agent_namesakes namesakes[AGENT_NAMESAKES_MAX]; /* told to the node already */
     size_t namesakes_count;
     bool names_due;        /* who lives has changed since the names were looked at */
@@ -131,6 +148,15 @@ void agent_pending_lost(struct agent *agent);
 int64_t agent_pending_deadline(const struct agent *agent);
 struct id agent_leader(const struct agent *agent);
 
+/* agent_read.c */
+void agent_read_start(struct agent *agent, uint64_t request);
+void agent_read_outcome(struct agent *agent, const struct raft_read *outcome);
+int agent_read_asked(struct agent *agent, const struct id *from, struct bytes bytes);
+int agent_read_answered(struct agent *agent, const struct id *from, struct bytes bytes);
+void agent_read_unreached(struct agent *agent, const struct id *id);
+void agent_read_tick(struct agent *agent);
+int64_t agent_read_deadline(const struct agent *agent);
+
 /* agent_feed.c */
 void agent_feed_applied(struct agent *agent, const struct raft_entry *entry);
 void agent_feed_sign(struct agent *agent);
@@ -138,6 +164,7 @@ void agent_feed_head_seen(struct agent *agent, const struct id *from, struct byt
 int agent_feed_message(struct agent *agent, uint8_t kind, const struct id *from,
                        struct bytes bytes);
 void agent_feed_tick(struct agent *agent);
+void agent_feed_pull(struct agent *agent, const struct id *from);
 
 /* agent_gossip.c: sets what swim is to start with, and what it goes by from now on. */
 void agent_gossip_start(struct agent *agent, struct swim_config *config);

@@ -177,6 +177,8 @@ static void carry_out(struct agent *agent, const struct raft_output *output)
         agent_feed_sign(agent);
         agent_intent_changed(agent);
     }
+    for (size_t i = 0; i < output->read_count; i++)
+        agent_read_outcome(agent, &output->reads[i]);
 }
 
 int agent_raft_step(struct agent *agent, const struct raft_input *input, uint64_t *ret_index,

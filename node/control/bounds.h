@@ -15,6 +15,10 @@ enum {
     AGENT_DIGEST_TEXT_BYTES = 7 + 64 + 1, /* "sha256:", digits, NUL */
     AGENT_PENDING_MAX = 4096,             /* proposals under way */
     AGENT_PROPOSE_TIMEOUT_MS = 10000, /* then the proposer is told that the outcome is unknown */
+    AGENT_READS_MAX = 4096,           /* consistent reads under way */
+    AGENT_READ_TIMEOUT_MS = 5000,     /* then the reader is told that there is no quorum */
+    AGENT_READ_ROUND_MS = 500,        /* for a voter to answer, before another is asked */
+    AGENT_READ_RETRY_MS = 100,        /* after what came to nothing */
     AGENT_PROPOSE_HOPS_MAX = 3,       /* from one peer that does not lead to another */
     AGENT_VOTERS_DEFAULT = 5,
     AGENT_VOTER_REPLACE_MS_DEFAULT = 60000,

@@ -1,4 +1,5 @@
-/* All that an admitted peer can say to this one's brain: gossip, Raft, the feed, proposals, leases.
+/* All that an admitted peer can say to this one's brain: gossip, Raft, the feed, proposals, reads,
+ * leases.
  *
  * The first byte says whether this peer leads (alone) or follows. Then come steps: a kind (that of
  * agent_message_kind, or one of those below), a length of two bytes, and that many bytes. What the
@@ -18,8 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
     KIND_PACKET = 0,
-    KIND_TICK = AGENT_LINE + 1, /* the length is the time that passes */
-    KIND_LOCAL,                 /* a proposal from this peer's own API */
+    KIND_TICK = AGENT_READ_ANSWER + 1, /* the length is the time that passes */
+    KIND_LOCAL,                        /* a proposal from this peer's own API */
+    KIND_READ,                         /* a read from there */
     KIND_COUNT,
     STEP_HEAD_BYTES = 3,
     STEPS_MAX = 64,
@@ -139,6 +141,8 @@ static bool play(struct agent *agent, int64_t *now_ms, uint8_t kind, struct byte
         input.type = AGENT_PACKET;
     else if (kind == KIND_LOCAL)
         input.type = AGENT_PROPOSE_LOCAL;
+    else if (kind == KIND_READ)
+        input.type = AGENT_READ_LOCAL;
     else if (kind == KIND_TICK)
         input.type = AGENT_TICK;
     *now_ms += kind == KIND_TICK ? (int64_t)bytes.size * 10 : 1;

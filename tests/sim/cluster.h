@@ -33,6 +33,7 @@ enum sabotage {
     SABOTAGE_COMMIT_EARLY,       /* followers hear that all they get is committed */
     SABOTAGE_IGNORE_LEASE,       /* an exclusive container runs on without a lease */
     SABOTAGE_NEVER_STOP,         /* no container is ever stopped */
+    SABOTAGE_READ_LOCAL,         /* a read is answered from what the machine happens to know */
     SABOTAGE_COUNT,
 };
 
@@ -56,6 +57,9 @@ struct cluster {
     char failure[256];
 
     uint32_t forget_dead_ms; /* after which gossip forgets the dead; 0: as shipped */
+
+    uint32_t clock_drift_permille; /* of agents that start from now on: reads by lease; 0: none */
+    unsigned reads_answered, reads_refused;
 
     int thief; /* the machine that lies, see thief.h; -1: none does */
 

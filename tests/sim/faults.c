@@ -58,6 +58,7 @@ static const char *const sabotages[SABOTAGE_COUNT] = {
     [SABOTAGE_COMMIT_EARLY] = "commit-early",
     [SABOTAGE_IGNORE_LEASE] = "ignore-lease",
     [SABOTAGE_NEVER_STOP] = "never-stop",
+    [SABOTAGE_READ_LOCAL] = "read-local",
 };
 
 int sabotage_parse(const char *text, enum sabotage *ret)

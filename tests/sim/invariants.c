@@ -257,6 +257,11 @@ void invariants_forget(struct cluster *cluster, const struct machine *machine)
     *watched = (struct watched_machine){0};
 }
 
+uint64_t invariants_committed(const struct cluster *cluster)
+{
+    return cluster->invariants->committed;
+}
+
 void invariants_started(struct cluster *cluster, const struct machine *machine)
 {
     struct watched_machine *watched = &cluster->invariants->machines[machine->number];

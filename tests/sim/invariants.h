@@ -5,6 +5,7 @@
  *   - logs that agree at an index agree before it; what was committed stays what it was
  *   - term, commit and applied index never go back; the term not below what is stored
  *   - intents at the same index are the same, by whatever way they came there
+ *   - a consistent read shows all that was committed when it began (machine_reads.c)
  *   - an exclusive replica runs once, in true time
  */
 #pragma once
@@ -19,6 +20,9 @@ struct machine;
 
 struct invariants *invariants_new(void);
 void invariants_free(struct invariants *invariants);
+
+/* The highest index that anybody knows to be committed. */
+uint64_t invariants_committed(const struct cluster *cluster);
 
 void invariants_started(struct cluster *cluster, const struct machine *machine);
 /* The machine has another key from now on: it is another peer. */

@@ -74,6 +74,7 @@ void machine_init(struct machine *machine, struct cluster *cluster, unsigned num
 void machine_done(struct machine *machine)
 {
     machine_proposals_cancel(machine);
+    machine_reads_forget(machine);
     agent_free(machine->agent);
     agent_output_done(&machine->output);
     containers_done(&machine->containers);
@@ -285,7 +286,8 @@ static void carry_out(struct machine *machine)
     for (size_t i = 0; i < output->event_count; i++)
         carry_out_event(machine, &output->events[i]);
     for (size_t i = 0; i < output->result_count; i++)
-        machine_proposals_decided(machine, &output->results[i]);
+        if (!machine_read_decided(machine, &output->results[i]))
+            machine_proposals_decided(machine, &output->results[i]);
     if (output->wanted_changed)
         machine_reconcile_soon(machine);
 }
@@ -366,6 +368,7 @@ static void start_member(struct machine *machine)
         .pool = machine->cluster->pool,
         .voter_replace_after_ms = SIM_VOTER_REPLACE_MS,
         .compact_after_entries = SIM_COMPACT_ENTRIES,
+        .clock_drift_permille = machine->cluster->clock_drift_permille,
     };
     snprintf(config.name, sizeof(config.name), "%s", machine->name);
     if (machine->cluster->forget_dead_ms > 0)
@@ -438,6 +441,7 @@ static void end_run(struct machine *machine)
     agent_free(machine->agent);
     machine->agent = NULL;
     machine_proposals_cancel(machine);
+    machine_reads_forget(machine);
     containers_orphan(machine);
 }
 

@@ -47,6 +47,13 @@ struct proposal {
     void *context;
 };
 
+/* A consistent read that waits for its answer. */
+struct sim_read {
+    struct sim_read *next;
+    uint64_t request;
+    uint64_t committed; /* by anybody, when it began */
+};
+
 enum leave_step { LEAVE_DRAIN, LEAVE_EMPTY, LEAVE_LEFT, LEAVE_GOODBYE };
 
 struct machine {
@@ -77,6 +84,7 @@ struct machine {
     bool knows[SIM_MACHINES_MAX]; /* the addresses of others */
 
     struct proposal *proposals;
+    struct sim_read *reads;
     uint64_t next_request;
 
     bool is_leaving, leave_waits;
@@ -121,6 +129,12 @@ void machine_propose(struct machine *machine, struct command *command, int64_t p
                      proposal_callback *callback, void *context);
 void machine_proposals_decided(struct machine *machine, const struct agent_result *result);
 void machine_proposals_cancel(struct machine *machine);
+
+/* machine_reads.c: reads, if the daemon runs; takes the answer, if it is one; those that wait get
+ * none. */
+void machine_read(struct machine *machine);
+bool machine_read_decided(struct machine *machine, const struct agent_result *result);
+void machine_reads_forget(struct machine *machine);
 
 /* The key that it has is used up, and so is all that it knew as its owner; it makes another one. */
 void machine_forget(struct machine *machine);

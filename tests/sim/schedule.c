@@ -10,6 +10,8 @@ enum {
     CALM_MS_MAX = 90000, /* until all must be settled */
     LOOK_MS = 200,       /* between looks at it */
     STAY_MS = 2000,      /* and must stay so */
+    READ_MS = 1000,      /* in which reads are answered then */
+    LEASE_PERMILLE = 30, /* more than clocks drift apart */
     FREEZE_MS_MAX = 6000,
     OUTAGE_MS_MAX = 15000,
     DAEMON_MS_MAX = 3000, /* systemd starts it again */
@@ -334,6 +336,22 @@ static bool settles(struct schedule *s, int64_t *ret_ms)
     return false;
 }
 
+/* Once all is calm, a read at any member is answered. */
+static bool reads_everywhere(struct schedule *s)
+{
+    unsigned members = 0, refused = s->c.reads_refused, answered = s->c.reads_answered;
+    for (unsigned i = 0; i < s->c.count; i++) {
+        members += s->c.machines[i].agent != NULL;
+        machine_read(&s->c.machines[i]);
+    }
+    if (!cluster_run(&s->c, READ_MS))
+        return false;
+    if (s->c.reads_refused != refused || s->c.reads_answered - answered != members)
+        cluster_fail(&s->c, "reads are not answered: %u of %u, once all is calm",
+                     s->c.reads_answered - answered, members);
+    return !s->c.has_failed;
+}
+
 static bool play(struct schedule *s, struct schedule_outcome *ret)
 {
     int64_t duration_ms = s->options->duration_ms ? s->options->duration_ms : DURATION_MS_DEFAULT;
@@ -341,6 +359,7 @@ static bool play(struct schedule *s, struct schedule_outcome *ret)
         s->c.drift_ppm_max = DRIFT_PPM_MAX;
         s->c.wall_skew_ms_max = wall_skew_ms_max;
     }
+    s->c.clock_drift_permille = below(s, 2) ? LEASE_PERMILLE : 0;
     if (!cluster_start(&s->c)) {
         cluster_fail(&s->c, "the cluster does not form: %s", cluster_unsettled(&s->c));
         return false;
@@ -352,10 +371,11 @@ static bool play(struct schedule *s, struct schedule_outcome *ret)
         if (!cluster_run(&s->c, 1 + (int64_t)below(s, STEP_MS_MAX)))
             return false;
         something_happens(s);
+        machine_read(&s->c.machines[some_machine(s)]);
     }
     calm_down(s);
     if (settles(s, &ret->settled_ms))
-        return true;
+        return reads_everywhere(s);
     const char *why = cluster_unsettled(&s->c);
     cluster_fail(&s->c, "%s", why ? why : "what had settled does not stay so");
     return false;

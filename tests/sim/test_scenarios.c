@@ -100,6 +100,33 @@ static void test_leader_dies(void **state)
     end(c);
 }
 
+static bool reads_are_over(struct cluster *c)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        if (c->machines[i].reads)
+            return false;
+    return true;
+}
+
+/* Breaks if a peer that does not reach the leader can't read, although other voters do; or if what
+ * it answers lacks what was agreed on meanwhile. */
+static void test_read_around_a_cut(void **state)
+{
+    (void)state;
+    struct cluster *c = start(5);
+    unsigned leader = leader_of(c), cut = follower_of(c);
+    cluster_cut(c, leader, cut);
+    for (unsigned i = 0; i < 10; i++) {
+        cluster_scale(c, leader, "web", i);
+        assert_true(cluster_wait(c, 10000, cluster_is_answered));
+        machine_read(&c->machines[cut]);
+        assert_true(cluster_wait(c, 10000, reads_are_over));
+        assert_true(cluster_run(c, 1000));
+    }
+    assert_int_equal(c->reads_answered, 10);
+    end(c);
+}
+
 /* Breaks if two of five can't be lost at once. */
 static void test_two_of_five_die(void **state)
 {
@@ -425,6 +452,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_leader_dies),
+        cmocka_unit_test(test_read_around_a_cut),
         cmocka_unit_test(test_two_of_five_die),
         cmocka_unit_test(test_udp_is_blocked),
         cmocka_unit_test(test_partition),

@@ -103,6 +103,13 @@ static void test_containers_that_never_stop(void **state)
     expect_noticed(SABOTAGE_NEVER_STOP, 3, FAULT_CONTAINER, words);
 }
 
+static void test_reads_of_the_past(void **state)
+{
+    static const char *const words[] = {"reads are fresh", NULL};
+    (void)state;
+    expect_noticed(SABOTAGE_READ_LOCAL, 5, FAULT_PARTITION | FAULT_DELAY, words);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -119,6 +126,7 @@ int main(void)
         cmocka_unit_test(test_commit_before_a_majority),
         cmocka_unit_test(test_ignored_leases),
         cmocka_unit_test(test_containers_that_never_stop),
+        cmocka_unit_test(test_reads_of_the_past),
     };
     return cmocka_run_group_tests_name("sim-simulate", tests, set_up, NULL);
 }

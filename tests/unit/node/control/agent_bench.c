@@ -275,6 +275,7 @@ static void boot(struct fleet *f, unsigned number)
         .compact_after_entries = f->compact_after_entries,
         .compact_after_bytes = f->compact_after_bytes,
         .voters_max = f->voters_max,
+        .clock_drift_permille = f->clock_drift_permille,
     };
     snprintf(config.name, sizeof(config.name), "p%u", number);
     disk->snapshot.data = buffer_view(&disk->snapshot_data);
@@ -432,6 +433,13 @@ uint64_t fleet_propose(struct fleet *f, unsigned peer, const struct command *com
     fleet_step(f, peer,
                (struct agent_input){
                    .type = AGENT_PROPOSE_LOCAL, .request = request, .bytes = buffer_view(&bytes)});
+    return request;
+}
+
+uint64_t fleet_read(struct fleet *f, unsigned peer)
+{
+    uint64_t request = ++f->next_request;
+    fleet_step(f, peer, (struct agent_input){.type = AGENT_READ_LOCAL, .request = request});
     return request;
 }
 

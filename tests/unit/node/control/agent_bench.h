@@ -6,6 +6,7 @@
  *     request = fleet_propose(&f, 2, &command);
  *     fleet_run(&f, 100);
  *     result = fleet_result(&f, 2, request);   NULL: not answered yet
+ *     request = fleet_read(&f, 2);             answered in the same way
  *     fleet_kill(&f, 0); fleet_restart(&f, 0); fleet_cut(&f, 0, true);
  *     f.lost_kinds = 1 << AGENT_RAFT;          messages of that kind get lost
  *     fleet_give(&f, 1, 0, AGENT_RESULT, bytes);   as if peer 0 had sent it to peer 1
@@ -33,7 +34,7 @@ enum {
     FLEET_LEASE_MS = 2000,
     FLEET_VOTER_REPLACE_MS = 5000,
     FLEET_COMPACT_ENTRIES = 512,
-    FLEET_KINDS = AGENT_LINE + 1,
+    FLEET_KINDS = AGENT_READ_ANSWER + 1,
     FLEET_EVENTS = AGENT_PONG + 1,
 };
 
@@ -83,6 +84,7 @@ struct fleet {
     uint32_t voters_max;
     uint32_t compact_after_entries;
     uint32_t compact_after_bytes; /* 0: the default */
+    uint32_t clock_drift_permille;
     int64_t now_ms;
     unsigned lost_kinds; /* bits: 1 << kind */
     int64_t memory_left; /* allocations of agents until one fails; negative: none does */
@@ -125,6 +127,9 @@ struct agent_result fleet_agree(struct fleet *f, unsigned peer, const struct com
 
 /* Deploys the spec as stack "s" alone, and frees it. */
 void fleet_deploy(struct fleet *f, unsigned peer, struct service_spec *spec);
+
+/* Reads at the peer, consistently. */
+uint64_t fleet_read(struct fleet *f, unsigned peer);
 
 /* What the peer was told about its request, and how often. */
 const struct agent_result *fleet_result(const struct fleet *f, unsigned peer, uint64_t request);
