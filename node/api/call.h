@@ -30,10 +30,17 @@ struct api_call {
 
 typedef void api_method(struct api_call *call, struct bytes params);
 
+/* Where a method can be called, and how. */
+enum api_kind {
+    API_ANYWHERE,   /* also at a peer that is in no cluster */
+    API_IN_CLUSTER, /* at a member */
+    API_OF_INTENT,  /* there, and it shows intent: with `consistent: true`, the newest */
+};
+
 struct api_entry {
     const char *name;
     enum role needs; /* ROLE_VIEWER, ROLE_DEPLOYER or ROLE_ADMIN */
-    bool needs_cluster;
+    enum api_kind kind;
     api_method *method;
 };
 
@@ -41,6 +48,10 @@ struct api_entry {
 extern const struct api_entry api_cluster_methods[], api_service_methods[], api_query_methods[],
     api_peer_methods[], api_watch_methods[], api_container_methods[], api_image_methods[],
     api_profile_methods[];
+
+/* Has the method answer once this peer's intent shows all changes that were agreed on by now; or
+ * fails within AGENT_READ_TIMEOUT_MS. `params` is copied. */
+void api_answer_consistently(struct api_call *call, api_method *method, struct bytes params);
 
 /* `result` is a packed map; empty means an empty one. */
 void api_answer(struct api_call *call, const struct buffer *result);

@@ -232,12 +232,12 @@ static void method_peer_revoke(struct api_call *call, struct bytes params)
 }
 
 const struct api_entry api_cluster_methods[] = {
-    {"init", ROLE_ADMIN, false, method_init},
-    {"join", ROLE_ADMIN, false, method_join},
-    {"leave", ROLE_ADMIN, true, method_leave},
-    {"token.create", ROLE_ADMIN, true, method_token_create},
-    {"token.ls", ROLE_ADMIN, true, method_token_ls},
-    {"token.revoke", ROLE_ADMIN, true, method_token_revoke},
-    {"peer.revoke", ROLE_ADMIN, true, method_peer_revoke},
+    {"init", ROLE_ADMIN, API_ANYWHERE, method_init},
+    {"join", ROLE_ADMIN, API_ANYWHERE, method_join},
+    {"leave", ROLE_ADMIN, API_IN_CLUSTER, method_leave},
+    {"token.create", ROLE_ADMIN, API_IN_CLUSTER, method_token_create},
+    {"token.ls", ROLE_ADMIN, API_OF_INTENT, method_token_ls},
+    {"token.revoke", ROLE_ADMIN, API_IN_CLUSTER, method_token_revoke},
+    {"peer.revoke", ROLE_ADMIN, API_IN_CLUSTER, method_peer_revoke},
     {0},
 };

@@ -364,8 +364,8 @@ static void method_stats(struct api_call *call, struct bytes params)
 }
 
 const struct api_entry api_container_methods[] = {
-    {"logs", ROLE_VIEWER, true, method_logs},
-    {"exec", ROLE_DEPLOYER, true, method_exec},
-    {"stats", ROLE_VIEWER, true, method_stats},
+    {"logs", ROLE_VIEWER, API_IN_CLUSTER, method_logs},
+    {"exec", ROLE_DEPLOYER, API_IN_CLUSTER, method_exec},
+    {"stats", ROLE_VIEWER, API_IN_CLUSTER, method_stats},
     {0},
 };

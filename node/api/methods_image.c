@@ -281,8 +281,8 @@ static void method_remove(struct api_call *call, struct bytes params)
 }
 
 const struct api_entry api_image_methods[] = {
-    {"image.import", ROLE_DEPLOYER, true, method_import},
-    {"image.ls", ROLE_VIEWER, true, method_list},
-    {"image.rm", ROLE_DEPLOYER, true, method_remove},
+    {"image.import", ROLE_DEPLOYER, API_IN_CLUSTER, method_import},
+    {"image.ls", ROLE_VIEWER, API_IN_CLUSTER, method_list},
+    {"image.rm", ROLE_DEPLOYER, API_IN_CLUSTER, method_remove},
     {0},
 };

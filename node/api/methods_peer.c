@@ -264,8 +264,8 @@ static void method_peer_ping(struct api_call *call, struct bytes params)
 }
 
 const struct api_entry api_peer_methods[] = {
-    {"peer.ls", ROLE_VIEWER, true, method_peer_ls},
-    {"peer.inspect", ROLE_VIEWER, true, method_peer_inspect},
-    {"peer.ping", ROLE_VIEWER, true, method_peer_ping},
+    {"peer.ls", ROLE_VIEWER, API_OF_INTENT, method_peer_ls},
+    {"peer.inspect", ROLE_VIEWER, API_OF_INTENT, method_peer_inspect},
+    {"peer.ping", ROLE_VIEWER, API_IN_CLUSTER, method_peer_ping},
     {0},
 };

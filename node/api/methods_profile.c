@@ -86,7 +86,7 @@ static void method_profile_set(struct api_call *call, struct bytes params)
 }
 
 const struct api_entry api_profile_methods[] = {
-    {"cluster.profile", ROLE_VIEWER, true, method_profile},
-    {"cluster.profile.set", ROLE_ADMIN, true, method_profile_set},
+    {"cluster.profile", ROLE_VIEWER, API_OF_INTENT, method_profile},
+    {"cluster.profile.set", ROLE_ADMIN, API_IN_CLUSTER, method_profile_set},
     {0},
 };

@@ -417,12 +417,12 @@ static void method_events(struct api_call *call, struct bytes params)
 }
 
 const struct api_entry api_query_methods[] = {
-    {"version", ROLE_VIEWER, false, method_version},
-    {"status", ROLE_VIEWER, false, method_status},
-    {"service.ls", ROLE_VIEWER, true, method_service_ls},
-    {"service.inspect", ROLE_VIEWER, true, method_service_inspect},
-    {"ps", ROLE_VIEWER, true, method_ps},
-    {"why", ROLE_VIEWER, true, method_why},
-    {"events", ROLE_VIEWER, true, method_events},
+    {"version", ROLE_VIEWER, API_ANYWHERE, method_version},
+    {"status", ROLE_VIEWER, API_ANYWHERE, method_status},
+    {"service.ls", ROLE_VIEWER, API_OF_INTENT, method_service_ls},
+    {"service.inspect", ROLE_VIEWER, API_OF_INTENT, method_service_inspect},
+    {"ps", ROLE_VIEWER, API_OF_INTENT, method_ps},
+    {"why", ROLE_VIEWER, API_OF_INTENT, method_why},
+    {"events", ROLE_VIEWER, API_OF_INTENT, method_events},
     {0},
 };

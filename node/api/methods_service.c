@@ -369,11 +369,11 @@ static void method_wait(struct api_call *call, struct bytes params)
 }
 
 const struct api_entry api_service_methods[] = {
-    {"deploy", ROLE_DEPLOYER, true, method_deploy},
-    {"scale", ROLE_DEPLOYER, true, method_scale},
-    {"update", ROLE_DEPLOYER, true, method_update},
-    {"rollback", ROLE_DEPLOYER, true, method_rollback},
-    {"rm", ROLE_DEPLOYER, true, method_rm},
-    {"wait", ROLE_VIEWER, true, method_wait},
+    {"deploy", ROLE_DEPLOYER, API_IN_CLUSTER, method_deploy},
+    {"scale", ROLE_DEPLOYER, API_IN_CLUSTER, method_scale},
+    {"update", ROLE_DEPLOYER, API_IN_CLUSTER, method_update},
+    {"rollback", ROLE_DEPLOYER, API_IN_CLUSTER, method_rollback},
+    {"rm", ROLE_DEPLOYER, API_IN_CLUSTER, method_rm},
+    {"wait", ROLE_VIEWER, API_OF_INTENT, method_wait},
     {0},
 };

@@ -170,6 +170,6 @@ static void method_watch(struct api_call *call, struct bytes params)
 }
 
 const struct api_entry api_watch_methods[] = {
-    {"watch", ROLE_VIEWER, true, method_watch},
+    {"watch", ROLE_VIEWER, API_IN_CLUSTER, method_watch},
     {0},
 };

@@ -163,10 +163,12 @@ static void start_call(struct api_connection *connection, const struct frame *fr
         api_fail_with(call, -EACCES, "use a context with that role, or ask an admin",
                       "%s needs the role %s; %s is a %s", frame->name, role_name(entry->needs),
                       connection->actor, role_name(connection->role));
-    else if (entry->needs_cluster && !peer->agent)
+    else if (entry->kind != API_ANYWHERE && !peer->agent)
         api_fail_with(call, -ENOTCONN,
                       "begin one with: consort init, or join one with: consort join TOKEN",
                       "this peer is in no cluster");
+    else if (entry->kind == API_OF_INTENT && frame_flag(frame->body, "consistent"))
+        api_answer_consistently(call, entry->method, frame->body);
     else
         entry->method(call, frame->body);
 }

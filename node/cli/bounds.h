@@ -10,4 +10,5 @@ enum {
     CLI_INPUT_BYTES = 16 * 1024,              /* one read of the terminal for exec */
     CLI_LINK_TIMEOUT_MS = 5000,               /* for one peer of a context to answer */
     CLI_WAIT_DEFAULT_MS = 10 * 60 * 1000,     /* of --wait */
+    CLOCK_DRIFT_PERMILLE_MAX = 500,
 };

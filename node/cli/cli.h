@@ -35,6 +35,7 @@ struct cli {
     const char *socket;  /* --socket; NULL: see client.h */
     const char *context; /* --context */
     enum cli_format format;
+    bool consistent;         /* --consistent, where a verb has it */
     const struct verb *verb; /* the one that runs */
 };
 
@@ -44,7 +45,8 @@ int cli_fail(const struct error *error);
 /* Prints what is wrong with the words typed, and where to read on; returns CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Asks the cluster: opens a connection, calls `method`, closes. Takes over `params` (may be NULL).
+/* Asks the cluster: opens a connection, calls `method`, closes. Takes over `params` (may be NULL);
+ * adds what the global options and --consistent say.
  * CLI_OK and the result in `*ret`, which the caller gives to json_decref(); or CLI_FAILED, printed.
  */
 int cli_ask(const struct cli *cli, const char *method, json_t *params, json_t **ret);

@@ -50,6 +50,7 @@ int verb_cluster_profile(struct cli *cli, int argc, char **argv)
                    &suspicion),
         OPTION_ROW(0, "fanout", "N", "Peers that news is sent to at a time, 1 to 8", OPTION_COUNT,
                    &fanout),
+        OPTION_CONSISTENT(cli),
     };
     int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
     if (rc != OPTIONS_GO_ON)

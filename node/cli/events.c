@@ -25,13 +25,14 @@ int verb_events(struct cli *cli, int argc, char **argv)
     bool follow = false;
     struct option_row rows[] = {
         OPTION_ROW('f', "follow", NULL, "Go on with what happens", OPTION_FLAG, &follow),
+        OPTION_CONSISTENT(cli),
     };
     int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
     if (rc != OPTIONS_GO_ON)
         return rc;
     if (argc > 0)
         return cli_usage(cli, "events takes no argument");
-    json_t *params = json_pack("{s:b}", "follow", follow);
+    json_t *params = json_pack("{s:b s:b}", "follow", follow, "consistent", cli->consistent);
     return follow ? follow_call(cli, "events", params, "event", say_event)
                   : follow_list(cli, "events", params, "event", say_event);
 }
@@ -47,5 +48,5 @@ static void say_lines(const json_t *result)
 
 int verb_why(struct cli *cli, int argc, char **argv)
 {
-    return named_verb(cli, argc, argv, "why", "subject", say_lines);
+    return show_intent_verb(cli, argc, argv, "why", "subject", say_lines);
 }

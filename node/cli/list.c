@@ -16,11 +16,12 @@ int list_print(const struct cli *cli, json_t *result, const char *key, const str
     return CLI_OK;
 }
 
-int list_verb(struct cli *cli, int argc, char **argv, const char *method, const char *key,
-              const struct column *columns, size_t count)
+static int list_with(struct cli *cli, struct option_row *rows, size_t row_count, int argc,
+                     char **argv, const char *method, const char *key, const struct column *columns,
+                     size_t count)
 {
     json_t *result;
-    int rc = options_parse(cli, NULL, 0, &argc, &argv);
+    int rc = options_parse(cli, rows, row_count, &argc, &argv);
     if (rc != OPTIONS_GO_ON)
         return rc;
     if (argc > 0)
@@ -29,15 +30,42 @@ int list_verb(struct cli *cli, int argc, char **argv, const char *method, const 
     return rc != CLI_OK ? rc : list_print(cli, result, key, columns, count);
 }
 
-int named_verb(struct cli *cli, int argc, char **argv, const char *method, const char *param,
-               void (*say)(const json_t *result))
+int list_verb(struct cli *cli, int argc, char **argv, const char *method, const char *key,
+              const struct column *columns, size_t count)
 {
-    int rc = options_parse(cli, NULL, 0, &argc, &argv);
+    return list_with(cli, NULL, 0, argc, argv, method, key, columns, count);
+}
+
+int list_intent_verb(struct cli *cli, int argc, char **argv, const char *method, const char *key,
+                     const struct column *columns, size_t count)
+{
+    struct option_row row = OPTION_CONSISTENT(cli);
+    return list_with(cli, &row, 1, argc, argv, method, key, columns, count);
+}
+
+static int show_with(struct cli *cli, struct option_row *rows, size_t row_count, int argc,
+                     char **argv, const char *method, const char *param,
+                     void (*say)(const json_t *result))
+{
+    int rc = options_parse(cli, rows, row_count, &argc, &argv);
     if (rc != OPTIONS_GO_ON)
         return rc;
     if (argc != 1)
         return cli_usage(cli, "one %s is expected", param);
     return cli_do(cli, method, json_pack("{s:s}", param, argv[0]), say);
+}
+
+int named_verb(struct cli *cli, int argc, char **argv, const char *method, const char *param,
+               void (*say)(const json_t *result))
+{
+    return show_with(cli, NULL, 0, argc, argv, method, param, say);
+}
+
+int show_intent_verb(struct cli *cli, int argc, char **argv, const char *method, const char *param,
+                     void (*say)(const json_t *result))
+{
+    struct option_row row = OPTION_CONSISTENT(cli);
+    return show_with(cli, &row, 1, argc, argv, method, param, say);
 }
 
 void say_done(const json_t *result)

@@ -12,9 +12,17 @@ int list_print(const struct cli *cli, json_t *result, const char *key, const str
 int list_verb(struct cli *cli, int argc, char **argv, const char *method, const char *key,
               const struct column *columns, size_t count);
 
+/* The same of intent, so that it has --consistent. */
+int list_intent_verb(struct cli *cli, int argc, char **argv, const char *method, const char *key,
+                     const struct column *columns, size_t count);
+
 /* A verb with one argument, passed as `param`. */
 int named_verb(struct cli *cli, int argc, char **argv, const char *method, const char *param,
                void (*say)(const json_t *result));
+
+/* The same for what shows intent, so that it has --consistent. */
+int show_intent_verb(struct cli *cli, int argc, char **argv, const char *method, const char *param,
+                     void (*say)(const json_t *result));
 
 /* Prints nothing: for what is done is done. */
 void say_done(const json_t *result);

@@ -82,6 +82,10 @@ int cli_ask(const struct cli *cli, const char *method, json_t *params, json_t **
     struct client *client = NULL;
     struct error error = {0};
     int rc = client_open(cli, &client, &error);
+    if (cli->consistent) {
+        params = params ? params : json_object();
+        json_object_set_new(params, "consistent", json_true());
+    }
     if (rc == 0)
         rc = client_call_json(client, method, params, NULL, NULL, ret, &error);
     else

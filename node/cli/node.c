@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "node/cli/bounds.h"
 #include "node/cli/client.h"
 #include "node/cli/options.h"
 #include "node/cli/quantity.h"
@@ -112,7 +113,7 @@ static int run_peer(const struct peer_options *options)
 struct node_words {
     const char *data_dir, *run_dir, *listen, *advertise, *name, *metrics, *runtime, *level;
     struct text_list labels, seeds;
-    uint32_t cpus;
+    uint32_t cpus, clock_drift;
     uint64_t memory;
 };
 
@@ -154,6 +155,7 @@ static int make_options(struct cli *cli, struct node_words *words, char *name, c
         .cpu_millis = words->cpus,
         .memory_bytes = words->memory,
         .oci_runtime = words->runtime,
+        .clock_drift_permille = words->clock_drift,
         .fault = getenv("CONSORT_FAULT"),
     };
     if (address_parse(words->listen, PEER_PORT_DEFAULT, &options->listen) < 0)
@@ -168,6 +170,8 @@ static int make_options(struct cli *cli, struct node_words *words, char *name, c
         return cli_usage(cli, words->advertise ? "--advertise: IP or IP:PORT is expected"
                                                : "no address to be reached at was found: give one "
                                                  "with --advertise IP");
+    if (words->clock_drift > CLOCK_DRIFT_PERMILLE_MAX)
+        return cli_usage(cli, "--clock-drift is at most %d thousandths", CLOCK_DRIFT_PERMILLE_MAX);
     for (size_t i = 0; i < words->seeds.count; i++)
         if (!seed_is_valid(words->seeds.items[i]))
             return cli_usage(cli, "--seed %s: NAME, NAME:PORT, IP or IP:PORT is expected",
@@ -221,6 +225,8 @@ int verb_node(struct cli *cli, int argc, char **argv)
         OPTION_ROW(0, "metrics", "[IP:]PORT", "Serve /metrics and /health there, by HTTP (nowhere)",
                    OPTION_TEXT, &words.metrics),
         OPTION_ROW(0, "runtime", "PATH", "The OCI runtime (crun)", OPTION_TEXT, &words.runtime),
+        OPTION_ROW(0, "clock-drift", "N", "Read by leases: clocks differ by N thousandths (never)",
+                   OPTION_COUNT, &words.clock_drift),
         OPTION_ROW(0, "log-level", "LEVEL", "error, warning, notice, info or debug", OPTION_TEXT,
                    &words.level),
     };

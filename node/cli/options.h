@@ -44,6 +44,11 @@ struct option_row {
         (short_name), (name), (value), (help), (type), (target), false                             \
     }
 
+/* Of verbs that show intent; cli_ask() says it on. */
+#define OPTION_CONSISTENT(cli)                                                                     \
+    OPTION_ROW(0, "consistent", NULL, "Show all that was agreed on by now; needs a quorum",        \
+               OPTION_FLAG, &(cli)->consistent)
+
 enum { OPTIONS_GO_ON = -1 };
 
 /* Parses up to the arguments, which `*argc` and `*argv` are then. OPTIONS_GO_ON, or the exit code

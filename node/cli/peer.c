@@ -90,6 +90,7 @@ int verb_peer_ls(struct cli *cli, int argc, char **argv)
     const char *at = NULL;
     struct option_row rows[] = {
         OPTION_ROW(0, "at", "PEER", "As that peer sees them", OPTION_TEXT, &at),
+        OPTION_CONSISTENT(cli),
     };
     json_t *peers;
     int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);

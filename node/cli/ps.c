@@ -12,7 +12,8 @@ int verb_ps(struct cli *cli, int argc, char **argv)
         {"IMAGE", "image", NULL},       {"PLACED", "since_wall_ms", cell_since},
         {"DETAIL", "detail", NULL}};
     json_t *result;
-    int rc = options_parse(cli, NULL, 0, &argc, &argv);
+    struct option_row rows[] = {OPTION_CONSISTENT(cli)};
+    int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
     if (rc != OPTIONS_GO_ON)
         return rc;
     if (argc > 1)

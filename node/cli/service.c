@@ -17,7 +17,8 @@ int verb_service_ls(struct cli *cli, int argc, char **argv)
         {"NAME", "name", NULL},      {"MODE", "mode", NULL},   {"SERVING", NULL, cell_serving},
         {"IMAGE", "image", NULL},    {"PORTS", "ports", NULL}, {"REVISION", "revision", NULL},
         {"ROLLOUT", "rollout", NULL}};
-    return list_verb(cli, argc, argv, "service.ls", "services", columns, array_count(columns));
+    return list_intent_verb(cli, argc, argv, "service.ls", "services", columns,
+                            array_count(columns));
 }
 
 static void say_service(const json_t *service)
@@ -44,5 +45,5 @@ static void say_service(const json_t *service)
 
 int verb_service_inspect(struct cli *cli, int argc, char **argv)
 {
-    return named_verb(cli, argc, argv, "service.inspect", "service", say_service);
+    return show_intent_verb(cli, argc, argv, "service.inspect", "service", say_service);
 }

@@ -55,7 +55,7 @@ int verb_token_ls(struct cli *cli, int argc, char **argv)
                                             {"USES LEFT", "uses_left", NULL},
                                             {"EXPIRES", "expires_wall_ms", cell_left},
                                             {"MADE BY", "actor", NULL}};
-    return list_verb(cli, argc, argv, "token.ls", "tokens", columns, array_count(columns));
+    return list_intent_verb(cli, argc, argv, "token.ls", "tokens", columns, array_count(columns));
 }
 
 int verb_token_revoke(struct cli *cli, int argc, char **argv)

@@ -16,6 +16,7 @@
 #include "node/peer/own_address.h"
 #include "node/peer/pings.h"
 #include "node/peer/proposals.h"
+#include "node/peer/reads.h"
 #include "node/peer/replicas.h"
 #include "node/peer/seeds.h"
 #include "node/peer/spares.h"
@@ -295,6 +296,7 @@ static int start_agent(struct peer *peer, struct error *error)
         .advertised = peer->options.advertised,
         .generation = (uint32_t)store_generation(peer->store),
         .swim = swim_config_lan(),
+        .clock_drift_permille = peer->options.clock_drift_permille,
     };
     snprintf(config.name, sizeof(config.name), "%s", peer->options.name);
     randombytes_buf(&config.seed, sizeof(config.seed));
@@ -443,6 +445,7 @@ static void close_member(struct peer *peer)
     if (!peer->agent)
         return;
     proposals_cancel(peer);
+    reads_cancel(peer);
     pings_cancel(peer);
     mesh_close(peer->mesh);
     images_close(peer->images); /* first: who waits for a fetch hears of it while it is there */

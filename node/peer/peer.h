@@ -35,6 +35,7 @@ struct leaving;
 struct own_address;
 struct mesh;
 struct peer_ping;
+struct peer_read;
 struct proposal;
 struct replicas;
 struct seeds;
@@ -63,9 +64,10 @@ struct peer_options {
     const char *labels;        /* "disk=ssd,zone=a": sorted by key; "" for none */
     uint32_t cpu_millis;       /* what replicas may reserve here */
     uint64_t memory_bytes;
-    const char *oci_runtime; /* NULL: the default */
-    struct address metrics;  /* where /metrics is served; none: nowhere */
-    const char *fault;       /* for tests: see node/transport/fault.h; NULL: none */
+    const char *oci_runtime;       /* NULL: the default */
+    struct address metrics;        /* where /metrics is served; none: nowhere */
+    uint32_t clock_drift_permille; /* see agent_config */
+    const char *fault;             /* for tests: see node/transport/fault.h; NULL: none */
 };
 
 enum peer_phase {
@@ -113,6 +115,7 @@ struct peer {
     uv_idle_t wake; /* active: the agent has something to spread */
 
     struct proposal *proposals; /* see proposals.h */
+    struct peer_read *reads;    /* see reads.h */
     uint64_t next_request;
     struct peer_ping *pings; /* see pings.h */
     uint64_t next_ping;

@@ -12,6 +12,7 @@
 #include "node/peer/peer.h"
 #include "node/peer/pings.h"
 #include "node/peer/proposals.h"
+#include "node/peer/reads.h"
 #include "node/peer/replicas.h"
 #include "node/peer/spares.h"
 
@@ -257,7 +258,8 @@ static void carry_out(struct peer *peer)
     for (size_t i = 0; i < output->event_count; i++)
         carry_out_event(peer, &output->events[i]);
     for (size_t i = 0; i < output->result_count; i++)
-        proposals_decided(peer, &output->results[i]);
+        if (!reads_decided(peer, &output->results[i]))
+            proposals_decided(peer, &output->results[i]);
     if (output->wanted_changed) {
         replicas_changed(peer->replicas);
         spares_changed(peer->spares);
