@@ -204,6 +204,7 @@ int verb_peer_inspect(struct cli *cli, int argc, char **argv)
     const char *at = NULL;
     struct option_row rows[] = {
         OPTION_ROW(0, "at", "PEER", "As that peer sees it", OPTION_TEXT, &at),
+        OPTION_CONSISTENT(cli),
     };
     int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
     if (rc != OPTIONS_GO_ON)

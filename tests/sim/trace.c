@@ -46,8 +46,8 @@ static const char *name_of(struct cluster *cluster, const struct id *id)
 void trace_step(struct cluster *cluster, const struct machine *machine,
                 const struct agent_input *input, int rc)
 {
-    static const char *const types[] = {"tick",      "packet", "message",
-                                        "unreached", "stored", "propose"};
+    static const char *const types[] = {"tick",   "packet",  "message", "unreached",
+                                        "stored", "propose", "read"};
     struct agent_status status;
     if (!is_on(cluster))
         return;

@@ -13,6 +13,8 @@
 
 int __wrap_peer_read(struct peer *peer, read_callback *callback, void *context);
 void __wrap_api_fail(struct api_call *call, const struct error *error);
+void __wrap_api_fail_with(struct api_call *call, int code, const char *hint, const char *format,
+                          ...) __attribute__((format(printf, 4, 5)));
 
 static struct {
     int rc;
@@ -39,6 +41,15 @@ void __wrap_api_fail(struct api_call *call, const struct error *error)
 {
     said.call = call;
     said.failed = error->code;
+}
+
+void __wrap_api_fail_with(struct api_call *call, int code, const char *hint, const char *format,
+                          ...)
+{
+    (void)hint;
+    (void)format;
+    said.call = call;
+    said.failed = code;
 }
 
 static void method(struct api_call *call, struct bytes params)
