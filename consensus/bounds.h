@@ -40,7 +40,10 @@ enum {
     RAFT_SNAPSHOT_BYTES_MAX = 16 * 1024 * 1024,
     RAFT_MESSAGE_ENTRIES_MAX = 1024,     /* in one append */
     RAFT_MESSAGE_BYTES_MAX = 512 * 1024, /* entries' data in one append of several */
-    RAFT_MESSAGE_FRAME_BYTES_MAX = RAFT_SNAPSHOT_BYTES_MAX + 64 * 1024, /* an encoded message */
+    RAFT_CHUNK_BYTES_MAX = 128 * 1024,   /* of a snapshot in one message */
+    RAFT_CHUNKS_INFLIGHT_MAX = 4,        /* unacknowledged chunks to one follower */
+    RAFT_HASH_BYTES = 32,                /* of a snapshot's data */
+    RAFT_MESSAGE_FRAME_BYTES_MAX = RAFT_ENTRY_BYTES_MAX + 64 * 1024, /* an encoded message */
     RAFT_UNCOMMITTED_BYTES_MAX = 16 * 1024 * 1024,
     RAFT_INFLIGHT_MAX = 64, /* unacknowledged appends to one follower */
     RAFT_READS_MAX = 256,   /* reads that wait for a heartbeat's quorum, or for the leader */

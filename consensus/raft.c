@@ -19,6 +19,8 @@ void raft_config_init(struct raft_config *config, const struct id *self, uint64_
         .quiet_after_start_ms = RAFT_ELECTION_TIMEOUT_MS,
         .uncommitted_bytes_max = RAFT_UNCOMMITTED_BYTES_MAX,
         .message_bytes_max = RAFT_MESSAGE_BYTES_MAX,
+        .chunk_bytes = RAFT_CHUNK_BYTES_MAX,
+        .chunks_max = RAFT_CHUNKS_INFLIGHT_MAX,
         .inflight_max = RAFT_INFLIGHT_MAX,
         .pre_vote = true,
         .check_quorum = true,
@@ -113,6 +115,8 @@ int raft_new(const struct raft_config *config, const struct raft_stored *stored,
     assert(config->election_timeout_max_ms >= config->election_timeout_ms);
     assert(config->heartbeat_ms > 0);
     assert(config->inflight_max > 0 && config->inflight_max <= RAFT_INFLIGHT_MAX);
+    assert(config->chunk_bytes > 0 && config->chunk_bytes <= RAFT_CHUNK_BYTES_MAX);
+    assert(config->chunks_max > 0);
     assert(config->clock_drift_permille < 1000);
     assert(!id_is_none(&config->self));
     struct raft *raft = calloc(1, sizeof(*raft));
@@ -141,7 +145,7 @@ void raft_free(struct raft *raft)
         return;
     raft_log_done(&raft->log);
     raft_stage_done(&raft->staged);
-    free((void *)raft->snapshot.data.data);
+    raft_drop_snapshots(raft);
     free(raft->now.messages);
     free(raft->once_stored.messages);
     free(raft);
@@ -225,6 +229,7 @@ static void act(struct raft *raft, const struct raft_input *input)
 int raft_step(struct raft *raft, const struct raft_input *input, struct raft_output *output)
 {
     *output = (struct raft_output){0};
+    raft_drop_useless_snapshots(raft);
     int rc = raft_stage(raft, input);
     if (rc < 0)
         return rc;
@@ -263,9 +268,11 @@ void raft_status(const struct raft *raft, struct raft_status *ret)
         .last_term = raft_log_last_term(&raft->log),
         .stored_index = raft->log.stored,
         .log_bytes = raft->log.bytes,
+        .sent_index = raft_sent_snapshot(raft),
         .uncommitted_bytes = raft->uncommitted_bytes,
         .elections = raft->elections,
         .elections_won = raft->elections_won,
+        .snapshots_refused = raft->snapshots_refused,
     };
 }
 

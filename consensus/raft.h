@@ -37,11 +37,14 @@ struct raft_config {
     int64_t election_timeout_ms;     /* the shortest; also how long followers stay loyal */
     int64_t election_timeout_max_ms; /* the longest: each is drawn between the two */
     int64_t heartbeat_ms;
-    int64_t snapshot_timeout_ms;  /* send a snapshot again when it was not acknowledged by then */
+    int64_t snapshot_timeout_ms;  /* ask anew what a follower has of a snapshot when it acknowledged
+                                     nothing for so long */
     int64_t quiet_after_start_ms; /* a restored peer votes for nobody this long: it may have been
                                      loyal to a leader, whose lease counts on it */
     size_t uncommitted_bytes_max; /* proposals beyond it are refused: -EBUSY */
     size_t message_bytes_max;     /* entries' data in one append, unless one alone is larger */
+    size_t chunk_bytes;           /* of a snapshot in one message, ≤ RAFT_CHUNK_BYTES_MAX */
+    uint32_t chunks_max;          /* unacknowledged chunks to one follower */
     uint32_t inflight_max;  /* unacknowledged appends to one follower, ≤ RAFT_INFLIGHT_MAX */
     bool pre_vote;          /* thesis §9.6 */
     bool check_quorum;      /* thesis §6.2; also the stickiness of §4.2.3 */
@@ -50,6 +53,12 @@ struct raft_config {
                                §6.4.1: only as right as the next line is */
     uint32_t clock_drift_permille; /* how much faster one peer's clock may run than another's; 0:
                                       nobody knows, and no lease is ever valid */
+
+    /* Whether a snapshot that has come whole is what its hash says, and a state that the caller
+     * can load: 0; -EBADMSG, and it is dropped and asked for anew; -ENOMEM fails the step. Nothing
+     * is installed without its leave: NULL refuses all. */
+    int (*verify)(void *context, const struct raft_snapshot *snapshot);
+    void *verify_context;
 };
 
 /* Consort's defaults: 300–600 ms, 75 ms, pre-vote and quorum checks on, bounds from bounds.h. */
@@ -172,12 +181,13 @@ struct raft_output {
  * when there is no memory for them, as a network would. */
 int raft_step(struct raft *raft, const struct raft_input *input, struct raft_output *output);
 
-/* Discards the log up to `keep` entries before the applied index and makes `state` (copied; at most
- * RAFT_SNAPSHOT_BYTES_MAX), the state machine's whole state after all that was handed out as
- * committed, the snapshot for those who need what is discarded. `index` is that applied index. The
- * caller stores the snapshot (raft_snapshot()) and deletes what lies before raft_status's
- * first_index. -EINVAL if `index` is not the applied one; -E2BIG; -ENOMEM. */
-int raft_compact(struct raft *raft, uint64_t index, uint64_t keep, struct bytes state);
+/* Discards the log up to `keep` entries before snapshot->index and makes `snapshot` (copied; its
+ * term is looked up) the one for those who need what is discarded. It holds the state machine's
+ * whole state and the configuration after that index, which was handed out as committed some time
+ * ago: the state can be written down while the log goes on. The caller stores the snapshot
+ * (raft_snapshot()) and deletes what lies before raft_status's first_index. -EINVAL if that index
+ * is not applied yet, or older than the present snapshot's; -E2BIG; -ENOMEM. */
+int raft_compact(struct raft *raft, const struct raft_snapshot *snapshot, uint64_t keep);
 
 enum raft_role {
     RAFT_FOLLOWER,
@@ -199,8 +209,11 @@ struct raft_status {
     uint64_t last_term;
     uint64_t stored_index; /* entries up to here are on the disk */
     size_t log_bytes;      /* of all entries' data: a reason to compact */
+    uint64_t sent_index;   /* of the snapshot that is being sent, if any: who gets it will need the
+                              entries behind it; 0: none */
     size_t uncommitted_bytes;
     uint64_t elections, elections_won; /* since raft_new() */
+    uint64_t snapshots_refused;        /* that were not what their hash says */
 };
 
 void raft_status(const struct raft *raft, struct raft_status *ret);

@@ -1,4 +1,4 @@
-/* Messages as MessagePack: one array of twelve, the same for each type, so that decoding has one
+/* Messages as MessagePack: one array of thirteen, the same for each type, so that decoding has one
  * path. */
 #include <assert.h>
 #include <errno.h>
@@ -9,10 +9,10 @@
 #include "consensus/raft_message.h"
 
 enum {
-    MESSAGE_FIELDS = 12,
+    MESSAGE_FIELDS = 13,
     HEARTBEAT_FIELDS = 5,
     ENTRY_FIELDS = 3,
-    SNAPSHOT_FIELDS = 4,
+    SNAPSHOT_FIELDS = 6,
 };
 
 static void write_entries(struct writer *writer, const struct raft_message *message)
@@ -27,8 +27,9 @@ static void write_entries(struct writer *writer, const struct raft_message *mess
     }
 }
 
-static void write_snapshot(struct writer *writer, const struct raft_snapshot *snapshot)
+static void write_snapshot(struct writer *writer, const struct raft_message *message)
 {
+    const struct raft_snapshot *snapshot = message->snapshot;
     if (!snapshot) {
         writer_nil(writer);
         return;
@@ -37,7 +38,9 @@ static void write_snapshot(struct writer *writer, const struct raft_snapshot *sn
     writer_u64(writer, snapshot->index);
     writer_u64(writer, snapshot->term);
     raft_configuration_write(&snapshot->configuration, writer);
-    writer_binary(writer, snapshot->data.data, snapshot->data.size);
+    writer_u64(writer, snapshot->data.size);
+    writer_binary(writer, snapshot->hash, RAFT_HASH_BYTES);
+    writer_binary(writer, message->chunk.data, message->chunk.size);
 }
 
 int raft_message_encode(const struct raft_message *message, struct buffer *buffer)
@@ -56,7 +59,8 @@ int raft_message_encode(const struct raft_message *message, struct buffer *buffe
     writer_u64(&writer, message->round);
     writer_i64(&writer, message->sent_ms);
     write_entries(&writer, message);
-    write_snapshot(&writer, message->snapshot);
+    write_snapshot(&writer, message);
+    writer_u64(&writer, message->offset);
     return writer_check(&writer);
 }
 
@@ -95,6 +99,7 @@ static int read_snapshot(struct reader *reader, struct raft_message *message)
     if (message->type != RAFT_SNAPSHOT)
         return reader_nil(reader);
     struct raft_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+    uint64_t size = 0;
     if (!snapshot)
         return -ENOMEM;
     message->snapshot = snapshot;
@@ -102,10 +107,15 @@ static int read_snapshot(struct reader *reader, struct raft_message *message)
     reader_u64(reader, &snapshot->index);
     reader_u64(reader, &snapshot->term);
     raft_configuration_read(reader, &snapshot->configuration);
-    reader_binary(reader, &snapshot->data);
-    if (reader_check(reader) == 0 && snapshot->data.size > RAFT_SNAPSHOT_BYTES_MAX)
-        reader_refuse(reader);
-    return reader_check(reader);
+    reader_u64(reader, &size);
+    reader_fixed(reader, snapshot->hash, RAFT_HASH_BYTES);
+    reader_binary(reader, &message->chunk);
+    if (reader_check(reader) < 0)
+        return -EBADMSG;
+    if (size > RAFT_SNAPSHOT_BYTES_MAX || message->chunk.size > RAFT_CHUNK_BYTES_MAX)
+        return reader_refuse(reader);
+    snapshot->data.size = (size_t)size;
+    return 0;
 }
 
 int raft_message_decode(struct bytes bytes, struct raft_message *ret)
@@ -133,6 +143,8 @@ int raft_message_decode(struct bytes bytes, struct raft_message *ret)
     int rc = read_entries(&reader, &message);
     if (rc == 0)
         rc = read_snapshot(&reader, &message);
+    if (rc == 0)
+        reader_u64(&reader, &message.offset);
     if (rc == 0)
         rc = reader_end(&reader);
     if (rc < 0) {
@@ -198,12 +210,19 @@ void raft_message_done(struct raft_message *message)
 const char *raft_message_type_name(enum raft_message_type type)
 {
     static const char *const names[RAFT_MESSAGE_TYPES] = {
-        [RAFT_PRE_VOTE] = "pre-vote",   [RAFT_PRE_VOTE_REPLY] = "pre-vote reply",
-        [RAFT_VOTE] = "vote",           [RAFT_VOTE_REPLY] = "vote reply",
-        [RAFT_APPEND] = "append",       [RAFT_APPEND_REPLY] = "append reply",
-        [RAFT_HEARTBEAT] = "heartbeat", [RAFT_HEARTBEAT_REPLY] = "heartbeat reply",
-        [RAFT_SNAPSHOT] = "snapshot",   [RAFT_TIMEOUT_NOW] = "timeout now",
-        [RAFT_READ_REQUEST] = "read",   [RAFT_READ_REPLY] = "read reply",
+        [RAFT_PRE_VOTE] = "pre-vote",
+        [RAFT_PRE_VOTE_REPLY] = "pre-vote reply",
+        [RAFT_VOTE] = "vote",
+        [RAFT_VOTE_REPLY] = "vote reply",
+        [RAFT_APPEND] = "append",
+        [RAFT_APPEND_REPLY] = "append reply",
+        [RAFT_HEARTBEAT] = "heartbeat",
+        [RAFT_HEARTBEAT_REPLY] = "heartbeat reply",
+        [RAFT_SNAPSHOT] = "snapshot",
+        [RAFT_TIMEOUT_NOW] = "timeout now",
+        [RAFT_READ_REQUEST] = "read",
+        [RAFT_READ_REPLY] = "read reply",
+        [RAFT_SNAPSHOT_REPLY] = "snapshot reply",
     };
     return type < RAFT_MESSAGE_TYPES ? names[type] : "unknown";
 }

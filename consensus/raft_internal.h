@@ -52,11 +52,23 @@ struct raft_forwarded_read {
     uint64_t round;
 };
 
+/* A snapshot that comes from the leader, chunk by chunk. It outlives leaders: who offers the same
+ * one goes on where it stands. */
+struct raft_incoming {
+    struct raft_snapshot snapshot; /* index 0: none; its data has room for all of it */
+    uint8_t *data;                 /* that data */
+    size_t held;                   /* bytes from its start on */
+    uint64_t term;                 /* in which it was last fed */
+};
+
 /* What a step needs, allocated before it begins. */
 struct raft_staged {
     struct raft_entry *entries; /* each owns its data */
     size_t entry_count;
-    uint8_t *snapshot_data;
+    uint8_t *incoming;      /* room for a snapshot that begins */
+    bool has_chunk;         /* the chunk was put into its place */
+    size_t held;            /* with it */
+    bool snapshot_is_wrong; /* now that it is whole */
 };
 
 struct raft {
@@ -75,6 +87,8 @@ struct raft {
     struct id leader;
     struct raft_configuration configuration; /* as of `applied` */
     struct raft_snapshot snapshot;           /* owns its data; index 0: none */
+    struct raft_incoming incoming;
+    uint64_t snapshots_refused;
 
     int64_t election_start_ms;
     int64_t election_timeout_ms; /* drawn at random */
@@ -84,6 +98,8 @@ struct raft {
 
     /* Of the leader. */
     struct raft_progress progress[RAFT_MEMBERS_MAX]; /* of configuration.members[] */
+    struct raft_snapshot outgoing; /* sent to all who need one; index 0: none. Its data is the
+                                      snapshot's, or its own once that was replaced */
     int64_t heartbeat_due_ms;
     uint64_t pending_configuration; /* no other change before this index is applied */
     size_t uncommitted_bytes;
@@ -153,6 +169,13 @@ void raft_own_log_was_stored(struct raft *raft);
 /* raft_snapshot.c */
 bool raft_send_snapshot(struct raft *raft, uint32_t member);
 void raft_take_snapshot(struct raft *raft, const struct raft_message *message);
+void raft_take_snapshot_reply(struct raft *raft, uint32_t member,
+                              const struct raft_message *message);
+void raft_go_on_installing(struct raft *raft, uint32_t member);
+int raft_stage_chunk(struct raft *raft, const struct raft_message *message);
+uint64_t raft_sent_snapshot(const struct raft *raft);
+void raft_drop_useless_snapshots(struct raft *raft);
+void raft_drop_snapshots(struct raft *raft);
 
 /* raft_membership.c */
 void raft_learn_commit(struct raft *raft);

@@ -62,9 +62,8 @@ void raft_take_heartbeat_reply(struct raft *raft, uint32_t member,
     uint64_t round = message->round < raft->round ? message->round : raft->round;
     if (round > progress->round)
         progress->round = round;
-    if (progress->state == RAFT_INSTALL &&
-        raft->now_ms - progress->snapshot_sent_ms >= raft->config.snapshot_timeout_ms)
-        raft_progress_probe(progress);
+    if (progress->state == RAFT_INSTALL)
+        raft_go_on_installing(raft, member);
     if (progress->match < raft_log_last_index(&raft->log) || progress->state == RAFT_PROBE)
         raft_send_append(raft, member, true);
     raft_confirm_reads(raft);

@@ -73,6 +73,8 @@ static void lead(struct raft *raft, const struct raft_message *message)
     raft->progress[member].active = true;
     if (message->type == RAFT_APPEND_REPLY)
         raft_take_append_reply(raft, (uint32_t)member, message);
+    else if (message->type == RAFT_SNAPSHOT_REPLY)
+        raft_take_snapshot_reply(raft, (uint32_t)member, message);
     else
         raft_take_heartbeat_reply(raft, (uint32_t)member, message);
 }
@@ -80,7 +82,7 @@ static void lead(struct raft *raft, const struct raft_message *message)
 bool raft_message_is_to_leader(enum raft_message_type type)
 {
     return type == RAFT_PRE_VOTE_REPLY || type == RAFT_VOTE_REPLY || type == RAFT_APPEND_REPLY ||
-           type == RAFT_HEARTBEAT_REPLY || type == RAFT_READ_REQUEST;
+           type == RAFT_HEARTBEAT_REPLY || type == RAFT_SNAPSHOT_REPLY || type == RAFT_READ_REQUEST;
 }
 
 void raft_receive(struct raft *raft, const struct raft_message *message)
@@ -111,6 +113,7 @@ void raft_receive(struct raft *raft, const struct raft_message *message)
         break;
     case RAFT_APPEND_REPLY:
     case RAFT_HEARTBEAT_REPLY:
+    case RAFT_SNAPSHOT_REPLY:
         lead(raft, message);
         break;
     case RAFT_TIMEOUT_NOW:

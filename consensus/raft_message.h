@@ -40,7 +40,8 @@ struct raft_snapshot {
     uint64_t index;
     uint64_t term;
     struct raft_configuration configuration;
-    struct bytes data;
+    struct bytes data;             /* of a message's snapshot only the size is meant */
+    uint8_t hash[RAFT_HASH_BYTES]; /* of the data; the core compares it, and computes none */
 };
 
 enum raft_message_type {
@@ -52,23 +53,27 @@ enum raft_message_type {
     RAFT_APPEND_REPLY,
     RAFT_HEARTBEAT,
     RAFT_HEARTBEAT_REPLY,
-    RAFT_SNAPSHOT,     /* answered by RAFT_APPEND_REPLY */
+    RAFT_SNAPSHOT,     /* a chunk of one; the last that was missing is answered by
+                          RAFT_APPEND_REPLY, any other by RAFT_SNAPSHOT_REPLY */
     RAFT_TIMEOUT_NOW,  /* the leader hands over: campaign at once */
     RAFT_READ_REQUEST, /* what is committed now? */
     RAFT_READ_REPLY,
+    RAFT_SNAPSHOT_REPLY,
     RAFT_MESSAGE_TYPES,
 };
 
 struct raft_message {
     enum raft_message_type type;
-    bool reject;   /* replies: the request was refused */
+    bool reject;   /* replies: the request was refused; SNAPSHOT_REPLY: the whole was not what its
+                      hash says, and none of it is held any more */
     bool transfer; /* VOTE: by leave of the leader, so its followers need not be loyal */
     struct id from;
     struct id to;
     uint64_t term;     /* the sender's; a pre-vote's is the one it would campaign in */
     uint64_t index;    /* VOTE: the last entry's; APPEND: that of the entry before `entries`;
                           APPEND_REPLY: what is held up to there, or the refused `index`;
-                          READ_REPLY: what was committed when it was asked */
+                          READ_REPLY: what was committed when it was asked;
+                          SNAPSHOT_REPLY: the snapshot's */
     uint64_t log_term; /* the term of the entry at `index`; refusing APPEND_REPLY: at hint_index */
     uint64_t commit;   /* APPEND, HEARTBEAT: what the receiver may take as committed */
     uint64_t hint_index; /* refusing APPEND_REPLY: where the logs may agree */
@@ -77,15 +82,17 @@ struct raft_message {
     int64_t sent_ms;     /* HEARTBEAT and its reply: the leader's clock at sending, for its lease */
     const struct raft_entry *entries;     /* APPEND */
     size_t entry_count;                   /* at most RAFT_MESSAGE_ENTRIES_MAX */
-    const struct raft_snapshot *snapshot; /* SNAPSHOT, else NULL */
+    const struct raft_snapshot *snapshot; /* SNAPSHOT, else NULL: what `chunk` is a part of */
+    uint64_t offset;    /* SNAPSHOT: of `chunk`; SNAPSHOT_REPLY: all before it is held */
+    struct bytes chunk; /* SNAPSHOT: at most RAFT_CHUNK_BYTES_MAX */
 };
 
 /* Appends the message's encoding to `buffer`. -ENOMEM, and then the buffer holds a part of it. */
 int raft_message_encode(const struct raft_message *message, struct buffer *buffer);
 
-/* Decodes one whole message; `bytes` must live as long as `*ret`, which borrows entries' and the
- * snapshot's data from it and is released by raft_message_done(). -EBADMSG for anything else than
- * a message that raft_message_encode() could have made; -ENOMEM. */
+/* Decodes one whole message; `bytes` must live as long as `*ret`, which borrows entries' data and
+ * the chunk from it and is released by raft_message_done(). -EBADMSG for anything else than a
+ * message that raft_message_encode() could have made; -ENOMEM. */
 int raft_message_decode(struct bytes bytes, struct raft_message *ret);
 
 /* Heartbeats and their replies alone, in few bytes, for a packet. Encoding: -ENOMEM. Decoding:

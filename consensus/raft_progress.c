@@ -42,7 +42,9 @@ void raft_progress_install(struct raft_progress *progress, uint64_t snapshot_ind
 {
     enter(progress, RAFT_INSTALL, snapshot_index + 1);
     progress->snapshot_index = snapshot_index;
-    progress->snapshot_sent_ms = now_ms;
+    progress->snapshot_moved_ms = now_ms;
+    progress->chunk_held = progress->chunk_next = 0;
+    progress->chunk_is_answered = false;
     progress->sent_commit = snapshot_index;
 }
 

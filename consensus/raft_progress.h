@@ -10,17 +10,20 @@
 
 struct raft_progress {
     enum raft_progress_state state;
-    uint64_t match;       /* the follower holds the leader's log up to here */
-    uint64_t next;        /* the next entry to send, > match */
-    uint64_t sent_commit; /* the highest commit index that was sent */
-    uint64_t snapshot_index;
-    int64_t snapshot_sent_ms;
-    bool paused;      /* until the next acknowledgement or heartbeat's reply */
-    bool active;      /* was heard of since the last quorum check */
-    bool is_new;      /* the next quorum check leaves it time to answer */
-    bool was_active;  /* … between the two before */
-    uint64_t round;   /* the last read round that it confirmed */
-    int64_t loyal_ms; /* when the last heartbeat that it answered was sent */
+    uint64_t match;            /* the follower holds the leader's log up to here */
+    uint64_t next;             /* the next entry to send, > match */
+    uint64_t sent_commit;      /* the highest commit index that was sent */
+    uint64_t snapshot_index;   /* of what is installed */
+    int64_t snapshot_moved_ms; /* when that began, or was last acknowledged to be further */
+    size_t chunk_held;         /* of its bytes, as the follower says */
+    size_t chunk_next;         /* the next byte to send */
+    bool chunk_is_answered;    /* until then only one chunk is under way */
+    bool paused;               /* until the next acknowledgement or heartbeat's reply */
+    bool active;               /* was heard of since the last quorum check */
+    bool is_new;               /* the next quorum check leaves it time to answer */
+    bool was_active;           /* … between the two before */
+    uint64_t round;            /* the last read round that it confirmed */
+    int64_t loyal_ms;          /* when the last heartbeat that it answered was sent */
     uint32_t inflight_first;
     uint32_t inflight_count;
     uint64_t inflight[RAFT_INFLIGHT_MAX]; /* a ring: the last index of each append under way */

@@ -12,7 +12,7 @@ void raft_stage_done(struct raft_staged *staged)
     for (size_t i = 0; i < staged->entry_count; i++)
         free((void *)staged->entries[i].data.data);
     free(staged->entries);
-    free(staged->snapshot_data);
+    free(staged->incoming);
     *staged = (struct raft_staged){0};
 }
 
@@ -66,9 +66,20 @@ static bool entries_are_consistent(const struct raft_message *message)
     return true;
 }
 
-static int check_message(const struct raft *raft, const struct raft_message *message)
+/* A chunk comes from the one leader of its term, and lies within what it is a part of. */
+static bool chunk_is_consistent(const struct raft *raft, const struct raft_message *message)
 {
     const struct raft_snapshot *snapshot = message->snapshot;
+    bool comes_from_another = message->term == raft->term && !id_is_none(&raft->leader) &&
+                              !id_equal(&raft->leader, &message->from);
+    return snapshot && snapshot->index > 0 && snapshot->index <= INT64_MAX && snapshot->term > 0 &&
+           snapshot->term <= message->term && snapshot->data.size <= RAFT_SNAPSHOT_BYTES_MAX &&
+           message->chunk.size <= RAFT_CHUNK_BYTES_MAX && message->offset <= snapshot->data.size &&
+           message->chunk.size <= snapshot->data.size - message->offset && !comes_from_another;
+}
+
+static int check_message(const struct raft *raft, const struct raft_message *message)
+{
     if (id_is_none(&message->from) || id_equal(&message->from, &raft->config.self) ||
         message->type >= RAFT_MESSAGE_TYPES || message->term == 0 || message->term > INT64_MAX ||
         message->index > INT64_MAX || message->hint_index > INT64_MAX)
@@ -85,11 +96,7 @@ static int check_message(const struct raft *raft, const struct raft_message *mes
             return -EPROTO;
         return 0;
     case RAFT_SNAPSHOT:
-        if (!snapshot || snapshot->index == 0 || snapshot->index > INT64_MAX ||
-            snapshot->term == 0 || snapshot->term > message->term ||
-            snapshot->data.size > RAFT_SNAPSHOT_BYTES_MAX)
-            return -EPROTO;
-        return 0;
+        return chunk_is_consistent(raft, message) ? 0 : -EPROTO;
     default:
         return 0;
     }
@@ -109,10 +116,8 @@ static int stage_message(struct raft *raft, const struct raft_message *message)
                                                  message->entries[known].term))
             known++;
     }
-    struct bytes data = {0};
-    if (message->type == RAFT_SNAPSHOT && message->term >= raft->term)
-        rc = copy_bytes(message->snapshot->data, &data);
-    raft->staged.snapshot_data = (uint8_t *)data.data;
+    if (message->type == RAFT_SNAPSHOT)
+        rc = raft_stage_chunk(raft, message);
     if (rc == 0 && known < count)
         rc = stage_entries(raft, message->entries + known, count - known);
     return rc;

@@ -67,7 +67,16 @@ static int start_raft(struct agent *agent, const struct raft_stored *stored, int
         config.read_by_lease = true;
         config.clock_drift_permille = agent->config.clock_drift_permille;
     }
-    int rc = raft_new(&config, stored, now_ms, &agent->raft);
+    config.verify = agent_raft_verify;
+    config.verify_context = agent;
+    struct raft_stored hashed = *stored;
+    struct raft_snapshot snapshot;
+    if (stored->snapshot) {
+        snapshot = *stored->snapshot;
+        agent_raft_hash(snapshot.data, snapshot.hash);
+        hashed.snapshot = &snapshot;
+    }
+    int rc = raft_new(&config, &hashed, now_ms, &agent->raft);
     if (rc == 0)
         raft_status(agent->raft, &agent->raft_status);
     return rc;
@@ -168,6 +177,7 @@ void agent_free(struct agent *agent)
     free(agent->held);
     feed_done(&agent->feed);
     intent_free(agent->intent);
+    intent_free(agent->verified);
     raft_free(agent->raft);
     swim_output_done(&agent->swim_output);
     swim_free(agent->swim);

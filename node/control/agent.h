@@ -137,6 +137,7 @@ enum agent_event_type {
     AGENT_REMOVED,      /* this peer itself was revoked or has left */
     AGENT_FEED_BAD,     /* id: what it sent was not signed by one who votes, or does not fit */
     AGENT_FEED_TOO_FAR, /* id: it is so far ahead that it can't show how the voters changed */
+    AGENT_SNAPSHOT_BAD, /* id: the snapshot that it sent is not what its hash says */
     AGENT_PATH,         /* id, path, address: a peer is reached in another way than before */
     AGENT_READDRESSED,  /* id, address: a peer says that it is reached elsewhere from now on */
     AGENT_MISPLACED,    /* id, address: nobody reaches this peer where it says; they see it there */

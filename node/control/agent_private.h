@@ -69,6 +69,8 @@ struct agent {
     int64_t raft_progress_ms; /* when Raft last brought an entry or heartbeat to a follower */
 
     struct intent *intent;
+    struct intent *verified; /* of a snapshot that Raft is about to install, else NULL */
+    int verified_rc;         /* what came of the last one that was whole */
     struct feed feed;
     struct intent_gossip gossip; /* as swim has it */
     bool swim_due;               /* its timings were changed since it was stepped */
@@ -134,6 +136,8 @@ int agent_raft_take(struct agent *agent, const struct id *from, struct raft_mess
 void agent_raft_stored(struct agent *agent, uint64_t sequence);
 bool agent_leads(const struct agent *agent);
 int agent_compact(struct agent *agent);
+int agent_raft_verify(void *context, const struct raft_snapshot *snapshot);
+void agent_raft_hash(struct bytes state, uint8_t ret[RAFT_HASH_BYTES]);
 
 /* agent_propose.c */
 void agent_propose(struct agent *agent, const struct id *from, uint64_t request, uint8_t hops,

@@ -1,6 +1,7 @@
 /* Drives Raft: its writes, its messages, and the entries that it commits into the intent. */
 #include <assert.h>
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,11 +99,11 @@ static void add_write(struct agent *agent, const struct raft_output *output)
 /* A snapshot from the leader replaces the intent, unless the feed was ahead of it. */
 static void load_snapshot(struct agent *agent, const struct raft_snapshot *snapshot)
 {
-    if (snapshot->index <= agent->intent->applied_index)
-        return;
-    struct intent *intent;
-    if (intent_read(snapshot->data, &intent) < 0) {
-        agent->failed = true; /* going on would apply entries to the wrong state */
+    struct intent *intent = agent->verified;
+    agent->verified = NULL;
+    assert(intent && intent->applied_index == snapshot->index);
+    if (snapshot->index <= agent->intent->applied_index) {
+        intent_free(intent);
         return;
     }
     intent_free(agent->intent);
@@ -196,30 +197,53 @@ int agent_raft_step(struct agent *agent, const struct raft_input *input, uint64_
     return 0;
 }
 
-/* A snapshot that Raft has taken can't be refused any more: it must be an intent of this cluster,
- * as of the index that it claims. */
-static int check_snapshot(const struct agent *agent, const struct raft_snapshot *snapshot)
+void agent_raft_hash(struct bytes state, uint8_t ret[RAFT_HASH_BYTES])
 {
+    crypto_generichash(ret, RAFT_HASH_BYTES, state.data, state.size, NULL, 0);
+}
+
+/* A snapshot that Raft has taken can't be refused any more: it must be what its hash says, and an
+ * intent of this cluster, as of the index that it claims. */
+static int verify(struct agent *agent, const struct raft_snapshot *snapshot)
+{
+    uint8_t hash[RAFT_HASH_BYTES];
     struct intent *intent;
+    agent_raft_hash(snapshot->data, hash);
+    if (memcmp(hash, snapshot->hash, sizeof(hash)) != 0)
+        return -EBADMSG;
     int rc = intent_read(snapshot->data, &intent);
     if (rc < 0)
         return rc;
-    bool fits = intent->applied_index == snapshot->index &&
-                intent->applied_term == snapshot->term &&
-                id_equal(&intent->cluster, &agent->config.cluster);
-    intent_free(intent);
-    return fits ? 0 : -EBADMSG;
+    if (intent->applied_index != snapshot->index || intent->applied_term != snapshot->term ||
+        !raft_configuration_equal(&intent->configuration, &snapshot->configuration) ||
+        !id_equal(&intent->cluster, &agent->config.cluster)) {
+        intent_free(intent);
+        return -EBADMSG;
+    }
+    intent_free(agent->verified); /* of a step that failed after it */
+    agent->verified = intent;
+    return 0;
+}
+
+int agent_raft_verify(void *context, const struct raft_snapshot *snapshot)
+{
+    struct agent *agent = context;
+    agent->verified_rc = verify(agent, snapshot);
+    return agent->verified_rc;
 }
 
 static int take_message(struct agent *agent, struct raft_message *message)
 {
-    int rc = message->type == RAFT_SNAPSHOT ? check_snapshot(agent, message->snapshot) : 0;
-    if (rc < 0)
-        return rc;
+    uint64_t refused = agent->raft_status.snapshots_refused;
     if (message->type == RAFT_APPEND || message->type == RAFT_HEARTBEAT)
         agent->raft_progress_ms = agent->now_ms;
     struct raft_input input = {.type = RAFT_MESSAGE, .now_ms = agent->now_ms, .message = message};
-    rc = agent_raft_step(agent, &input, NULL, NULL);
+    int rc = agent_raft_step(agent, &input, NULL, NULL);
+    if (agent->raft_status.snapshots_refused > refused) {
+        if (agent->verified_rc == -EPROTONOSUPPORT)
+            return agent->verified_rc;
+        agent_add_event(agent, AGENT_SNAPSHOT_BAD, &message->from);
+    }
     return rc == -ENOMEM ? rc : 0; /* Raft refuses old and stray messages: nothing is wrong */
 }
 
@@ -283,8 +307,12 @@ int agent_compact(struct agent *agent)
     uint64_t log_term = last_cut ? last_cut->term : 0;
     cleanup_buffer struct buffer state = {0};
     int rc = last_cut ? intent_write(agent->intent, &state) : -ENOENT;
+    struct raft_snapshot snapshot = {.index = status->applied,
+                                     .configuration = *raft_configuration(agent->raft),
+                                     .data = buffer_view(&state)};
+    agent_raft_hash(snapshot.data, snapshot.hash);
     if (rc == 0)
-        rc = raft_compact(agent->raft, status->applied, keep, buffer_view(&state));
+        rc = raft_compact(agent->raft, &snapshot, keep);
     if (rc < 0)
         return rc == -ENOENT ? 0 : rc;
     raft_status(agent->raft, &agent->raft_status);

@@ -300,6 +300,8 @@ static void render_raft(struct render *render, const struct metrics *metrics)
            metrics->raft.elections);
     single(render, "consort_raft_elections_won_total", counter, "Those that it won.",
            metrics->raft.elections_won);
+    single(render, "consort_raft_snapshots_refused_total", counter,
+           "Snapshots that were not what their hash says.", metrics->raft.snapshots_refused);
     single(render, "consort_raft_log_bytes", gauge, "Bytes of the log in memory.",
            metrics->raft.log_bytes);
     single(render, "consort_raft_voters", gauge, "Voters.", metrics->voters);

@@ -220,6 +220,12 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
                     "remove its data directory %s, and join with a new token",
                     name_of(peer, &event->id), peer->options.data_dir);
         break;
+    case AGENT_SNAPSHOT_BAD:
+        log_limited(LOG_WARNING,
+                    "peer %s sent a snapshot that is not what its hash says: ignored, and asked "
+                    "for again; check the memory and the disk (dmesg) there",
+                    name_of(peer, &event->id));
+        break;
     case AGENT_OUTRUN:
         log_error("the others know generation 0x%s of this peer, which is newer than its data "
                   "directory %s: was that put back from a backup? It goes on under a newer one",

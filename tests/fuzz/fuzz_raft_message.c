@@ -1,11 +1,27 @@
-/* A Raft message from the network: decoded, encoded again, and given to a core in each role. */
+/* A Raft message from the network: decoded, encoded again, and given to a core in each role, and
+ * what it is a chunk of to the end. */
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "consensus/raft.h"
 
+enum {
+    CHUNKS_MAX = 8,
+};
+
 static const struct id self = {{1}}, other = {{2}};
+
+/* Some snapshots are what their hash says, others are not. */
+static int verify(void *context, const struct raft_snapshot *snapshot)
+{
+    uint8_t sum = 0;
+    (void)context;
+    for (size_t i = 0; i < snapshot->data.size; i++)
+        sum ^= snapshot->data.data[i];
+    return (snapshot->hash[0] ^ sum) % 2 == 0 ? 0 : -EBADMSG;
+}
 
 static struct raft *start(bool leads)
 {
@@ -22,6 +38,7 @@ static struct raft *start(bool leads)
         snapshot.configuration.members[0].id = (struct id){{3}};
     raft_config_init(&config, &self, 1);
     config.pre_vote = false;
+    config.verify = verify;
     if (raft_new(&config, &stored, 0, &raft) < 0 || !leads)
         return raft;
     struct raft_message grant = {.type = RAFT_VOTE_REPLY, .from = other, .term = 1};
@@ -56,6 +73,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                       {.type = RAFT_TICK, .now_ms = 700}};
         for (size_t i = 0; raft && i < 3; i++)
             raft_step(raft, &inputs[i], &output);
+        for (int i = 0; raft && message.type == RAFT_SNAPSHOT && i < CHUNKS_MAX; i++) {
+            struct raft_message more = message;
+            more.offset = message.chunk.size * (size_t)i;
+            raft_step(raft, &(struct raft_input){.type = RAFT_MESSAGE, .message = &more}, &output);
+        }
         raft_free(raft);
     }
     raft_message_done(&message);

@@ -259,6 +259,10 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
         cluster_fail(machine->cluster, "%s can't follow the voters to the intent of %s",
                      machine->name, about ? about->name : "nobody");
         break;
+    case AGENT_SNAPSHOT_BAD:
+        cluster_fail(machine->cluster, "%s refuses a snapshot of %s", machine->name,
+                     about ? about->name : "nobody");
+        break;
     case AGENT_OUTRUN:
         cluster_fail(machine->cluster, "%s is outrun by its own generation", machine->name);
         break;

@@ -1,6 +1,7 @@
 #include "tests/sim/thief.h"
 
 #include <assert.h>
+#include <sodium.h>
 
 #include "node/control/feed.h"
 #include "node/control/succession.h"
@@ -81,10 +82,12 @@ static void tell_raft(struct cluster *c, const struct lie *lie)
                                      .term = term,
                                      .configuration = intent->configuration,
                                      .data = buffer_view(&lie->state)};
+    crypto_generichash(snapshot.hash, sizeof(snapshot.hash), lie->state.bytes, lie->state.size,
+                       NULL, 0);
     struct raft_message said[] = {
         {.type = RAFT_VOTE, .transfer = true, .index = index, .log_term = term},
         {.type = RAFT_HEARTBEAT, .commit = index},
-        {.type = RAFT_SNAPSHOT, .snapshot = &snapshot},
+        {.type = RAFT_SNAPSHOT, .snapshot = &snapshot, .chunk = snapshot.data},
     };
     for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
         cleanup_buffer struct buffer bytes = {0};

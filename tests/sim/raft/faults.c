@@ -5,7 +5,7 @@
 #include "tests/sim/raft/world.h"
 
 enum {
-    FAULT_KINDS = 12,
+    FAULT_KINDS = 13,
     WAIT_MS_MIN = 20,
     WAIT_MS_MAX = 700,
     LASTS_MS_MIN = 100,
@@ -14,11 +14,12 @@ enum {
     DELAY_MS_MAX = 400,
     LOSS_PERMILLE_MAX = 300,
     DUPLICATE_PERMILLE_MAX = 150,
+    RUBBISH_PERMILLE_MAX = 300, /* of chunks */
 };
 
 static const char *const names[FAULT_KINDS] = {
-    "loss",      "delay", "duplicate", "partition", "crash",    "spoil",
-    "slow-disk", "drift", "pause",     "members",   "transfer", "compact",
+    "loss",  "delay", "duplicate", "partition", "crash",   "spoil",   "slow-disk",
+    "drift", "pause", "members",   "transfer",  "compact", "rubbish",
 };
 
 void sim_faults_list(char *ret, size_t size)
@@ -184,6 +185,10 @@ static void break_something(struct sim_world *world, unsigned fault)
     case SIM_DUPLICATE:
         world->duplicate_permille = (unsigned)random_below(&world->random, DUPLICATE_PERMILLE_MAX);
         break;
+    case SIM_RUBBISH:
+        world->rubbish_permille = (unsigned)random_below(&world->random, RUBBISH_PERMILLE_MAX);
+        lift_later(world, fault);
+        break;
     case SIM_PARTITION:
         partition(world);
         if (leader && leader->paused_until_us <= world->now_us &&
@@ -221,6 +226,8 @@ void sim_fault_lift(struct sim_world *world, unsigned fault)
         world->delay_max_us = DELAY_CALM_US;
     else if (fault == SIM_PARTITION)
         heal(world);
+    else if (fault == SIM_RUBBISH)
+        world->rubbish_permille = 0;
     for (int i = 0; i < world->peer_count && fault == SIM_SLOW_DISK; i++)
         world->peers[i].has_slow_disk = false;
 }
@@ -244,6 +251,7 @@ void sim_faults_end(struct sim_world *world)
     sim_fault_lift(world, SIM_LOSS);
     sim_fault_lift(world, SIM_DELAY);
     sim_fault_lift(world, SIM_PARTITION);
+    sim_fault_lift(world, SIM_RUBBISH);
     sim_fault_lift(world, SIM_SLOW_DISK);
     for (int i = 0; i < world->peer_count; i++) {
         world->peers[i].paused_until_us = 0;

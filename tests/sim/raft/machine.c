@@ -19,6 +19,14 @@ uint64_t sim_mix_bytes(uint64_t hash, struct bytes bytes)
     return sim_mix(hash, bytes.size);
 }
 
+void sim_machine_hash(struct bytes state, uint8_t ret[RAFT_HASH_BYTES])
+{
+    uint64_t words[RAFT_HASH_BYTES / sizeof(uint64_t)];
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        words[i] = sim_mix_bytes(i, state);
+    memcpy(ret, words, sizeof(words));
+}
+
 bool sim_machine_apply(struct sim_machine *machine, struct bytes data, struct sim_command *ret)
 {
     struct sim_command command;

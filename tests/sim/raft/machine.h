@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/buffer.h"
+#include "consensus/bounds.h"
 #include "tests/linear/linear.h"
 
 enum {
@@ -37,6 +38,9 @@ struct sim_machine {
 /* Does the command in `data`; true and `*ret` if it was done before or now, false if `data` is none
  * or a later one was done already. */
 bool sim_machine_apply(struct sim_machine *machine, struct bytes data, struct sim_command *ret);
+
+/* What stands for a snapshot's hash. */
+void sim_machine_hash(struct bytes state, uint8_t ret[RAFT_HASH_BYTES]);
 
 uint64_t sim_mix(uint64_t hash, uint64_t value);
 uint64_t sim_mix_bytes(uint64_t hash, struct bytes bytes);

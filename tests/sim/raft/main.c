@@ -202,10 +202,12 @@ static void print_totals(const struct totals *totals)
     const uint64_t *counts = totals->counts;
     printf("%" PRIu64 " steps; %" PRIu64 " entries committed, %" PRIu64 " leaders, %" PRIu64
            " changes of members, %" PRIu64 " transfers, %" PRIu64 " crashes, %" PRIu64
-           " disks spoilt, %" PRIu64 " snapshots installed\n",
+           " disks spoilt, %" PRIu64 " snapshots installed, in %" PRIu64 " chunks sent, %" PRIu64
+           " refused as rubbish\n",
            totals->steps, counts[SIM_COUNT_COMMITTED], counts[SIM_COUNT_ELECTIONS],
            counts[SIM_COUNT_CHANGES], counts[SIM_COUNT_TRANSFERS], counts[SIM_COUNT_CRASHES],
-           counts[SIM_COUNT_SPOILT], counts[SIM_COUNT_SNAPSHOTS]);
+           counts[SIM_COUNT_SPOILT], counts[SIM_COUNT_SNAPSHOTS], counts[SIM_COUNT_CHUNKS],
+           counts[SIM_COUNT_REFUSED]);
     printf("%" PRIu64 " operations of clients: %" PRIu64 " writes, %" PRIu64
            " reads at leaders, %" PRIu64 " at followers; the rest given up; digest %016" PRIx64
            "\n",

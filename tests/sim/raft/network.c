@@ -22,8 +22,17 @@ static void queue(struct sim_world *world, const struct sim_peer *from, const st
                  (struct sim_event){.type = SIM_EVENT_MESSAGE, .packet = packet});
 }
 
-void sim_send(struct sim_world *world, const struct sim_peer *from,
-              const struct raft_message *message)
+/* A sender whose memory or disk fails sends other bytes than its hash is of. */
+static struct bytes spoil_chunk(struct sim_world *world, struct bytes chunk)
+{
+    uint8_t *copy = (uint8_t *)sim_copy(chunk).data;
+    copy[random_below(&world->random, chunk.size)] ^=
+        (uint8_t)(1 + random_below(&world->random, 255));
+    return (struct bytes){copy, chunk.size};
+}
+
+static void send_bytes(struct sim_world *world, const struct sim_peer *from,
+                       const struct raft_message *message)
 {
     const struct sim_peer *to = sim_peer_of(world, &message->to);
     if (from == to)
@@ -40,6 +49,21 @@ void sim_send(struct sim_world *world, const struct sim_peer *from,
     delay_us = random_chance(&world->random, 1, 2) ? sim_draw_us(world, 0, STRAGGLER_MS_MAX)
                                                    : sim_draw_us(world, 0, 50);
     queue(world, from, to, message, delay_us);
+}
+
+void sim_send(struct sim_world *world, const struct sim_peer *from,
+              const struct raft_message *message)
+{
+    world->counts[SIM_COUNT_CHUNKS] += message->type == RAFT_SNAPSHOT;
+    if (message->type != RAFT_SNAPSHOT || message->chunk.size == 0 ||
+        !random_chance(&world->random, world->rubbish_permille, 1000)) {
+        send_bytes(world, from, message);
+        return;
+    }
+    struct raft_message spoilt = *message;
+    spoilt.chunk = spoil_chunk(world, message->chunk);
+    send_bytes(world, from, &spoilt);
+    free((void *)spoilt.chunk.data);
 }
 
 void sim_packet_free(struct sim_packet *packet)

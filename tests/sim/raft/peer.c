@@ -11,6 +11,7 @@ static void first_store(struct sim_peer *peer, const struct raft_configuration *
     memcpy(bytes, &machine, sizeof(machine));
     struct raft_snapshot snapshot = {
         .index = 1, .term = 1, .configuration = *first, .data = {bytes, sizeof(bytes)}};
+    sim_machine_hash(snapshot.data, snapshot.hash);
     struct sim_batch batch = {
         .has_hard_state = true,
         .hard_state = {.term = 1, .commit = 1},
@@ -34,6 +35,7 @@ void sim_peer_init(struct sim_world *world, int number, bool is_member,
 
 static void forget_held(struct sim_peer *peer)
 {
+    peer->has_taken = false;
     peer->held_count = 0;
     peer->read_count = 0;
 }
@@ -141,6 +143,18 @@ void sim_peer_start(struct sim_world *world, struct sim_peer *peer)
     }
 }
 
+int sim_peer_verify(void *context, const struct raft_snapshot *snapshot)
+{
+    struct sim_world *world = context;
+    uint8_t hash[RAFT_HASH_BYTES];
+    sim_machine_hash(snapshot->data, hash);
+    if (snapshot->data.size == sizeof(struct sim_machine) &&
+        memcmp(hash, snapshot->hash, sizeof(hash)) == 0)
+        return 0;
+    world->counts[SIM_COUNT_REFUSED]++;
+    return -EBADMSG;
+}
+
 /* ---- the disk -------------------------------------------------------------------------------- */
 
 static void begin_commit(struct sim_world *world, struct sim_peer *peer)
@@ -201,9 +215,22 @@ void sim_peer_compact(struct sim_world *world, struct sim_peer *peer, uint64_t k
     uint8_t bytes[sizeof(peer->machine)];
     if (!peer->raft || peer->machine.applied <= 1)
         return;
-    memcpy(bytes, &peer->machine, sizeof(bytes));
-    int rc =
-        raft_compact(peer->raft, peer->machine.applied, keep, (struct bytes){bytes, sizeof(bytes)});
+    if (!peer->has_taken) {
+        peer->has_taken = true;
+        peer->taken = peer->machine;
+        peer->taken_members = *raft_configuration(peer->raft);
+        if (random_chance(&world->random, 1, 2))
+            return; /* it takes its time to be written down */
+    }
+    peer->has_taken = false;
+    if (peer->taken.applied < raft_snapshot(peer->raft)->index)
+        return; /* a newer one came meanwhile */
+    memcpy(bytes, &peer->taken, sizeof(bytes));
+    struct raft_snapshot snapshot = {.index = peer->taken.applied,
+                                     .configuration = peer->taken_members,
+                                     .data = {bytes, sizeof(bytes)}};
+    sim_machine_hash(snapshot.data, snapshot.hash);
+    int rc = raft_compact(peer->raft, &snapshot, keep);
     if (rc < 0) {
         sim_fail(world, "peer %d: raft_compact: %d", peer->number, rc);
         return;

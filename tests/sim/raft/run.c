@@ -24,6 +24,10 @@ static void draw_profile(struct sim_world *world)
     world->config.snapshot_timeout_ms = 400 + (int64_t)random_below(random, 2000);
     world->config.message_bytes_max = 100 + random_below(random, 1500);
     world->config.inflight_max = 1 + (uint32_t)random_below(random, 12);
+    world->config.chunk_bytes = 8 + random_below(random, sizeof(struct sim_machine));
+    world->config.chunks_max = 1 + (uint32_t)random_below(random, RAFT_CHUNKS_INFLIGHT_MAX);
+    world->config.verify = sim_peer_verify;
+    world->config.verify_context = world;
     world->config.uncommitted_bytes_max = 2000 + random_below(random, 20000);
     world->config.pre_vote = random_chance(random, 7, 8);
     world->config.read_by_lease = random_chance(random, 1, 2);

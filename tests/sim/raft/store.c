@@ -9,6 +9,7 @@
 #include "base/writer.h"
 #include "node/bounds.h"
 #include "node/store/record.h"
+#include "tests/sim/raft/machine.h"
 
 enum {
     SECTOR_BYTES = 64, /* smaller than real ones, so that rubbish hits a part of a record */
@@ -306,6 +307,7 @@ static int open_snapshot(const struct sim_store *store, struct sim_opened *opene
     if (reader_end(&reader) < 0)
         return -EBADMSG;
     snapshot->data = sim_copy(data);
+    sim_machine_hash(snapshot->data, snapshot->hash);
     opened->stored.snapshot = snapshot;
     return 0;
 }

@@ -45,7 +45,8 @@ enum sim_fault {
     SIM_MEMBERS = 512,
     SIM_TRANSFER = 1024,
     SIM_COMPACT = 2048,
-    SIM_FAULTS_ALL = 4095,
+    SIM_RUBBISH = 4096, /* in the bytes of a snapshot that is sent */
+    SIM_FAULTS_ALL = 8191,
 };
 
 struct sim_options {
@@ -102,6 +103,9 @@ struct sim_peer {
     struct sim_store store;
     bool is_spoilt; /* it must not open */
     struct sim_machine machine;
+    bool has_taken; /* a copy of its state, which is to become its snapshot later */
+    struct sim_machine taken;
+    struct raft_configuration taken_members;
     uint64_t tick_token, stored_token, restart_token;
     struct sim_held *held;
     size_t held_count, held_capacity;
@@ -161,7 +165,7 @@ struct sim_world {
     struct raft_config config; /* of all, but for self and seed */
     bool is_calm;
 
-    unsigned loss_permille, duplicate_permille;
+    unsigned loss_permille, duplicate_permille, rubbish_permille;
     int64_t delay_max_us;
     bool is_blocked[SIM_PEERS_MAX][SIM_PEERS_MAX]; /* [from][to] */
 
@@ -189,6 +193,8 @@ enum sim_count {
     SIM_COUNT_CRASHES,
     SIM_COUNT_SPOILT,
     SIM_COUNT_SNAPSHOTS,
+    SIM_COUNT_CHUNKS,
+    SIM_COUNT_REFUSED,
     SIM_COUNT_WRITES,
     SIM_COUNT_READS,
     SIM_COUNT_FOLLOWER_READS,
@@ -219,7 +225,9 @@ void sim_peer_crash(struct sim_world *world, struct sim_peer *peer);
 /* One input; returns raft_step's result, or -EHOSTDOWN. */
 int sim_peer_give(struct sim_world *world, struct sim_peer *peer, struct raft_input input);
 void sim_peer_stored(struct sim_world *world, struct sim_peer *peer);
+/* Makes a snapshot of the peer's state, as it is or as it was at the call before. */
 void sim_peer_compact(struct sim_world *world, struct sim_peer *peer, uint64_t keep);
+int sim_peer_verify(void *context, const struct raft_snapshot *snapshot);
 struct sim_peer *sim_peer_of(struct sim_world *world, const struct id *id);
 /* Who leads in the highest term, or NULL. */
 struct sim_peer *sim_leader(struct sim_world *world);

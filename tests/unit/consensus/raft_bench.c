@@ -1,5 +1,7 @@
 #include "raft_bench.h"
 
+#include <errno.h>
+
 struct id bench_peer(int number)
 {
     struct id id = {{0}};
@@ -16,6 +18,24 @@ struct raft_configuration bench_voters(int first, int last)
     return configuration;
 }
 
+struct raft_snapshot bench_snapshot(uint64_t index, uint64_t term, const char *text)
+{
+    struct raft_snapshot snapshot = {.index = index,
+                                     .term = term,
+                                     .configuration = bench_voters(1, 3),
+                                     .data = bytes_of_text(text)};
+    size_t size = snapshot.data.size < RAFT_HASH_BYTES ? snapshot.data.size : RAFT_HASH_BYTES;
+    memcpy(snapshot.hash, text, size);
+    return snapshot;
+}
+
+static int verify(void *context, const struct raft_snapshot *snapshot)
+{
+    size_t size = snapshot->data.size < RAFT_HASH_BYTES ? snapshot->data.size : RAFT_HASH_BYTES;
+    (void)context;
+    return memcmp(snapshot->hash, snapshot->data.data, size) == 0 ? 0 : -EBADMSG;
+}
+
 struct raft_config bench_config(void)
 {
     struct raft_config config;
@@ -25,6 +45,9 @@ struct raft_config bench_config(void)
     config.inflight_max = 3;
     config.message_bytes_max = 1;
     config.uncommitted_bytes_max = 100;
+    config.chunk_bytes = 4;
+    config.chunks_max = 2;
+    config.verify = verify;
     return config;
 }
 

@@ -29,6 +29,9 @@ struct bench {
 struct id bench_peer(int number);
 struct raft_configuration bench_voters(int first, int last);
 
+/* A snapshot whose hash is what bench_config()'s verify wants: the start of `text`. */
+struct raft_snapshot bench_snapshot(uint64_t index, uint64_t term, const char *text);
+
 /* Starts peer 1 of peers 1 … count at `term`, with a snapshot of index 1, term 1, and these
  * entries; without pre-vote, with small bounds, and each append carries one entry. */
 void bench_start(struct bench *b, int count, uint64_t term, const struct raft_entry *entries,

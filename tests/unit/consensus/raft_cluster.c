@@ -371,6 +371,7 @@ static struct raft_snapshot *first_snapshot(const struct cluster *c)
     uint64_t state = 1;
     struct raft_snapshot snapshot = {
         .index = 1, .term = 1, .data = {(const uint8_t *)&state, sizeof(state)}};
+    memcpy(snapshot.hash, &state, sizeof(state));
     for (int i = 0; i < c->options.voters; i++)
         snapshot.configuration.members[snapshot.configuration.count++] =
             (struct raft_member){c->nodes[i].id, RAFT_VOTER};
@@ -438,6 +439,12 @@ void cluster_crash(struct cluster *c, int node)
     self->raft = NULL;
 }
 
+static int verify_snapshot(void *context, const struct raft_snapshot *snapshot)
+{
+    (void)context;
+    return memcmp(snapshot->hash, snapshot->data.data, snapshot->data.size) == 0 ? 0 : -EBADMSG;
+}
+
 void cluster_restart(struct cluster *c, int node)
 {
     struct cluster_node *self = &c->nodes[node];
@@ -447,6 +454,9 @@ void cluster_restart(struct cluster *c, int node)
     raft_config_init(&config, &self->id, random_u64(&c->random));
     config.snapshot_timeout_ms = 500;
     config.message_bytes_max = 256;
+    config.chunk_bytes = 3; /* so that a state is three of them */
+    config.chunks_max = 2;
+    config.verify = verify_snapshot;
     config.inflight_max = 4;
     config.lead_when_removed = c->options.etcd_leader;
     struct raft_stored stored = {
@@ -551,8 +561,11 @@ void cluster_compact(struct cluster *c, int node, uint64_t keep)
     struct cluster_node *self = &c->nodes[node];
     if (!self->raft || self->applied <= 1)
         return;
-    struct bytes state = {(const uint8_t *)&self->state, sizeof(self->state)};
-    int rc = raft_compact(self->raft, self->applied, keep, state);
+    struct raft_snapshot snapshot = {.index = self->applied,
+                                     .configuration = *raft_configuration(self->raft),
+                                     .data = {(const uint8_t *)&self->state, sizeof(self->state)}};
+    memcpy(snapshot.hash, &self->state, sizeof(self->state));
+    int rc = raft_compact(self->raft, &snapshot, keep);
     insist(rc == 0, "not compacted: %d", rc);
     queue_write(c, self,
                 (struct cluster_write){

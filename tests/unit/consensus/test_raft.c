@@ -10,12 +10,23 @@ static void test_refuses_nonsense(void **state)
     struct raft_entry gap = {.index = 3, .term = 2, .type = RAFT_ENTRY_COMMAND};
     struct raft_entry future = {.index = 2, .term = 9, .type = RAFT_ENTRY_COMMAND};
     struct raft_snapshot empty = {.index = 0, .term = 1};
+    struct raft_snapshot huge = {
+        .index = 5, .term = 1, .data.size = (size_t)RAFT_SNAPSHOT_BYTES_MAX + 1};
+    struct raft_snapshot small = bench_snapshot(5, 1, "state");
     const struct raft_message nonsense[] = {
         {.type = RAFT_HEARTBEAT},
         {.type = RAFT_MESSAGE_TYPES, .term = 3},
         {.type = RAFT_VOTE, .term = UINT64_MAX},
         {.type = RAFT_SNAPSHOT, .term = 3},
         {.type = RAFT_SNAPSHOT, .term = 3, .snapshot = &empty},
+        {.type = RAFT_SNAPSHOT, .term = 3, .snapshot = &huge},
+        {.type = RAFT_SNAPSHOT, .term = 3, .snapshot = &small, .offset = 6},
+        {.type = RAFT_SNAPSHOT,
+         .term = 3,
+         .snapshot = &small,
+         .offset = UINT64_MAX,
+         .chunk = small.data},
+        {.type = RAFT_SNAPSHOT, .term = 3, .snapshot = &small, .offset = 1, .chunk = small.data},
         {.type = RAFT_APPEND, .term = 3, .index = 1, .log_term = 4},
         {.type = RAFT_APPEND,
          .term = 3,

@@ -42,11 +42,9 @@ static void test_commit_is_not_stored_ahead(void **state)
     assert_int_equal(b.output.hard_state.commit, 2);
     assert_int_equal(b.output.committed_count, 1);
 
-    struct raft_snapshot snapshot = {.index = 10,
-                                     .term = 2,
-                                     .configuration = bench_voters(1, 3),
-                                     .data = bytes_of_text("state")};
-    struct raft_message install = {.type = RAFT_SNAPSHOT, .term = 2, .snapshot = &snapshot};
+    struct raft_snapshot snapshot = bench_snapshot(10, 2, "state");
+    struct raft_message install = {
+        .type = RAFT_SNAPSHOT, .term = 2, .snapshot = &snapshot, .chunk = snapshot.data};
     assert_int_equal(bench_say(&b, 2, install), 0);
     assert_int_equal(b.output.snapshot->index, 10);
     assert_int_equal(b.output.hard_state.commit, 2);

@@ -21,8 +21,14 @@ static const struct raft_snapshot snapshot = {
     .index = 12,
     .term = 4,
     .configuration = {.members = {{{{1}}, RAFT_VOTER}, {{{2}}, RAFT_LEARNER}}, .count = 2},
-    .data = {(const uint8_t *)"state", 5},
+    .data = {NULL, 5},
+    .hash = {1, 2, 3},
 };
+
+static const struct raft_snapshot too_large = {
+    .index = 12, .term = 4, .data = {NULL, (size_t)RAFT_SNAPSHOT_BYTES_MAX + 1}};
+
+static const uint8_t chunk[RAFT_CHUNK_BYTES_MAX + 1];
 
 /* Breaks if a message does not arrive as it was sent, or any part of it is taken for the whole. */
 static void check(struct raft_message message)
@@ -35,6 +41,10 @@ static void check(struct raft_message message)
     assert_int_equal(raft_message_decode(buffer_view(&buffer), &back), 0);
     assert_int_equal(back.type, message.type);
     assert_int_equal(back.entry_count, message.entry_count);
+    assert_int_equal(back.offset, message.offset);
+    assert_true(bytes_equal(back.chunk, message.chunk));
+    assert_int_equal(back.snapshot ? back.snapshot->data.size : 0,
+                     message.snapshot ? message.snapshot->data.size : 0);
     for (size_t i = 0; i < back.entry_count; i++)
         assert_int_equal(back.entries[i].index, message.index + 1 + i);
     assert_int_equal(raft_message_encode(&back, &again), 0);
@@ -61,13 +71,16 @@ static void test_round_trip(void **state)
             .hint_index = 6,
             .round = 77,
             .sent_ms = -1,
+            .offset = 2,
         };
         if (type == RAFT_APPEND) {
             message.entries = entries;
             message.entry_count = array_count(entries);
         }
-        if (type == RAFT_SNAPSHOT)
+        if (type == RAFT_SNAPSHOT) {
             message.snapshot = &snapshot;
+            message.chunk = bytes_of_text("ate");
+        }
         check(message);
         assert_string_not_equal(raft_message_type_name(message.type), "unknown");
     }
@@ -75,7 +88,7 @@ static void test_round_trip(void **state)
     raft_message_done(NULL);
 }
 
-/* Breaks if entries or a snapshot come where no peer puts them, or too many. */
+/* Breaks if entries or a snapshot come where no peer puts them, or too many or too large. */
 static void test_refused(void **state)
 {
     (void)state;
@@ -88,6 +101,8 @@ static void test_refused(void **state)
         {.type = RAFT_APPEND, .entries = many, .entry_count = RAFT_MESSAGE_ENTRIES_MAX + 1},
         {.type = RAFT_APPEND, .snapshot = &snapshot},
         {.type = RAFT_SNAPSHOT},
+        {.type = RAFT_SNAPSHOT, .snapshot = &too_large},
+        {.type = RAFT_SNAPSHOT, .snapshot = &snapshot, .chunk = {chunk, sizeof(chunk)}},
     };
     for (size_t i = 0; i < array_count(refused); i++) {
         cleanup_buffer struct buffer buffer;

@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "node/control/bounds.h"
+#include "node/control/feed.h"
 #include "node/control/succession.h"
 #include "tests/unit/node/control/agent_bench.h"
 
@@ -191,12 +192,13 @@ static void say_all(struct fleet *f, unsigned to)
     forged->applied_index = index + LATER;
     forged->applied_term = term + LATER;
     assert_int_equal(intent_write(forged, &bytes), 0);
-    intent_free(forged);
     struct raft_snapshot snapshot = {
         .index = index + LATER,
         .term = term + LATER,
         .configuration = {.members = {{thief, RAFT_VOTER}}, .count = 1},
         .data = buffer_view(&bytes)};
+    assert_int_equal(feed_hash(forged, snapshot.hash), 0);
+    intent_free(forged);
     struct raft_entry entry = {.index = index + 1, .term = term + LATER};
     struct raft_message said[] = {
         {.type = RAFT_PRE_VOTE, .index = index + LATER, .log_term = term + LATER},
@@ -208,7 +210,7 @@ static void say_all(struct fleet *f, unsigned to)
          .entries = &entry,
          .entry_count = 1,
          .commit = index + 1},
-        {.type = RAFT_SNAPSHOT, .snapshot = &snapshot},
+        {.type = RAFT_SNAPSHOT, .snapshot = &snapshot, .chunk = snapshot.data},
         {.type = RAFT_TIMEOUT_NOW}};
     for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
         said[i].term = term + LATER;
