@@ -264,6 +264,7 @@ void raft_status(const struct raft *raft, struct raft_status *ret)
         .commit = raft->commit,
         .applied = raft->applied,
         .first_index = raft->log.offset + 1,
+        .discarded_term = raft->log.offset_term,
         .last_index = raft_log_last_index(&raft->log),
         .last_term = raft_log_last_term(&raft->log),
         .stored_index = raft->log.stored,

@@ -203,8 +203,9 @@ struct raft_status {
     struct id leader;          /* ID_NONE: unknown */
     struct id transfer_target; /* ID_NONE: none under way */
     uint64_t commit;
-    uint64_t applied;     /* handed out as committed */
-    uint64_t first_index; /* of the log; last_index + 1 if it is empty */
+    uint64_t applied;        /* handed out as committed */
+    uint64_t first_index;    /* of the log; last_index + 1 if it is empty */
+    uint64_t discarded_term; /* of the entry before it */
     uint64_t last_index;
     uint64_t last_term;
     uint64_t stored_index; /* entries up to here are on the disk */

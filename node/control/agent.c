@@ -333,6 +333,9 @@ static int take_input(struct agent *agent, const struct agent_input *input)
     case AGENT_STORED:
         agent_raft_stored(agent, input->sequence);
         return 0;
+    case AGENT_COMPACTED:
+        agent_compacted(agent, input->compaction);
+        return 0;
     case AGENT_PROPOSE_LOCAL:
         agent_propose(agent, &ID_NONE, input->request, 0, input->bytes);
         return 0;
@@ -364,8 +367,7 @@ static void do_what_is_due(struct agent *agent)
     agent_read_tick(agent);
     agent_lease_tick(agent);
     agent_pending_expire(agent);
-    if (agent_compact(agent) < 0)
-        agent->failed = true;
+    agent_compact(agent);
 
     if (agent->swim_due)
         swim_deadline = agent->now_ms;

@@ -31,6 +31,10 @@
 
 struct agent;
 
+/* The work of writing down a state so that the log can be cut: it needs nothing of the agent's, and
+ * may run on another thread. */
+struct agent_compaction;
+
 /* What an ordered stream between two peers carries; on the wire. */
 enum agent_message_kind {
     AGENT_SYNC = 1,  /* SWIM's anti-entropy */
@@ -83,6 +87,7 @@ enum agent_input_type {
     AGENT_PROPOSE_LOCAL, /* request, bytes: an encoded command from this peer's API */
     AGENT_READ_LOCAL,    /* request: once it is answered, this peer's intent shows all changes that
                             were agreed on before this input */
+    AGENT_COMPACTED,     /* compaction: it was run */
 };
 
 struct agent_input {
@@ -96,6 +101,7 @@ struct agent_input {
     struct bytes bytes;
     uint64_t sequence;
     uint64_t request;
+    struct agent_compaction *compaction; /* passes to the agent */
 };
 
 struct agent_send {
@@ -172,8 +178,10 @@ struct agent_output {
     size_t result_count, result_capacity;
     struct agent_event *events;
     size_t event_count, event_capacity;
-    bool wanted_changed; /* ask agent_wanted() again */
-    bool routes_changed; /* who serves what may have changed */
+    struct agent_compaction *compaction; /* to be run and given back; NULL: none. Who takes it over
+                                            sets it to NULL */
+    bool wanted_changed;                 /* ask agent_wanted() again */
+    bool routes_changed;                 /* who serves what may have changed */
     int64_t next_deadline_ms;
 };
 
@@ -197,6 +205,10 @@ int agent_bootstrap(const struct id *cluster, const struct id *self, const char 
  * and at -ENOTRECOVERABLE: what was agreed on is of a newer version. The output is valid in every
  * case. */
 int agent_step(struct agent *agent, const struct agent_input *input, struct agent_output *output);
+
+/* Does the work: long, and pure. Give it back by AGENT_COMPACTED, or free it. */
+void agent_compaction_run(struct agent_compaction *compaction);
+void agent_compaction_free(struct agent_compaction *compaction);
 
 /* Says what this peer is and can. The word spreads with the next steps; so for all publishing. */
 int agent_publish_capacity(struct agent *agent, int64_t now_ms,

@@ -16,6 +16,8 @@ void agent_output_reset(struct agent_output *output)
         buffer_done(&output->writes[i].intent);
         buffer_done(&output->writes[i].arena);
     }
+    agent_compaction_free(output->compaction);
+    output->compaction = NULL;
     output->send_count = output->write_count = 0;
     output->result_count = output->event_count = 0;
     output->wanted_changed = output->routes_changed = false;

@@ -68,6 +68,8 @@ struct agent {
     struct id known_leader;
     int64_t raft_progress_ms; /* when Raft last brought an entry or heartbeat to a follower */
 
+    bool is_compacting; /* the node has it done, and has not given it back yet */
+
     struct intent *intent;
     struct intent *verified; /* of a snapshot that Raft is about to install, else NULL */
     int verified_rc;         /* what came of the last one that was whole */
@@ -135,9 +137,12 @@ int agent_raft_message(struct agent *agent, const struct id *from, struct bytes 
 int agent_raft_take(struct agent *agent, const struct id *from, struct raft_message *message);
 void agent_raft_stored(struct agent *agent, uint64_t sequence);
 bool agent_leads(const struct agent *agent);
-int agent_compact(struct agent *agent);
 int agent_raft_verify(void *context, const struct raft_snapshot *snapshot);
 void agent_raft_hash(struct bytes state, uint8_t ret[RAFT_HASH_BYTES]);
+
+/* agent_compact.c */
+void agent_compact(struct agent *agent);
+void agent_compacted(struct agent *agent, struct agent_compaction *compaction);
 
 /* agent_propose.c */
 void agent_propose(struct agent *agent, const struct id *from, uint64_t request, uint8_t hops,

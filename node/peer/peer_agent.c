@@ -240,6 +240,45 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
     }
 }
 
+/* A compaction on its way through libuv's threads. */
+struct compacting {
+    uv_work_t work;
+    struct peer *peer;
+    struct agent_compaction *compaction;
+};
+
+static void run_compaction(uv_work_t *work)
+{
+    struct compacting *compacting = work->data;
+    agent_compaction_run(compacting->compaction);
+}
+
+static void on_compacted(uv_work_t *work, int status)
+{
+    struct compacting *compacting = work->data;
+    struct peer *peer = compacting->peer;
+    struct agent_input input = {.type = AGENT_COMPACTED, .compaction = compacting->compaction};
+    free(compacting);
+    if (status < 0 || peer->is_stopping || peer->is_forgetting)
+        agent_compaction_free(input.compaction);
+    else
+        peer_step(peer, &input);
+}
+
+/* If it can't be begun, the agent does it itself when the log gets too long. */
+static void compact(struct peer *peer)
+{
+    struct compacting *compacting = calloc(1, sizeof(*compacting));
+    if (!compacting)
+        return;
+    *compacting = (struct compacting){.peer = peer, .compaction = peer->output.compaction};
+    compacting->work.data = compacting;
+    if (uv_queue_work(peer->loop, &compacting->work, run_compaction, on_compacted) < 0)
+        free(compacting);
+    else
+        peer->output.compaction = NULL;
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
     struct peer *peer = timer->data;
@@ -259,6 +298,8 @@ static void carry_out(struct peer *peer)
             return;
         }
     }
+    if (output->compaction)
+        compact(peer);
     for (size_t i = 0; i < output->send_count; i++)
         send_one(peer, &output->sends[i]);
     for (size_t i = 0; i < output->event_count; i++)

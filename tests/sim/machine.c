@@ -76,6 +76,7 @@ void machine_done(struct machine *machine)
     machine_proposals_cancel(machine);
     machine_reads_forget(machine);
     agent_free(machine->agent);
+    agent_compaction_free(machine->compaction);
     agent_output_done(&machine->output);
     containers_done(&machine->containers);
     disk_done(&machine->disk);
@@ -279,9 +280,33 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
     }
 }
 
+static void on_compacted(void *context, void *payload)
+{
+    struct machine *machine = context;
+    struct agent_input input = {.type = AGENT_COMPACTED, .compaction = machine->compaction};
+    uint64_t version;
+    if (!is_due(machine, on_compacted, payload, &version))
+        return;
+    machine->compaction = NULL;
+    agent_compaction_run(input.compaction);
+    machine_step(machine, &input);
+}
+
+static void compact(struct machine *machine)
+{
+    enum { COMPACT_MS_MAX = 300 };
+    machine->compaction = machine->output.compaction;
+    machine->output.compaction = NULL;
+    plan(machine,
+         timeline_of(machine)->now_ms + 1 + (int64_t)random_below(&machine->random, COMPACT_MS_MAX),
+         on_compacted, 0);
+}
+
 static void carry_out(struct machine *machine)
 {
     struct agent_output *output = &machine->output;
+    if (output->compaction)
+        compact(machine);
     for (size_t i = 0; i < output->write_count; i++)
         disk_write(&machine->disk, disk_batch_of(&output->writes[i]));
     sync_disk(machine);
@@ -444,6 +469,8 @@ static void end_run(struct machine *machine)
     machine->epoch++;
     agent_free(machine->agent);
     machine->agent = NULL;
+    agent_compaction_free(machine->compaction);
+    machine->compaction = NULL;
     machine_proposals_cancel(machine);
     machine_reads_forget(machine);
     containers_orphan(machine);

@@ -77,6 +77,7 @@ struct machine {
 
     struct agent *agent; /* of the present run, as a member */
     struct agent_output output;
+    struct agent_compaction *compaction; /* under way, or NULL */
     bool is_stepping;
     uint64_t timer_version;
     bool wakes;                   /* a tick is planned at once */

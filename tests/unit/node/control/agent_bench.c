@@ -140,6 +140,11 @@ static uint64_t carry_out(struct fleet *f, unsigned number)
         if (output->writes[i].sequence > 0)
             stored = output->writes[i].sequence;
     }
+    if (output->compaction) {
+        assert_null(peer->compaction);
+        peer->compaction = output->compaction;
+        output->compaction = NULL;
+    }
     for (size_t i = 0; i < output->send_count; i++)
         queue(f, number, &output->sends[i]);
     keep_results(peer, output);
@@ -180,7 +185,20 @@ int fleet_step(struct fleet *f, unsigned number, struct agent_input input)
         if (step_once(f, number, done) == -ENOMEM)
             return -ENOMEM;
     }
+    if (!f->peers[number].is_slow)
+        fleet_compact(f, number);
     return rc;
+}
+
+void fleet_compact(struct fleet *f, unsigned number)
+{
+    struct fleet_peer *peer = &f->peers[number];
+    struct agent_input done = {.type = AGENT_COMPACTED, .compaction = peer->compaction};
+    peer->compaction = NULL;
+    if (!done.compaction)
+        return;
+    agent_compaction_run(done.compaction);
+    fleet_step(f, number, done);
 }
 
 int fleet_give(struct fleet *f, unsigned peer, unsigned from, uint8_t kind, struct bytes bytes)
@@ -310,6 +328,8 @@ void fleet_kill(struct fleet *f, unsigned number)
     struct fleet_peer *peer = &f->peers[number];
     agent_free(peer->agent);
     peer->agent = NULL;
+    agent_compaction_free(peer->compaction);
+    peer->compaction = NULL;
     agent_output_done(&peer->output);
 }
 

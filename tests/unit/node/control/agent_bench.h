@@ -56,8 +56,10 @@ struct fleet_peer {
     struct agent *agent; /* NULL: down */
     struct agent_output output;
     bool is_cut;
-    bool is_mute;    /* its disk stores, and does not say so */
-    uint64_t untold; /* what it has not said yet, 0: nothing */
+    bool is_mute;                        /* its disk stores, and does not say so */
+    bool is_slow;                        /* it does not get round to its compactions */
+    struct agent_compaction *compaction; /* then the one that waits */
+    uint64_t untold;                     /* what it has not said yet, 0: nothing */
     uint32_t generation;
 
     struct agent_result *results; /* all that were ever told */
@@ -113,6 +115,7 @@ void fleet_kill(struct fleet *f, unsigned number);    /* with what was on its wa
 void fleet_restart(struct fleet *f, unsigned number); /* from its disk */
 void fleet_cut(struct fleet *f, unsigned number, bool is_cut);
 void fleet_mute(struct fleet *f, unsigned number, bool is_mute);
+void fleet_compact(struct fleet *f, unsigned number); /* what waits, if anything */
 
 /* One input for one peer; what comes out is carried out. */
 int fleet_step(struct fleet *f, unsigned number, struct agent_input input);

@@ -90,6 +90,77 @@ static void test_compact_by_size(void **state)
     fleet_done(&f);
 }
 
+static void agree_until_compaction(struct fleet *f, unsigned at)
+{
+    for (unsigned i = 0; i < 1000 && !f->peers[at].compaction; i++)
+        agree_often(f, at, 1);
+    assert_non_null(f->peers[at].compaction);
+}
+
+/* Breaks if the log has to stand still while the state is written down; or the state that comes of
+ * that is another than the one at its index. */
+static void test_log_goes_on_meanwhile(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_found(&f, 1);
+    f.compact_after_entries = 32;
+    fleet_restart(&f, 0);
+    fleet_wait(&f, leads);
+    struct fleet_disk *disk = &f.peers[0].disk;
+    f.peers[0].is_slow = true;
+    agree_until_compaction(&f, 0);
+    uint64_t before = disk->snapshot.index, index = fleet_status(&f, 0).applied_index;
+    agree_often(&f, 0, 20);
+    assert_int_equal(disk->snapshot.index, before);
+    assert_true(fleet_status(&f, 0).applied_index >= index + 20);
+    fleet_compact(&f, 0);
+    assert_in_range(disk->snapshot.index, before + 1, index);
+    assert_int_equal(disk->log_index + disk->entry_count, fleet_status(&f, 0).applied_index);
+    cleanup_buffer struct buffer live = {0}, stored = {0};
+    assert_int_equal(intent_write(agent_intent(f.peers[0].agent), &live), 0);
+    f.peers[0].is_slow = false;
+    fleet_kill(&f, 0);
+    fleet_restart(&f, 0);
+    fleet_wait(&f, leads);
+    fleet_run(&f, 1000);
+    uint8_t hash[FEED_HASH_BYTES], again[FEED_HASH_BYTES];
+    struct intent *intent;
+    assert_int_equal(intent_read(buffer_view(&live), &intent), 0);
+    intent_apply_nothing(intent, fleet_status(&f, 0).applied_index, fleet_status(&f, 0).term);
+    assert_int_equal(feed_hash(intent, hash), 0);
+    assert_int_equal(feed_hash(agent_intent(f.peers[0].agent), again), 0);
+    assert_memory_equal(hash, again, sizeof(hash)); /* but for the new leader's empty entry */
+    intent_free(intent);
+    fleet_done(&f);
+}
+
+/* Breaks if a thread that never gets round to it lets the log grow for ever, or what it brings
+ * after all takes the log back. */
+static void test_overdue_compaction(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_found(&f, 1);
+    f.compact_after_entries = 32;
+    fleet_restart(&f, 0);
+    fleet_wait(&f, leads);
+    struct fleet_disk *disk = &f.peers[0].disk;
+    f.peers[0].is_slow = true;
+    agree_until_compaction(&f, 0);
+    for (int i = 0; i < 10; i++) {
+        agree_often(&f, 0, 30);
+        assert_in_range(disk->entry_count, AGENT_COMPACT_KEEP, AGENT_COMPACT_KEEP + 2 * 32 + 30);
+    }
+    uint64_t index = disk->snapshot.index;
+    fleet_compact(&f, 0);
+    assert_int_equal(disk->snapshot.index, index);
+    f.peers[0].is_slow = false;
+    agree_often(&f, 0, 100);
+    assert_true(disk->snapshot.index > index);
+    fleet_done(&f);
+}
+
 /* Breaks if a voter that was away for longer than the log reaches back never catches up, or not to
  * the same state. */
 static void test_snapshot(void **state)
@@ -313,10 +384,16 @@ static void test_voter_learns_who_votes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compact),     cmocka_unit_test(test_compact_by_size),
-        cmocka_unit_test(test_snapshot),    cmocka_unit_test(test_waits_for_disk),
-        cmocka_unit_test(test_leader_lost), cmocka_unit_test(test_line_too_long),
-        cmocka_unit_test(test_thief_leads), cmocka_unit_test(test_voter_learns_who_votes),
+        cmocka_unit_test(test_compact),
+        cmocka_unit_test(test_compact_by_size),
+        cmocka_unit_test(test_log_goes_on_meanwhile),
+        cmocka_unit_test(test_overdue_compaction),
+        cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_waits_for_disk),
+        cmocka_unit_test(test_leader_lost),
+        cmocka_unit_test(test_line_too_long),
+        cmocka_unit_test(test_thief_leads),
+        cmocka_unit_test(test_voter_learns_who_votes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
