@@ -19,6 +19,8 @@ enum {
 };
 
 #define FILE_NAME       "store.mdb"
+#define NEW_NAME        FILE_NAME ".new"
+#define LOCK_SUFFIX     "-lock"
 #define LOCK_NAME       "lock"
 #define KEY_GENERATION  "store.generation"
 #define REJOIN_HINT_FMT "move %s away and join the cluster again as a new peer, with a fresh token"
@@ -120,7 +122,7 @@ static int fill_up(struct store *store)
     return 0;
 }
 
-static int open_environment(struct store *store)
+static int open_environment(struct store *store, const char *path)
 {
     int code = mdb_env_create(&store->environment);
     if (code == 0)
@@ -128,10 +130,17 @@ static int open_environment(struct store *store)
     if (code == 0)
         code = mdb_env_set_mapsize(store->environment, store->map_bytes);
     if (code == 0)
-        code = mdb_env_open(store->environment, store->path, MDB_NOSUBDIR | MDB_NOTLS, FILE_MODE);
+        code = mdb_env_open(store->environment, path, MDB_NOSUBDIR | MDB_NOTLS, FILE_MODE);
     if (code == 0)
         code = fill_up(store);
     return code;
+}
+
+static void close_environment(struct store *store)
+{
+    if (store->environment)
+        mdb_env_close(store->environment);
+    store->environment = NULL;
 }
 
 static int open_tables(struct store *store)
@@ -146,6 +155,49 @@ static int open_tables(struct store *store)
     if (code == 0)
         return mdb_txn_commit(transaction);
     mdb_txn_abort(transaction);
+    return code;
+}
+
+static int sync_directory(const char *directory)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int code = fd < 0 || fsync(fd) < 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+static int make_file(struct store *store, const char *directory, const char *path)
+{
+    char *lock_path = join_path(directory, NEW_NAME LOCK_SUFFIX);
+    if (!lock_path)
+        return ENOMEM;
+    unlink(path); /* of a try that was cut short */
+    int code = open_environment(store, path);
+    if (code == 0)
+        code = open_tables(store);
+    close_environment(store);
+    if (code == 0 && rename(path, store->path) < 0)
+        code = errno;
+    if (code == 0)
+        code = sync_directory(directory);
+    unlink(lock_path);
+    free(lock_path);
+    return code;
+}
+
+/* A new file gets its name once it is whole: one of that name that is no store, or an empty one, is
+ * never a store that was about to be made, but one that lost what was in it. */
+static int make_if_missing(struct store *store, const char *directory)
+{
+    struct stat file;
+    if (stat(store->path, &file) == 0)
+        return file.st_size > 0 ? 0 : MDB_INVALID;
+    if (errno != ENOENT)
+        return errno;
+    char *path = join_path(directory, NEW_NAME);
+    int code = path ? make_file(store, directory, path) : ENOMEM;
+    free(path);
     return code;
 }
 
@@ -169,8 +221,11 @@ static int increment_generation(struct store *store, struct error *error)
     struct store_job job = {0};
     store_batch_init(&job.batch);
     store_batch_put(&job.batch, KEY_GENERATION, (struct bytes){next, sizeof(next)});
+    job.batch.may_use_reserve = true;
     rc = job.batch.failed;
-    if (rc == 0)
+    if (rc < 0)
+        error_set_errno(error, rc, "open store %s", store->path);
+    else
         rc = store_commit(store, &(struct store_jobs){&job, &job}, error);
     store_batch_done(&job.batch);
     if (rc == 0)
@@ -183,7 +238,9 @@ static int open_all(struct store *store, const struct store_options *options, st
     int rc = lock_directory(store, options->directory, error);
     if (rc < 0)
         return rc;
-    int code = open_environment(store);
+    int code = make_if_missing(store, options->directory);
+    if (code == 0)
+        code = open_environment(store, store->path);
     if (code == 0)
         code = open_tables(store);
     if (code != 0)
@@ -203,8 +260,7 @@ static void on_wake_closed(uv_handle_t *handle)
 /* Frees the store, now or once libuv has let go of its handle. */
 static void store_free(struct store *store)
 {
-    if (store->environment)
-        mdb_env_close(store->environment);
+    close_environment(store);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     uv_cond_destroy(&store->has_work);

@@ -37,11 +37,14 @@ struct store_batch {
     struct buffer operations; /* store.c's own encoding */
     size_t count;
     int failed; /* the first failure (-ENOMEM, -E2BIG, -EINVAL) sticks; store_write returns it */
+    bool may_use_reserve; /* it makes room, or is tiny and needed to start */
 };
 
 struct store_options {
     const char *directory; /* created with mode 0700 if it is not there; copied */
-    size_t map_bytes;      /* the file never grows over this; 0: STORE_MAP_BYTES_DEFAULT */
+    size_t map_bytes;      /* the file never grows over this; 0: STORE_MAP_BYTES_DEFAULT. The last
+                              eighth of it is kept for batches that cut the log: also deleting
+                              takes new pages, and a full store must not stay full */
 };
 
 /* Opens or creates the store, increments the generation and syncs that. Blocks: for start-up. A

@@ -82,6 +82,7 @@ void store_batch_truncate_from(struct store_batch *batch, uint64_t index)
 void store_batch_compact_to(struct store_batch *batch, uint64_t index)
 {
     add(batch, &(struct operation){.type = OPERATION_COMPACT_TO, .index = index});
+    batch->may_use_reserve = true;
 }
 
 bool store_batch_next(const struct store_batch *batch, size_t *offset, struct operation *ret)

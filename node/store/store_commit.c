@@ -1,7 +1,13 @@
 #include <errno.h>
+#include <string.h>
 
 #include "node/store/record.h"
 #include "node/store/store_private.h"
+
+enum {
+    RESERVE_PART = 8, /* of the store, for batches that make room */
+    FREE_TABLE = 0,   /* LMDB's own: lists of pages, each begins with how many they are */
+};
 
 /* One transaction while batches are applied to it. */
 struct commit {
@@ -132,10 +138,75 @@ static int apply_jobs(struct commit *commit, const struct store_jobs *jobs)
     return code;
 }
 
+static int count_free_pages(struct store *store, size_t *ret)
+{
+    MDB_txn *transaction;
+    MDB_cursor *cursor;
+    MDB_val key, pages;
+    int code = mdb_txn_begin(store->environment, NULL, MDB_RDONLY, &transaction);
+    *ret = 0;
+    if (code != 0)
+        return code;
+    code = mdb_cursor_open(transaction, FREE_TABLE, &cursor);
+    if (code != 0) {
+        mdb_txn_abort(transaction);
+        return code;
+    }
+    while ((code = mdb_cursor_get(cursor, &key, &pages, MDB_NEXT)) == 0) {
+        size_t count;
+        if (pages.mv_size < sizeof(count)) {
+            code = MDB_CORRUPTED;
+            break;
+        }
+        memcpy(&count, pages.mv_data, sizeof(count));
+        *ret += count;
+    }
+    mdb_cursor_close(cursor);
+    mdb_txn_abort(transaction);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+static bool may_use_reserve(const struct store_jobs *jobs, size_t *ret_bytes)
+{
+    bool may = false;
+    *ret_bytes = 0;
+    for (const struct store_job *job = jobs->first; job; job = job->next) {
+        may = may || job->batch.may_use_reserve;
+        *ret_bytes += job->batch.operations.size;
+    }
+    return may;
+}
+
+/* Refuses what would leave too little room for the batch that makes some. */
+static int check_room(struct store *store, const struct store_jobs *jobs)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    size_t bytes, free_pages, limit = store->map_bytes;
+    limit -= limit / RESERVE_PART;
+    if (may_use_reserve(jobs, &bytes))
+        return 0;
+    int code = mdb_env_info(store->environment, &info);
+    if (code == 0)
+        code = mdb_env_stat(store->environment, &stat);
+    if (code != 0)
+        return code;
+    size_t used = (info.me_last_pgno + 1) * stat.ms_psize;
+    if (used <= limit && bytes <= limit - used)
+        return 0; /* mostly: nothing need be counted */
+    code = count_free_pages(store, &free_pages);
+    if (code != 0)
+        return code;
+    used -= free_pages * stat.ms_psize < used ? free_pages * stat.ms_psize : used;
+    return used > limit || bytes > limit - used ? MDB_MAP_FULL : 0;
+}
+
 int store_commit(struct store *store, const struct store_jobs *jobs, struct error *error)
 {
     struct commit commit = {.store = store};
-    int code = mdb_txn_begin(store->environment, NULL, 0, &commit.transaction);
+    int code = check_room(store, jobs);
+    if (code == 0)
+        code = mdb_txn_begin(store->environment, NULL, 0, &commit.transaction);
     if (code != 0)
         return store_error(store, error, code, "write");
     buffer_init(&commit.record);

@@ -358,7 +358,8 @@ static void test_damaged_record(void **state)
     assert_non_null(strstr(fixture->error.message, "log entry 42"));
 }
 
-/* Breaks if a file that is no store, or one cut short, crashes the peer instead of an error. */
+/* Breaks if a file that is no store, one cut short, or an empty one, which is all that some file
+ * systems leave of one, crashes the peer or is taken for a new one instead of an error. */
 static void test_damaged_file(void **state)
 {
     struct fixture *fixture = *state;
@@ -387,6 +388,8 @@ static void test_damaged_file(void **state)
     assert_int_equal(open_store(fixture, 0), -EBADMSG);
     assert_non_null(strstr(fixture->error.message, path));
     assert_true(fixture->error.hint[0] != '\0');
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(open_store(fixture, 0), -EBADMSG);
 }
 
 /* Breaks if two processes can write to one data directory. */
