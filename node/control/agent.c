@@ -334,6 +334,8 @@ static int take_input(struct agent *agent, const struct agent_input *input)
         agent_raft_stored(agent, input->sequence);
         return 0;
     case AGENT_COMPACTED:
+        if (!input->compaction)
+            return -EINVAL;
         agent_compacted(agent, input->compaction);
         return 0;
     case AGENT_PROPOSE_LOCAL:

@@ -302,6 +302,23 @@ static void test_chunks_of_the_leader_only(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if a snapshot that comes late takes the state back. */
+static void test_older_snapshot(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_snapshot snapshot = bench_snapshot(9, 2, "new"),
+                         older = bench_snapshot(5, 2, "old");
+    bench_start(&b, 3, 2, NULL, 0);
+    assert_int_equal(say_chunk(&b, 2, 2, &snapshot, 0, 3), 0);
+    assert_int_equal(bench_status(&b).applied, 9);
+    assert_int_equal(say_chunk(&b, 2, 2, &older, 0, 3), 0);
+    assert_int_equal(said(&b, RAFT_APPEND_REPLY, 2)->index, 9);
+    assert_int_equal(bench_status(&b).applied, 9);
+    assert_int_equal(raft_snapshot(b.raft)->index, 9);
+    raft_free(b.raft);
+}
+
 /* Breaks if a late chunk of an older snapshot throws a newer one away. */
 static void test_older_chunks_are_late(void **state)
 {
@@ -402,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_takes_chunks_in_order),
         cmocka_unit_test(test_resumes_with_another_leader),
         cmocka_unit_test(test_chunks_of_the_leader_only),
+        cmocka_unit_test(test_older_snapshot),
         cmocka_unit_test(test_older_chunks_are_late),
         cmocka_unit_test(test_installs_only_what_is_verified),
         cmocka_unit_test(test_compacts_behind_what_is_applied),
