@@ -32,6 +32,8 @@ static const struct command_kind kinds[] = {
     [COMMAND_ROLLOUT] = {command_write_rollout, command_read_rollout},
     [COMMAND_GOSSIP] = {command_write_gossip, command_read_gossip},
     [COMMAND_NAMESAKES] = {command_write_namesakes, command_read_namesakes},
+    [COMMAND_BLOB_SET] = {command_write_blob_set, command_read_blob_set},
+    [COMMAND_BLOB_REMOVE] = {command_write_blob_remove, command_read_blob_remove},
 };
 
 int command_encode(const struct command *command, struct buffer *ret)
@@ -112,5 +114,7 @@ void command_done(struct command *command)
         service_spec_done(&command->update.spec);
     else if (command->head.type == COMMAND_PLACE)
         free(command->place.changes);
+    else if (command->head.type == COMMAND_BLOB_SET)
+        buffer_done(&command->blob_set.blob.content);
     *command = (struct command){0};
 }

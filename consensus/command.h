@@ -24,6 +24,8 @@ enum command_type {
     COMMAND_ROLLOUT,   /* the leader's: a rollout's state, and the revision to return to */
     COMMAND_GOSSIP,    /* the profile by which peers watch one another */
     COMMAND_NAMESAKES, /* the leader's: two that live have one name */
+    COMMAND_BLOB_SET,  /* a config or secret of the cluster's own: a new version */
+    COMMAND_BLOB_REMOVE,
 };
 
 struct command_head {
@@ -114,6 +116,19 @@ struct command_namesakes {
     struct id ids[2]; /* in order */
 };
 
+/* Compare and set: with `has_expected`, refused unless that is the present version; 0: there must
+ * be none. */
+struct command_blob_set {
+    struct intent_blob blob; /* name, kind, content */
+    bool has_expected;
+    uint64_t expected;
+};
+
+struct command_blob_remove {
+    uint8_t kind; /* enum spec_file_kind */
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+};
+
 struct command {
     struct command_head head;
     union {
@@ -130,6 +145,8 @@ struct command {
         struct command_rollout rollout;
         struct command_gossip gossip;
         struct command_namesakes namesakes;
+        struct command_blob_set blob_set;
+        struct command_blob_remove blob_remove;
     };
 };
 

@@ -36,7 +36,13 @@ void command_read_gossip(struct reader *reader, struct command *command);
 void command_write_namesakes(struct writer *writer, const struct command *command);
 void command_read_namesakes(struct reader *reader, struct command *command);
 
-/* A blob, as a deploy and a snapshot carry it; the read content is the blob's own. */
+void command_write_blob_set(struct writer *writer, const struct command *command);
+void command_read_blob_set(struct reader *reader, struct command *command);
+void command_write_blob_remove(struct writer *writer, const struct command *command);
+void command_read_blob_remove(struct reader *reader, struct command *command);
+
+/* A blob's name, kind and content, as commands and a snapshot carry it; the read content is the
+ * blob's own. */
 void intent_blob_write(struct writer *writer, const struct intent_blob *blob);
 void intent_blob_read(struct reader *reader, struct intent_blob *ret);
 

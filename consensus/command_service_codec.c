@@ -8,30 +8,7 @@ enum {
     UPDATE_FIELDS = 2,
     ROLLBACK_FIELDS = 2,
     REMOVE_FIELDS = 2,
-    BLOB_FIELDS = 3,
 };
-
-void intent_blob_write(struct writer *writer, const struct intent_blob *blob)
-{
-    writer_array(writer, BLOB_FIELDS);
-    writer_text(writer, blob->name);
-    writer_u64(writer, blob->kind);
-    writer_binary(writer, blob->content.bytes, blob->content.size);
-}
-
-void intent_blob_read(struct reader *reader, struct intent_blob *ret)
-{
-    struct bytes content;
-    reader_array_exact(reader, BLOB_FIELDS);
-    reader_copy_text(reader, ret->name, sizeof(ret->name));
-    codec_read_enum(reader, SPEC_FILE_SECRET, &ret->kind);
-    if (reader_binary(reader, &content) < 0)
-        return;
-    if (content.size > INTENT_BLOB_BYTES_MAX)
-        reader_refuse(reader);
-    else if (buffer_append(&ret->content, content.data, content.size) < 0)
-        reader_refuse_memory(reader);
-}
 
 void command_write_deploy(struct writer *writer, const struct command *command)
 {

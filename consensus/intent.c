@@ -51,14 +51,19 @@ static const void *replica_key(const void *item)
     return &((const struct intent_replica *)item)->generation;
 }
 
+/* The key is a blob with kind, name and version. */
 static int blob_compare(const void *item, const void *key)
 {
-    return strcmp(((const struct intent_blob *)item)->name, key);
+    const struct intent_blob *a = item, *b = key;
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    int order = strcmp(a->name, b->name);
+    return order != 0 ? order : compare_u64(a->version, b->version);
 }
 
 static const void *blob_key(const void *item)
 {
-    return ((const struct intent_blob *)item)->name;
+    return item;
 }
 
 static int client_compare(const void *item, const void *key)
@@ -222,11 +227,6 @@ const struct service_spec *intent_spec_of(const struct intent *intent,
     return revision ? &revision->spec : NULL;
 }
 
-const struct intent_blob *intent_blob_find(const struct intent *intent, const char *name)
-{
-    return table_find(&intent->blobs, name);
-}
-
 const struct intent_event *intent_event_at(const struct intent *intent, size_t i)
 {
     if (i >= intent->history_count)
@@ -267,6 +267,11 @@ const char *intent_rollout_state_text(uint8_t state)
     static const char *const texts[] = {"none",         "running",     "paused", "done",
                                         "rolling back", "rolled back", "failed"};
     return text_at(texts, array_count(texts), state);
+}
+
+const char *intent_blob_kind_text(uint8_t kind)
+{
+    return kind == SPEC_FILE_SECRET ? "secret" : "config";
 }
 
 static bool is_alphanumeric(char c)

@@ -105,11 +105,16 @@ struct intent_event {
     char *text; /* owned by the event; at most INTENT_REASON_BYTES_MAX long */
 };
 
-/* The contents of a config or secret. */
+/* One version of a config or secret. The newest is what the next deploy shows; earlier ones are
+ * kept as long as a remembered revision shows them. */
 struct intent_blob {
-    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1]; /* "stack_name" */
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1]; /* "stack_name", or the cluster's own "name" */
     uint8_t kind;                                 /* enum spec_file_kind */
     struct buffer content;
+    uint64_t version;                    /* the log index that set it */
+    char stack[BASE_NAME_BYTES_MAX + 1]; /* whose deploy set it; empty: the cluster's own */
+    int64_t wall_ms;
+    char actor[INTENT_ACTOR_BYTES_MAX + 1];
 };
 
 /* What a client's last deduplicated command came to; the INTENT_CLIENTS_MAX latest clients. */
@@ -117,7 +122,7 @@ struct intent_client {
     uint64_t client, sequence;
     uint64_t index; /* of the log: the client unheard of for longest is forgotten first */
     int code;
-    uint64_t serial;
+    uint64_t serial, version;
     uint32_t revision;
     bool unchanged;
 };
@@ -154,7 +159,7 @@ struct intent {
     struct table tokens;   /* of struct intent_token, by id */
     struct table services; /* of struct intent_service, by name */
     struct table replicas; /* of struct intent_replica, by generation */
-    struct table blobs;    /* of struct intent_blob, by name */
+    struct table blobs;    /* of struct intent_blob, by kind, name and version */
     struct table clients;  /* of struct intent_client, by client */
     struct intent_gossip gossip;
     struct raft_configuration configuration; /* who takes part in Raft, as the entries say */
@@ -170,6 +175,7 @@ struct intent_result {
     int code;           /* 0, or a negative errno: the command changed nothing */
     struct error error; /* in words, when code is not 0 */
     uint64_t serial;    /* of the peer or operator that this admitted, else 0 */
+    uint64_t version;   /* of the config or secret that this set, else 0 */
     uint32_t revision;  /* the service's revision after a deploy of one service, update, rollback */
     bool unchanged;     /* all was as the command says already */
 };
@@ -213,7 +219,16 @@ const struct intent_revision *intent_revision_find(const struct intent_service *
                                                    uint32_t number);
 const struct service_spec *intent_spec_of(const struct intent *intent,
                                           const struct intent_replica *replica);
-const struct intent_blob *intent_blob_find(const struct intent *intent, const char *name);
+/* The newest version of a config or secret; and one certain version. */
+const struct intent_blob *intent_blob_find(const struct intent *intent, uint8_t kind,
+                                           const char *name);
+const struct intent_blob *intent_blob_at(const struct intent *intent, uint8_t kind,
+                                         const char *name, uint64_t version);
+
+/* Which version of it the service shows: in the revision that is wanted, else in one that a replica
+ * still runs or that a rollout may return to. 0: none, it does not use it. */
+uint64_t intent_blob_used_by(const struct intent *intent, const struct intent_service *service,
+                             uint8_t kind, const char *name);
 
 /* The i-th remembered event, oldest first; NULL past the end. */
 const struct intent_event *intent_event_at(const struct intent *intent, size_t i);
@@ -225,6 +240,7 @@ const char *intent_role_text(uint8_t role);
 const char *intent_peer_state_text(uint8_t state);
 const char *intent_rollout_state_text(uint8_t state);
 const char *intent_profile_text(uint8_t profile);
+const char *intent_blob_kind_text(uint8_t kind); /* "config", "secret" */
 
 /* -EINVAL unless it is one of those words. */
 int intent_profile_parse(const char *text, uint8_t *ret);

@@ -45,7 +45,7 @@ int intent_refuse_service(struct intent_apply *apply, const char *name)
     return -ENOENT;
 }
 
-static int dispatch(struct intent_apply *apply, const struct command *command)
+static int dispatch(struct intent_apply *apply, struct command *command)
 {
     switch ((enum command_type)command->head.type) {
     case COMMAND_ADMIT:
@@ -74,6 +74,10 @@ static int dispatch(struct intent_apply *apply, const struct command *command)
         return intent_apply_gossip(apply, &command->gossip);
     case COMMAND_NAMESAKES:
         return intent_apply_namesakes(apply, &command->namesakes);
+    case COMMAND_BLOB_SET:
+        return intent_apply_blob_set(apply, &command->blob_set);
+    case COMMAND_BLOB_REMOVE:
+        return intent_apply_blob_remove(apply, &command->blob_remove);
     }
     return error_set(&apply->result->error, -EBADMSG, "the command is of no known type");
 }
@@ -85,6 +89,7 @@ static int answer_again(struct intent_apply *apply, const struct intent_client *
     if (apply->head->sequence < client->sequence)
         return error_set(&result->error, -ESTALE, "a later command of this client came first");
     result->serial = client->serial;
+    result->version = client->version;
     result->revision = client->revision;
     result->unchanged = client->unchanged;
     if (client->code < 0)
@@ -123,12 +128,13 @@ static int remember_client(struct intent_apply *apply, struct intent_client *cli
     client->index = apply->index;
     client->code = code;
     client->serial = apply->result->serial;
+    client->version = apply->result->version;
     client->revision = apply->result->revision;
     client->unchanged = apply->result->unchanged;
     return code;
 }
 
-static int apply_once(struct intent_apply *apply, const struct command *command)
+static int apply_once(struct intent_apply *apply, struct command *command)
 {
     if (command->head.client == 0 && command->head.sequence == 0)
         return dispatch(apply, command);

@@ -23,15 +23,17 @@ int intent_apply_admit(struct intent_apply *apply, const struct command_admit *a
 int intent_apply_peer_state(struct intent_apply *apply, const struct command_peer_state *change);
 int intent_apply_token_create(struct intent_apply *apply, const struct intent_token *token);
 int intent_apply_token_revoke(struct intent_apply *apply, const uint8_t *token_id);
-int intent_apply_deploy(struct intent_apply *apply, const struct command_deploy *deploy);
+int intent_apply_deploy(struct intent_apply *apply, struct command_deploy *deploy);
 int intent_apply_scale(struct intent_apply *apply, const struct command_scale *scale);
-int intent_apply_update(struct intent_apply *apply, const struct command_update *update);
+int intent_apply_update(struct intent_apply *apply, struct command_update *update);
 int intent_apply_rollback(struct intent_apply *apply, const struct command_rollback *rollback);
 int intent_apply_remove(struct intent_apply *apply, const struct command_remove *remove);
 int intent_apply_place(struct intent_apply *apply, const struct command_place *place);
 int intent_apply_rollout(struct intent_apply *apply, const struct command_rollout *rollout);
 int intent_apply_namesakes(struct intent_apply *apply, const struct command_namesakes *namesakes);
 int intent_apply_gossip(struct intent_apply *apply, const struct command_gossip *change);
+int intent_apply_blob_set(struct intent_apply *apply, const struct command_blob_set *set);
+int intent_apply_blob_remove(struct intent_apply *apply, const struct command_blob_remove *remove);
 
 /* Writes down what happened, with the command's actor and time. */
 void intent_event_add(struct intent_apply *apply, const char *kind, const char *subject,
@@ -72,7 +74,22 @@ int intent_service_remove(struct intent_apply *apply, struct intent_service *ser
 /* Drops services that are marked as going and have no replica any more. */
 int intent_services_sweep(struct intent_apply *apply);
 
-/* Drops the blobs that no revision of any service shows to its containers. */
+/* Whether so many more contents of so many bytes can be held: 0, or why not. */
+int intent_blob_room(struct intent_apply *apply, size_t count, size_t size);
+
+/* Whether the newest version of a config or secret has those contents. */
+bool intent_blob_is_there(const struct intent *intent, const struct intent_blob *given);
+
+/* Makes the contents the newest version of the stack's (or, for "", the cluster's own) config or
+ * secret, unless it has them already; `*ret_version` is what it has then. */
+int intent_blob_put(struct intent_apply *apply, const struct intent_blob *given, const char *stack,
+                    uint64_t *ret_version);
+
+/* Gives each file of the spec that names no version the newest one. */
+void intent_blob_resolve(const struct intent *intent, struct service_spec *spec);
+
+/* Drops the versions that no revision of any service shows to its containers; of the cluster's own,
+ * the newest stays. */
 int intent_blobs_sweep(struct intent *intent);
 
 /* Letters, digits, '-', '_' and '.', the first a letter or digit: what stands in names. */

@@ -61,24 +61,43 @@ static int service_check(struct intent_apply *apply, const struct command_deploy
     return rc;
 }
 
-static int blobs_check(struct intent_apply *apply, const struct command_deploy *deploy)
+/* One of the deploy's configs and secrets. */
+static int blob_check(struct intent_apply *apply, const struct command_deploy *deploy, size_t i)
 {
     struct error *error = &apply->result->error;
-    size_t added = 0;
+    const struct intent_blob *blob = &deploy->blobs[i];
+    const char *kind = intent_blob_kind_text(blob->kind);
+    const struct intent_blob *present = intent_blob_find(apply->intent, blob->kind, blob->name);
+    if (!intent_name_is_valid(blob->name))
+        return error_set(error, -EINVAL, "\"%s\" can't be the name of a %s", blob->name, kind);
+    for (size_t j = 0; j < i; j++)
+        if (deploy->blobs[j].kind == blob->kind && strcmp(deploy->blobs[j].name, blob->name) == 0)
+            return error_set(error, -EINVAL, "the %s %s is there twice", kind, blob->name);
+    if (!present || strcmp(present->stack, deploy->stack) == 0)
+        return 0;
+    if (present->stack[0] == '\0') {
+        error_set(error, -EEXIST, "the %s %s is the cluster's own", kind, blob->name);
+        error_hint(error, "say external: true to use it, or: consort %s rm %s", kind, blob->name);
+        return -EEXIST;
+    }
+    return error_set(error, -EEXIST, "the %s %s belongs to the stack %s", kind, blob->name,
+                     present->stack);
+}
+
+static int blobs_check(struct intent_apply *apply, const struct command_deploy *deploy)
+{
+    size_t added = 0, added_bytes = 0;
     for (size_t i = 0; i < deploy->blob_count; i++) {
         const struct intent_blob *blob = &deploy->blobs[i];
-        if (!intent_name_is_valid(blob->name))
-            return error_set(error, -EINVAL, "\"%s\" can't be the name of a config or secret",
-                             blob->name);
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(deploy->blobs[j].name, blob->name) == 0)
-                return error_set(error, -EINVAL, "%s is there twice", blob->name);
-        added += !intent_blob_find(apply->intent, blob->name);
+        int rc = blob_check(apply, deploy, i);
+        if (rc < 0)
+            return rc;
+        if (intent_blob_is_there(apply->intent, blob))
+            continue;
+        added++;
+        added_bytes += blob->content.size;
     }
-    if (added > INTENT_BLOBS_MAX - apply->intent->blobs.count)
-        return error_set(error, -ENOSPC, "the cluster can hold %d configs and secrets",
-                         INTENT_BLOBS_MAX);
-    return 0;
+    return intent_blob_room(apply, added, added_bytes);
 }
 
 static int deploy_check(struct intent_apply *apply, const struct command_deploy *deploy)
@@ -133,23 +152,6 @@ static struct intent_service *service_add(struct intent *intent, const char *sta
     return service;
 }
 
-/* Whether the deploy gives a config or secret that the spec shows other contents than before. */
-static bool files_change(const struct intent *intent, const struct command_deploy *deploy,
-                         const struct service_spec *spec)
-{
-    for (size_t i = 0; i < deploy->blob_count; i++) {
-        const struct intent_blob *new_blob = &deploy->blobs[i];
-        const struct intent_blob *old_blob = intent_blob_find(intent, new_blob->name);
-        if (!old_blob ||
-            bytes_equal(buffer_view(&old_blob->content), buffer_view(&new_blob->content)))
-            continue;
-        for (size_t j = 0; j < spec->file_count; j++)
-            if (strcmp(spec->files[j].source, new_blob->name) == 0)
-                return true;
-    }
-    return false;
-}
-
 /* A service that was going and is deployed again starts over, without a revision to return to. */
 static void come_back(struct intent_service *service)
 {
@@ -159,16 +161,17 @@ static void come_back(struct intent_service *service)
 
 static int service_deploy(struct intent_apply *apply, const struct command_deploy *deploy, size_t i)
 {
-    const struct service_spec *spec = &deploy->services[i];
+    struct service_spec *spec = &deploy->services[i];
     char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
     intent_full_name(deploy->stack, spec->name, name);
     struct intent_service *service = intent_service_find(apply->intent, name);
     bool same = false;
+    intent_blob_resolve(apply->intent, spec);
     if (service) {
         int rc = intent_spec_unchanged(service, spec, &same);
         if (rc < 0)
             return rc;
-        same = same && !service->removing && !files_change(apply->intent, deploy, spec);
+        same = same && !service->removing;
     } else {
         service = service_add(apply->intent, deploy->stack, name);
         if (!service)
@@ -195,26 +198,6 @@ static int service_deploy(struct intent_apply *apply, const struct command_deplo
     return 0;
 }
 
-/* Puts the deploy's configs and secrets into the intent. */
-static int blobs_deploy(struct intent_apply *apply, const struct command_deploy *deploy)
-{
-    for (size_t i = 0; i < deploy->blob_count; i++) {
-        const struct intent_blob *given = &deploy->blobs[i];
-        struct intent_blob *blob = calloc(1, sizeof(*blob));
-        if (!blob)
-            return -ENOMEM;
-        memcpy(blob->name, given->name, sizeof(blob->name));
-        blob->kind = given->kind;
-        intent_blob_free(table_remove(&apply->intent->blobs, given->name));
-        if (buffer_append(&blob->content, given->content.bytes, given->content.size) < 0 ||
-            table_insert(&apply->intent->blobs, blob) < 0) {
-            intent_blob_free(blob);
-            return -ENOMEM;
-        }
-    }
-    return 0;
-}
-
 /* Removes the stack's services that the file has no more. */
 static int absent_remove(struct intent_apply *apply, const struct command_deploy *deploy)
 {
@@ -232,18 +215,17 @@ static int absent_remove(struct intent_apply *apply, const struct command_deploy
     return 0;
 }
 
-int intent_apply_deploy(struct intent_apply *apply, const struct command_deploy *deploy)
+int intent_apply_deploy(struct intent_apply *apply, struct command_deploy *deploy)
 {
     int rc = deploy_check(apply, deploy);
     if (rc < 0)
         return rc;
     apply->result->unchanged = true;
-    for (size_t i = 0; i < deploy->service_count; i++) {
+    uint64_t version;
+    for (size_t i = 0; rc == 0 && i < deploy->blob_count; i++)
+        rc = intent_blob_put(apply, &deploy->blobs[i], deploy->stack, &version);
+    for (size_t i = 0; rc == 0 && i < deploy->service_count; i++)
         rc = service_deploy(apply, deploy, i);
-        if (rc < 0)
-            return rc;
-    }
-    rc = blobs_deploy(apply, deploy);
     if (rc == 0)
         rc = absent_remove(apply, deploy);
     if (rc == 0)

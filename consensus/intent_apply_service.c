@@ -60,12 +60,12 @@ int intent_apply_scale(struct intent_apply *apply, const struct command_scale *s
     return 0;
 }
 
-int intent_apply_update(struct intent_apply *apply, const struct command_update *update)
+int intent_apply_update(struct intent_apply *apply, struct command_update *update)
 {
     struct intent_service *service = service_find(apply, update->service);
     if (!service)
         return -ENOENT;
-    const struct service_spec *spec = &update->spec;
+    struct service_spec *spec = &update->spec;
     if (strcmp(spec->name, wanted_spec(service)->name) != 0)
         return error_set(&apply->result->error, -EINVAL, "%s can't be renamed to %s", service->name,
                          spec->name);
@@ -77,8 +77,10 @@ int intent_apply_update(struct intent_apply *apply, const struct command_update 
     if (rc == 0)
         rc = intent_revision_check(apply, service);
     bool same = false;
-    if (rc == 0)
+    if (rc == 0) {
+        intent_blob_resolve(apply->intent, spec);
         rc = intent_spec_unchanged(service, spec, &same);
+    }
     if (rc < 0)
         return rc;
     apply->result->unchanged = same && service->replicas == spec->replicas;
@@ -221,36 +223,4 @@ int intent_apply_remove(struct intent_apply *apply, const struct command_remove 
         return intent_refuse_service(apply, remove->name);
     apply->result->unchanged = service->removing;
     return service->removing ? 0 : intent_service_remove(apply, service);
-}
-
-/* Marks the blobs that a revision shows. */
-static void mark_used(const struct intent *intent, const struct service_spec *spec, bool *used)
-{
-    for (size_t i = 0; i < spec->file_count; i++)
-        if (intent_blob_find(intent, spec->files[i].source))
-            used[table_lower_bound(&intent->blobs, spec->files[i].source)] = true;
-}
-
-int intent_blobs_sweep(struct intent *intent)
-{
-    if (intent->blobs.count == 0)
-        return 0;
-    cleanup_free bool *used = calloc(intent->blobs.count, sizeof(*used));
-    if (!used)
-        return -ENOMEM;
-    for (size_t i = 0; i < intent->services.count; i++) {
-        const struct intent_service *service = intent->services.items[i];
-        for (size_t j = 0; j < service->revisions.count; j++) {
-            const struct intent_revision *revision = service->revisions.items[j];
-            mark_used(intent, &revision->spec, used);
-        }
-    }
-    for (size_t i = intent->blobs.count; i-- > 0;) {
-        struct intent_blob *blob = intent->blobs.items[i];
-        if (used[i])
-            continue;
-        table_remove(&intent->blobs, blob->name);
-        intent_blob_free(blob);
-    }
-    return 0;
 }

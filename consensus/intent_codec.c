@@ -22,7 +22,8 @@ enum {
     SERVICE_FIELDS = 8,
     REPLICA_FIELDS = 8,
     EVENT_FIELDS = 6,
-    CLIENT_FIELDS = 7,
+    BLOB_FIELDS = 5,
+    CLIENT_FIELDS = 8,
     SUCCESSION_FIELDS = 4,
     GOSSIP_FIELDS = 6,
 };
@@ -86,6 +87,16 @@ static void replica_write(struct writer *writer, const struct intent_replica *re
     writer_text(writer, replica->reason);
 }
 
+static void blob_write(struct writer *writer, const struct intent_blob *blob)
+{
+    writer_array(writer, BLOB_FIELDS);
+    intent_blob_write(writer, blob);
+    writer_u64(writer, blob->version);
+    writer_text(writer, blob->stack);
+    writer_i64(writer, blob->wall_ms);
+    writer_text(writer, blob->actor);
+}
+
 static void client_write(struct writer *writer, const struct intent_client *client)
 {
     writer_array(writer, CLIENT_FIELDS);
@@ -94,6 +105,7 @@ static void client_write(struct writer *writer, const struct intent_client *clie
     writer_u64(writer, client->index);
     writer_i64(writer, client->code);
     writer_u64(writer, client->serial);
+    writer_u64(writer, client->version);
     writer_u64(writer, client->revision);
     writer_bool(writer, client->unchanged);
 }
@@ -155,7 +167,7 @@ int intent_write(const struct intent *intent, struct buffer *ret)
         replica_write(&writer, intent->replicas.items[i]);
     writer_array(&writer, intent->blobs.count);
     for (size_t i = 0; i < intent->blobs.count; i++)
-        intent_blob_write(&writer, intent->blobs.items[i]);
+        blob_write(&writer, intent->blobs.items[i]);
     writer_array(&writer, intent->clients.count);
     for (size_t i = 0; i < intent->clients.count; i++)
         client_write(&writer, intent->clients.items[i]);
@@ -339,7 +351,14 @@ static void blobs_read(struct reader *reader, struct intent *intent)
         struct intent_blob *blob = item_new(reader, sizeof(*blob));
         if (!blob)
             return;
+        reader_array_exact(reader, BLOB_FIELDS);
         intent_blob_read(reader, blob);
+        reader_u64(reader, &blob->version);
+        reader_copy_text(reader, blob->stack, sizeof(blob->stack));
+        reader_i64(reader, &blob->wall_ms);
+        reader_copy_text(reader, blob->actor, sizeof(blob->actor));
+        if (blob->version == 0 || blob->version > intent->applied_index)
+            reader_refuse(reader);
         if (!append_in_order(reader, &intent->blobs, blob))
             intent_blob_free(blob);
     }
@@ -359,6 +378,7 @@ static void clients_read(struct reader *reader, struct intent *intent)
         reader_u64(reader, &client->index);
         reader_i64(reader, &code);
         reader_u64(reader, &client->serial);
+        reader_u64(reader, &client->version);
         reader_u32(reader, &client->revision);
         reader_bool(reader, &client->unchanged);
         if (code > 0 || code < INT32_MIN || client->index > intent->applied_index)

@@ -1,6 +1,7 @@
 #include "consensus/intent_spec_check.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -104,23 +105,32 @@ int intent_ports_check(struct intent_apply *apply, const char *full_name,
 static bool blob_is_there(const struct intent *intent, const struct command_deploy *deploy,
                           const struct spec_file *file)
 {
+    if (file->version != 0)
+        return intent_blob_at(intent, file->kind, file->source, file->version);
     for (size_t i = 0; deploy && i < deploy->blob_count; i++)
-        if (strcmp(deploy->blobs[i].name, file->source) == 0)
-            return deploy->blobs[i].kind == file->kind;
-    const struct intent_blob *blob = intent_blob_find(intent, file->source);
-    return blob && blob->kind == file->kind;
+        if (deploy->blobs[i].kind == file->kind && strcmp(deploy->blobs[i].name, file->source) == 0)
+            return true;
+    return intent_blob_find(intent, file->kind, file->source);
 }
 
 int intent_files_check(struct intent_apply *apply, const char *full_name,
                        const struct service_spec *spec, const struct command_deploy *deploy)
 {
+    struct error *error = &apply->result->error;
     for (size_t i = 0; i < spec->file_count; i++) {
         const struct spec_file *file = &spec->files[i];
+        const char *kind = intent_blob_kind_text(file->kind);
         if (blob_is_there(apply->intent, deploy, file))
             continue;
-        error_set(&apply->result->error, -ENOENT, "%s: there is no %s named %s", full_name,
-                  file->kind == SPEC_FILE_SECRET ? "secret" : "config", file->source);
-        error_hint(&apply->result->error, "define it in the Compose file that is deployed");
+        if (file->version != 0) {
+            error_set(error, -ENOENT, "%s: version %" PRIu64 " of the %s %s is gone", full_name,
+                      file->version, kind, file->source);
+            error_hint(error, "deploy the stack again");
+            return -ENOENT;
+        }
+        error_set(error, -ENOENT, "%s: there is no %s named %s", full_name, kind, file->source);
+        error_hint(error, "define it in the Compose file, or: consort %s set %s FILE", kind,
+                   file->source);
         return -ENOENT;
     }
     return 0;

@@ -55,6 +55,7 @@ struct spec_file {
     char *source; /* its name in the intent's blobs */
     char *target; /* absolute path in the container */
     uint32_t uid, gid, mode;
+    uint64_t version; /* of the blob; 0 in a command: the newest, which applying it writes here */
 };
 
 /* A service of the same stack that must be as far before a container of this one starts. */

@@ -14,7 +14,7 @@ enum {
     PORT_FIELDS = 3,
     DEPENDENCY_FIELDS = 2,
     MOUNT_FIELDS = 6,
-    FILE_FIELDS = 6,
+    FILE_FIELDS = 7,
     HEALTH_FIELDS = 8,
     RESOURCES_FIELDS = 5,
     SANDBOX_FIELDS = 14,
@@ -60,6 +60,7 @@ static void files_write(struct writer *writer, const struct service_spec *spec)
         writer_u64(writer, file->uid);
         writer_u64(writer, file->gid);
         writer_u64(writer, file->mode);
+        writer_u64(writer, file->version);
     }
 }
 
@@ -242,6 +243,7 @@ static void files_read(struct reader *reader, struct service_spec *spec)
         reader_u32(reader, &file->uid);
         reader_u32(reader, &file->gid);
         reader_u32(reader, &file->mode);
+        reader_u64(reader, &file->version);
     }
 }
 

@@ -114,6 +114,17 @@ static int force_revision(struct service_spec *spec, uint32_t revision)
     return change_environment(spec, entry);
 }
 
+/* Asks for the newest versions of configs and secrets that no stack brings. */
+static void take_newest(const struct intent *intent, struct service_spec *spec)
+{
+    for (size_t i = 0; i < spec->file_count; i++) {
+        struct spec_file *file = &spec->files[i];
+        const struct intent_blob *newest = intent_blob_find(intent, file->kind, file->source);
+        if (newest && newest->stack[0] == '\0')
+            file->version = 0;
+    }
+}
+
 /* Reads a number if it is there; -ERANGE with words if it is more than may be. */
 static int change_number(struct bytes params, const char *key, uint32_t max, uint32_t *to,
                          struct error *error)
@@ -174,6 +185,8 @@ static void method_update(struct api_call *call, struct bytes params)
         return;
     }
     command.update.spec.replicas = service->replicas;
+    if (frame_flag(params, "force"))
+        take_newest(agent_intent(call->peer->agent), &command.update.spec);
     uint32_t newest =
         ((const struct intent_revision *)service->revisions.items[service->revisions.count - 1])
             ->number;

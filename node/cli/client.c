@@ -23,6 +23,7 @@ struct client {
     bool is_answered;
     struct error error; /* the answer's; code 0: `result` */
     json_t *result;
+    struct buffer packed; /* as it came */
     const struct client_handler *handler;
     void *context;
 
@@ -57,7 +58,9 @@ static void take_answer(struct client *client, const struct frame *frame)
 {
     client->is_answered = true;
     client->error = frame->error;
-    if (client->error.code == 0 && json_from_packed(frame->body, &client->result) < 0)
+    if (client->error.code == 0 &&
+        (buffer_append(&client->packed, frame->body.data, frame->body.size) < 0 ||
+         json_from_packed(frame->body, &client->result) < 0))
         error_set(&client->error, -EBADMSG, "the peer's answer makes no sense");
 }
 
@@ -285,6 +288,7 @@ void client_close(struct client *client)
     uv_loop_close(&client->loop);
     context_free(client->operator);
     buffer_done(&client->input);
+    buffer_done(&client->packed);
     json_decref(client->result);
     free(client);
 }
@@ -300,12 +304,18 @@ int client_begin(struct client *client, const char *method, struct bytes params,
         params = (struct bytes){&empty_map, 1};
     client->call++;
     client->is_answered = false;
+    client->packed.size = 0;
     client->handler = handler;
     client->context = context;
     int rc = frame_request(&frame, client->call, method, params);
     if (rc == 0)
         rc = pipe_end_write(&client->end, buffer_view(&frame));
     return rc < 0 ? rc : 0;
+}
+
+struct bytes client_packed(const struct client *client)
+{
+    return buffer_view(&client->packed);
 }
 
 int client_note(struct client *client, const char *kind, struct bytes payload)

@@ -48,6 +48,9 @@ int client_note(struct client *client, const char *kind, struct bytes payload);
 /* Waits for the answer: 0 and the result (`ret` may be NULL), or what failed. */
 int client_finish(struct client *client, json_t **ret, struct error *error);
 
+/* The answer's result as it came, packed: borrowed until the next call or client_close(). */
+struct bytes client_packed(const struct client *client);
+
 /* client_begin() and client_finish(). */
 int client_call(struct client *client, const char *method, struct bytes params,
                 const struct client_handler *handler, void *context, json_t **ret,

@@ -400,3 +400,11 @@ int parse_command(struct parse *parse, const struct tree_node *node, struct text
     text_list_done(ret);
     return node->type == TREE_SCALAR ? split(parse, node, ret) : parse_list(parse, node, ret);
 }
+
+void *parse_grow(void *items, size_t count, size_t size)
+{
+    void *grown = realloc(items, (count + 1) * size);
+    if (grown)
+        memset((char *)grown + count * size, 0, size);
+    return grown;
+}

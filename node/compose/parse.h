@@ -79,6 +79,13 @@ int read_devices(struct parse *parse, const struct tree_node *node, void *spec);
 int read_security_opt(struct parse *parse, const struct tree_node *node, void *spec);
 int read_logging(struct parse *parse, const struct tree_node *node, void *spec);
 
+/* A path inside a container: absolute, without "..", not the root itself. `target` is made so, or
+ * refused. */
+int parse_target(struct parse *parse, const struct tree_node *node, char *target);
+
+/* realloc() for one more item, zeroed. */
+void *parse_grow(void *items, size_t count, size_t size);
+
 /* parse_service.c, parse_deploy.c, parse_storage.c: */
 int parse_service(struct parse *parse, const struct tree_node *node, struct service_spec *spec);
 int read_deploy(struct parse *parse, const struct tree_node *node, void *spec);
@@ -86,6 +93,8 @@ int read_health(struct parse *parse, const struct tree_node *node, void *spec);
 int read_ports(struct parse *parse, const struct tree_node *node, void *spec);
 int read_volumes(struct parse *parse, const struct tree_node *node, void *spec);
 int read_tmpfs(struct parse *parse, const struct tree_node *node, void *spec);
+
+/* parse_files.c: */
 int read_configs(struct parse *parse, const struct tree_node *node, void *spec);
 int read_secrets(struct parse *parse, const struct tree_node *node, void *spec);
 

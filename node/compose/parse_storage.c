@@ -1,5 +1,4 @@
-/* ports, volumes, tmpfs, configs and secrets of a service; and the contents of configs and secrets.
- */
+/* ports, volumes and tmpfs of a service */
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -11,15 +10,6 @@
 #include "consensus/bounds.h"
 #include "node/compose/parse.h"
 #include "runtime/container_spec.h"
-#include "runtime/file.h"
-
-static void *grow(void *items, size_t count, size_t size)
-{
-    void *grown = realloc(items, (count + 1) * size);
-    if (grown)
-        memset((char *)grown + count * size, 0, size);
-    return grown;
-}
 
 /* --- Ports --- */
 
@@ -34,7 +24,7 @@ static int add_port(struct parse *parse, const struct tree_node *node, struct se
         return parse_fail(parse, node, "the protocol %s is neither tcp nor udp", protocol);
     if (spec->port_count == SPEC_LIST_ITEMS_MAX)
         return parse_fail(parse, node, "more than %d ports", SPEC_LIST_ITEMS_MAX);
-    struct spec_port *ports = grow(spec->ports, spec->port_count, sizeof(*ports));
+    struct spec_port *ports = parse_grow(spec->ports, spec->port_count, sizeof(*ports));
     if (!ports)
         return -ENOMEM;
     spec->ports = ports;
@@ -138,7 +128,7 @@ int read_ports(struct parse *parse, const struct tree_node *node, void *spec)
 
 static struct spec_mount *add_mount(struct service_spec *spec)
 {
-    struct spec_mount *mounts = grow(spec->mounts, spec->mount_count, sizeof(*mounts));
+    struct spec_mount *mounts = parse_grow(spec->mounts, spec->mount_count, sizeof(*mounts));
     if (!mounts)
         return NULL;
     spec->mounts = mounts;
@@ -165,8 +155,7 @@ static void make_plain(char *path)
     *end = '\0';
 }
 
-/* A path inside the container. */
-static int check_target(struct parse *parse, const struct tree_node *node, char *target)
+int parse_target(struct parse *parse, const struct tree_node *node, char *target)
 {
     if (target && target[0] == '/')
         make_plain(target);
@@ -246,7 +235,7 @@ static int read_short_volume(struct parse *parse, const struct tree_node *node,
     const char *colon = strchr(node->text, ':');
     if (!colon) {
         mount->target = strdup(node->text);
-        return mount->target ? check_target(parse, node, mount->target) : -ENOMEM;
+        return mount->target ? parse_target(parse, node, mount->target) : -ENOMEM;
     }
     cleanup_free char *source = strndup(node->text, (size_t)(colon - node->text));
     size_t target_size = strcspn(colon + 1, ":");
@@ -258,7 +247,7 @@ static int read_short_volume(struct parse *parse, const struct tree_node *node,
     int rc = *options ? read_volume_options(parse, node, options + 1, mount) : 0;
     if (rc == 0)
         rc = set_source(parse, node, source, mount);
-    return rc < 0 ? rc : check_target(parse, node, mount->target);
+    return rc < 0 ? rc : parse_target(parse, node, mount->target);
 }
 
 static int mount_type(struct parse *parse, const struct tree_node *node, void *target)
@@ -319,7 +308,7 @@ static int read_long_volume(struct parse *parse, const struct tree_node *node,
         rc = set_source(parse, node, source, mount);
     if (rc == 0 && !source && mount->type == SPEC_MOUNT_BIND)
         rc = parse_fail(parse, node, "a bind mount needs a source");
-    return rc < 0 ? rc : check_target(parse, node, mount->target);
+    return rc < 0 ? rc : parse_target(parse, node, mount->target);
 }
 
 int read_volumes(struct parse *parse, const struct tree_node *node, void *spec)
@@ -342,7 +331,7 @@ static int add_tmpfs(struct parse *parse, const struct tree_node *node, struct s
         return -ENOMEM;
     mount->type = SPEC_MOUNT_TMPFS;
     mount->target = strndup(text, target_size);
-    int rc = mount->target ? check_target(parse, node, mount->target) : -ENOMEM;
+    int rc = mount->target ? parse_target(parse, node, mount->target) : -ENOMEM;
     text += target_size + (text[target_size] == ':');
     while (rc == 0 && *text) {
         size_t size = strcspn(text, ",");
@@ -371,204 +360,5 @@ int read_tmpfs(struct parse *parse, const struct tree_node *node, void *spec)
     for (size_t i = 0; i < paths.count && rc == 0; i++)
         rc = add_tmpfs(parse, node, spec, paths.items[i]);
     text_list_done(&paths);
-    return rc;
-}
-
-/* --- Configs and secrets --- */
-
-enum {
-    FILE_MODE_DEFAULT = 0444,
-};
-
-/* A use of a config or secret, as it is written. */
-struct file_use {
-    char *source, *target;
-    uint32_t uid, gid, mode;
-};
-
-static int file_source(struct parse *parse, const struct tree_node *node, void *use)
-{
-    return parse_text(parse, node, &((struct file_use *)use)->source);
-}
-
-static int file_target(struct parse *parse, const struct tree_node *node, void *use)
-{
-    return parse_text(parse, node, &((struct file_use *)use)->target);
-}
-
-static int file_uid(struct parse *parse, const struct tree_node *node, void *use)
-{
-    return parse_u32(parse, node, &((struct file_use *)use)->uid);
-}
-
-static int file_gid(struct parse *parse, const struct tree_node *node, void *use)
-{
-    return parse_u32(parse, node, &((struct file_use *)use)->gid);
-}
-
-static int file_mode(struct parse *parse, const struct tree_node *node, void *use)
-{
-    return parse_octal(parse, node, RUNTIME_MODE_MAX, &((struct file_use *)use)->mode);
-}
-
-static int add_file(struct parse *parse, const struct tree_node *node, enum spec_file_kind kind,
-                    const struct file_use *use, struct service_spec *spec)
-{
-    const char *section = kind == SPEC_FILE_SECRET ? "secrets" : "configs";
-    if (!use->source)
-        return parse_fail(parse, node, "the name of one of the %s is expected", section);
-    if (!tree_find(tree_find(parse->root, section), use->source))
-        return parse_fail(parse, node, "%s is not among the file's %s", use->source, section);
-    struct spec_file *files = grow(spec->files, spec->file_count, sizeof(*files));
-    if (!files)
-        return -ENOMEM;
-    spec->files = files;
-    struct spec_file *file = &files[spec->file_count++];
-    *file = (struct spec_file){
-        .kind = (uint8_t)kind, .uid = use->uid, .gid = use->gid, .mode = use->mode};
-    const char *name = use->target ? use->target : use->source;
-    const char *folder = name[0] == '/' ? "" : kind == SPEC_FILE_SECRET ? "/run/secrets/" : "/";
-    if (asprintf(&file->source, "%s_%s", parse->result->stack, use->source) < 0 ||
-        asprintf(&file->target, "%s%s", folder, name) < 0)
-        return -ENOMEM;
-    return check_target(parse, node, file->target);
-}
-
-/* One use of a config or secret: its name alone, or a map. */
-static int read_file(struct parse *parse, const struct tree_node *node, enum spec_file_kind kind,
-                     struct service_spec *spec)
-{
-    static const struct parse_key keys[] = {{"source", file_source}, {"target", file_target},
-                                            {"uid", file_uid},       {"gid", file_gid},
-                                            {"mode", file_mode},     {0}};
-    struct file_use use = {.mode = FILE_MODE_DEFAULT};
-    int rc = node->type == TREE_SCALAR ? file_source(parse, node, &use)
-                                       : parse_map(parse, node, keys, &use);
-    if (rc == 0)
-        rc = add_file(parse, node, kind, &use, spec);
-    free(use.source);
-    free(use.target);
-    return rc;
-}
-
-static int read_files(struct parse *parse, const struct tree_node *node, enum spec_file_kind kind,
-                      struct service_spec *spec)
-{
-    int rc = node->type == TREE_LIST ? 0 : parse_fail(parse, node, "a list is expected");
-    for (size_t i = 0; i < node->count && rc == 0; i++)
-        rc = read_file(parse, node->children[i], kind, spec);
-    return rc;
-}
-
-int read_configs(struct parse *parse, const struct tree_node *node, void *spec)
-{
-    return read_files(parse, node, SPEC_FILE_CONFIG, spec);
-}
-
-int read_secrets(struct parse *parse, const struct tree_node *node, void *spec)
-{
-    return read_files(parse, node, SPEC_FILE_SECRET, spec);
-}
-
-/* Where the contents of a config or secret come from. */
-struct blob_source {
-    struct buffer *content;
-    bool is_set;
-};
-
-static int set_content(struct parse *parse, const struct tree_node *node,
-                       struct blob_source *source, struct bytes content)
-{
-    if (source->is_set)
-        return parse_fail(parse, node, "only one of file, content and environment is expected");
-    source->is_set = true;
-    if (content.size > INTENT_BLOB_BYTES_MAX)
-        return parse_fail(parse, node, "larger than %d KiB", INTENT_BLOB_BYTES_MAX / 1024);
-    return buffer_append(source->content, content.data, content.size);
-}
-
-static int blob_content(struct parse *parse, const struct tree_node *node, void *source)
-{
-    return node->type == TREE_SCALAR ? set_content(parse, node, source, bytes_of_text(node->text))
-                                     : parse_fail(parse, node, "text is expected");
-}
-
-static int blob_environment(struct parse *parse, const struct tree_node *node, void *source)
-{
-    const char *value =
-        node->type == TREE_SCALAR ? variables_find(parse->variables, node->text) : NULL;
-    return value ? set_content(parse, node, source, bytes_of_text(value))
-                 : parse_fail(parse, node, "the variable %s is not set",
-                              node->type == TREE_SCALAR ? node->text : "");
-}
-
-static int blob_file(struct parse *parse, const struct tree_node *node, void *source)
-{
-    cleanup_buffer struct buffer content = {0};
-    cleanup_free char *path = NULL;
-    if (node->type != TREE_SCALAR)
-        return parse_fail(parse, node, "a path is expected");
-    int rc = parse_path(parse, node, node->text, &path);
-    if (rc < 0)
-        return rc;
-    rc = file_read(path, INTENT_BLOB_BYTES_MAX, &content);
-    if (rc == -EFBIG)
-        return parse_fail(parse, node, "%s is larger than %d KiB", path,
-                          INTENT_BLOB_BYTES_MAX / 1024);
-    return rc < 0 ? parse_fail(parse, node, "reading %s: %s", path, strerror(-rc))
-                  : set_content(parse, node, source, buffer_view(&content));
-}
-
-static int read_blob(struct parse *parse, const struct tree_node *node, struct buffer *ret)
-{
-    static const struct parse_key keys[] = {{"file", blob_file},
-                                            {"content", blob_content},
-                                            {"environment", blob_environment},
-                                            {"name", NULL},
-                                            {"labels", NULL},
-                                            {"external", NULL},
-                                            {"driver", NULL},
-                                            {"driver_opts", NULL},
-                                            {"template_driver", NULL},
-                                            {0}};
-    struct blob_source source = {.content = ret};
-    int rc = parse_map(parse, node, keys, &source);
-    return rc < 0 || source.is_set
-               ? rc
-               : parse_fail(parse, node, "file, content or environment is expected");
-}
-
-static bool blob_is_named(const struct compose_result *result, const char *name)
-{
-    for (size_t i = 0; i < result->blob_count; i++)
-        if (strcmp(result->blobs[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-int parse_blobs(struct parse *parse, const struct tree_node *node, enum spec_file_kind kind)
-{
-    struct compose_result *result = parse->result;
-    int rc = node->type == TREE_MAP ? 0 : parse_fail(parse, node, "a map is expected");
-    for (size_t i = 0; i < node->count && rc == 0; i++) {
-        const struct tree_node *item = node->children[i];
-        struct intent_blob blob = {.kind = (uint8_t)kind};
-        if (strncmp(item->key, "x-", 2) == 0)
-            continue;
-        int length = snprintf(blob.name, sizeof(blob.name), "%s_%s", result->stack, item->key);
-        if (length >= (int)sizeof(blob.name))
-            return parse_fail(parse, item, "the name is too long");
-        if (blob_is_named(result, blob.name))
-            return parse_fail(parse, item, "a config and a secret can't have the same name");
-        if (result->blob_count == COMMAND_DEPLOY_BLOBS_MAX)
-            return parse_fail(parse, item, "more than %d configs and secrets",
-                              COMMAND_DEPLOY_BLOBS_MAX);
-        struct intent_blob *blobs = grow(result->blobs, result->blob_count, sizeof(*blobs));
-        if (!blobs)
-            return -ENOMEM;
-        result->blobs = blobs;
-        blobs[result->blob_count] = blob;
-        rc = read_blob(parse, item, &blobs[result->blob_count++].content);
-    }
     return rc;
 }

@@ -48,6 +48,23 @@ static void explain_replicas(const struct world_service *service, struct explana
     }
 }
 
+/* Configs and secrets of which there is a newer version than replicas have. */
+static void explain_files(const struct world_service *service, const struct intent *intent,
+                          struct explanation *ret)
+{
+    for (size_t i = 0; i < service->spec->file_count; i++) {
+        const struct spec_file *file = &service->spec->files[i];
+        const struct intent_blob *newest = intent_blob_find(intent, file->kind, file->source);
+        if (newest && newest->version != file->version)
+            said(ret,
+                 buffer_printf(ret->lines,
+                               "%s has version %" PRIu64 " of the %s %s; %" PRIu64
+                               " is newer, and comes with the next deploy or update --force\n",
+                               service->intent->name, file->version,
+                               intent_blob_kind_text(file->kind), file->source, newest->version));
+    }
+}
+
 static bool any_fits(const struct placer *placer, const struct place_request *request)
 {
     return placer_choose(placer, request) != NULL;
@@ -96,6 +113,7 @@ static int explain_service(const struct world *world, struct world_service *serv
     }
     explain_summary(service, &slots, ret);
     explain_replicas(service, ret);
+    explain_files(service, world->intent, ret);
     for (size_t i = 0; i < slots.count; i++)
         explain_slot(&placer, &slots.items[i], ret);
     placer_done(&placer);

@@ -50,10 +50,11 @@ static int copy_files(const struct agent_wanted *wanted, const struct intent *in
 {
     for (size_t i = 0; i < wanted->spec->file_count; i++) {
         const struct spec_file *from = &wanted->spec->files[i];
-        const struct intent_blob *blob = intent_blob_find(intent, from->source);
+        const struct intent_blob *blob =
+            intent_blob_at(intent, from->kind, from->source, from->version);
         if (!blob)
             return error_set(error, -ENOENT, "its %s %s is not in the cluster",
-                             from->kind == SPEC_FILE_SECRET ? "secret" : "config", from->source);
+                             intent_blob_kind_text(from->kind), from->source);
         struct container_mount *to = container_spec_add_mount(spec);
         if (!to || !copy(from->target, &to->target) ||
             buffer_append(&to->content, blob->content.bytes, blob->content.size) < 0)

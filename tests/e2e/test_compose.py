@@ -96,6 +96,66 @@ def test_parts(cluster):
     assert shown.stdout.split("\n")[:3] == ["stack=parts", "the key", "400"], shown.stdout
 
 
+@scenario(peers=3)
+def test_external(cluster):
+    """Configs and secrets of the cluster's own: shown by name, taken up by a deploy or an update --force and not
+    before, brought back by a rollback, and not removed from under a service. Two who set at once don't undo
+    each other, and a secret is printed nowhere."""
+    one, two, _ = cluster.peers()
+    project = cluster.directory / "external"
+    project.mkdir()
+    (project / "app.conf").write_bytes(b"one\n\xff\0")
+    (project / "key").write_text("hush-canary")
+    (project / "compose.yaml").write_text("""
+services:
+  web:
+    image: hello:1
+    command: [/bin/web]
+    configs: [{source: settings, target: /etc/app.conf}]
+    secrets: [{source: key, mode: 0400}]
+configs:
+  settings: {external: true, name: app}
+secrets:
+  key: {external: true}
+""")
+
+    def deploy():
+        return one.try_consort("deploy", "-f", project / "compose.yaml", "ext", "--wait")
+
+    refused = deploy()
+    assert refused.returncode == 1 and "there is no config named app" in refused.stderr, refused.stderr
+    first = int(two.consort("config", "set", "app", project / "app.conf").split()[1])
+    two.consort("secret", "set", "key", project / "key")
+    assert deploy().returncode == 0
+    shown = sh(cluster, "ext_web.1", "head -n 1 /etc/app.conf; cat /run/secrets/key; stat -c ' %a' /run/secrets/key")
+    assert shown.stdout.split() == ["one", "hush-canary", "400"], shown.stdout
+    row = next(row for row in one.query("config", "ls") if row["name"] == "app")
+    assert (row["version"], row["size_bytes"], row["stack"]) == (first, 6, ""), row
+    assert row["services"] == [{"service": "ext_web", "version": first}], row
+
+    (project / "app.conf").write_text("two\n")
+    stale = one.try_consort("config", "set", "app", project / "app.conf", "--expect", "0")
+    assert stale.returncode == 1 and f"is at version {first}, not at 0" in stale.stderr, stale.stderr
+    second = int(one.consort("config", "set", "app", project / "app.conf", "--expect", first).split()[1])
+    assert second > first
+    assert one.consort("config", "get", "app") == "two\n"
+    assert sh(cluster, "ext_web.1", "head -n 1 /etc/app.conf").stdout == "one\n"
+    assert f"has version {first} of the config app; {second} is newer" in one.consort("why", "ext_web")
+    one.consort("update", "ext_web", "--force", "--wait")
+    assert sh(cluster, "ext_web.1", "cat /etc/app.conf").stdout == "two\n"
+    one.consort("rollback", "ext_web", "1", "--wait")
+    assert sh(cluster, "ext_web.1", "head -n 1 /etc/app.conf").stdout == "one\n"
+
+    for kind, name in (("config", "app"), ("secret", "key")):
+        used = one.try_consort(kind, "rm", name)
+        assert used.returncode == 1 and "ext_web uses the" in used.stderr, used.stderr
+    told = "".join(one.consort(*words) for words in (["secret", "ls"], ["events"], ["service", "inspect", "ext_web"]))
+    assert "key" in told and "hush" not in told, told
+    one.consort("rm", "ext")
+    cluster.wait(lambda: one.try_consort("secret", "rm", "key").returncode == 0, "the secret can go")
+    assert one.query("secret", "ls") == []
+
+
 @scenario(peers=2)
 def test_limits_while_it_serves(cluster):
     """update --memory and --cpus: the containers run on, and have them; rollback likewise."""

@@ -58,14 +58,30 @@ static void check_container(const struct intent *intent, const char *stack,
     container_spec_done(&spec);
 }
 
-/* The intent with the stack's configs and secrets. */
+static void add_blob(struct intent *intent, uint8_t kind, const char *name, struct bytes content)
+{
+    struct intent_blob *blob = calloc(1, sizeof(*blob));
+    assert(blob && strlen(name) < sizeof(blob->name));
+    blob->kind = kind;
+    strcpy(blob->name, name);
+    assert(buffer_append(&blob->content, content.data, content.size) == 0);
+    assert(table_insert(&intent->blobs, blob) == 0);
+}
+
+/* The intent with the stack's configs and secrets, and those that it says are external. */
 static struct intent *make_intent(const struct compose_result *loaded)
 {
     struct intent *intent = intent_new(&(struct id){{1}});
     assert(intent);
     for (size_t i = 0; i < loaded->blob_count; i++)
-        if (!intent_blob_find(intent, loaded->blobs[i].name))
-            assert(table_insert(&intent->blobs, &loaded->blobs[i]) == 0);
+        add_blob(intent, loaded->blobs[i].kind, loaded->blobs[i].name,
+                 buffer_view(&loaded->blobs[i].content));
+    for (size_t i = 0; i < loaded->service_count; i++) {
+        const struct service_spec *spec = &loaded->services[i];
+        for (size_t j = 0; j < spec->file_count; j++)
+            if (!intent_blob_find(intent, spec->files[j].kind, spec->files[j].source))
+                add_blob(intent, spec->files[j].kind, spec->files[j].source, bytes_of_text("own"));
+    }
     return intent;
 }
 
@@ -85,7 +101,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct intent *intent = make_intent(&loaded);
         for (size_t i = 0; i < loaded.service_count; i++)
             check_container(intent, loaded.stack, &loaded.services[i]);
-        intent->blobs.count = 0; /* they are the result's */
         intent_free(intent);
         compose_result_done(&loaded);
     } else {

@@ -156,6 +156,40 @@ static void test_services(void **state)
     assert_true(read.remove.is_stack);
 }
 
+/* Breaks if a config or secret, or the version that is expected of it, changes on the way. */
+static void test_blobs(void **state)
+{
+    (void)state;
+    struct command command = command_of(COMMAND_BLOB_SET);
+    struct command_blob_set *set = &command.blob_set;
+    *set = (struct command_blob_set){.blob = {.name = "key", .kind = SPEC_FILE_SECRET}};
+    assert_int_equal(buffer_append(&set->blob.content, "a\0b", 3), 0);
+    struct command read = round_trip(&command);
+    assert_string_equal(read.blob_set.blob.name, "key");
+    assert_int_equal(read.blob_set.blob.kind, SPEC_FILE_SECRET);
+    assert_true(
+        bytes_equal(buffer_view(&read.blob_set.blob.content), buffer_view(&set->blob.content)));
+    assert_false(read.blob_set.has_expected);
+    command_done(&read);
+
+    set->has_expected = true; /* of none: 0 */
+    read = round_trip(&command);
+    assert_true(read.blob_set.has_expected);
+    assert_int_equal(read.blob_set.expected, 0);
+    command_done(&read);
+    set->expected = UINT64_MAX;
+    read = round_trip(&command);
+    assert_true(read.blob_set.expected == UINT64_MAX);
+    command_done(&read);
+    buffer_done(&set->blob.content);
+
+    command = command_of(COMMAND_BLOB_REMOVE);
+    command.blob_remove = (struct command_blob_remove){SPEC_FILE_SECRET, "key"};
+    read = round_trip(&command);
+    assert_int_equal(read.blob_remove.kind, SPEC_FILE_SECRET);
+    assert_string_equal(read.blob_remove.name, "key");
+}
+
 /* Breaks if a leader's decision is carried out otherwise by its followers. */
 static void test_decisions(void **state)
 {
@@ -203,7 +237,7 @@ static void test_newer_version(void **state)
     bytes.bytes[1] = 0;
     assert_int_equal(command_decode(buffer_view(&bytes), &read), -EBADMSG);
     bytes.bytes[1] = COMMAND_VERSION;
-    bytes.bytes[2] = COMMAND_ROLLOUT + 1;
+    bytes.bytes[2] = COMMAND_BLOB_REMOVE + 1;
     assert_int_equal(command_decode(buffer_view(&bytes), &read), -EBADMSG);
 }
 
@@ -230,7 +264,7 @@ int main(void)
         cmocka_unit_test(test_gossip),        cmocka_unit_test(test_peers),
         cmocka_unit_test(test_services),      cmocka_unit_test(test_decisions),
         cmocka_unit_test(test_newer_version), cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_namesakes),
+        cmocka_unit_test(test_namesakes),     cmocka_unit_test(test_blobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,11 +18,30 @@ enum {
     REPLAY_SEEDS = 5,
     REPLAY_PEERS = 5,
     REPLAY_SERVICES = 4,
+    REPLAY_CONFIGS = 3,
 };
 
 static void random_service_name(struct random *random, char *ret, size_t capacity)
 {
     snprintf(ret, capacity, "s_%c", (char)('a' + random_below(random, REPLAY_SERVICES)));
+}
+
+static void random_config_name(struct random *random, char *ret, size_t capacity)
+{
+    snprintf(ret, capacity, "c%u", (unsigned)random_below(random, REPLAY_CONFIGS));
+}
+
+/* Now and then a service shows a config, which may not be there. */
+static void random_file(struct random *random, struct service_spec *spec)
+{
+    char name[8];
+    if (random_chance(random, 2, 3))
+        return;
+    random_config_name(random, name, sizeof(name));
+    spec->files = calloc(1, sizeof(*spec->files));
+    assert_non_null(spec->files);
+    spec->file_count = 1;
+    spec->files[0] = (struct spec_file){.source = strdup(name), .target = strdup("/c")};
 }
 
 static void random_deploy(struct random *random, struct command_deploy *deploy)
@@ -34,6 +53,7 @@ static void random_deploy(struct random *random, struct command_deploy *deploy)
         fixture_spec(&deploy->services[i], name);
         deploy->services[i].stop_grace_ms = (uint32_t)random_below(random, 3);
         deploy->services[i].replicas = (uint32_t)random_below(random, 4);
+        random_file(random, &deploy->services[i]);
     }
     snprintf(deploy->stack, sizeof(deploy->stack), "s");
 }
@@ -63,7 +83,7 @@ static void random_place(struct random *random, const struct intent *intent,
 static struct command random_command(struct random *random, const struct fixture *f)
 {
     struct command command =
-        fixture_command(f, (enum command_type)random_below(random, COMMAND_NAMESAKES + 1));
+        fixture_command(f, (enum command_type)random_below(random, COMMAND_BLOB_REMOVE + 1));
     unsigned number = (unsigned)random_below(random, REPLAY_PEERS);
     command.head.client = random_below(random, 3);
     command.head.sequence = command.head.client ? 1 + random_below(random, REPLAY_COMMANDS) : 0;
@@ -122,6 +142,14 @@ static struct command random_command(struct random *random, const struct fixture
     case COMMAND_NAMESAKES:
         command.namesakes.ids[0] = fixture_id(number);
         command.namesakes.ids[1] = fixture_id(REPLAY_PEERS);
+        break;
+    case COMMAND_BLOB_SET:
+        random_config_name(random, command.blob_set.blob.name, sizeof(command.blob_set.blob.name));
+        assert_int_equal(buffer_append(&command.blob_set.blob.content, &number, 1), 0);
+        command.blob_set.has_expected = random_chance(random, 1, 4);
+        break;
+    case COMMAND_BLOB_REMOVE:
+        random_config_name(random, command.blob_remove.name, sizeof(command.blob_remove.name));
         break;
     }
     return command;

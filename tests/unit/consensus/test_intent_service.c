@@ -255,7 +255,7 @@ static void test_blobs(void **state)
     fixture_spec(&spec, "web");
     show_file(&spec, "hello_conf");
     assert_int_equal(deploy_with_blob(&f, &spec, "one"), 0);
-    assert_non_null(intent_blob_find(f.intent, "hello_conf"));
+    assert_non_null(intent_blob_find(f.intent, SPEC_FILE_CONFIG, "hello_conf"));
     assert_int_equal(deploy_with_blob(&f, &spec, "one"), 0);
     assert_true(f.result.unchanged);
     assert_int_equal(fixture_deploy(&f, "hello", &spec, 1), 0); /* it is there already */

@@ -45,8 +45,8 @@ static void spec_fill(struct service_spec *spec)
         (struct spec_mount){SPEC_MOUNT_TMPFS, NULL, strdup("/tmp"), true, 1 << 20, 0700};
     spec->mount_count = 2;
     spec->files = calloc(1, sizeof(*spec->files));
-    spec->files[0] =
-        (struct spec_file){SPEC_FILE_SECRET, strdup("s_key"), strdup("/run/secrets/key"), 1, 2, 3};
+    spec->files[0] = (struct spec_file){
+        SPEC_FILE_SECRET, strdup("s_key"), strdup("/run/secrets/key"), 1, 2, 3, 4};
     spec->file_count = 1;
     spec->health.is_set = true;
     list_fill(&spec->health.test, "wget", "localhost");

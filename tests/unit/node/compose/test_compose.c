@@ -40,9 +40,6 @@ static void test_refused(void **state)
                  ":2: services.Web: a service's name must be 1 to 63 of a-z, 0-9 and -");
     bench_refuse("[]\n", ":1: a map of keys and values is expected");
     bench_refuse("services: {web: {image: a}}\nservices: {}\n", ":2: services: the same key twice");
-    bench_refuse("services: {web: {image: a}}\nconfigs: {k: {content: a}}\nsecrets:\n"
-                 "  k: {content: b}\n",
-                 ":4: secrets.k: a config and a secret can't have the same name");
 }
 
 /* Breaks if a key of Compose that is not carried out is dropped without a word, or is an error. */

@@ -90,36 +90,6 @@ static void test_volumes(void **state)
         ":4: services.web.tmpfs: the option uid=7 is not supported by Consort: ignored");
 }
 
-/* Breaks if a config or secret has not its content, or is not shown where it shall be. */
-static void test_files(void **state)
-{
-    (void)state;
-    struct compose_result result;
-    setenv("SET", "hush", 1);
-    bench_file("c.txt", "content of a file");
-    bench_load("services:\n  web:\n    image: a\n    configs: [c, {source: c, target: etc/c,\n"
-               "      mode: 0640, uid: '5', gid: '6'}]\n    secrets: [s]\n"
-               "configs: {c: {file: c.txt}}\nsecrets: {s: {environment: SET}, x-s: 1}\n",
-               &result);
-    const struct spec_file *files = result.services[0].files;
-    assert_int_equal(result.services[0].file_count, 3);
-    assert_string_equal(files[0].source, "shop_c");
-    assert_string_equal(files[0].target, "/c");
-    assert_int_equal(files[0].mode, 0444);
-    assert_string_equal(files[1].target, "/etc/c");
-    assert_int_equal(files[1].mode, 0640);
-    assert_int_equal(files[1].uid, 5);
-    assert_int_equal(files[1].gid, 6);
-    assert_string_equal(files[2].target, "/run/secrets/s");
-    assert_int_equal(files[2].kind, SPEC_FILE_SECRET);
-    assert_int_equal(result.blob_count, 2);
-    assert_string_equal(result.blobs[0].name, "shop_c");
-    assert_true(
-        bytes_equal(buffer_view(&result.blobs[0].content), bytes_of_text("content of a file")));
-    assert_true(bytes_equal(buffer_view(&result.blobs[1].content), bytes_of_text("hush")));
-    compose_result_done(&result);
-}
-
 /* Breaks if a mistake is taken, or its message does not say where it is and what would be right. */
 static void test_refused(void **state)
 {
@@ -152,23 +122,7 @@ static void test_refused(void **state)
          ":4: services.web.volumes.type: nfs is not one of volume, bind, tmpfs"},
         {"    volumes: [{type: bind, target: /x}]\n",
          ":4: services.web.volumes: a bind mount needs a source"},
-        {"    configs: [c]\n", ":4: services.web.configs: c is not among the file's configs"},
-        {"    secrets: [s]\n", ":4: services.web.secrets: s is not among the file's secrets"},
-        {"    configs: [{source: c, mod: 1}]\nconfigs: {c: {content: x}}\n",
-         ":4: services.web.configs.mod: unknown key; did you mean mode?"},
-        {"    configs: [{source: c, mode: 10000}]\nconfigs: {c: {content: x}}\n",
-         ":4: services.web.configs.mode: 10000 is no mode; write as in 0440"},
-        {"configs: {c: {x-a: b}}\n", ":4: configs.c: file, content or environment is expected"},
-        {"configs: {c: {contents: a}}\n",
-         ":4: configs.c.contents: unknown key; did you mean content?"},
-        {"configs: {c: {content: a, environment: SET}}\n",
-         ":4: configs.c.environment: only one of file, content and environment is expected"},
-        {"secrets: {s: {environment: UNSET}}\n",
-         ":4: secrets.s.environment: the variable UNSET is not set"},
-        {"secrets: {s: {file: /tmp}}\n", ":4: secrets.s.file: reading /tmp: Is a directory"},
     };
-    setenv("SET", "value", 1);
-    unsetenv("UNSET");
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         bench_refuse_service(cases[i].lines, cases[i].words);
 }
@@ -176,8 +130,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ports),        cmocka_unit_test(test_volumes),
-        cmocka_unit_test(test_volume_names), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_volumes),
+        cmocka_unit_test(test_volume_names),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

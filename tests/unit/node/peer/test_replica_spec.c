@@ -185,7 +185,8 @@ static void test_no_secret(void **state)
     add_file(&spec, "s_key");
     deploy(&f, &spec);
     assert_int_equal(fixture_add(&f, "s_web", 1, 1, 0), 0);
-    struct intent_blob *removed = table_remove(&f.intent->blobs, "s_key");
+    struct intent_blob *removed =
+        table_remove(&f.intent->blobs, intent_blob_find(f.intent, SPEC_FILE_SECRET, "s_key"));
     assert_non_null(removed);
     assert_int_equal(make(&f, 1, &made, &error), -ENOENT);
     assert_non_null(strstr(error.message, "secret s_key"));
