@@ -5,6 +5,10 @@
 
 #include "node/control/agent_private.h"
 
+enum {
+    RESULT_FIELDS = 10,
+};
+
 /* Whom to send proposals to: whom Raft follows, else who signed the newest head.
  *
  * The intent says whether this peer takes part in Raft, not Raft's own configuration: nobody tells
@@ -71,12 +75,13 @@ static void write_result(struct writer *writer, uint64_t request,
                          const struct intent_result *result, const struct id *leader,
                          const struct certificate_chain *chain)
 {
-    writer_array(writer, 9);
+    writer_array(writer, RESULT_FIELDS);
     writer_u64(writer, request);
     writer_i64(writer, result->code);
     writer_text(writer, result->error.message);
     writer_text(writer, result->error.hint);
     writer_u64(writer, result->serial);
+    writer_u64(writer, result->version);
     writer_u64(writer, result->revision);
     writer_bool(writer, result->unchanged);
     writer_binary(writer, leader->bytes, ID_BYTES);
@@ -241,12 +246,13 @@ int agent_result_message(struct agent *agent, const struct id *from, struct byte
     struct certificate_chain chain = {0};
 
     reader_init(&reader, bytes.data, bytes.size);
-    reader_array_exact(&reader, 9);
+    reader_array_exact(&reader, RESULT_FIELDS);
     reader_u64(&reader, &number);
     reader_i64(&reader, &code);
     reader_copy_text(&reader, result.error.message, sizeof(result.error.message));
     reader_copy_text(&reader, result.error.hint, sizeof(result.error.hint));
     reader_u64(&reader, &result.serial);
+    reader_u64(&reader, &result.version);
     reader_u32(&reader, &result.revision);
     reader_bool(&reader, &result.unchanged);
     reader_fixed(&reader, leader.bytes, ID_BYTES);

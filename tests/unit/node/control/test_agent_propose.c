@@ -116,6 +116,23 @@ static void test_forwarded(void **state)
     fleet_done(&f);
 }
 
+/* Breaks if who asked a peer that does not lead is told of another version than was made. */
+static void test_forwarded_version(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, 3, 1);
+    struct command command = fleet_command(COMMAND_BLOB_SET);
+    strcpy(command.blob_set.blob.name, "app");
+    uint64_t version = fleet_agree(&f, 1, &command).result.version;
+    const struct intent_blob *blob =
+        intent_blob_find(agent_intent(f.peers[0].agent), SPEC_FILE_CONFIG, "app");
+    assert_non_null(blob);
+    assert_int_equal(version, blob->version);
+    assert_true(version > 0);
+    fleet_done(&f);
+}
+
 /* Breaks if a peer that was not asked can answer in the leader's place. */
 static void test_forged_result(void **state)
 {
@@ -336,12 +353,12 @@ static void test_too_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_admission),    cmocka_unit_test(test_admission_without_certificate),
-        cmocka_unit_test(test_forwarded),    cmocka_unit_test(test_forged_result),
-        cmocka_unit_test(test_leader_lost),  cmocka_unit_test(test_overtaken),
-        cmocka_unit_test(test_no_quorum),    cmocka_unit_test(test_hops),
-        cmocka_unit_test(test_asks_a_voter), cmocka_unit_test(test_bad_command),
-        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_admission),     cmocka_unit_test(test_admission_without_certificate),
+        cmocka_unit_test(test_forwarded),     cmocka_unit_test(test_forwarded_version),
+        cmocka_unit_test(test_forged_result), cmocka_unit_test(test_leader_lost),
+        cmocka_unit_test(test_overtaken),     cmocka_unit_test(test_no_quorum),
+        cmocka_unit_test(test_hops),          cmocka_unit_test(test_asks_a_voter),
+        cmocka_unit_test(test_bad_command),   cmocka_unit_test(test_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
