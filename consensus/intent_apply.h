@@ -3,7 +3,8 @@
  *
  * Each checks first and changes after. It returns 0; -ENOMEM when the state can't be told any more;
  * or another negative errno when the command is refused: nothing was changed then, and the result's
- * error says why, with a hint what to do.
+ * error says why, with a hint what to do. That is none of -EAGAIN, -EBUSY, -EREMOTE and -ETIMEDOUT:
+ * by those node/peer/proposals.c knows that asking again may help.
  */
 #pragma once
 

@@ -78,9 +78,9 @@ int intent_apply_blob_remove(struct intent_apply *apply, const struct command_bl
         const struct intent_service *service = intent->services.items[i];
         if (intent_blob_used_by(intent, service, remove->kind, remove->name) == 0)
             continue;
-        error_set(error, -EBUSY, "%s uses the %s %s", service->name, kind, remove->name);
+        error_set(error, -ETXTBSY, "%s uses the %s %s", service->name, kind, remove->name);
         error_hint(error, "deploy it without that, or first: consort rm %s", service->name);
-        return -EBUSY;
+        return -ETXTBSY;
     }
     do {
         struct intent_blob *taken = table_remove(&intent->blobs, blob);

@@ -18,10 +18,10 @@ int intent_revision_check(struct intent_apply *apply, const struct intent_servic
 {
     if (service->revisions.count < INTENT_REVISIONS_HARD_MAX && newest_number(service) < UINT32_MAX)
         return 0;
-    error_set(&apply->result->error, -EBUSY, "replicas of %zu revisions of %s still run",
+    error_set(&apply->result->error, -ETXTBSY, "replicas of %zu revisions of %s still run",
               service->revisions.count, service->name);
     error_hint(&apply->result->error, "wait for the rollout: consort ps %s", service->name);
-    return -EBUSY;
+    return -ETXTBSY;
 }
 
 static int spec_bytes(const struct service_spec *spec, struct buffer *ret)

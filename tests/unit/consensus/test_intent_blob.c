@@ -255,7 +255,7 @@ static void test_remove(void **state)
     spec_with(&spec, "app");
     assert_int_equal(set(&f, "app", "one"), 0);
     assert_int_equal(fixture_deploy(&f, "hello", &spec, 1), 0);
-    assert_int_equal(drop(&f, SPEC_FILE_CONFIG, "app"), -EBUSY);
+    assert_int_equal(drop(&f, SPEC_FILE_CONFIG, "app"), -ETXTBSY);
     assert_non_null(strstr(f.result.error.message, "hello_web"));
     assert_int_equal(drop(&f, SPEC_FILE_SECRET, "app"), -ENOENT);
 
@@ -263,7 +263,7 @@ static void test_remove(void **state)
     spec.file_count = 0;
     assert_int_equal(fixture_deploy(&f, "hello", &spec, 1), 0);
     spec.file_count = 1;
-    assert_int_equal(drop(&f, SPEC_FILE_CONFIG, "app"), -EBUSY); /* a replica still has it */
+    assert_int_equal(drop(&f, SPEC_FILE_CONFIG, "app"), -ETXTBSY); /* a replica still has it */
     assert_int_equal(fixture_end(&f, COMMAND_PLACE_STOP, 1), 0);
     assert_int_equal(fixture_end(&f, COMMAND_PLACE_DELETE, 1), 0);
     assert_int_equal(fixture_rollout(&f, "hello_web", INTENT_ROLLOUT_DONE, 2, ""), 0);
@@ -289,9 +289,9 @@ static void test_kept_for_a_rollout(void **state)
     spec.file_count = 0;
     assert_int_equal(fixture_deploy(&f, "hello", &spec, 1), 0);
     spec.file_count = 1;
-    assert_int_equal(drop(&f, SPEC_FILE_CONFIG, "app"), -EBUSY);
+    assert_int_equal(drop(&f, SPEC_FILE_CONFIG, "app"), -ETXTBSY);
     assert_int_equal(fixture_rollout(&f, "hello_web", INTENT_ROLLOUT_FAILED, 2, "it exits"), 0);
-    assert_int_equal(drop(&f, SPEC_FILE_CONFIG, "app"), -EBUSY); /* the next one returns there */
+    assert_int_equal(drop(&f, SPEC_FILE_CONFIG, "app"), -ETXTBSY); /* the next one returns there */
     assert_int_equal(fixture_rollout(&f, "hello_web", INTENT_ROLLOUT_DONE, 2, ""), 0);
     assert_int_equal(drop(&f, SPEC_FILE_CONFIG, "app"), 0);
     service_spec_done(&spec);
