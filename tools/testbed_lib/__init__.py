@@ -12,6 +12,7 @@ peer.py      one peer: its daemon, its CLI, and how it fails
 testbed.py   all of them together
 cluster.py   what a scenario, the demo or a benchmark does with them: deploy, wait, count
 serf.py      Serf in the peers' place, to compare with
+api.py       calls of the API without the CLI
 load.py      requests that never stop, and how many of them failed
 
 What is there is always read from the kernel, never from notes of our own, so that a testbed that

@@ -44,9 +44,13 @@ class Peer:
 
     # Its life.
 
+    def daemon_words(self):
+        """The words before `node`."""
+        return [self.binary]
+
     def start(self, *options, wait=True):
-        """Starts the daemon, and before it the machine, if that was killed. Containers that still
-        run are the daemon's to find again."""
+        """Starts the daemon, and before it the machine, if that was killed; returns its Popen.
+        Containers that still run are the daemon's to find again."""
         if not self.binary:
             raise RuntimeError("there is no consort binary: build one (meson setup build && ninja -C "
                                "build), or set CONSORT_BINARY")
@@ -56,13 +60,14 @@ class Peer:
             directory.mkdir(parents=True, exist_ok=True)
         endpoint = f"{self.address}:{PORT}"
         with open(self.log, "a") as log:
-            subprocess.Popen(
-                [*self.words(self.binary), "node", "--data-dir", self.data_dir,
+            daemon = subprocess.Popen(
+                [*self.words(*self.daemon_words()), "node", "--data-dir", self.data_dir,
                  "--run-dir", self.run_dir, "--socket", self.socket, "--listen", endpoint,
                  "--advertise", endpoint, "--name", self.name, *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         if wait:
             self.wait_ready()
+        return daemon
 
     def wait_ready(self):
         """Returns once the daemon answers on its socket."""
