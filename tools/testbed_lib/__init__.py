@@ -20,6 +20,6 @@ broke half-way can be used and removed like any other.
 """
 
 from .peer import CommandFailed, Peer
-from .testbed import Testbed, build_release, find_binary
+from .testbed import Testbed, build_release, find_binary, lacking
 
-__all__ = ["CommandFailed", "Peer", "Testbed", "build_release", "find_binary"]
+__all__ = ["CommandFailed", "Peer", "Testbed", "build_release", "find_binary", "lacking"]

@@ -36,6 +36,16 @@ def build_release(target="node/consort"):
     return build / target
 
 
+def lacking():
+    """Why this machine can't have peers in namespaces; None if it can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    probe = f"consort-probe-{os.getpid()}"
+    added = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True)
+    subprocess.run(["ip", "netns", "delete", probe], capture_output=True)
+    return None if added.returncode == 0 else f"no network namespace can be made: {added.stderr.strip()}"
+
+
 class Testbed:
     """Peers are numbered from 1. Two testbeds with different names do not touch one another."""
 
