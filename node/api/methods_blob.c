@@ -220,12 +220,12 @@ static void method_secret_rm(struct api_call *call, struct bytes params)
 }
 
 const struct api_entry api_blob_methods[] = {
-    {"config.set", ROLE_DEPLOYER, true, method_config_set},
-    {"config.get", ROLE_VIEWER, true, method_config_get},
-    {"config.ls", ROLE_VIEWER, true, method_config_ls},
-    {"config.rm", ROLE_DEPLOYER, true, method_config_rm},
-    {"secret.set", ROLE_DEPLOYER, true, method_secret_set},
-    {"secret.ls", ROLE_VIEWER, true, method_secret_ls},
-    {"secret.rm", ROLE_DEPLOYER, true, method_secret_rm},
+    {"config.set", ROLE_DEPLOYER, API_IN_CLUSTER, method_config_set},
+    {"config.get", ROLE_VIEWER, API_OF_INTENT, method_config_get},
+    {"config.ls", ROLE_VIEWER, API_OF_INTENT, method_config_ls},
+    {"config.rm", ROLE_DEPLOYER, API_IN_CLUSTER, method_config_rm},
+    {"secret.set", ROLE_DEPLOYER, API_IN_CLUSTER, method_secret_set},
+    {"secret.ls", ROLE_VIEWER, API_OF_INTENT, method_secret_ls},
+    {"secret.rm", ROLE_DEPLOYER, API_IN_CLUSTER, method_secret_rm},
     {0},
 };

@@ -149,8 +149,9 @@ int blob_ls_verb(struct cli *cli, int argc, char **argv, const char *kind)
                                             {"SET", "wall_ms", cell_since},
                                             {"BY", "actor", NULL},
                                             {"USED BY", "services", cell_users}};
+    struct option_row option = OPTION_CONSISTENT(cli);
     json_t *rows = NULL;
-    int rc = options_parse(cli, NULL, 0, &argc, &argv);
+    int rc = options_parse(cli, &option, 1, &argc, &argv);
     if (rc != OPTIONS_GO_ON)
         return rc;
     if (argc > 0)

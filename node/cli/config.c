@@ -41,15 +41,18 @@ int verb_config_get(struct cli *cli, int argc, char **argv)
     struct client *client = NULL;
     struct error error = {0};
     json_t *result = NULL;
-    int rc = options_parse(cli, NULL, 0, &argc, &argv);
+    struct option_row rows[] = {OPTION_CONSISTENT(cli)};
+    int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
     if (rc != OPTIONS_GO_ON)
         return rc;
     if (argc != 1)
         return cli_usage(cli, "one name is expected");
     rc = client_open(cli, &client, &error);
     if (rc == 0)
-        rc = client_call_json(client, "config.get", json_pack("{s:s}", "name", argv[0]), NULL, NULL,
-                              &result, &error);
+        rc =
+            client_call_json(client, "config.get",
+                             json_pack("{s:s s:b}", "name", argv[0], "consistent", cli->consistent),
+                             NULL, NULL, &result, &error);
     if (rc == 0 && cli->format == CLI_JSON)
         output_json(result);
     else if (rc == 0)

@@ -77,7 +77,8 @@ def unknown_names(path, names):
 
 
 # Made by the build.
-BUILT = {"node/consort", "tests/etcd/raft_script", "tests/bench/gossip-memory"}
+BUILT = {"node/consort", "tests/etcd/raft_script", "tests/bench/gossip-memory",
+         "tests/linear/linear_history"}
 
 
 def main():
