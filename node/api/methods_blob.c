@@ -82,6 +82,7 @@ static void set_blob(struct api_call *call, struct bytes params, enum spec_file_
         return;
     }
     propose_for(call, &command, on_set);
+    command_done(&command);
 }
 
 static void remove_blob(struct api_call *call, struct bytes params, enum spec_file_kind kind)
