@@ -16,7 +16,7 @@
 #include "runtime/tree.h"
 
 enum {
-    TEMPORARY_NAME_BYTES = 24, /* a 64-bit number */
+    TEMPORARY_NAME_BYTES = 40, /* a 64-bit number; a child's has its pid and a dash before it */
 };
 
 static const char layout_text[] = "{\"imageLayoutVersion\":\"1.0.0\"}\n";
@@ -27,6 +27,7 @@ struct blob_store {
     int blobs_fd;     /* blobs/sha256 */
     int temporary_fd; /* tmp */
     int lock_fd;
+    pid_t child;                      /* 0: this process has the lock */
     atomic_uint_fast64_t temporaries; /* written since the store was opened; makes their names */
 };
 
@@ -70,26 +71,27 @@ static int open_directories(struct blob_store *store)
         r = disk_open_directory(blobs_fd, "sha256", &store->blobs_fd);
     if (r == 0)
         r = disk_open_directory(store->fd, "tmp", &store->temporary_fd);
-    if (r == 0)
+    if (r == 0 && store->child == 0)
         r = disk_each_entry(store->temporary_fd, sweep_entry, store);
     if (r == 0 && faccessat(store->fd, "oci-layout", F_OK, 0) < 0)
         r = disk_replace_file(store->fd, "oci-layout", layout_text, sizeof(layout_text) - 1);
     return r;
 }
 
-int blob_store_open(const char *dir, struct blob_store **ret, struct error *error)
+static int open_store(const char *dir, pid_t child, struct blob_store **ret, struct error *error)
 {
     struct blob_store *store = calloc(1, sizeof(*store));
     if (!store)
         return error_set_errno(error, -ENOMEM, "image store %s", dir);
     store->fd = store->blobs_fd = store->temporary_fd = store->lock_fd = -1;
+    store->child = child;
     store->path = strdup(dir);
     int r = store->path ? disk_open_directory(AT_FDCWD, dir, &store->fd) : -ENOMEM;
     if (r < 0) {
         error_set_errno(error, r, "open image store %s", dir);
         goto out;
     }
-    r = lock_store(store, error);
+    r = child == 0 ? lock_store(store, error) : 0;
     if (r < 0)
         goto out;
     r = open_directories(store);
@@ -102,6 +104,37 @@ int blob_store_open(const char *dir, struct blob_store **ret, struct error *erro
 out:
     blob_store_free(store);
     return r;
+}
+
+int blob_store_open(const char *dir, struct blob_store **ret, struct error *error)
+{
+    return open_store(dir, 0, ret, error);
+}
+
+int blob_store_open_beside(const char *dir, struct blob_store **ret, struct error *error)
+{
+    return open_store(dir, getpid(), ret, error);
+}
+
+/* The temporary files of one child. */
+struct child_sweep {
+    struct blob_store *store;
+    char prefix[TEMPORARY_NAME_BYTES];
+};
+
+static int sweep_entry_of_child(void *context, const char *name)
+{
+    struct child_sweep *sweep = context;
+    if (strncmp(name, sweep->prefix, strlen(sweep->prefix)) == 0)
+        unlinkat(sweep->store->temporary_fd, name, 0);
+    return 0;
+}
+
+void blob_store_sweep_child(struct blob_store *store, pid_t child)
+{
+    struct child_sweep sweep = {.store = store};
+    snprintf(sweep.prefix, sizeof(sweep.prefix), "%jd-", (intmax_t)child);
+    disk_each_entry(store->temporary_fd, sweep_entry_of_child, &sweep);
 }
 
 void blob_store_free(struct blob_store *store)
@@ -233,7 +266,11 @@ int blob_writer_new(struct blob_store *store, const struct digest *expected,
         writer->expected = *expected;
     digest_hasher_init(&writer->hasher);
     uint64_t number = atomic_fetch_add(&store->temporaries, 1);
-    snprintf(writer->name, sizeof(writer->name), "%ju", (uintmax_t)number);
+    if (store->child == 0)
+        snprintf(writer->name, sizeof(writer->name), "%ju", (uintmax_t)number);
+    else
+        snprintf(writer->name, sizeof(writer->name), "%jd-%ju", (intmax_t)store->child,
+                 (uintmax_t)number);
     writer->fd = openat(store->temporary_fd, writer->name,
                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (writer->fd < 0) {

@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
@@ -27,6 +28,14 @@ struct blob_writer;
 /* Opens the store in `dir` (made if it is not there), and sweeps half-written blobs. -EBUSY when
  * another process has it open. The caller frees `*ret`. */
 int blob_store_open(const char *dir, struct blob_store **ret, struct error *error);
+
+/* As blob_store_open(), for a child of the process that has it open: no lock is taken and nothing
+ * swept. */
+int blob_store_open_beside(const char *dir, struct blob_store **ret, struct error *error);
+
+/* Removes what a child, which has ended, left half-written. */
+void blob_store_sweep_child(struct blob_store *store, pid_t child);
+
 void blob_store_free(struct blob_store *store);
 
 /* The store's directory, as a path (borrowed) and as a descriptor (borrowed). */

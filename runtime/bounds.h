@@ -63,6 +63,12 @@ enum {
     IMAGE_LAYERS_MAX = 128,             /* Docker makes at most 127 */
     IMAGE_PORTS_MAX = 128,
 
+    /* Registries (runtime/registry/). */
+    REGISTRY_TEXT_BYTES_MAX = 1024, /* a host, a realm, the beginning of a message */
+    REGISTRY_CHALLENGE_BYTES_MAX = 4096,
+    REGISTRY_URL_BYTES_MAX = 4096,
+    REGISTRY_ENDPOINTS_MAX = 9, /* a registry and its mirrors */
+
     /* Archives to import (image_import.c). */
     IMPORT_ENTRIES_MAX = 64 * 1024,
     IMPORT_LINKS_MAX = 8, /* links followed to find a file in the archive */

@@ -171,6 +171,67 @@ static void method_import(struct api_call *call, struct bytes params)
     call->on_cancel = on_import_cancel;
 }
 
+/* --- Pulling --- */
+
+struct pulling {
+    struct api_call *call;
+    char reference[IMAGE_REFERENCE_BYTES_MAX + DIGEST_TEXT_BYTES];
+};
+
+static void on_pull_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct pulling *pulling = context;
+    cleanup_buffer struct buffer payload = {0};
+    struct writer writer;
+    writer_init(&writer, &payload);
+    writer_array(&writer, 2);
+    writer_u64(&writer, done_bytes);
+    writer_u64(&writer, total_bytes);
+    api_note(pulling->call, "progress", buffer_view(&payload));
+}
+
+static void on_pulled(void *context, const struct digest *digest, const struct error *error)
+{
+    struct pulling *pulling = context;
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    char text[DIGEST_TEXT_BYTES];
+    if (error) {
+        api_fail(pulling->call, error);
+    } else {
+        digest_format(digest, text);
+        writer_init(&writer, &result);
+        writer_map(&writer, 2);
+        put_text(&writer, "reference", pulling->reference);
+        put_text(&writer, "digest", text);
+        api_answer(pulling->call, &result);
+    }
+    free(pulling);
+}
+
+static void method_pull(struct api_call *call, struct bytes params)
+{
+    static const struct images_pull_handler handler = {on_pull_progress, on_pulled};
+    struct pulling *pulling = calloc(1, sizeof(*pulling));
+    struct image_reference parsed;
+    struct error error = {0};
+    if (!pulling) {
+        api_fail_with(call, -ENOMEM, NULL, "out of memory");
+        return;
+    }
+    pulling->call = call;
+    frame_text(params, "reference", pulling->reference, sizeof(pulling->reference));
+    int rc = image_reference_parse(pulling->reference, &parsed, &error);
+    if (rc == 0)
+        rc = images_pull(call->peer->images, pulling->reference, &handler, pulling);
+    if (rc == 0)
+        return;
+    if (error.code == 0)
+        error_set_errno(&error, rc, "pulling %s", pulling->reference);
+    api_fail(call, &error);
+    free(pulling);
+}
+
 /* --- Listing and removing --- */
 
 struct listing {
@@ -283,6 +344,7 @@ static void method_remove(struct api_call *call, struct bytes params)
 const struct api_entry api_image_methods[] = {
     {"image.import", ROLE_DEPLOYER, API_IN_CLUSTER, method_import},
     {"image.ls", ROLE_VIEWER, API_IN_CLUSTER, method_list},
+    {"image.pull", ROLE_DEPLOYER, API_IN_CLUSTER, method_pull},
     {"image.rm", ROLE_DEPLOYER, API_IN_CLUSTER, method_remove},
     {0},
 };

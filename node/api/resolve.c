@@ -1,6 +1,7 @@
 #include "node/api/resolve.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +76,6 @@ static int resolve_image(const struct peer *peer, struct service_spec *spec, str
         rc = resolve_from_intent(peer, &reference, digest);
     if (rc < 0 || !is_held(peer, digest)) {
         error_set(error, -ENOENT, "service %s: no peer has the image %s", spec->name, text);
-        error_hint(error, "import it first: consort image import FILE");
         return -ENOENT;
     }
     char *copy = strdup(digest);
@@ -93,14 +93,56 @@ struct resolving {
     struct service_spec *specs;
     size_t spec_count;
     int64_t give_up_ms;
+    size_t pulled_count; /* specs whose image was asked of its registry: once each */
+    bool is_pulling, is_closed;
+    struct error pull_error;
     proposal_callback *callback;
 };
 
 static void free_resolving(uv_handle_t *handle)
 {
     struct resolving *resolving = handle->data;
+    resolving->is_closed = true;
+    if (resolving->is_pulling)
+        return; /* freed when that ends */
     command_done(&resolving->command);
     free(resolving);
+}
+
+static void on_pulled(void *context, const struct digest *digest, const struct error *error)
+{
+    struct resolving *resolving = context;
+    (void)digest;
+    resolving->is_pulling = false;
+    if (error)
+        resolving->pull_error = *error;
+    if (resolving->is_closed)
+        free_resolving((uv_handle_t *)&resolving->timer);
+}
+
+/* Asks the registry of an image that no peer has. Whether it is pulled now. */
+static bool pull(struct resolving *resolving, size_t index)
+{
+    static const struct images_pull_handler handler = {NULL, on_pulled};
+    if (index < resolving->pulled_count)
+        return false;
+    resolving->pulled_count = index + 1;
+    resolving->is_pulling = images_pull(resolving->call->peer->images,
+                                        resolving->specs[index].image, &handler, resolving) == 0;
+    return resolving->is_pulling;
+}
+
+/* Neither a peer nor the registry has it. */
+static void say_unknown(const struct resolving *resolving, struct error *error)
+{
+    if (resolving->pull_error.code < 0) {
+        size_t used = strlen(error->message);
+        snprintf(error->message + used, sizeof(error->message) - used, "; %s",
+                 resolving->pull_error.message);
+    }
+    error_hint(error, "%s",
+               resolving->pull_error.hint[0] ? resolving->pull_error.hint
+                                             : "import it first: consort image import FILE");
 }
 
 static void on_look(uv_timer_t *timer)
@@ -109,13 +151,20 @@ static void on_look(uv_timer_t *timer)
     struct api_call *call = resolving->call;
     struct peer *peer = call->peer;
     struct error error = {0};
+    size_t resolved = 0;
     int rc = 0;
     if (call->is_canceled || peer->is_stopping || !peer->agent)
         rc = error_set_errno(&error, -ECANCELED, "waiting for an image's name");
-    for (size_t i = 0; i < resolving->spec_count && rc == 0; i++)
-        rc = resolve_image(peer, &resolving->specs[i], &error);
-    if (rc == -ENOENT && peer_now_ms(peer) < resolving->give_up_ms)
+    else if (resolving->is_pulling)
+        return;
+    for (; resolved < resolving->spec_count && rc == 0; resolved += rc == 0)
+        rc = resolve_image(peer, &resolving->specs[resolved], &error);
+    bool is_pulled_in_vain = resolving->pull_error.code < 0;
+    if (rc == -ENOENT && !is_pulled_in_vain &&
+        (peer_now_ms(peer) < resolving->give_up_ms || pull(resolving, resolved)))
         return; /* the name may be on its way */
+    if (rc == -ENOENT)
+        say_unknown(resolving, &error);
     uv_close((uv_handle_t *)timer, free_resolving);
     if (rc < 0)
         api_fail(call, &error);

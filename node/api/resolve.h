@@ -3,7 +3,8 @@
  *
  * Names are gossip (each peer says what it imported and under which names), and gossip may be a
  * moment behind: an image imported at one peer and deployed through another is waited for. A name
- * whose importer is gone means what it meant in the newest revision that used it.
+ * whose importer is gone means what it meant in the newest revision that used it. What no peer has
+ * is pulled from its registry, here; the others get it from here.
  */
 #pragma once
 

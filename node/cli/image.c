@@ -1,4 +1,4 @@
-/* consort image import, ls, rm */
+/* consort image import, pull, ls, rm */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -117,6 +117,57 @@ int verb_image_import(struct cli *cli, int argc, char **argv)
         printf("%s %s\n", json_text(json_array_get(images, i), "reference"),
                json_text(json_array_get(images, i), "digest"));
     json_decref(result);
+    return CLI_OK;
+}
+
+static void on_pull_note(void *context, const char *kind, struct bytes payload)
+{
+    const char *name = context;
+    struct reader reader;
+    uint64_t done = 0, total = 0;
+    reader_init(&reader, payload.data, payload.size);
+    reader_array_exact(&reader, 2);
+    reader_u64(&reader, &done);
+    reader_u64(&reader, &total);
+    if (strcmp(kind, "progress") == 0 && reader_check(&reader) == 0 && isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%s: %llu of %llu MB ", name, (unsigned long long)done / 1000000,
+                (unsigned long long)total / 1000000);
+}
+
+static int pull(const struct cli *cli, const char *name, struct error *error)
+{
+    static const struct client_handler handler = {.on_note = on_pull_note};
+    struct client *client = NULL;
+    json_t *result = NULL;
+    int rc = client_open(cli, &client, error);
+    if (rc == 0)
+        rc = client_call_json(client, "image.pull", json_pack("{s:s}", "reference", name), &handler,
+                              (void *)(uintptr_t)name, &result, error);
+    client_close(client);
+    if (isatty(STDERR_FILENO))
+        fputs("\r\x1b[K", stderr);
+    if (rc < 0)
+        return rc;
+    if (cli->format == CLI_JSON)
+        output_json(result);
+    else
+        printf("%s %s\n", json_text(result, "reference"), json_text(result, "digest"));
+    json_decref(result);
+    return 0;
+}
+
+int verb_image_pull(struct cli *cli, int argc, char **argv)
+{
+    int rc = options_parse(cli, NULL, 0, &argc, &argv);
+    if (rc != OPTIONS_GO_ON)
+        return rc;
+    if (argc == 0)
+        return cli_usage(cli, "which image?");
+    for (int i = 0; i < argc; i++) {
+        struct error error = {0};
+        if (pull(cli, argv[i], &error) < 0)
+            return cli_fail(&error);
+    }
     return CLI_OK;
 }
 

@@ -45,6 +45,7 @@ static const struct verb verbs[] = {
     {"why", "SERVICE|REPLICA", "Explain why something is as it is", verb_why},
     {"image import", "FILE [NAME]", "Take in an OCI or docker archive ('-': standard input)",
      verb_image_import},
+    {"image pull", "NAME...", "Pull images from their registries", verb_image_pull},
     {"image ls", "", "List images", verb_image_ls},
     {"image rm", "NAME...", "Remove images", verb_image_rm},
     {"config set", "NAME FILE|-", "Keep a file for services that say external", verb_config_set},
@@ -61,6 +62,7 @@ static const struct verb verbs[] = {
     {"context use", "NAME", "Choose the fleet that commands are for", verb_context_use},
     {"context rm", "NAME", "Forget a fleet and the key to it", verb_context_rm},
     {"version", "", "Show the version", verb_version},
+    {"pull-worker", "", NULL, verb_pull_worker}, /* for the peer itself, see node/images/pull.c */
 };
 
 int cli_fail(const struct error *error)
@@ -123,6 +125,8 @@ static void print_verbs(const char *word)
     for (size_t i = 0; i < array_count(verbs); i++) {
         char left[CLI_TEXT_BYTES_MAX];
         size_t size = word ? strlen(word) : 0;
+        if (!verbs[i].summary)
+            continue;
         if (word && (strncmp(verbs[i].name, word, size) != 0 || verbs[i].name[size] != ' '))
             continue;
         snprintf(left, sizeof(left), "%s%s%s", verbs[i].name, *verbs[i].usage ? " " : "",

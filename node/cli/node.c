@@ -22,6 +22,7 @@
 
 static const char data_dir_default[] = "/var/lib/consort";
 static const char run_dir_default[] = "/run/consort";
+static const char registries_default[] = "/etc/consort/registries.json";
 
 /* The machine's name as a label: lower case, up to the first dot. */
 static void default_name(char ret[BASE_NAME_BYTES_MAX + 1])
@@ -112,6 +113,7 @@ static int run_peer(const struct peer_options *options)
 /* What was typed; the options point into it. */
 struct node_words {
     const char *data_dir, *run_dir, *listen, *advertise, *name, *metrics, *runtime, *level;
+    const char *registries;
     struct text_list labels, seeds;
     uint32_t cpus, clock_drift;
     uint64_t memory;
@@ -156,6 +158,7 @@ static int make_options(struct cli *cli, struct node_words *words, char *name, c
         .memory_bytes = words->memory,
         .oci_runtime = words->runtime,
         .clock_drift_permille = words->clock_drift,
+        .registries = words->registries,
         .fault = getenv("CONSORT_FAULT"),
     };
     if (address_parse(words->listen, PEER_PORT_DEFAULT, &options->listen) < 0)
@@ -202,6 +205,7 @@ int verb_node(struct cli *cli, int argc, char **argv)
         .run_dir = run_dir_default,
         .listen = default_listen(),
         .level = "info",
+        .registries = registries_default,
         .cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN) * 1000,
         .memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE),
     };
@@ -227,6 +231,9 @@ int verb_node(struct cli *cli, int argc, char **argv)
         OPTION_ROW(0, "runtime", "PATH", "The OCI runtime (crun)", OPTION_TEXT, &words.runtime),
         OPTION_ROW(0, "clock-drift", "N", "Read by leases: clocks differ by N thousandths (never)",
                    OPTION_COUNT, &words.clock_drift),
+        OPTION_ROW(0, "registries", "FILE",
+                   "Logins, CAs and mirrors of registries (/etc/consort/registries.json)",
+                   OPTION_TEXT, &words.registries),
         OPTION_ROW(0, "log-level", "LEVEL", "error, warning, notice, info or debug", OPTION_TEXT,
                    &words.level),
     };

@@ -104,7 +104,7 @@ static void on_listed(uv_work_t *work, int status)
     images_release(images);
 }
 
-static void look(struct images *images)
+void images_look(struct images *images)
 {
     struct listing *listing = calloc(1, sizeof(*listing));
     if (!listing)
@@ -123,7 +123,7 @@ struct images *images_new(const struct images_config *config)
     images->config = *config;
     if (images->config.silence_ms == 0)
         images->config.silence_ms = IMAGES_SILENCE_MS_DEFAULT;
-    look(images);
+    images_look(images);
     return images;
 }
 
@@ -134,6 +134,7 @@ void images_close(struct images *images)
     images_hold(images);
     images->is_closing = true;
     fetches_cancel(images);
+    pulls_cancel(images);
     images_release(images);
 }
 
@@ -180,7 +181,7 @@ static void on_carried_out(uv_work_t *work, int status)
     for (size_t i = 0; i < change->imported_count && !error; i++)
         images_held(images, &change->imported[i].digest);
     if (!images->is_closing)
-        look(images); /* a removal, or a name that now means another image */
+        images_look(images); /* a removal, or a name that now means another image */
     if (change->on_imported)
         change->on_imported(change->context, change->imported, change->imported_count, error);
     else

@@ -1,4 +1,5 @@
-/* Images between peers: fetched blob by blob from peers that have them, served to those that ask.
+/* Images between peers: fetched blob by blob from peers that have them, served to those that ask;
+ * and pulled from registries when no peer has them.
  *
  * A blob travels on a STREAM_BLOB whose header is the digest's text; the server sends the bytes and
  * ends the stream, or resets it with -ENOENT. Whatever arrives is hashed by the blob store before
@@ -23,6 +24,8 @@ struct images_config {
     uv_loop_t *loop;
     struct image_store *store; /* borrowed */
     struct links *links;       /* borrowed */
+    const char *program;       /* what pulls: this binary (borrowed) */
+    const char *registries;    /* the operator's file on them (borrowed): see registry/settings.h */
     uint32_t silence_ms;       /* a peer that sends nothing so long is given up; 0: the default */
     void *context;
     /* Calls `each` for every live peer that says it has the image with that digest. */
@@ -51,6 +54,18 @@ bool images_has(const struct images *images, const struct digest *digest);
  * Fetching one image for several askers is done once. -ENOMEM: the callback does not come. */
 int images_fetch(struct images *images, const struct digest *digest,
                  void (*callback)(void *context, const struct error *error), void *context);
+
+struct images_pull_handler {
+    /* How far it is; may be NULL. */
+    void (*on_progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+    /* Once: it is here and named; or (`digest` NULL) the error, which names the image. */
+    void (*on_end)(void *context, const struct digest *digest, const struct error *error);
+};
+
+/* Pulls an image from its registry (runtime/registry/). One that is being pulled already is waited
+ * for. -ENOMEM; -EBUSY: too many wait; -E2BIG: no image has so long a name. */
+int images_pull(struct images *images, const char *reference,
+                const struct images_pull_handler *handler, void *context);
 
 /* Imports an archive or layout at `path` (on this machine) and tells `callback`, which comes once
  * from the loop. `imported` is borrowed for the call. -ENOMEM. */

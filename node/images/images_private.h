@@ -4,6 +4,7 @@
 #include "node/images/images.h"
 
 struct fetch;
+struct pull;
 
 enum {
     IMAGES_SILENCE_MS_DEFAULT = 10000,
@@ -13,7 +14,8 @@ struct images {
     struct images_config config;
     struct digest_set held; /* images that are here whole */
     struct fetch *fetches;
-    unsigned busy; /* work items and streams that hold on to this */
+    struct pull *pulls; /* the newest first */
+    unsigned busy;      /* work items and streams that hold on to this */
     bool is_closing;
 };
 
@@ -23,6 +25,12 @@ void images_release(struct images *images);
 
 /* The image is whole from now on: remembered, and told to the node. */
 void images_held(struct images *images, const struct digest *digest);
+
+/* Looks anew at what the store holds, and tells the node. */
+void images_look(struct images *images);
+
+/* pull.c: ends all pulls, likewise. */
+void pulls_cancel(struct images *images);
 
 /* fetch.c: ends all fetches; their callbacks get -ECANCELED. */
 void fetches_cancel(struct images *images);

@@ -360,6 +360,8 @@ static int start_residents(struct peer *peer, struct error *error)
     struct images_config images = {.loop = peer->loop,
                                    .store = peer->image_store,
                                    .links = peer->links,
+                                   .program = "/proc/self/exe",
+                                   .registries = peer->options.registries,
                                    .context = peer,
                                    .holders = get_holders,
                                    .on_held = on_image_held};

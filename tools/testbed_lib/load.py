@@ -57,6 +57,10 @@ class Client:
     def get(self, address, port, path="/", timeout=REQUEST_TIMEOUT_S):
         return self._pool.submit(request, address, port, path, timeout).result()
 
+    def call(self, function, *arguments):
+        """Runs any function there."""
+        return self._pool.submit(function, *arguments).result()
+
     def answers(self, address, port, path="/", timeout=REQUEST_TIMEOUT_S):
         """The body of a 200, or None for anything else."""
         try:

@@ -1,0 +1,107 @@
+"""Images from registries: Debian's own over TLS and with a login, and one that misbehaves."""
+
+import json
+import subprocess
+
+from scenario import scenario
+from testbed_lib.cluster import HELLO, TOP, web
+from testbed_lib.registry import BadRegistry, Registry, read_archive
+
+
+def archive_of(cluster, name="hello.oci"):
+    path = cluster.directory / name
+    subprocess.run([TOP / "tools/make-image", "--format", "oci", HELLO / "image", path, "hello:1", "--",
+                    "/bin/web"], check=True, capture_output=True)
+    return path
+
+
+def up_with(cluster, count, **registries):
+    """Peers that know that much of registries."""
+    path = cluster.directory / "registries.json"
+    cluster.directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(registries))
+    for peer in cluster.peers():
+        peer.kill_daemon()
+        peer.start("--registries", path)
+    cluster.form(cluster.peers())
+
+
+@scenario(peers=3, bare=True)
+def test_pull_and_deploy(cluster):
+    """An image is deployed from a registry with TLS and a login by one pull for all peers; once it is
+    here, the registry is not needed."""
+    with Registry(cluster, login=("ann", "secret")) as registry:
+        registry.push("team/hello", "1", archive_of(cluster))
+        one, two, three = cluster.peers()
+        up_with(cluster, 3, auths={registry.host: {"auth": registry.auth}},
+                ca={registry.host: str(registry.certificate)})
+        image = registry.name("team/hello:1")
+        cluster.deploy(web(replicas=3, image=image))
+        cluster.wait_serving(3)
+        cluster.wait_answers()
+        assert sum(image in peer.consort("image", "ls") for peer in cluster.peers()) == 1
+        missing = one.try_consort("image", "pull", registry.name("team/none:1"))
+        assert missing.returncode == 1 and "has no image 1 of team/none" in missing.stderr, missing.stderr
+    cluster.deploy(web(replicas=2, version="2", image=image))
+    cluster.wait_serving(2)
+    gone = two.try_consort("image", "pull", image)
+    assert gone.returncode == 1 and registry.host in gone.stderr, gone.stderr
+
+
+@scenario(peers=1, bare=True)
+def test_who_may_pull(cluster):
+    """Without the CA or the login a pull fails, and says which it is; nothing is left of it."""
+    with Registry(cluster, login=("ann", "secret")) as registry:
+        registry.push("team/hello", "1", archive_of(cluster))
+        peer = cluster.peers()[0]
+        image = registry.name("team/hello:1")
+        up_with(cluster, 1)
+        distrusted = peer.try_consort("image", "pull", image)
+        assert distrusted.returncode == 1 and "certificate" in distrusted.stderr, distrusted.stderr
+        assert "registries.json" in distrusted.stderr, distrusted.stderr
+        path = cluster.directory / "registries.json"  # is read anew for each pull
+        path.write_text(json.dumps({"ca": {registry.host: str(registry.certificate)}}))
+        nobody = peer.try_consort("image", "pull", image)
+        assert nobody.returncode == 1 and "asks for a login" in nobody.stderr, nobody.stderr
+        path.write_text(json.dumps({"insecure": [registry.host], "auths": {registry.host: {"auth": "YW5uOndyb25n"}}}))
+        wrong = peer.try_consort("image", "pull", image)
+        assert wrong.returncode == 1 and "refuses this login" in wrong.stderr, wrong.stderr
+        path.write_text("{\"auths\": 1}")
+        nonsense = peer.try_consort("image", "pull", image)
+        assert nonsense.returncode == 1 and f"{path}: \"auths\"" in nonsense.stderr, nonsense.stderr
+        path.write_text(json.dumps({"insecure": [registry.host], "auths": {registry.host: {"auth": registry.auth}}}))
+        assert image in peer.consort("image", "pull", image)
+        rows = peer.query("image", "ls")
+        assert [row["reference"] for row in rows] == [image], rows
+        assert not list((peer.data_dir / "images/tmp").iterdir())
+        typo = peer.try_consort("image", "pull", "NOT:an/image")
+        assert typo.returncode == 1 and "no image name" in typo.stderr, typo.stderr
+
+
+@scenario(peers=1, bare=True)
+def test_bad_registry(cluster):
+    """What breaks off goes on from there, what is redirected is followed without the token, and what is
+    not what it claims to be is refused."""
+    archive = archive_of(cluster)
+    layer = max(read_archive(archive)[1].items(), key=lambda item: len(item[1]))[0]
+    with BadRegistry(cluster, breaks=2, redirects=True, busy=1) as registry:
+        digest = registry.put("team/hello", "1", archive)
+        peer = cluster.peers()[0]
+        up_with(cluster, 1, insecure=[registry.host], auths={registry.host: {"auth": registry.auth}})
+        image = registry.name("team/hello:1")
+        assert digest in peer.consort("image", "pull", image)
+        ranges = [headers["Range"] for path, headers in registry.seen if "Range" in headers]
+        assert len(ranges) >= 2 and "bytes=0-" not in ranges, ranges
+        shown = [path for path, headers in registry.seen
+                 if "/blobs/" in path and headers["Host"] != registry.host and "Authorization" in headers]
+        assert shown == [], shown
+        peer.consort("image", "rm", image)
+        registry.lies = layer
+        lie = peer.try_consort("image", "pull", image)
+        assert lie.returncode == 1 and layer in lie.stderr and "the bytes that came" in lie.stderr, lie.stderr
+        assert peer.query("image", "ls") == []
+        assert not list((peer.data_dir / "images/tmp").iterdir())
+        registry.lies = ""
+        pinned = registry.name(f"team/hello@{digest}")
+        assert digest in peer.consort("image", "pull", pinned)
+        assert digest in peer.consort("image", "ls")

@@ -1,0 +1,238 @@
+"""Image registries beside a testbed's peers, at its switch: Debian's `docker-registry`, with TLS and
+a login, and one of our own that behaves as badly as it is told to.
+
+    with Registry(cluster, login=("ann", "secret")) as registry:
+        registry.push("team/hello", "1", archive)       what tools/make-image --format oci wrote
+        peer.consort("image", "pull", registry.name("team/hello:1"))
+"""
+
+import base64
+import crypt
+import hashlib
+import http.client
+import json
+import shutil
+import ssl
+import subprocess
+import tarfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from .network import SWITCH_ADDRESS, inside
+
+START_WAIT_S = 20
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def read_archive(path):
+    """(manifest, {digest: bytes}) of an OCI archive with one image."""
+    with tarfile.open(path) as tar:
+        files = {entry.name.removeprefix("./"): tar.extractfile(entry).read() for entry in tar if entry.isfile()}
+    digest = json.loads(files["index.json"])["manifests"][0]["digest"]
+    blobs = {name.removeprefix("blobs/").replace("/", ":"): data for name, data in files.items()
+             if name.startswith("blobs/")}
+    return blobs.pop(digest), blobs
+
+
+class Registry:
+    """Debian's registry, with a certificate of its own making and, perhaps, a login."""
+
+    def __init__(self, cluster, port=5000, login=None):
+        self.cluster, self.port, self.login = cluster, port, login
+        self.directory = cluster.directory / f"registry-{port}"
+        self.certificate = self.directory / "certificate.pem"
+        self.process = None
+
+    def name(self, image):
+        return f"{SWITCH_ADDRESS}:{self.port}/{image}"
+
+    @property
+    def host(self):
+        return f"{SWITCH_ADDRESS}:{self.port}"
+
+    @property
+    def auth(self):
+        """As `docker login` writes it."""
+        return base64.b64encode(":".join(self.login).encode()).decode()
+
+    def __enter__(self):
+        self.directory.mkdir(parents=True)
+        key = self.directory / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key,
+                        "-out", self.certificate, "-subj", "/CN=registry", "-addext",
+                        f"subjectAltName=IP:{SWITCH_ADDRESS}"], check=True, capture_output=True)
+        config = {"version": 0.1, "log": {"level": "warn"},
+                  "storage": {"filesystem": {"rootdirectory": str(self.directory / "data")}},
+                  "http": {"addr": f"{SWITCH_ADDRESS}:{self.port}",
+                           "tls": {"certificate": str(self.certificate), "key": str(key)}}}
+        if self.login:
+            name, password = self.login
+            line = f"{name}:{crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n"
+            (self.directory / "htpasswd").write_text(line)
+            config["auth"] = {"htpasswd": {"realm": "test", "path": str(self.directory / "htpasswd")}}
+        path = self.directory / "config.json"  # JSON is YAML
+        path.write_text(json.dumps(config))
+        with open(self.directory / "log", "w") as log:
+            self.process = subprocess.Popen([*inside(self.cluster.network.switch), "docker-registry", "serve", path],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_WAIT_S
+        while True:
+            try:
+                self._call("GET", "/v2/")
+                return self
+            except OSError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise RuntimeError(f"no registry: {(self.directory / 'log').read_text()[-2000:]}")
+                time.sleep(0.1)
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _call(self, method, path, body=None, headers=None):
+        return self.cluster.client.call(self._call_inside, method, path, body, headers or {})
+
+    def _call_inside(self, method, path, body, headers):
+        context = ssl.create_default_context(cafile=self.certificate)
+        connection = http.client.HTTPSConnection(SWITCH_ADDRESS, self.port, context=context, timeout=10)
+        if self.login:
+            headers = {**headers, "Authorization": f"Basic {self.auth}"}
+        try:
+            connection.request(method, path, body=body, headers=headers)
+            response = connection.getresponse()
+            response.read()
+            if response.status >= 400:
+                raise RuntimeError(f"registry: {method} {path}: {response.status}")
+            return response
+        finally:
+            connection.close()
+
+    def push(self, repository, tag, archive):
+        manifest, blobs = read_archive(archive)
+        for digest, data in blobs.items():
+            start = self._call("POST", f"/v2/{repository}/blobs/uploads/")
+            at = urlsplit(start.headers["Location"])
+            self._call("PUT", f"{at.path}?{at.query}&digest={digest}", data)
+        self._call("PUT", f"/v2/{repository}/manifests/{tag}", manifest, {"Content-Type": MANIFEST})
+
+    def requests(self, words):
+        """How many lines of the registry's log contain those words."""
+        return (self.directory / "log").read_text().count(words)
+
+
+class BadRegistry:
+    """Speaks plain HTTP, gives tokens, and spoils what it is told to spoil:
+
+    breaks      how many transfers of a blob end in the middle
+    lies        a digest whose bytes are wrong
+    redirects   blobs are elsewhere, where the token must not be shown
+    busy        how many requests are answered with 429 first
+    """
+
+    def __init__(self, cluster, port=5001, breaks=0, lies="", redirects=False, busy=0, login=("ann", "secret")):
+        self.cluster, self.port, self.login = cluster, port, login
+        self.breaks, self.lies, self.redirects, self.busy = breaks, lies, redirects, busy
+        self.manifests, self.blobs = {}, {}
+        self.seen = []  # (path, headers) of each request
+        self.lock = threading.Lock()
+        self.servers = []
+
+    def name(self, image):
+        return f"{SWITCH_ADDRESS}:{self.port}/{image}"
+
+    @property
+    def host(self):
+        return f"{SWITCH_ADDRESS}:{self.port}"
+
+    @property
+    def auth(self):
+        return base64.b64encode(":".join(self.login).encode()).decode()
+
+    def put(self, repository, tag, archive):
+        manifest, blobs = read_archive(archive)
+        digest = "sha256:" + hashlib.sha256(manifest).hexdigest()
+        self.manifests |= {f"{repository}:{tag}": manifest, f"{repository}:{digest}": manifest}
+        self.blobs |= blobs
+        return digest
+
+    def __enter__(self):
+        registry = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                registry.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        for port in (self.port, self.port + 1):  # the second one is elsewhere
+            server = self.cluster.client.call(ThreadingHTTPServer, (SWITCH_ADDRESS, port), Handler)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.servers.append(server)
+        return self
+
+    def __exit__(self, *_):
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()
+
+    def answer(self, request):
+        at = urlsplit(request.path)
+        elsewhere = request.server is not self.servers[0]
+        with self.lock:
+            self.seen.append((request.path, dict(request.headers)))
+            is_busy = self.busy > 0
+            self.busy -= is_busy
+        if is_busy:
+            self.send(request, 429, b"too many", {"Retry-After": "1"})
+        elif at.path == "/token":
+            self.give_token(request, parse_qs(at.query))
+        elif not elsewhere and request.headers["Authorization"] != "Bearer right":
+            realm = f'Bearer realm="http://{self.host}/token",service="test",scope="repository:team/hello:pull"'
+            self.send(request, 401, b"{}", {"WWW-Authenticate": realm})
+        elif "/manifests/" in at.path:
+            repository, _, tag = at.path.removeprefix("/v2/").partition("/manifests/")
+            manifest = self.manifests.get(f"{repository}:{tag}")
+            self.send(request, 200 if manifest else 404, manifest or b"{}", {"Content-Type": MANIFEST})
+        elif self.redirects and not elsewhere:
+            self.send(request, 307, b"", {"Location": f"http://{SWITCH_ADDRESS}:{self.port + 1}{request.path}"})
+        else:
+            self.give_blob(request, at.path.rpartition("/")[2])
+
+    def give_token(self, request, query):
+        wanted = f"Basic {self.auth}"
+        good = request.headers["Authorization"] == wanted and query["service"] == ["test"]
+        self.send(request, 200 if good else 401, json.dumps({"token": "right"} if good else {}).encode())
+
+    def give_blob(self, request, digest):
+        data = self.blobs.get(digest)
+        if data is None:
+            self.send(request, 404, b"{}")
+            return
+        if digest == self.lies:
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        start = int((request.headers["Range"] or "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        with self.lock:
+            breaks = self.breaks > 0 and len(data) > 65536
+            self.breaks -= breaks
+        rest = data[start:]
+        request.send_response(206 if start else 200)
+        request.send_header("Content-Length", str(len(rest)))
+        request.end_headers()
+        request.wfile.write(rest[:len(rest) // 2] if breaks else rest)
+        if breaks:
+            request.wfile.flush()
+            request.close_connection = True
+
+    @staticmethod
+    def send(request, status, body, headers=None):
+        request.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
