@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/api/describe.h"
+#include "node/api/image_save.h"
 #include "node/images/images.h"
 #include "runtime/image_reference.h"
 
@@ -345,6 +346,7 @@ const struct api_entry api_image_methods[] = {
     {"image.import", ROLE_DEPLOYER, API_IN_CLUSTER, method_import},
     {"image.ls", ROLE_VIEWER, API_IN_CLUSTER, method_list},
     {"image.pull", ROLE_DEPLOYER, API_IN_CLUSTER, method_pull},
+    {"image.save", ROLE_VIEWER, API_IN_CLUSTER, method_image_save},
     {"image.rm", ROLE_DEPLOYER, API_IN_CLUSTER, method_remove},
     {0},
 };

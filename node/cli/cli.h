@@ -88,6 +88,7 @@ int verb_image_import(struct cli *cli, int argc, char **argv);
 int verb_image_ls(struct cli *cli, int argc, char **argv);
 int verb_image_pull(struct cli *cli, int argc, char **argv);
 int verb_image_rm(struct cli *cli, int argc, char **argv);
+int verb_image_save(struct cli *cli, int argc, char **argv);
 int verb_config_set(struct cli *cli, int argc, char **argv);
 int verb_config_get(struct cli *cli, int argc, char **argv);
 int verb_config_ls(struct cli *cli, int argc, char **argv);

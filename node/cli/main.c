@@ -46,6 +46,8 @@ static const struct verb verbs[] = {
     {"image import", "FILE [NAME]", "Take in an OCI or docker archive ('-': standard input)",
      verb_image_import},
     {"image pull", "NAME...", "Pull images from their registries", verb_image_pull},
+    {"image save", "NAME [FILE]", "Write an image as an archive (else to standard output)",
+     verb_image_save},
     {"image ls", "", "List images", verb_image_ls},
     {"image rm", "NAME...", "Remove images", verb_image_rm},
     {"config set", "NAME FILE|-", "Keep a file for services that say external", verb_config_set},

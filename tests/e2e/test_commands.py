@@ -163,6 +163,25 @@ def test_images(cluster):
     assert done.returncode == 1 and "damaged.tar" in done.stderr, done.stderr
 
 
+@scenario(peers=2)
+def test_image_saved(cluster):
+    """A saved image is the same image elsewhere; what can't be saved leaves no file."""
+    one, two = cluster.peers()
+    digest = one.query("image", "ls")[0]["digest"]
+    saved = cluster.directory / "saved.tar"
+    assert one.consort("image", "save", "hello:1", saved) == ""
+    assert f"hello:1 {digest}" in two.consort("image", "import", saved)
+    assert one.run(one.binary, "--socket", one.socket, "image", "save", "hello:1",
+                   capture_output=True).stdout == saved.read_bytes()
+    none = cluster.directory / "none.tar"
+    done = one.try_consort("image", "save", "none:1", none)
+    assert done.returncode == 1 and "none:1" in done.stderr and not none.exists(), done.stderr
+    done = one.try_consort("image", "save", "hello:1", "/no/such/folder/x.tar")
+    assert done.returncode == 1 and "/no/such/folder/x.tar" in done.stderr, done.stderr
+    done = one.try_consort("image", "save", "hello:1", "/dev/full/x")
+    assert done.returncode == 1, done.stderr
+
+
 @scenario(peers=3)
 def test_any_peer_answers_for_all(cluster):
     """A published port on every peer spreads requests over every replica, wherever it runs."""
