@@ -53,7 +53,7 @@ static int start_intent(struct agent *agent, const struct agent_stored *stored)
     return id_equal(&agent->intent->cluster, &agent->config.cluster) ? 0 : -EINVAL;
 }
 
-static int start_raft(struct agent *agent, const struct raft_stored *stored, int64_t now_ms)
+int agent_raft_start(struct agent *agent, const struct raft_stored *stored, int64_t now_ms)
 {
     struct raft_config config;
     raft_config_init(&config, &agent->self, random_u64(&agent->random));
@@ -80,6 +80,17 @@ static int start_raft(struct agent *agent, const struct raft_stored *stored, int
     if (rc == 0)
         raft_status(agent->raft, &agent->raft_status);
     return rc;
+}
+
+/* Who has lost a part of its log begins like one that knows nothing, and is not heard. */
+static int start_raft(struct agent *agent, const struct agent_stored *stored, int64_t now_ms)
+{
+    static const struct raft_stored nothing;
+    agent->intent_is_old = stored->intent_is_old;
+    if (stored->lost_through == 0)
+        return agent_raft_start(agent, &stored->raft, now_ms);
+    int rc = agent_lost_new(&stored->raft, stored->lost_through, &agent->lost);
+    return rc < 0 ? rc : agent_raft_start(agent, &nothing, now_ms);
 }
 
 static int start_swim(struct agent *agent, int64_t now_ms)
@@ -151,7 +162,7 @@ int agent_new(const struct agent_config *config, const struct agent_stored *stor
 
     int rc = start_intent(agent, stored);
     if (rc == 0)
-        rc = start_raft(agent, &stored->raft, now_ms);
+        rc = start_raft(agent, stored, now_ms);
     if (rc == 0)
         rc = start_swim(agent, now_ms);
     if (rc == 0)
@@ -178,6 +189,7 @@ void agent_free(struct agent *agent)
     feed_done(&agent->feed);
     intent_free(agent->intent);
     intent_free(agent->verified);
+    agent_lost_free(agent->lost);
     raft_free(agent->raft);
     swim_output_done(&agent->swim_output);
     swim_free(agent->swim);
@@ -369,6 +381,7 @@ static void do_what_is_due(struct agent *agent)
     agent_read_tick(agent);
     agent_lease_tick(agent);
     agent_pending_expire(agent);
+    agent_mend(agent);
     agent_compact(agent);
 
     if (agent->swim_due)
@@ -417,6 +430,11 @@ bool agent_admits(const struct agent *agent, const struct id *id,
             *ret_reason = "its certificate was issued by a revoked peer";
     }
     return *ret_reason == NULL;
+}
+
+bool agent_intent_is_old(const struct agent *agent)
+{
+    return agent->intent_is_old;
 }
 
 void agent_wanted(const struct agent *agent, int64_t now_ms,

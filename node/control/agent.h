@@ -76,6 +76,10 @@ struct agent_config {
 struct agent_stored {
     struct raft_stored raft;
     struct bytes intent; /* the newest from the feed; empty: the raft snapshot's counts */
+    /* What Raft had up to here is damaged, 0: nothing. `raft` has the entries behind it, and a
+     * snapshot only if that is whole: see agent_mend.c. */
+    uint64_t lost_through;
+    bool intent_is_old; /* a newer one is damaged: see agent_intent_is_old() */
 };
 
 enum agent_input_type {
@@ -148,6 +152,7 @@ enum agent_event_type {
     AGENT_READDRESSED,  /* id, address: a peer says that it is reached elsewhere from now on */
     AGENT_MISPLACED,    /* id, address: nobody reaches this peer where it says; they see it there */
     AGENT_PLACED,       /* they do reach it (again) */
+    AGENT_MENDED,       /* this peer has again what it had lost, and takes part in Raft */
     AGENT_OUTRUN,       /* others know a later generation of this peer: text says which */
     AGENT_NAMESAKES,    /* id and other live and have one name; once for each pair */
     AGENT_PONG,         /* what came of an agent_ping(): `pong` */
@@ -263,6 +268,10 @@ struct agent_wanted {
  * the next step. */
 void agent_wanted(const struct agent *agent, int64_t now_ms,
                   void (*each)(void *context, const struct agent_wanted *wanted), void *context);
+
+/* True while this peer only has an older intent than it once had: what runs here goes on, and
+ * nothing is started or removed, until the others have brought the newest. */
+bool agent_intent_is_old(const struct agent *agent);
 
 struct agent_status {
     enum raft_role role;

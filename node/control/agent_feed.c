@@ -31,6 +31,10 @@ static void reach_head(struct agent *agent)
         feed->head = feed->announced;
     if (!may_lag(agent))
         feed->pull_at_ms = INT64_MAX;
+    if (agent->intent_is_old && feed->announced.index > 0 && !may_lag(agent)) {
+        agent->intent_is_old = false;
+        agent->output->wanted_changed = true;
+    }
 }
 
 /* Asks soon, but not at once again because of one more word that nothing comes of. */

@@ -28,6 +28,15 @@ struct agent_read {
     int64_t expires_ms;
 };
 
+/* What this peer still has of what it promised, while a part of its log is gone. */
+struct agent_lost {
+    uint64_t through; /* all up to here is */
+    struct raft_hard_state hard_state;
+    struct raft_entry *entries; /* behind it; their data lies in `arena` */
+    size_t entry_count;
+    struct buffer arena;
+};
+
 /* A message that may be sent only once the write `sequence` is durable. */
 struct agent_held {
     uint64_t sequence;
@@ -68,7 +77,9 @@ struct agent {
     struct id known_leader;
     int64_t raft_progress_ms; /* when Raft last brought an entry or heartbeat to a follower */
 
-    bool is_compacting; /* the node has it done, and has not given it back yet */
+    struct agent_lost *lost; /* NULL: nothing is */
+    bool intent_is_old;      /* by all that is known, and nothing may be removed by it */
+    bool is_compacting;      /* the node has it done, and has not given it back yet */
 
     struct intent *intent;
     struct intent *verified; /* of a snapshot that Raft is about to install, else NULL */
@@ -139,6 +150,14 @@ void agent_raft_stored(struct agent *agent, uint64_t sequence);
 bool agent_leads(const struct agent *agent);
 int agent_raft_verify(void *context, const struct raft_snapshot *snapshot);
 void agent_raft_hash(struct bytes state, uint8_t ret[RAFT_HASH_BYTES]);
+
+/* agent_mend.c */
+int agent_lost_new(const struct raft_stored *stored, uint64_t through, struct agent_lost **ret);
+void agent_lost_free(struct agent_lost *lost);
+void agent_mend(struct agent *agent);
+
+/* agent.c */
+int agent_raft_start(struct agent *agent, const struct raft_stored *stored, int64_t now_ms);
 
 /* agent_compact.c */
 void agent_compact(struct agent *agent);

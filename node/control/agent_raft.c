@@ -249,6 +249,8 @@ static int take_message(struct agent *agent, struct raft_message *message)
 
 int agent_raft_take(struct agent *agent, const struct id *from, struct raft_message *message)
 {
+    if (agent->lost)
+        return 0; /* as if this peer were down */
     message->from = *from;
     message->to = agent->self;
     if (raft_message_is_to_leader(message->type) || agent_may_request(agent, from))

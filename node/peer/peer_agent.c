@@ -226,6 +226,10 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
                     "for again; check the memory and the disk (dmesg) there",
                     name_of(peer, &event->id));
         break;
+    case AGENT_MENDED:
+        log_notice("the other peers have brought all that was lost here: this peer takes part in "
+                   "votes again");
+        break;
     case AGENT_OUTRUN:
         log_error("the others know generation 0x%s of this peer, which is newer than its data "
                   "directory %s: was that put back from a backup? It goes on under a newer one",

@@ -7,6 +7,10 @@
 #include "node/peer/peer.h"
 #include "node/peer/stored.h"
 
+enum {
+    FOUNDING_INDEX = 2, /* of the snapshot that agent_bootstrap() makes */
+};
+
 /* Adds a record to the batch, if it could be written. */
 static void put(struct store_batch *batch, const char *key, const struct writer *writer,
                 const struct buffer *bytes)
@@ -114,6 +118,7 @@ int peer_store_write(struct peer *peer, const struct agent_write *write)
 struct peer_loaded {
     struct agent_stored stored;
     struct stored_snapshot snapshot;
+    bool snapshot_is_damaged;
     struct buffer hard_state_bytes, snapshot_bytes, intent_bytes;
     struct raft_entry *entries;
     struct buffer *entry_bytes;
@@ -183,31 +188,188 @@ static int get_optional(struct store *store, const char *key, struct buffer *ret
                         struct error *error)
 {
     int rc = store_get(store, key, ret, error);
-    return rc == -ENOENT ? 0 : rc;
+    if (rc != -ENOENT)
+        return rc;
+    *error = (struct error){0};
+    return 0;
+}
+
+static void on_mended(void *context, int result, const struct error *error)
+{
+    (void)context;
+    if (result < 0 && result != -ECANCELED)
+        log_warning(
+            "what is damaged could not be dropped, and is found again at the next start: %s",
+            error->message);
+}
+
+static void mend(struct peer *peer, struct store_batch *batch)
+{
+    if (store_write(peer->store, batch, on_mended, peer) < 0)
+        log_warning("what is damaged could not be dropped, and is found again at the next start");
+    store_batch_done(batch);
+}
+
+static void forget_entries(struct peer_loaded *loaded)
+{
+    while (loaded->entry_count > 0)
+        buffer_done(&loaded->entry_bytes[--loaded->entry_count]);
+}
+
+static int read_log(struct peer *peer, struct peer_loaded *loaded, uint64_t first,
+                    struct error *error)
+{
+    int rc = store_log_each(peer->store, first, visit_entry, loaded, error);
+    if (rc == -EBADMSG && error->code == 0)
+        error_set(error, rc, "a stored log entry makes no sense");
+    return rc;
+}
+
+/* Entries that the snapshot holds too are kept for slow followers only: a damaged one of them is no
+ * loss. */
+static void cut_log(struct peer *peer, struct peer_loaded *loaded)
+{
+    const struct raft_snapshot *snapshot = loaded->stored.raft.snapshot;
+    struct store_batch batch;
+    log_warning("the snapshot has all up to %llu: the log is cut there",
+                (unsigned long long)snapshot->index);
+    loaded->stored.raft.log_index = snapshot->index;
+    loaded->stored.raft.log_term = snapshot->term;
+    store_batch_init(&batch);
+    write_snapshot(&batch, snapshot, snapshot->index, snapshot->term);
+    store_batch_compact_to(&batch, snapshot->index);
+    mend(peer, &batch);
+}
+
+/* Finds up to where the log, or the snapshot under it, is of no use. */
+static int find_loss(struct peer *peer, struct peer_loaded *loaded, struct error *error)
+{
+    const struct raft_snapshot *snapshot = loaded->stored.raft.snapshot;
+    uint64_t first, last, damaged;
+    int rc = store_log_bounds(peer->store, &first, &last, error);
+    if (rc == 0)
+        rc = store_log_damaged(peer->store, 0, &damaged, error);
+    if (rc < 0)
+        return rc;
+    if (!snapshot && first > 0 && damaged < first)
+        damaged = first - 1;
+    if (snapshot && damaged <= snapshot->index)
+        cut_log(peer, loaded);
+    else
+        loaded->stored.lost_through = damaged;
+    loaded->stored.intent_is_old |= loaded->stored.lost_through > 0;
+    return 0;
+}
+
+/* A damaged entry behind the snapshot was acknowledged, and so is what a damaged snapshot holds:
+ * the peer must not act as if it had not (docs/decisions/corrupt-records.md). */
+static int load_log(struct peer *peer, struct peer_loaded *loaded, struct error *error)
+{
+    const struct raft_snapshot *snapshot = loaded->stored.raft.snapshot;
+    int rc = loaded->snapshot_is_damaged ? -EBADMSG : read_log(peer, loaded, 0, error);
+    if (rc == -EBADMSG && loaded->hard_state_bytes.size > 0 &&
+        (snapshot || loaded->intent_bytes.size > 0)) {
+        struct error why = *error;
+        forget_entries(loaded);
+        rc = find_loss(peer, loaded, error);
+        uint64_t from = loaded->stored.lost_through;
+        if (rc < 0 || (from == 0 && !snapshot))
+            return rc < 0 ? rc : -EBADMSG; /* nobody can tell any more where the log ended */
+        log_warning("%s", why.message);
+        if (from > 0)
+            log_error("this peer takes no part in votes until the others have brought it all that "
+                      "was agreed on up to %llu",
+                      (unsigned long long)from);
+        *error = (struct error){0};
+        rc = read_log(peer, loaded, (from > 0 ? from : snapshot->index) + 1, error);
+    }
+    loaded->stored.raft.entries = loaded->entries;
+    loaded->stored.raft.entry_count = loaded->entry_count;
+    return rc;
+}
+
+/* What the feed brought can be had from it again, by who knows whom to believe: by one who has a
+ * state of Raft's, if an older one. The damaged one stays until then, so that a restart finds it
+ * once more and takes nothing for the newest. */
+static int load_intent(struct peer *peer, struct peer_loaded *loaded, struct error *error)
+{
+    struct error why = {0};
+    int rc = get_optional(peer->store, STORE_KEY_INTENT, &loaded->intent_bytes, &why);
+    if (rc == -EBADMSG && loaded->stored.raft.snapshot) {
+        log_warning("%s; it is fetched again from the other peers", why.message);
+        buffer_clear(&loaded->intent_bytes);
+        loaded->stored.intent_is_old = true;
+        rc = 0;
+    }
+    if (rc < 0)
+        *error = why;
+    loaded->stored.intent = buffer_view(&loaded->intent_bytes);
+    return rc;
+}
+
+/* A damaged snapshot stays where it is until another takes its place; `error` says so from here on.
+ */
+static int load_snapshot(struct peer *peer, struct peer_loaded *loaded, struct error *error)
+{
+    int rc = get_optional(peer->store, STORE_KEY_SNAPSHOT, &loaded->snapshot_bytes, error);
+    if (rc == 0 && loaded->snapshot_bytes.size > 0 && read_snapshot(loaded) < 0)
+        rc = error_set(error, -EBADMSG, "the stored snapshot makes no sense");
+    if (rc != -EBADMSG)
+        return rc;
+    loaded->snapshot_is_damaged = loaded->stored.intent_is_old = true;
+    return 0;
+}
+
+/* A vote is stored before the first entry. Where it is missing, the damage is in its key, and a
+ * peer that begins anew at term 0 would vote twice. */
+static int check_vote(const struct peer *peer, const struct peer_loaded *loaded,
+                      struct error *error)
+{
+    const struct raft_stored *raft = &loaded->stored.raft;
+    if (loaded->hard_state_bytes.size > 0 ||
+        (raft->entry_count == 0 && (!raft->snapshot || raft->snapshot->index <= FOUNDING_INDEX)))
+        return 0;
+    return error_set(error, -EBADMSG, "the store in %s is corrupt: this peer's vote is missing",
+                     peer->options.data_dir);
+}
+
+/* The commit index is stored with or after what it counts. What is missing below it was
+ * acknowledged once, and by its keys nothing is damaged. */
+static int check_log_end(const struct peer *peer, const struct peer_loaded *loaded,
+                         struct error *error)
+{
+    const struct raft_stored *raft = &loaded->stored.raft;
+    uint64_t last = raft->snapshot ? raft->snapshot->index : 0;
+    if (loaded->stored.lost_through > last)
+        last = loaded->stored.lost_through;
+    if (raft->entry_count > 0)
+        last = raft->entries[raft->entry_count - 1].index;
+    if (raft->hard_state.commit <= last)
+        return 0;
+    return error_set(error, -EBADMSG,
+                     "the store in %s is corrupt: log entries %llu to %llu are missing",
+                     peer->options.data_dir, (unsigned long long)last + 1,
+                     (unsigned long long)raft->hard_state.commit);
 }
 
 static int load(struct peer *peer, struct peer_loaded *loaded, struct error *error)
 {
     int rc = get_optional(peer->store, STORE_KEY_HARD_STATE, &loaded->hard_state_bytes, error);
-    if (rc == 0)
-        rc = get_optional(peer->store, STORE_KEY_SNAPSHOT, &loaded->snapshot_bytes, error);
-    if (rc == 0)
-        rc = get_optional(peer->store, STORE_KEY_INTENT, &loaded->intent_bytes, error);
     if (rc < 0)
         return rc;
     if (loaded->hard_state_bytes.size > 0 &&
         stored_hard_state_read(buffer_view(&loaded->hard_state_bytes),
                                &loaded->stored.raft.hard_state) < 0)
         return error_set(error, -EBADMSG, "the stored vote makes no sense");
-    if (loaded->snapshot_bytes.size > 0 && read_snapshot(loaded) < 0)
-        return error_set(error, -EBADMSG, "the stored snapshot makes no sense");
-    loaded->stored.intent = buffer_view(&loaded->intent_bytes);
-    rc = store_log_each(peer->store, 0, visit_entry, loaded, error);
-    if (rc == -EBADMSG && error->code == 0)
-        error_set(error, rc, "a stored log entry makes no sense");
-    loaded->stored.raft.entries = loaded->entries;
-    loaded->stored.raft.entry_count = loaded->entry_count;
-    return rc;
+    rc = load_snapshot(peer, loaded, error);
+    if (rc < 0)
+        return rc;
+    rc = load_intent(peer, loaded, error);
+    if (rc == 0)
+        rc = load_log(peer, loaded, error);
+    if (rc == 0)
+        rc = check_vote(peer, loaded, error);
+    return rc < 0 ? rc : check_log_end(peer, loaded, error);
 }
 
 int peer_store_load(struct peer *peer, struct peer_loaded **ret,

@@ -350,6 +350,8 @@ static void reconcile(uv_timer_t *timer)
         replicas->adopted = true;
         runtime_list(peer->runtime, adopt, replicas);
     }
+    if (agent_intent_is_old(peer->agent))
+        return; /* it may not name what was placed here since; called again when it is new */
     for (size_t i = 0; i < replicas->table.count; i++)
         ((struct replica *)replicas->table.items[i])->is_wanted = false;
     if (peer->phase != PEER_GONE)

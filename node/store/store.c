@@ -143,15 +143,15 @@ static void close_environment(struct store *store)
     store->environment = NULL;
 }
 
-static int open_tables(struct store *store)
+static int open_tables(struct store *store, unsigned flags)
 {
     MDB_txn *transaction;
     int code = mdb_txn_begin(store->environment, NULL, 0, &transaction);
     if (code != 0)
         return code;
-    code = mdb_dbi_open(transaction, "values", MDB_CREATE, &store->values);
+    code = mdb_dbi_open(transaction, "values", flags, &store->values);
     if (code == 0)
-        code = mdb_dbi_open(transaction, "log", MDB_CREATE, &store->log);
+        code = mdb_dbi_open(transaction, "log", flags, &store->log);
     if (code == 0)
         return mdb_txn_commit(transaction);
     mdb_txn_abort(transaction);
@@ -175,7 +175,7 @@ static int make_file(struct store *store, const char *directory, const char *pat
     unlink(path); /* of a try that was cut short */
     int code = open_environment(store, path);
     if (code == 0)
-        code = open_tables(store);
+        code = open_tables(store, MDB_CREATE);
     close_environment(store);
     if (code == 0 && rename(path, store->path) < 0)
         code = errno;
@@ -242,7 +242,9 @@ static int open_all(struct store *store, const struct store_options *options, st
     if (code == 0)
         code = open_environment(store, store->path);
     if (code == 0)
-        code = open_tables(store);
+        code = open_tables(store, 0);
+    if (code == MDB_NOTFOUND)
+        code = MDB_CORRUPTED; /* a table that is missing is one whose name is damaged */
     if (code != 0)
         return store_error(store, error, code, "open");
     rc = increment_generation(store, error);

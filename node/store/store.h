@@ -81,6 +81,11 @@ int store_log_each(struct store *store, uint64_t first_index,
                    int (*visit)(void *context, uint64_t index, struct bytes entry), void *context,
                    struct error *error);
 
+/* The last of the log's entries from `first_index` on that is damaged, 0 if none is: what is behind
+ * it can be visited. A gap, which nobody can tell the end of, is -EBADMSG. */
+int store_log_damaged(struct store *store, uint64_t first_index, uint64_t *ret_index,
+                      struct error *error);
+
 void store_batch_init(struct store_batch *batch);
 void store_batch_done(struct store_batch *batch);
 

@@ -194,3 +194,33 @@ int store_log_each(struct store *store, uint64_t first_index,
         return store_error(store, error, code, "read");
     return rc;
 }
+
+int store_log_damaged(struct store *store, uint64_t first_index, uint64_t *ret_index,
+                      struct error *error)
+{
+    struct walk walk;
+    uint8_t start[LOG_KEY_BYTES];
+    uint64_t index, expected = 0, damaged = 0;
+    int rc = walk_begin(store, store->log, &walk, error);
+    if (rc < 0)
+        return rc;
+    store_log_key(first_index, start);
+    MDB_val key = {sizeof(start), start}, sealed;
+    int code = mdb_cursor_get(walk.cursor, &key, &sealed, MDB_SET_RANGE);
+    for (; code == 0; code = mdb_cursor_get(walk.cursor, &key, &sealed, MDB_NEXT)) {
+        struct bytes entry;
+        if (store_log_index(key, &index) < 0 || (expected != 0 && index != expected)) {
+            rc = store_error_damaged(store, error, "the table of log entries");
+            break;
+        }
+        if (record_open(store_bytes(key), store_bytes(sealed), &entry) < 0)
+            damaged = index;
+        expected = index + 1;
+    }
+    walk_end(&walk);
+    if (code != 0 && code != MDB_NOTFOUND)
+        return store_error(store, error, code, "read");
+    if (rc == 0)
+        *ret_index = damaged;
+    return rc;
+}

@@ -129,6 +129,25 @@ def test_corrupt_data(cluster):
     cluster.wait_serving(3)
 
 
+@scenario(peers=3)
+def test_corrupt_records(cluster):
+    """Damaged records of the log: named, fetched again from the others, and no container stops."""
+    cluster.deploy(web(replicas=3))
+    peer = cluster.follower()
+    peer.kill_daemon()
+    store = peer.data_dir / "store.mdb"
+    data = store.read_bytes()
+    assert b"demo_web" in data
+    store.write_bytes(data.replace(b"demo_web", b"demo_wab"))
+    peer.start()
+    log = peer.log_tail(1000)
+    assert "corrupt" in log and str(store) in log, log
+    cluster.any().consort("scale", "demo_web=4")
+    cluster.wait(lambda: "takes part in votes again" in peer.log_tail(1000), "it has all again")
+    cluster.wait_serving(4)
+    cluster.wait_answers(cluster.peers())
+
+
 @scenario(peers=1)
 def test_no_permission(cluster):
     peer = cluster.peer(1)

@@ -270,6 +270,7 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
     case AGENT_NAMESAKES:
         cluster_fail(machine->cluster, "%s sees two peers of one name", machine->name);
         break;
+    case AGENT_MENDED:
     case AGENT_LEADER:
     case AGENT_PONG:
     case AGENT_PATH:

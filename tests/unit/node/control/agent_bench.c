@@ -274,6 +274,23 @@ void fleet_wait(struct fleet *f, bool (*holds)(const struct fleet *f))
 
 /* Peers */
 
+/* As peer_store_load() gives what is damaged. */
+static void spoil(struct fleet_peer *peer, struct agent_stored *stored)
+{
+    size_t lost = (size_t)(peer->lost_through - stored->raft.log_index);
+    if (peer->lost_through == 0)
+        return;
+    assert_in_range(lost, 0, stored->raft.entry_count);
+    stored->lost_through = peer->lost_through;
+    stored->intent_is_old = true;
+    stored->raft.entries += lost;
+    stored->raft.entry_count -= lost;
+    if (peer->lost_snapshot)
+        stored->raft.snapshot = NULL;
+    peer->lost_through = 0;
+    peer->lost_snapshot = false;
+}
+
 static void boot(struct fleet *f, unsigned number)
 {
     struct fleet_peer *peer = &f->peers[number];
@@ -304,6 +321,7 @@ static void boot(struct fleet *f, unsigned number)
                                            .entries = disk->entries,
                                            .entry_count = disk->entry_count},
                                   .intent = buffer_view(&disk->intent)};
+    spoil(peer, &stored);
     assert_int_equal(agent_new(&config, &stored, f->now_ms, &peer->agent), 0);
     peer->is_mute = false;
     peer->untold = 0;

@@ -55,6 +55,8 @@ struct fleet_peer {
     struct fleet_disk disk;
     struct agent *agent; /* NULL: down */
     struct agent_output output;
+    uint64_t lost_through; /* at the next start: what its log had up to here is damaged, … */
+    bool lost_snapshot;    /* … and the snapshot, too */
     bool is_cut;
     bool is_mute;                        /* its disk stores, and does not say so */
     bool is_slow;                        /* it does not get round to its compactions */

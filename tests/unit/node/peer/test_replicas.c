@@ -24,6 +24,7 @@ static struct {
     struct fixture f;
     bool wants;     /* the first replica shall run here */
     bool has_image; /* it is here */
+    bool is_old;    /* the intent: a newer one was lost */
     void (*fetched)(void *context, const struct error *error); /* a fetch under way */
     void *fetch_context;
     unsigned fetches, starts, removals, withdrawals;
@@ -48,6 +49,12 @@ void agent_wanted(const struct agent *agent, int64_t now_ms,
                                         .spec = intent_spec_of(rest.f.intent, replica)};
     if (rest.wants)
         each(context, &wanted);
+}
+
+bool agent_intent_is_old(const struct agent *agent)
+{
+    (void)agent;
+    return rest.is_old;
 }
 
 const struct intent *agent_intent(const struct agent *agent)
@@ -249,6 +256,28 @@ static void report(struct here *h, enum container_state state, enum health_state
         .id = "s_web.1.1", .state = state, .health = health, .exit_code = 3, .error = ""};
     status.address = address_from_v4(0x0a580002, 0);
     replicas_status(h->peer.replicas, &status);
+}
+
+/* Breaks if an intent that is older than what this peer once knew has a container removed, or one
+ * started that others may run by now. */
+static void test_old_intent(void **state)
+{
+    struct here *h = *state;
+    struct container_spec spec;
+    struct container_status found = {
+        .id = "s_web.1.1", .state = CONTAINER_RUNNING, .spec = &spec, .error = ""};
+    container_spec_init(&spec);
+    spec.image = strdup(digest_text);
+    rest.adopted = &found;
+    rest.is_old = true;
+    rest.wants = false;
+    look(h);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_RUNNING); /* it is told nevertheless */
+    assert_int_equal(rest.withdrawals, 0);
+    rest.is_old = false;
+    look(h);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_STOPPING);
+    container_spec_done(&spec);
 }
 
 /* Breaks if what is wanted does not start, starts twice, or its state is not told. */
@@ -505,6 +534,7 @@ static void test_generation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_old_intent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_start_refused, setup, teardown),

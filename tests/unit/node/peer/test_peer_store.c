@@ -1,0 +1,315 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "node/peer/peer.h"
+
+enum {
+    SNAPSHOT_INDEX = 5,
+    LOG_INDEX = 2, /* the last entry that was cut off */
+    LAST_INDEX = 8,
+};
+
+static const struct id peers[] = {{{1}}, {{2}}};
+
+void peer_step(struct peer *peer, struct agent_input *input)
+{
+    (void)peer;
+    (void)input;
+}
+
+void peer_stop(struct peer *peer, int exit_code)
+{
+    (void)peer;
+    fail_msg("stopped with %d", exit_code);
+}
+
+struct fixture {
+    uv_loop_t loop;
+    struct peer peer;
+    char directory[64];
+    struct error error;
+    struct peer_loaded *loaded;
+    const struct agent_stored *stored;
+};
+
+static void open_store(struct fixture *f)
+{
+    const struct store_options options = {.directory = f->directory};
+    assert_int_equal(store_open(&f->loop, &options, &f->peer.store, &f->error), 0);
+}
+
+static void close_store(struct fixture *f)
+{
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    store_close(f->peer.store);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+}
+
+/* What a voter has: a snapshot, entries before and behind it, a vote, and what the feed brought. */
+static void fill(struct fixture *f)
+{
+    char text[32];
+    struct raft_entry entries[LAST_INDEX - LOG_INDEX];
+    struct raft_snapshot snapshot = {
+        .index = SNAPSHOT_INDEX,
+        .term = 2,
+        .configuration = {.members = {{peers[0], RAFT_VOTER}, {peers[1], RAFT_VOTER}}, .count = 2},
+        .data = bytes_of_text("the snapshot's state")};
+    struct agent_write log = {.entries = entries, .hard_state_changed = true};
+    struct agent_write compacted = {.has_snapshot = true,
+                                    .keeps_log = true,
+                                    .snapshot = snapshot,
+                                    .log_index = LOG_INDEX,
+                                    .log_term = 1};
+    struct agent_write fed = {0};
+    log.hard_state = (struct raft_hard_state){.term = 2, .vote = peers[1], .commit = 6};
+    for (uint64_t index = LOG_INDEX + 1; index <= LAST_INDEX; index++) {
+        snprintf(text, sizeof(text), "data of entry %u", (unsigned)index);
+        entries[log.entry_count++] = (struct raft_entry){.index = index,
+                                                         .term = 2,
+                                                         .type = RAFT_ENTRY_COMMAND,
+                                                         .data = bytes_of_text(strdup(text))};
+    }
+    assert_int_equal(buffer_append(&fed.intent, "what the feed brought", 21), 0);
+    assert_int_equal(peer_store_write(&f->peer, &log), 0);
+    assert_int_equal(peer_store_write(&f->peer, &compacted), 0);
+    assert_int_equal(peer_store_write(&f->peer, &fed), 0);
+    for (size_t i = 0; i < log.entry_count; i++)
+        free((void *)entries[i].data.data);
+    buffer_done(&fed.intent);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    uv_loop_init(&f->loop);
+    snprintf(f->directory, sizeof(f->directory), "/tmp/consort-peer-store-XXXXXX");
+    assert_non_null(mkdtemp(f->directory));
+    f->peer.loop = &f->loop;
+    f->peer.options.data_dir = f->directory;
+    open_store(f);
+    fill(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char path[512];
+    peer_loaded_free(f->loaded);
+    close_store(f);
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+    DIR *directory = opendir(f->directory);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        snprintf(path, sizeof(path), "%s/%s", f->directory, entry->d_name);
+        unlink(path);
+    }
+    closedir(directory);
+    rmdir(f->directory);
+    free(f);
+    return 0;
+}
+
+static int load(struct fixture *f)
+{
+    peer_loaded_free(f->loaded);
+    f->loaded = NULL;
+    f->error = (struct error){0};
+    return peer_store_load(&f->peer, &f->loaded, &f->stored, &f->error);
+}
+
+/* Puts rubbish wherever `text` stands in the file. */
+static void damage(struct fixture *f, const char *text)
+{
+    char path[128];
+    struct stat file;
+    unsigned places = 0;
+    close_store(f);
+    snprintf(path, sizeof(path), "%s/store.mdb", f->directory);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(fstat(fd, &file), 0);
+    char *bytes = malloc((size_t)file.st_size);
+    assert_non_null(bytes);
+    assert_int_equal(pread(fd, bytes, (size_t)file.st_size, 0), file.st_size);
+    for (char *at = bytes;
+         (at = memmem(at, (size_t)(file.st_size - (at - bytes)), text, strlen(text)));
+         at++, places++)
+        assert_int_equal(pwrite(fd, "#", 1, at - bytes), 1);
+    free(bytes);
+    close(fd);
+    assert_true(places > 0);
+    open_store(f);
+}
+
+static void assert_entries(const struct fixture *f, uint64_t first)
+{
+    const struct raft_stored *raft = &f->stored->raft;
+    assert_int_equal(raft->log_index, first - 1);
+    assert_int_equal(raft->entry_count, LAST_INDEX - first + 1);
+    for (size_t i = 0; i < raft->entry_count; i++)
+        assert_int_equal(raft->entries[i].index, first + i);
+    assert_int_equal(raft->hard_state.term, 2);
+    assert_true(id_equal(&raft->hard_state.vote, &peers[1]));
+}
+
+/* Breaks if anything comes back from the disk in another form than it went there. */
+static void test_round_trip(void **state)
+{
+    struct fixture *f = *state;
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(load(f), 0);
+    assert_entries(f, LOG_INDEX + 1);
+    assert_int_equal(f->stored->raft.log_term, 1);
+    assert_int_equal(f->stored->raft.snapshot->index, SNAPSHOT_INDEX);
+    assert_true(bytes_equal(f->stored->intent, bytes_of_text("what the feed brought")));
+}
+
+/* Breaks if a damaged entry that the snapshot holds as well keeps a peer from starting, or is found
+ * again and again. */
+static void test_entry_in_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    damage(f, "data of entry 4");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(load(f), 0);
+        assert_entries(f, SNAPSHOT_INDEX + 1);
+        assert_int_equal(f->stored->raft.log_term, 2);
+        close_store(f);
+        open_store(f);
+        uint64_t first, last;
+        assert_int_equal(store_log_bounds(f->peer.store, &first, &last, &f->error), 0);
+        assert_int_equal(first, SNAPSHOT_INDEX + 1);
+        assert_int_equal(last, LAST_INDEX);
+    }
+}
+
+/* Breaks if a peer goes on as if it had not acknowledged an entry that is gone, or throws away what
+ * is behind that. */
+static void test_lost_entry(void **state)
+{
+    struct fixture *f = *state;
+    damage(f, "data of entry 7");
+    assert_int_equal(load(f), 0);
+    assert_int_equal(f->stored->lost_through, 7);
+    assert_true(f->stored->intent_is_old);
+    assert_int_equal(f->stored->raft.entry_count, 1);
+    assert_int_equal(f->stored->raft.entries[0].index, 8);
+    assert_int_equal(f->stored->raft.snapshot->index, SNAPSHOT_INDEX);
+    assert_true(id_equal(&f->stored->raft.hard_state.vote, &peers[1]));
+    damage(f, "data of entry 8");
+    assert_int_equal(load(f), 0);
+    assert_int_equal(f->stored->lost_through, 8);
+    assert_int_equal(f->stored->raft.entry_count, 0);
+}
+
+/* Breaks if a peer goes on that has no state at all by which it would know whom to believe. */
+static void test_nobody_to_believe(void **state)
+{
+    struct fixture *f = *state;
+    damage(f, "the snapshot's state");
+    damage(f, "what the feed brought");
+    assert_int_equal(load(f), -EBADMSG);
+    assert_non_null(strstr(f->error.message, "corrupt"));
+    assert_non_null(strstr(f->error.message, f->directory));
+    assert_non_null(strstr(f->error.hint, "token"));
+    assert_null(f->loaded);
+}
+
+/* Breaks if a vote whose key is damaged, and so is not found, is taken for one never given. */
+static void test_vote(void **state)
+{
+    struct fixture *f = *state;
+    damage(f, "raft.hard_state");
+    assert_int_equal(load(f), -EBADMSG);
+    assert_non_null(strstr(f->error.hint, "token"));
+}
+
+/* Breaks if a log whose end is gone without a trace is taken for a shorter one. */
+static void test_log_end(void **state)
+{
+    struct fixture *f = *state;
+    struct store_batch batch;
+    store_batch_init(&batch);
+    store_batch_truncate_from(&batch, 7); /* what is committed is there */
+    assert_int_equal(store_write(f->peer.store, &batch, NULL, NULL), 0);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(load(f), 0);
+    store_batch_truncate_from(&batch, 6);
+    assert_int_equal(store_write(f->peer.store, &batch, NULL, NULL), 0);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(load(f), -EBADMSG);
+    assert_non_null(strstr(f->error.message, "log entries 6 to 6 are missing"));
+    assert_non_null(strstr(f->error.hint, "token"));
+}
+
+/* Breaks if a damaged snapshot is served, or keeps a peer from starting whose log is whole and who
+ * knows whom to believe. */
+static void test_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    damage(f, "the snapshot's state");
+    assert_int_equal(load(f), 0);
+    assert_null(f->stored->raft.snapshot);
+    assert_int_equal(f->stored->lost_through, LOG_INDEX);
+    assert_true(f->stored->intent_is_old);
+    assert_int_equal(f->stored->raft.entry_count, LAST_INDEX - LOG_INDEX);
+    assert_true(bytes_equal(f->stored->intent, bytes_of_text("what the feed brought")));
+}
+
+/* Breaks if a peer goes on whose damaged snapshot alone said where its log ended. */
+static void test_snapshot_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct store_batch batch;
+    store_batch_init(&batch);
+    store_batch_truncate_from(&batch, 1);
+    assert_int_equal(store_write(f->peer.store, &batch, NULL, NULL), 0);
+    damage(f, "the snapshot's state");
+    assert_int_equal(load(f), -EBADMSG);
+    assert_non_null(strstr(f->error.message, "raft.snapshot"));
+}
+
+/* Breaks if what the others have as well keeps a peer from starting once it is damaged. */
+static void test_intent(void **state)
+{
+    struct fixture *f = *state;
+    damage(f, "what the feed brought");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(load(f), 0);
+        assert_entries(f, LOG_INDEX + 1);
+        assert_int_equal(f->stored->intent.size, 0);
+        assert_true(f->stored->intent_is_old); /* until the feed has brought another */
+        close_store(f);
+        open_store(f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_entry_in_snapshot, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lost_entry, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_to_believe, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_snapshot_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_vote, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_snapshot, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_intent, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
