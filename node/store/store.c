@@ -240,6 +240,8 @@ static int open_all(struct store *store, const struct store_options *options, st
         return rc;
     int code = make_if_missing(store, options->directory);
     if (code == 0)
+        code = store_check(store);
+    if (code == 0)
         code = open_environment(store, store->path);
     if (code == 0)
         code = open_tables(store, 0);

@@ -1,4 +1,5 @@
-/* What the store's files share: store.c opens, closes and reads; store_batch.c builds batches;
+/* What the store's files share: store.c opens and closes, store_check.c looks at the file before
+ * that, store_read.c reads; store_batch.c builds batches;
  * store_commit.c applies them to LMDB; store_writer.c is the thread that does so. */
 #pragma once
 
@@ -66,6 +67,10 @@ bool store_batch_next(const struct store_batch *batch, size_t *offset, struct op
 
 /* Applies the jobs' batches in one transaction and syncs. On failure nothing is changed. */
 int store_commit(struct store *store, const struct store_jobs *jobs, struct error *error);
+
+/* store_check.c: 0 if the file holds together, or LMDB itself will say why not; else MDB_CORRUPTED,
+ * or an errno. */
+int store_check(const struct store *store);
 
 /* Starts and stops the writer. Stopping waits, and gives every job its callback. */
 int store_writer_start(struct store *store);
