@@ -14,6 +14,10 @@ enum {
     INTENT_CLIENTS_MAX = 1024,
     INTENT_HISTORY_MAX = 512,
     INTENT_SUCCESSIONS_MAX = 64, /* who misses more changes of the voters than that joins again */
+    INTENT_EPOCH_SHIFT = 40,     /* an epoch has 2^40 log indices and terms of its own */
+    INTENT_EPOCH_MAX = 1 << 22,  /* numbers of epochs: indices and terms stay below INT64_MAX */
+    INTENT_EPOCH_SKIP = 1000000, /* serials and generations that a new epoch leaves out, and … */
+    INTENT_EPOCH_SKIP_EACH = 10000, /* … more by its voter, should two begin one of one number */
     INTENT_PEERS_MAX = 20000,
     INTENT_PROBE_INTERVAL_MS_MIN = 100, /* these are gossip's own bounds: node/ checks that */
     INTENT_PROBE_INTERVAL_MS_MAX = 60 * 1000,

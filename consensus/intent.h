@@ -127,9 +127,9 @@ struct intent_client {
     bool unchanged;
 };
 
-/* A change of who votes, with the word of one who voted before: by these, peers outside of Raft
- * follow the voters (node/control/succession.h). The end of a joint phase is part of the change
- * that began it. */
+/* A change of who votes, or (its index is the first of an epoch) a recovery; with the word of one
+ * who voted before: by these, peers outside of Raft follow the voters (node/control/succession.h).
+ * The end of a joint phase is part of the change that began it. */
 struct intent_succession {
     uint64_t from;                           /* the log index of the change before this one */
     uint64_t index;                          /* and of this one */
@@ -152,7 +152,7 @@ struct intent_gossip {
 
 struct intent {
     uint64_t applied_index, applied_term;
-    uint64_t epoch; /* grows only by `consort recover` */
+    uint64_t epoch; /* of applied_index; grows only by intent_recover() */
     uint64_t next_serial, next_generation;
     struct id cluster;     /* the root public key */
     struct table peers;    /* of struct intent_peer, by id */
@@ -196,6 +196,27 @@ void intent_apply_changes(struct intent *intent, uint64_t index, uint64_t term,
 
 /* An entry without a command (a new leader's first) was applied. */
 void intent_apply_nothing(struct intent *intent, uint64_t index, uint64_t term);
+
+/* Epochs. Log indices and terms of one are all above those of the epochs before it, so that an
+ * index or a term says which epoch it is of, and what belongs to one that is over is older than
+ * anything of the present one. The first index of an epoch is that of the recovery that began it.
+ */
+uint64_t intent_epoch_of(uint64_t index_or_term);
+uint64_t intent_epoch_base(uint64_t epoch);
+bool intent_is_recovery(const struct intent_succession *succession);
+
+/* How a new epoch begins: with one voter, whatever the intent was up to. */
+struct intent_recovery {
+    struct id voter;
+    struct raft_seal seal;   /* see node/control/succession.h */
+    bool revokes_the_others; /* who voted: nobody vouches for the recovery before them */
+    int64_t wall_ms;
+    char actor[INTENT_ACTOR_BYTES_MAX + 1];
+};
+
+/* Begins the next epoch. -EOVERFLOW: there are no more; -EINVAL: the voter is no peer of the
+ * cluster; -ENOMEM: the intent can't be relied on any more. */
+int intent_recover(struct intent *intent, const struct intent_recovery *recovery);
 
 /* The whole state as bytes: the snapshot, and what the feed's hash is taken of. */
 int intent_write(const struct intent *intent, struct buffer *ret);

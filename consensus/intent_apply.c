@@ -171,8 +171,7 @@ int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct by
     return 0;
 }
 
-/* The oldest one goes when there is no room. */
-static void add_succession(struct intent *intent, uint64_t index, const struct raft_seal *seal)
+void intent_succession_add(struct intent *intent, uint64_t index, const struct raft_seal *seal)
 {
     struct intent_succession *successions = intent->successions;
     if (intent->succession_count == INTENT_SUCCESSIONS_MAX) {
@@ -193,7 +192,7 @@ void intent_apply_changes(struct intent *intent, uint64_t index, uint64_t term,
     int rc = raft_configuration_change(&intent->configuration, changes, &intent->configuration);
     if (rc == 0 && changes->count > 0) {
         if (!is_first)
-            add_succession(intent, index, &changes->seal);
+            intent_succession_add(intent, index, &changes->seal);
         intent->configuration_index = index;
     }
     intent_apply_nothing(intent, index, term);

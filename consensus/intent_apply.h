@@ -36,6 +36,10 @@ int intent_apply_gossip(struct intent_apply *apply, const struct command_gossip 
 int intent_apply_blob_set(struct intent_apply *apply, const struct command_blob_set *set);
 int intent_apply_blob_remove(struct intent_apply *apply, const struct command_blob_remove *remove);
 
+/* Remembers a change of the voters, which the configuration has already; the oldest one goes when
+ * there is no room. */
+void intent_succession_add(struct intent *intent, uint64_t index, const struct raft_seal *seal);
+
 /* Writes down what happened, with the command's actor and time. */
 void intent_event_add(struct intent_apply *apply, const char *kind, const char *subject,
                       const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -486,6 +486,9 @@ static int snapshot_read(struct reader *reader, struct intent *intent)
     successions_read(reader, intent);
     history_read(reader, intent);
     gossip_read(reader, &intent->gossip);
+    if (intent->epoch != intent_epoch_of(intent->applied_index) ||
+        intent->epoch != intent_epoch_of(intent->applied_term))
+        reader_refuse(reader);
     return reader_end(reader);
 }
 

@@ -190,6 +190,7 @@ void agent_free(struct agent *agent)
     intent_free(agent->intent);
     intent_free(agent->verified);
     agent_lost_free(agent->lost);
+    intent_free(agent->renewal.intent);
     raft_free(agent->raft);
     swim_output_done(&agent->swim_output);
     swim_free(agent->swim);
@@ -356,6 +357,11 @@ static int take_input(struct agent *agent, const struct agent_input *input)
     case AGENT_READ_LOCAL:
         agent_read_start(agent, input->request);
         return 0;
+    case AGENT_RECOVER:
+        if (!input->recovery)
+            return -EINVAL;
+        agent_recover(agent, input->request, input->recovery);
+        return 0;
     }
     return -EINVAL;
 }
@@ -380,6 +386,7 @@ static void do_what_is_due(struct agent *agent)
     agent_feed_tick(agent);
     agent_read_tick(agent);
     agent_lease_tick(agent);
+    agent_holding_tick(agent);
     agent_pending_expire(agent);
     agent_mend(agent);
     agent_compact(agent);

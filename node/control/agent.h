@@ -92,6 +92,13 @@ enum agent_input_type {
     AGENT_READ_LOCAL,    /* request: once it is answered, this peer's intent shows all changes that
                             were agreed on before this input */
     AGENT_COMPACTED,     /* compaction: it was run */
+    AGENT_RECOVER,       /* request, recovery: begin a new epoch with this peer as the only voter */
+};
+
+struct agent_recovery {
+    const struct raft_seal *seal; /* NULL: this peer's own, which counts if it votes */
+    bool revokes_the_others;      /* its own counts for itself then, and the old voters are out */
+    char actor[INTENT_ACTOR_BYTES_MAX + 1];
 };
 
 struct agent_input {
@@ -106,6 +113,7 @@ struct agent_input {
     uint64_t sequence;
     uint64_t request;
     struct agent_compaction *compaction; /* passes to the agent */
+    const struct agent_recovery *recovery;
 };
 
 struct agent_send {
@@ -133,7 +141,8 @@ struct agent_write {
 
 /* The answer to AGENT_PROPOSE_LOCAL (-EAGAIN: nobody leads at the moment, ask again) or to
  * AGENT_READ_LOCAL, within AGENT_READ_TIMEOUT_MS, perhaps at once (0; -EAGAIN: no majority
- * answered; -ETIMEDOUT: this peer did not catch up; -EBUSY). */
+ * answered; -ETIMEDOUT: this peer did not catch up; -EBUSY); and to AGENT_RECOVER, once all is
+ * stored. */
 struct agent_result {
     uint64_t request;
     struct intent_result result;
@@ -155,6 +164,7 @@ enum agent_event_type {
     AGENT_MENDED,       /* this peer has again what it had lost, and takes part in Raft */
     AGENT_OUTRUN,       /* others know a later generation of this peer: text says which */
     AGENT_NAMESAKES,    /* id and other live and have one name; once for each pair */
+    AGENT_EPOCH,        /* id: a new epoch began, in which that peer alone voted at first */
     AGENT_PONG,         /* what came of an agent_ping(): `pong` */
 };
 
@@ -286,6 +296,10 @@ struct agent_status {
 };
 
 void agent_status(const struct agent *agent, struct agent_status *ret);
+
+/* What this peer would go on from if it began a new epoch now: what it applied, and what its log
+ * holds beyond. Who holds more agreed to more (§5.4.1): compare by view_holding_compare(). */
+void agent_holding(const struct agent *agent, struct view_holding *ret);
 
 /* Borrowed until the next step. */
 const struct raft_status *agent_raft_status(const struct agent *agent);

@@ -152,6 +152,10 @@ static int take(struct agent *agent, struct agent_compaction *compaction)
 void agent_compacted(struct agent *agent, struct agent_compaction *compaction)
 {
     agent->is_compacting = false;
+    if (agent->renewal.intent) {
+        agent_compaction_free(compaction); /* the log that it is of is over, and so written */
+        return;
+    }
     if (take(agent, compaction) < 0)
         agent->failed = true;
     agent_compaction_free(compaction);
@@ -172,7 +176,7 @@ static bool is_long(const struct agent *agent, unsigned factor)
 
 void agent_compact(struct agent *agent)
 {
-    if (!raft_snapshot(agent->raft) || !is_long(agent, 1))
+    if (agent->renewal.intent || !raft_snapshot(agent->raft) || !is_long(agent, 1))
         return;
     bool was_compacting = agent->is_compacting;
     if (was_compacting && !is_long(agent, OVERDUE_FACTOR))

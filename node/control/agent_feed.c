@@ -68,7 +68,8 @@ void agent_feed_sign(struct agent *agent)
             agent->failed = true;
             return;
         }
-        agent->feed.announced = agent->feed.head;
+        if (agent->feed.head.index > agent->feed.announced.index) /* else there is a newer epoch */
+            agent->feed.announced = agent->feed.head;
         announce(agent);
     }
     reach_head(agent);
@@ -115,9 +116,20 @@ void agent_feed_head_seen(struct agent *agent, const struct id *from, struct byt
         pull_soon(agent);
 }
 
+/* Raft never brings what is of a new epoch. */
+static bool awaits_epoch(const struct agent *agent)
+{
+    const struct feed *feed = &agent->feed;
+    uint64_t newest =
+        feed->announced.index > feed->hinted_index ? feed->announced.index : feed->hinted_index;
+    return intent_epoch_of(newest) > agent->intent->epoch;
+}
+
 /* Raft brings it, if this peer takes part and hears from the leader. */
 static bool raft_feeds_us(const struct agent *agent)
 {
+    if (awaits_epoch(agent))
+        return false;
     const struct raft_configuration *configuration = raft_configuration(agent->raft);
     return raft_configuration_find(configuration, &agent->self) &&
            agent->now_ms - agent->raft_progress_ms < 2 * FEED_RETRY_MS;
@@ -192,6 +204,8 @@ static int push_received(struct agent *agent, const struct id *from, struct byte
 {
     struct intent *newer = NULL;
     struct feed_head head;
+    if (agent->renewal.intent)
+        return 0; /* it waits for the disk */
     int rc = feed_push_decode(agent->intent, bytes, &newer, &head);
     if (rc == 0 && !newer) {
         if (lags(agent))
@@ -202,6 +216,10 @@ static int push_received(struct agent *agent, const struct id *from, struct byte
         rc = succession_check(agent->intent, newer, &head.signer);
     if (rc < 0)
         return refuse(agent, from, newer, rc);
+    if (newer->epoch > agent->intent->epoch) {
+        agent_epoch_begin(agent, newer, &head, 0);
+        return 0;
+    }
     intent_free(agent->intent);
     agent->intent = newer;
     feed_forget(&agent->feed);

@@ -49,7 +49,8 @@ static void lease_extended(struct agent *agent, int64_t asked_ms)
 
 static bool may_grant(const struct agent *agent)
 {
-    return agent_leads(agent) && raft_leader_lease_valid(agent->raft, agent->now_ms) &&
+    return agent_leads(agent) && !agent->renewal.intent &&
+           raft_leader_lease_valid(agent->raft, agent->now_ms) &&
            agent->intent->applied_term == agent->raft_status.term;
 }
 
@@ -157,7 +158,7 @@ int agent_lease_granted(struct agent *agent, const struct id *from, struct bytes
     reader_i64(&reader, &asked_ms);
     if (reader_end(&reader) < 0)
         return -EBADMSG;
-    if (generation != agent->config.generation)
+    if (generation != agent->config.generation || asked_ms < agent->lease_floor_ms)
         return 0;
     if (asked_ms > agent->now_ms)
         return -EBADMSG;

@@ -101,6 +101,15 @@ static void replica_changed(struct agent *agent, const struct swim_record *recor
     agent->control_due = true;
 }
 
+void agent_members_read_again(struct agent *agent)
+{
+    for (size_t i = agent->view.replicas.count; i-- > 0;) {
+        const struct view_replica *replica = agent->view.replicas.items[i];
+        if (!id_equal(&replica->peer, &agent->self))
+            view_replica_remove(&agent->view, replica->generation);
+    }
+}
+
 void agent_members_intent_changed(struct agent *agent)
 {
     for (size_t i = 0; i < agent->intent->replicas.count; i++) {
@@ -125,6 +134,8 @@ static void record_changed(struct agent *agent, const struct swim_event *event)
         capacity_changed(agent, &record);
     else if (event->table == SWIM_TABLE_REPLICA)
         replica_changed(agent, &record);
+    else if (event->table == SWIM_TABLE_FEED && agent_is_holding_key(record.key))
+        agent_holding_seen(agent, &record.owner, record.value);
     else if (event->table == SWIM_TABLE_FEED)
         agent_feed_head_seen(agent, &record.owner, record.value);
 }
@@ -132,6 +143,9 @@ static void record_changed(struct agent *agent, const struct swim_event *event)
 static void record_withdrawn(struct agent *agent, const struct swim_event *event)
 {
     uint64_t generation;
+    if (event->table == SWIM_TABLE_FEED &&
+        agent_is_holding_key((struct bytes){event->key, event->key_size}))
+        agent_holding_withdrawn(agent, &event->id);
     if (event->table != SWIM_TABLE_REPLICA || event->key_size != sizeof(generation))
         return;
     memcpy(&generation, event->key, sizeof(generation));
@@ -262,6 +276,9 @@ int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view
         rc = swim_publish(agent->swim, now_ms, SWIM_TABLE_REPLICA, key, buffer_view(&value));
     if (rc < 0)
         return rc;
+    const struct intent_replica *placed = intent_replica_find(agent->intent, replica->generation);
+    if (placed && !id_equal(&placed->peer, &agent->self))
+        return 0; /* of an epoch that is over: another's has that generation now */
     struct view_replica *own = view_replica_get(&agent->view, replica->generation);
     if (!own)
         return -ENOMEM;

@@ -55,6 +55,17 @@ struct agent_namesakes {
     uint64_t proposed_term; /* in which this peer, leading, had it written down; 0: not yet */
 };
 
+/* The write of a new epoch: Raft numbers its own from 1 on. */
+static const uint64_t AGENT_EPOCH_SEQUENCE = (uint64_t)1 << 63;
+
+/* A new epoch that this peer goes over to once that is on its disk; until then it takes no part in
+ * Raft. */
+struct agent_renewal {
+    struct intent *intent; /* NULL: none is under way */
+    struct feed_head head; /* of it; index 0: this peer recovers */
+    uint64_t request;      /* of this peer's API, if it recovers */
+};
+
 struct agent {
     struct agent_config config; /* defaults filled in */
     struct id self;
@@ -84,6 +95,7 @@ struct agent {
     struct intent *intent;
     struct intent *verified; /* of a snapshot that Raft is about to install, else NULL */
     int verified_rc;         /* what came of the last one that was whole */
+    struct agent_renewal renewal;
     struct feed feed;
     struct intent_gossip gossip; /* as swim has it */
     bool swim_due;               /* its timings were changed since it was stepped */
@@ -97,6 +109,11 @@ struct agent {
     bool control_due;
 
     int64_t lease_until_ms, lease_ask_ms; /* of this peer's exclusive replicas */
+    int64_t lease_floor_ms;               /* none counts that was asked for before */
+
+    bool says_holding; /* by gossip, since most voters are gone */
+    struct view_holding said_holding;
+    int64_t holding_next_ms;
 
     struct agent_pending *pending;
     size_t pending_count, pending_capacity;
@@ -123,6 +140,23 @@ struct agent {
     bool outdated;                   /* failed, since what was agreed on is of a newer version */
 };
 
+/* agent_epoch.c: takes the intent over, which is of a later epoch than ours. `head` is NULL if this
+ * peer itself recovers. */
+void agent_epoch_begin(struct agent *agent, struct intent *intent, const struct feed_head *head,
+                       uint64_t request);
+void agent_epoch_stored(struct agent *agent);
+bool agent_epoch_fits(const struct agent *agent, const struct raft_message *message);
+void agent_recover(struct agent *agent, uint64_t request, const struct agent_recovery *recovery);
+
+/* agent_holding.c */
+void agent_holding_tick(struct agent *agent);
+void agent_holding_seen(struct agent *agent, const struct id *owner, struct bytes value);
+void agent_holding_withdrawn(struct agent *agent, const struct id *owner);
+bool agent_is_holding_key(struct bytes key);
+/* The first and last index of the log's entries that follow what is applied; 0 if there are none.
+ */
+uint64_t agent_log_tail(const struct agent *agent);
+
 /* agent_output.c: appending to what a step returns. -ENOMEM marks the agent as failed. */
 struct buffer *agent_add_send(struct agent *agent, const struct id *to,
                               const struct address *address, uint8_t kind);
@@ -134,6 +168,9 @@ void agent_output_reset(struct agent_output *output);
 
 /* agent_members.c */
 int agent_members_step(struct agent *agent, const struct swim_input *input);
+/* What others say of their replicas is read when the intent changes next, all of it: what the
+ * intent did not place for a while may be placed again, where it was. */
+void agent_members_read_again(struct agent *agent);
 void agent_members_intent_changed(struct agent *agent);
 
 /* agent_beat.c: whether it went as a packet; and the ones that come so. */
@@ -162,6 +199,8 @@ int agent_raft_start(struct agent *agent, const struct raft_stored *stored, int6
 /* agent_compact.c */
 void agent_compact(struct agent *agent);
 void agent_compacted(struct agent *agent, struct agent_compaction *compaction);
+void agent_role_changed(struct agent *agent);
+void agent_leader_changed(struct agent *agent);
 
 /* agent_propose.c */
 void agent_propose(struct agent *agent, const struct id *from, uint64_t request, uint8_t hops,
@@ -173,6 +212,9 @@ void agent_pending_applied(struct agent *agent, uint64_t index, uint64_t term,
                            const struct intent_result *result, const struct id *admitted);
 void agent_pending_expire(struct agent *agent);
 void agent_pending_lost(struct agent *agent);
+void agent_pending_refuse(struct agent *agent);
+void agent_answer(struct agent *agent, uint64_t request, int code, const char *message,
+                  const char *hint);
 int64_t agent_pending_deadline(const struct agent *agent);
 struct id agent_leader(const struct agent *agent);
 
@@ -181,6 +223,7 @@ void agent_read_start(struct agent *agent, uint64_t request);
 void agent_read_outcome(struct agent *agent, const struct raft_read *outcome);
 int agent_read_asked(struct agent *agent, const struct id *from, struct bytes bytes);
 int agent_read_answered(struct agent *agent, const struct id *from, struct bytes bytes);
+void agent_read_lost(struct agent *agent); /* Raft begins anew: it answers none */
 void agent_read_unreached(struct agent *agent, const struct id *id);
 void agent_read_tick(struct agent *agent);
 int64_t agent_read_deadline(const struct agent *agent);

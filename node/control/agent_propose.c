@@ -110,13 +110,26 @@ static void answer(struct agent *agent, const struct id *from, uint64_t request,
     write_result(&writer, request, result, &leader, chain ? chain : &no_chain);
 }
 
+void agent_answer(struct agent *agent, uint64_t request, int code, const char *message,
+                  const char *hint)
+{
+    struct intent_result result = {.code = code};
+    if (code < 0)
+        error_set(&result.error, code, "%s", message);
+    if (hint)
+        error_hint(&result.error, "%s", hint);
+    answer(agent, &ID_NONE, request, &result, NULL);
+}
+
 static void answer_error(struct agent *agent, const struct id *from, uint64_t request, int code,
                          const char *message)
 {
     struct intent_result result = {.code = code};
     error_set(&result.error, code, "%s", message);
     if (code == -EAGAIN)
-        error_hint(&result.error, "what runs goes on; see who is there with: consort status");
+        error_hint(&result.error,
+                   "what runs goes on; see who is there with: consort status; if most voters are "
+                   "gone for good: consort recover");
     answer(agent, from, request, &result, NULL);
 }
 
@@ -328,6 +341,21 @@ void agent_pending_expire(struct agent *agent)
             answer_error(agent, &pending->from, pending->request, -ETIMEDOUT,
                          "no majority of the voters agreed in time; the change may still come "
                          "into force");
+        drop_pending(agent, i);
+    }
+}
+
+void agent_pending_refuse(struct agent *agent)
+{
+    for (size_t i = agent->pending_count; i-- > 0;) {
+        const struct agent_pending *pending = &agent->pending[i];
+        if (pending->is_control)
+            agent->control_outstanding--;
+        else if (id_is_none(&pending->sent_to))
+            answer_error(agent, &pending->from, pending->request, -EAGAIN,
+                         "a new epoch of the cluster begins; the change may be lost");
+        else
+            continue;
         drop_pending(agent, i);
     }
 }

@@ -128,7 +128,7 @@ static void apply_entry(struct agent *agent, const struct raft_entry *entry)
     agent_pending_applied(agent, entry->index, entry->term, &result, &admitted);
 }
 
-static void leader_changed(struct agent *agent)
+void agent_leader_changed(struct agent *agent)
 {
     struct id leader = agent_leader(agent);
     if (!id_equal(&leader, &agent->known_leader)) {
@@ -137,7 +137,7 @@ static void leader_changed(struct agent *agent)
     }
 }
 
-static void role_changed(struct agent *agent)
+void agent_role_changed(struct agent *agent)
 {
     if (agent_leads(agent) && !agent->control) {
         agent->control =
@@ -171,9 +171,9 @@ static void carry_out(struct agent *agent, const struct raft_output *output)
     agent->raft_deadline_ms = output->next_deadline_ms;
     raft_status(agent->raft, &agent->raft_status);
     if (output->changed & RAFT_CHANGED_ROLE)
-        role_changed(agent);
+        agent_role_changed(agent);
     if (output->changed & (RAFT_CHANGED_ROLE | RAFT_CHANGED_LEADER))
-        leader_changed(agent);
+        agent_leader_changed(agent);
     if (agent->intent->applied_index > applied_before) {
         agent_feed_sign(agent);
         agent_intent_changed(agent);
@@ -186,7 +186,7 @@ int agent_raft_step(struct agent *agent, const struct raft_input *input, uint64_
                     uint64_t *ret_term)
 {
     struct raft_output output;
-    int rc = raft_step(agent->raft, input, &output);
+    int rc = agent->renewal.intent ? -EAGAIN : raft_step(agent->raft, input, &output);
     if (rc < 0)
         return rc;
     carry_out(agent, &output);
@@ -253,6 +253,8 @@ int agent_raft_take(struct agent *agent, const struct id *from, struct raft_mess
         return 0; /* as if this peer were down */
     message->from = *from;
     message->to = agent->self;
+    if (!agent_epoch_fits(agent, message))
+        return 0; /* one who lags hears of the new epoch by the feed */
     if (raft_message_is_to_leader(message->type) || agent_may_request(agent, from))
         return take_message(agent, message);
     agent_line_ask(agent, from); /* it says so again until it is heard */
@@ -273,6 +275,10 @@ int agent_raft_message(struct agent *agent, const struct id *from, struct bytes 
 void agent_raft_stored(struct agent *agent, uint64_t sequence)
 {
     struct raft_input input = {.type = RAFT_STORED, .now_ms = agent->now_ms, .sequence = sequence};
+    if (sequence == AGENT_EPOCH_SEQUENCE) {
+        agent_epoch_stored(agent);
+        return;
+    }
     agent_raft_step(agent, &input, NULL, NULL);
     release_held(agent, sequence);
 }

@@ -235,7 +235,7 @@ int agent_read_answered(struct agent *agent, const struct id *from, struct bytes
         return -EBADMSG;
     if (!agent->read_is_asked || number != agent->read_round || !id_equal(&agent->read_asked, from))
         return 0;
-    if (code < 0) {
+    if (code < 0 || intent_epoch_of(index) < agent->intent->epoch) {
         round_failed(agent);
         return 0;
     }
@@ -243,6 +243,12 @@ int agent_read_answered(struct agent *agent, const struct id *from, struct bytes
     if (index > agent->intent->applied_index)
         agent_feed_pull(agent, from);
     return 0;
+}
+
+void agent_read_lost(struct agent *agent)
+{
+    if (agent->read_is_asked)
+        round_failed(agent);
 }
 
 void agent_read_unreached(struct agent *agent, const struct id *id)

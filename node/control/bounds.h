@@ -22,8 +22,9 @@ enum {
     AGENT_PROPOSE_HOPS_MAX = 3,       /* from one peer that does not lead to another */
     AGENT_VOTERS_DEFAULT = 5,
     AGENT_VOTER_REPLACE_MS_DEFAULT = 60000,
-    AGENT_VOTER_INTERVAL_MS = 500, /* between looks at who should vote */
-    AGENT_VOTER_LAG_MAX = 64,      /* entries that a learner may lack when promoted */
+    AGENT_VOTER_INTERVAL_MS = 500,    /* between looks at who should vote */
+    AGENT_VOTER_LAG_MAX = 64,         /* entries that a learner may lack when promoted */
+    AGENT_HOLDING_INTERVAL_MS = 1000, /* between looks at whether most voters are gone */
     AGENT_LEASE_MS_DEFAULT = 6000,
     AGENT_LEASE_ASKS = 4,     /* times that a lease is asked for within its length */
     AGENT_NAMESAKES_MAX = 32, /* pairs of peers with one name that are told */

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 static const char seal_purpose[] = "consort succession";
+static const char recovery_purpose[] = "consort recovery";
 
 _Static_assert(sizeof(((struct raft_seal *)0)->signature) == (size_t)SIGNATURE_BYTES,
                "a seal holds a signature");
@@ -31,6 +32,35 @@ int succession_seal(const struct intent *intent, uint64_t index, const struct id
         return rc;
     changes->seal.signer = identity->id;
     identity_sign(identity, seal_purpose, buffer_view(&message), changes->seal.signature);
+    return 0;
+}
+
+/* What is sealed of a recovery: not what was before, which others may know otherwise. */
+static int recovery_bytes(const struct id *cluster, uint64_t index,
+                          const struct raft_configuration *configuration, struct buffer *ret)
+{
+    return sealed_bytes(cluster, 0, index, configuration, ret);
+}
+
+static int alone(const struct id *voter, struct raft_configuration *ret)
+{
+    struct raft_configuration none = {0};
+    struct raft_changes changes = {.members = {{RAFT_ADD_VOTER, *voter}}, .count = 1};
+    return raft_configuration_change(&none, &changes, ret);
+}
+
+int succession_recovery_seal(const struct id *cluster, uint64_t epoch, const struct id *voter,
+                             const struct identity *identity, struct raft_seal *ret)
+{
+    struct raft_configuration configuration;
+    cleanup_buffer struct buffer message = {0};
+    int rc = alone(voter, &configuration);
+    if (rc == 0)
+        rc = recovery_bytes(cluster, intent_epoch_base(epoch), &configuration, &message);
+    if (rc < 0)
+        return rc;
+    ret->signer = identity->id;
+    identity_sign(identity, recovery_purpose, buffer_view(&message), ret->signature);
     return 0;
 }
 
@@ -64,20 +94,75 @@ static int follow_one(const struct intent *known, const struct intent_succession
     return 0;
 }
 
+static bool is_admin(const struct intent *intent, const struct id *id)
+{
+    const struct intent_peer *admin = intent_peer_find(intent, id);
+    return admin && admin->role == INTENT_ADMIN && admin->state == INTENT_ACTIVE;
+}
+
+/* Goes from `*configuration`, of `epoch`, to where a recovery leads. Whoever votes or is an admin
+ * may begin the next epoch; the root key any later one, also after somebody else began some. */
+static int follow_recovery(const struct intent *known, const struct intent_succession *succession,
+                           uint64_t epoch, struct raft_configuration *configuration)
+{
+    const struct raft_seal *seal = &succession->seal;
+    uint64_t begins = intent_epoch_of(succession->index);
+    cleanup_buffer struct buffer message = {0};
+    bool is_root = id_equal(&seal->signer, &known->cluster);
+    raft_configuration_settle(configuration);
+    bool votes =
+        raft_configuration_votes(configuration, &seal->signer) && !is_revoked(known, &seal->signer);
+    if (begins <= epoch || begins > INTENT_EPOCH_MAX ||
+        (!is_root && (begins != epoch + 1 || (!votes && !is_admin(known, &seal->signer)))))
+        return -EKEYREJECTED;
+    int rc =
+        recovery_bytes(&known->cluster, succession->index, &succession->configuration, &message);
+    if (rc < 0)
+        return rc;
+    if (!identity_verify(&seal->signer, recovery_purpose, buffer_view(&message), seal->signature))
+        return -EKEYREJECTED;
+    *configuration = succession->configuration;
+    return 0;
+}
+
+int succession_recovery_check(const struct intent *known, const struct id *voter,
+                              const struct raft_seal *seal)
+{
+    struct raft_configuration configuration = known->configuration;
+    struct intent_succession succession = {.index = intent_epoch_base(known->epoch + 1),
+                                           .seal = *seal};
+    int rc = alone(voter, &succession.configuration);
+    return rc < 0 ? rc : follow_recovery(known, &succession, known->epoch, &configuration);
+}
+
+static bool recovers_later(const struct intent_succession *line, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (intent_is_recovery(&line[i]))
+            return true;
+    return false;
+}
+
 int succession_follow(const struct intent *known, const struct intent_succession *line,
                       size_t count, struct raft_configuration *ret, uint64_t *ret_index)
 {
     struct raft_configuration configuration = known->configuration;
     uint64_t index = known->configuration_index;
     for (size_t i = 0; i < count; i++) {
+        bool recovers = intent_is_recovery(&line[i]); /* from wherever the old epoch was */
         if (line[i].index <= known->configuration_index)
             continue;
-        if (line[i].from != index)
-            return line[i].from > index ? -ESTALE : -EKEYREJECTED;
-        int rc = follow_one(known, &line[i], &configuration);
-        if (rc < 0)
-            return rc;
-        index = line[i].index;
+        int rc = -EKEYREJECTED;
+        if (recovers)
+            rc = follow_recovery(known, &line[i], intent_epoch_of(index), &configuration);
+        else if (line[i].from > index)
+            rc = -ESTALE;
+        else if (line[i].from == index)
+            rc = follow_one(known, &line[i], &configuration);
+        if (rc == 0)
+            index = line[i].index;
+        else if (rc == -ENOMEM || !recovers_later(line + i + 1, count - i - 1))
+            return rc; /* else the recovery must be good by itself, for what is known so far */
     }
     *ret = configuration;
     *ret_index = index;

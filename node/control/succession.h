@@ -6,6 +6,10 @@
  * change by change, to who votes now, also when all of them are others: each change is vouched for
  * by one who voted before it. Whom to believe at first comes with the answer to its join
  * (docs/decisions/feed-head.md).
+ *
+ * A recovery (docs/decisions/recover.md) is such a change, too: it begins an epoch with one voter.
+ * Its seal counts if it is the cluster's root key's, an admin's, or that of one who voted before
+ * it.
  */
 #pragma once
 
@@ -19,6 +23,16 @@
  * -E2BIG if they are not possible there; -ENOMEM. */
 int succession_seal(const struct intent *intent, uint64_t index, const struct identity *identity,
                     struct raft_changes *changes);
+
+/* Seals the recovery that begins `epoch` with `voter` alone: with a voter's key, an admin's or the
+ * cluster's own. -ENOMEM. */
+int succession_recovery_seal(const struct id *cluster, uint64_t epoch, const struct id *voter,
+                             const struct identity *identity, struct raft_seal *ret);
+
+/* Whether those who believe `known` will believe the recovery that follows it with `voter` alone.
+ * 0; -EKEYREJECTED: it was not sealed by one who may, or not with that key; -ENOMEM. */
+int succession_recovery_check(const struct intent *known, const struct id *voter,
+                              const struct raft_seal *seal);
 
 /* Whether `signer` may speak for the intent, as that stands: it votes and was not revoked. */
 bool succession_may_sign(const struct intent *intent, const struct id *signer);

@@ -106,3 +106,10 @@ bool view_replica_serves(const struct view_replica *replica)
     return replica->state == VIEW_REPLICA_RUNNING &&
            (replica->health == VIEW_HEALTH_NONE || replica->health == VIEW_HEALTH_GOOD);
 }
+
+int view_holding_compare(const struct view_holding *a, const struct view_holding *b)
+{
+    if (a->term != b->term)
+        return a->term < b->term ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}

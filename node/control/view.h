@@ -48,6 +48,12 @@ struct view_replica {
     char detail[VIEW_DETAIL_BYTES_MAX + 1]; /* why it is not well: last log lines, error */
 };
 
+/* A peer's record about what it has of the intent, said while most voters are gone. */
+struct view_holding {
+    uint64_t applied;     /* known to be committed */
+    uint64_t index, term; /* of the last entry that it holds */
+};
+
 struct view_peer {
     struct id id;
     uint8_t liveness; /* enum view_liveness */
@@ -55,6 +61,8 @@ struct view_peer {
     uint32_t start;   /* which of its starts it is in; what it said in earlier ones is void */
     bool has_capacity;
     struct view_capacity capacity;
+    bool has_holding;
+    struct view_holding holding;
 };
 
 struct view {
@@ -87,3 +95,8 @@ int view_capacity_encode(const struct view_capacity *capacity, struct buffer *re
 int view_capacity_decode(struct bytes bytes, struct view_capacity *ret);
 int view_replica_encode(const struct view_replica *replica, struct buffer *ret);
 int view_replica_decode(struct bytes bytes, struct view_replica *ret);
+int view_holding_encode(const struct view_holding *holding, struct buffer *ret);
+int view_holding_decode(struct bytes bytes, struct view_holding *ret);
+
+/* Negative if `a` is older than `b`, 0 if it is the same, positive if it is newer. */
+int view_holding_compare(const struct view_holding *a, const struct view_holding *b);

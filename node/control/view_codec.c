@@ -9,6 +9,7 @@
 enum {
     CAPACITY_FIELDS = 4,
     REPLICA_FIELDS = 6,
+    HOLDING_FIELDS = 3,
 };
 
 /* Enters an array of at least `fields`; a newer peer may append more, which `end` passes over. */
@@ -94,5 +95,31 @@ int view_replica_decode(struct bytes bytes, struct view_replica *ret)
         return -EBADMSG;
     replica.exit_code = (int32_t)exit_code;
     *ret = replica;
+    return 0;
+}
+
+int view_holding_encode(const struct view_holding *holding, struct buffer *ret)
+{
+    struct writer writer;
+    writer_init(&writer, ret);
+    writer_array(&writer, HOLDING_FIELDS);
+    writer_u64(&writer, holding->applied);
+    writer_u64(&writer, holding->index);
+    writer_u64(&writer, holding->term);
+    return writer_check(&writer);
+}
+
+int view_holding_decode(struct bytes bytes, struct view_holding *ret)
+{
+    struct reader reader;
+    struct view_holding holding = {0};
+    reader_init(&reader, bytes.data, bytes.size);
+    uint32_t extra = begin(&reader, HOLDING_FIELDS);
+    reader_u64(&reader, &holding.applied);
+    reader_u64(&reader, &holding.index);
+    reader_u64(&reader, &holding.term);
+    if (end(&reader, extra) < 0)
+        return -EBADMSG;
+    *ret = holding;
     return 0;
 }

@@ -60,6 +60,7 @@ struct cluster {
 
     uint32_t clock_drift_permille; /* of agents that start from now on: reads by lease; 0: none */
     unsigned reads_answered, reads_refused;
+    bool is_torn; /* two epochs of one number stand side by side: what holds within one does not */
 
     int thief; /* the machine that lies, see thief.h; -1: none does */
 
@@ -119,6 +120,9 @@ void cluster_scale(struct cluster *c, unsigned via, const char *name, uint32_t r
 void cluster_remove(struct cluster *c, unsigned via, const char *name);
 void cluster_leave(struct cluster *c, unsigned i);
 void cluster_set_profile(struct cluster *c, unsigned via, enum intent_profile profile);
+
+/* Begins a new epoch at machine `via`; under the seal of the root key, or of its own. */
+void cluster_recover(struct cluster *c, unsigned via, bool with_root_key);
 
 /* True once every command that was given has its answer. */
 bool cluster_is_answered(struct cluster *c);

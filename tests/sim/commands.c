@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/control/succession.h"
 #include "tests/sim/cluster.h"
 
 enum {
@@ -109,4 +110,18 @@ void cluster_leave(struct cluster *c, unsigned i)
 bool cluster_is_answered(struct cluster *c)
 {
     return c->commands_under_way == 0;
+}
+
+void cluster_recover(struct cluster *c, unsigned via, bool with_root_key)
+{
+    struct machine *machine = &c->machines[via];
+    struct agent_recovery recovery = {.actor = "ann"};
+    struct raft_seal seal;
+    trace_line(c, "recover at m%u", via);
+    uint64_t epoch = agent_intent(machine->agent)->epoch + 1;
+    if (succession_recovery_seal(&c->root.id, epoch, &machine->identity.id, &c->root, &seal) < 0)
+        abort();
+    recovery.seal = with_root_key ? &seal : NULL;
+    c->commands_under_way++;
+    machine_recover(machine, &recovery, on_decided, c);
 }

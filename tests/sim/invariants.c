@@ -12,7 +12,19 @@ enum {
     HASH_BYTES = 16,
     TERM_MAX = 100000,
     INDEX_MAX = 1000000,
+    EPOCHS_MAX = 8,
+    EPOCH_TERMS = TERM_MAX / EPOCHS_MAX, /* as many of each are looked at */
+    EPOCH_INDICES = INDEX_MAX / EPOCHS_MAX,
 };
+
+/* Where an index or a term stands in a list without the gaps between epochs. */
+static uint64_t place_of(uint64_t number, uint64_t of_each_epoch)
+{
+    uint64_t epoch = intent_epoch_of(number), within = number - intent_epoch_base(epoch);
+    if (epoch > EPOCHS_MAX || within >= of_each_epoch)
+        abort();
+    return (epoch - 1) * of_each_epoch + within;
+}
 
 /* One entry that some log held. The same index and term are the same entry, with the same one
  * before it: so, entry by entry, logs match (§5.3). */
@@ -44,7 +56,7 @@ struct invariants {
     size_t leader_count, leader_capacity;
     struct known_index *indices;
     size_t index_count, index_capacity;
-    uint64_t committed; /* the highest committed index */
+    uint64_t committed[EPOCHS_MAX]; /* the highest committed index of each epoch */
     struct watched_machine machines[SIM_MACHINES_MAX];
 };
 
@@ -70,26 +82,24 @@ void invariants_free(struct invariants *invariants)
 
 static struct known_index *index_at(struct invariants *invariants, uint64_t index)
 {
-    if (index > INDEX_MAX)
-        abort();
-    while (invariants->index_count <= index) {
+    uint64_t place = place_of(index, EPOCH_INDICES);
+    while (invariants->index_count <= place) {
         invariants->indices = sim_grow(invariants->indices, invariants->index_count,
                                        &invariants->index_capacity, sizeof(*invariants->indices));
         invariants->indices[invariants->index_count++] = (struct known_index){0};
     }
-    return &invariants->indices[index];
+    return &invariants->indices[place];
 }
 
 /* The slot of a term in a list that grows as terms do. */
 static int *slot_of_term(int **slots, size_t *count, size_t *capacity, uint64_t term)
 {
-    if (term > TERM_MAX)
-        abort();
-    while (*count <= term) {
+    uint64_t place = place_of(term, EPOCH_TERMS);
+    while (*count <= place) {
         *slots = sim_grow(*slots, *count, capacity, sizeof(**slots));
         (*slots)[(*count)++] = 0;
     }
-    return &(*slots)[term];
+    return &(*slots)[place];
 }
 
 static void check_leader(struct cluster *cluster, const struct machine *machine, uint64_t term)
@@ -118,6 +128,8 @@ void invariants_message_sent(struct cluster *cluster, const struct machine *from
                              const struct machine *to, uint8_t kind, struct bytes bytes)
 {
     struct raft_message message;
+    if (cluster->is_torn)
+        return;
     if (kind != AGENT_RAFT || raft_message_decode(bytes, &message) < 0)
         return;
     if (message.type == RAFT_VOTE_REPLY && !message.reject)
@@ -133,7 +145,8 @@ static void check_completeness(struct cluster *cluster, const struct machine *ma
                                const struct raft_status *status)
 {
     struct invariants *invariants = cluster->invariants;
-    for (uint64_t index = status->first_index; index <= invariants->committed; index++) {
+    uint64_t committed = invariants->committed[intent_epoch_of(status->first_index) - 1];
+    for (uint64_t index = status->first_index; index <= committed; index++) {
         const struct raft_entry *entry = raft_entry_at(machine->agent->raft, index);
         const struct known_index *known = index_at(invariants, index);
         if (known->committed_term == 0 || known->seen_in_term >= status->term)
@@ -189,15 +202,16 @@ static void check_entry(struct cluster *cluster, const struct machine *machine,
 static void check_log(struct cluster *cluster, const struct machine *machine,
                       struct watched_machine *watched, const struct raft_status *status)
 {
-    while (watched->capacity <= status->last_index)
+    while (watched->capacity <= place_of(status->last_index, EPOCH_INDICES))
         watched->terms = sim_grow(watched->terms, watched->capacity, &watched->capacity,
                                   sizeof(*watched->terms));
     for (uint64_t index = status->last_index; index >= status->first_index && index > 0; index--) {
         const struct raft_entry *entry = raft_entry_at(machine->agent->raft, index);
-        if (!entry || (index <= watched->last_index && watched->terms[index] == entry->term))
+        uint64_t *term = &watched->terms[place_of(index, EPOCH_INDICES)];
+        if (!entry || (index <= watched->last_index && *term == entry->term))
             break;
         check_entry(cluster, machine, entry);
-        watched->terms[index] = entry->term;
+        *term = entry->term;
     }
     watched->last_index = status->last_index;
 }
@@ -206,7 +220,10 @@ static void check_commit(struct cluster *cluster, const struct machine *machine,
                          struct watched_machine *watched, const struct raft_status *status)
 {
     struct invariants *invariants = cluster->invariants;
-    for (uint64_t index = watched->commit + 1; index <= status->commit; index++) {
+    uint64_t epoch = intent_epoch_of(status->commit), first = watched->commit + 1;
+    if (intent_epoch_of(first) < epoch)
+        first = status->first_index; /* what is before belongs to an epoch that is over */
+    for (uint64_t index = first; index <= status->commit; index++) {
         const struct raft_entry *entry = raft_entry_at(machine->agent->raft, index);
         struct known_index *known = index_at(invariants, index);
         if (!entry)
@@ -220,8 +237,8 @@ static void check_commit(struct cluster *cluster, const struct machine *machine,
             known->seen_in_term = status->term;
         known->committed_term = entry->term;
     }
-    if (status->commit > invariants->committed)
-        invariants->committed = status->commit;
+    if (status->commit > invariants->committed[epoch - 1])
+        invariants->committed[epoch - 1] = status->commit;
 }
 
 static void check_forward(struct cluster *cluster, const struct machine *machine, const char *what,
@@ -259,7 +276,11 @@ void invariants_forget(struct cluster *cluster, const struct machine *machine)
 
 uint64_t invariants_committed(const struct cluster *cluster)
 {
-    return cluster->invariants->committed;
+    uint64_t newest = 0;
+    for (unsigned i = 0; i < EPOCHS_MAX; i++)
+        if (cluster->invariants->committed[i] > newest)
+            newest = cluster->invariants->committed[i];
+    return newest;
 }
 
 void invariants_started(struct cluster *cluster, const struct machine *machine)
@@ -278,6 +299,8 @@ void invariants_after_step(struct cluster *cluster, const struct machine *machin
 {
     struct watched_machine *watched = &cluster->invariants->machines[machine->number];
     struct raft_status status;
+    if (cluster->is_torn)
+        return;
     raft_status(machine->agent->raft, &status);
     check_log(cluster, machine, watched, &status);
     check_commit(cluster, machine, watched, &status);

@@ -251,7 +251,7 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
         machine_reconcile_soon(machine);
         break;
     case AGENT_FEED_BAD:
-        if (about && (int)about->number == machine->cluster->thief)
+        if ((about && (int)about->number == machine->cluster->thief) || machine->cluster->is_torn)
             break;
         cluster_fail(machine->cluster, "%s refuses intent from %s: it is not what a voter signed",
                      machine->name, about ? about->name : "nobody");
@@ -271,6 +271,7 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
         cluster_fail(machine->cluster, "%s sees two peers of one name", machine->name);
         break;
     case AGENT_MENDED:
+    case AGENT_EPOCH:
     case AGENT_LEADER:
     case AGENT_PONG:
     case AGENT_PATH:

@@ -128,6 +128,9 @@ void machine_reconcile_at(struct machine *machine, int64_t local_ms);
 /* machine_proposals.c */
 void machine_propose(struct machine *machine, struct command *command, int64_t patience_ms,
                      proposal_callback *callback, void *context);
+/* Not tried again. */
+void machine_recover(struct machine *machine, const struct agent_recovery *recovery,
+                     proposal_callback *callback, void *context);
 void machine_proposals_decided(struct machine *machine, const struct agent_result *result);
 void machine_proposals_cancel(struct machine *machine);
 

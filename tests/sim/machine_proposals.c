@@ -70,6 +70,27 @@ static void on_try(void *context, void *payload)
                                                 .bytes = buffer_view(&proposal->command)});
 }
 
+static void append(struct machine *machine, struct proposal *proposal)
+{
+    struct proposal **last = &machine->proposals;
+    while (*last)
+        last = &(*last)->next;
+    *last = proposal;
+}
+
+void machine_recover(struct machine *machine, const struct agent_recovery *recovery,
+                     proposal_callback *callback, void *context)
+{
+    struct proposal *proposal = sim_allocate(sizeof(*proposal));
+    proposal->request = ++machine->next_request;
+    proposal->callback = callback;
+    proposal->context = context;
+    append(machine, proposal);
+    machine_step(machine, &(struct agent_input){.type = AGENT_RECOVER,
+                                                .request = proposal->request,
+                                                .recovery = recovery});
+}
+
 void machine_propose(struct machine *machine, struct command *command, int64_t patience_ms,
                      proposal_callback *callback, void *context)
 {
@@ -83,10 +104,7 @@ void machine_propose(struct machine *machine, struct command *command, int64_t p
     proposal->give_up_ms = now_of(machine) + patience_ms;
     proposal->callback = callback;
     proposal->context = context;
-    struct proposal **last = &machine->proposals;
-    while (*last)
-        last = &(*last)->next;
-    *last = proposal;
+    append(machine, proposal);
     plan(machine, 0, on_try, proposal->request);
 }
 

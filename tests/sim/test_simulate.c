@@ -12,7 +12,7 @@
 #include "tests/sim/schedule.h"
 
 enum {
-    SEEDS_MAX = 60,
+    SEEDS_MAX = 150,
     LEASE_DURATION_MS = 60000, /* leases take their time to end */
 };
 

@@ -17,7 +17,7 @@ enum { KEYS = 6 };
 
 /* The keys, an intent that grows by sealed changes, and what a peer knew at some time. */
 struct line {
-    struct identity keys[KEYS];
+    struct identity root, keys[KEYS];
     struct intent *intent, *known;
     uint64_t index;
 };
@@ -78,11 +78,11 @@ static void admit(struct line *l)
 /* Keys 0, 1 and 2 vote, and so is it known. */
 static void start(struct line *l)
 {
-    struct id cluster = {{77}};
     *l = (struct line){0};
+    party_identity(&l->root, 77);
     for (int i = 0; i < KEYS; i++)
         party_identity(&l->keys[i], (uint8_t)(i + 1));
-    l->intent = intent_new(&cluster);
+    l->intent = intent_new(&l->root.id);
     assert_non_null(l->intent);
     admit(l);
     struct raft_changes found = change(l, "+0");
@@ -282,13 +282,157 @@ static void test_failures(void **state)
     done(&l);
 }
 
+/* A recovery with key `voter` alone, sealed by one of the keys. */
+static int recover_sealed(struct line *l, unsigned voter, const struct identity *sealer)
+{
+    struct intent_recovery recovery = {.voter = l->keys[voter].id, .actor = "ann"};
+    assert_int_equal(succession_recovery_seal(&l->root.id, l->intent->epoch + 1, &recovery.voter,
+                                              sealer, &recovery.seal),
+                     0);
+    int rc = succession_recovery_check(l->intent, &recovery.voter, &recovery.seal);
+    assert_int_equal(intent_recover(l->intent, &recovery), 0);
+    l->index = l->intent->applied_index;
+    return rc;
+}
+
+static void set_key(struct line *l, unsigned key, uint8_t role, uint8_t state)
+{
+    struct intent_peer *peer = intent_peer_find(l->intent, &l->keys[key].id);
+    peer->role = role;
+    peer->state = state;
+    know_now(l);
+}
+
+/* Breaks if those who know only the epoch before can't follow a voter that recovers, or follow one
+ * who never voted: one stolen machine could take the cluster over. */
+static void test_recovery(void **state)
+{
+    (void)state;
+    struct line l;
+    start(&l);
+    assert_int_equal(recover_sealed(&l, 1, &l.keys[1]), 0);
+    assert_int_equal(l.intent->epoch, 2);
+    for (unsigned signer = 0; signer < KEYS; signer++)
+        assert_int_equal(check(&l, signer), signer == 1 ? 0 : -EKEYREJECTED);
+    seal(&l, 1, "+4+5");
+    assert_int_equal(check(&l, 5), 0);
+    assert_int_equal(check(&l, 2), -EKEYREJECTED);
+    done(&l);
+
+    start(&l);
+    assert_int_equal(recover_sealed(&l, 3, &l.keys[3]), -EKEYREJECTED);
+    assert_int_equal(check(&l, 3), -EKEYREJECTED);
+    seal(&l, 3, "+4+5");
+    assert_int_equal(check(&l, 4), -EKEYREJECTED);
+    done(&l);
+}
+
+/* Breaks if a voter's seal serves another than it names. */
+static void test_recovery_is_bound(void **state)
+{
+    (void)state;
+    struct line l;
+    struct raft_seal seal_of_two;
+    start(&l);
+    assert_int_equal(
+        succession_recovery_seal(&l.root.id, 2, &l.keys[2].id, &l.keys[2], &seal_of_two), 0);
+    assert_int_equal(succession_recovery_check(l.intent, &l.keys[2].id, &seal_of_two), 0);
+    assert_int_equal(succession_recovery_check(l.intent, &l.keys[3].id, &seal_of_two),
+                     -EKEYREJECTED);
+    assert_int_equal(
+        succession_recovery_seal(&l.root.id, 3, &l.keys[2].id, &l.keys[2], &seal_of_two), 0);
+    assert_int_equal(succession_recovery_check(l.intent, &l.keys[2].id, &seal_of_two),
+                     -EKEYREJECTED); /* it is for another epoch */
+    done(&l);
+}
+
+/* Breaks if who was revoked recovers by its old vote; or an operator without the right to. */
+static void test_recovery_of_no_right(void **state)
+{
+    (void)state;
+    struct line l;
+    start(&l);
+    set_key(&l, 1, INTENT_PEER, INTENT_REVOKED);
+    struct raft_seal by_one;
+    assert_int_equal(succession_recovery_seal(&l.root.id, 2, &l.keys[2].id, &l.keys[1], &by_one),
+                     0);
+    assert_int_equal(succession_recovery_check(l.intent, &l.keys[2].id, &by_one), -EKEYREJECTED);
+    done(&l);
+
+    static const uint8_t roles[] = {INTENT_VIEWER, INTENT_DEPLOYER, INTENT_ADMIN, INTENT_ADMIN};
+    for (unsigned i = 0; i < 4; i++) {
+        start(&l);
+        set_key(&l, 5, roles[i], i == 3 ? INTENT_REVOKED : INTENT_ACTIVE);
+        int expected = i == 2 ? 0 : -EKEYREJECTED;
+        assert_int_equal(recover_sealed(&l, 3, &l.keys[5]), expected);
+        assert_int_equal(check(&l, 3), expected);
+        done(&l);
+    }
+}
+
+/* Breaks if the cluster's own key can't end what others began: two epochs of one number, that of a
+ * thief who votes, one that the peer never could follow. */
+static void test_recovery_by_root(void **state)
+{
+    (void)state;
+    struct line l;
+    start(&l);
+    recover_sealed(&l, 3, &l.keys[3]);
+    recover_sealed(&l, 4, &l.root);
+    assert_int_equal(check(&l, 4), 0);
+    assert_int_equal(check(&l, 3), -EKEYREJECTED);
+    done(&l);
+
+    start(&l);
+    recover_sealed(&l, 1, &l.keys[1]);
+    struct intent *one = l.intent;
+    l.intent = copy(l.known);
+    recover_sealed(&l, 2, &l.keys[2]);
+    assert_int_equal(check(&l, 2), 0);
+    assert_int_equal(succession_check(one, l.intent, &l.keys[2].id), -EKEYREJECTED);
+    recover_sealed(&l, 2, &l.keys[2]);
+    assert_int_equal(succession_check(one, l.intent, &l.keys[2].id), -EKEYREJECTED);
+    recover_sealed(&l, 2, &l.root);
+    assert_int_equal(succession_check(one, l.intent, &l.keys[2].id), 0);
+    intent_free(one);
+    done(&l);
+}
+
+/* Breaks if a peer that knows of changes which the recovered one never heard of does not follow; or
+ * one that misses so many changes that only the recovery can be followed. */
+static void test_recovery_from_elsewhere(void **state)
+{
+    (void)state;
+    struct line l;
+    start(&l);
+    struct intent *behind = copy(l.intent);
+    seal(&l, 0, "+3+4");
+    know_now(&l);
+    intent_free(l.intent);
+    l.intent = behind;
+    l.index = behind->applied_index;
+    assert_int_equal(recover_sealed(&l, 2, &l.keys[2]), 0);
+    assert_int_equal(check(&l, 2), 0);
+    done(&l);
+
+    start(&l);
+    for (unsigned i = 0; i <= INTENT_SUCCESSIONS_MAX; i++)
+        seal(&l, 0, i % 2 == 0 ? "+3" : "-3");
+    assert_int_equal(check(&l, 0), -ESTALE);
+    recover_sealed(&l, 1, &l.keys[1]);
+    assert_int_equal(check(&l, 1), 0);
+    done(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_followed), cmocka_unit_test(test_joint),
-        cmocka_unit_test(test_usurper),  cmocka_unit_test(test_seal_is_bound),
-        cmocka_unit_test(test_revoked),  cmocka_unit_test(test_too_far),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_followed),          cmocka_unit_test(test_joint),
+        cmocka_unit_test(test_usurper),           cmocka_unit_test(test_seal_is_bound),
+        cmocka_unit_test(test_revoked),           cmocka_unit_test(test_too_far),
+        cmocka_unit_test(test_failures),          cmocka_unit_test(test_recovery),
+        cmocka_unit_test(test_recovery_is_bound), cmocka_unit_test(test_recovery_of_no_right),
+        cmocka_unit_test(test_recovery_by_root),  cmocka_unit_test(test_recovery_from_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
