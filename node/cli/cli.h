@@ -60,6 +60,7 @@ int verb_node(struct cli *cli, int argc, char **argv);
 int verb_init(struct cli *cli, int argc, char **argv);
 int verb_join(struct cli *cli, int argc, char **argv);
 int verb_leave(struct cli *cli, int argc, char **argv);
+int verb_recover(struct cli *cli, int argc, char **argv);
 int verb_token_create(struct cli *cli, int argc, char **argv);
 int verb_token_ls(struct cli *cli, int argc, char **argv);
 int verb_token_revoke(struct cli *cli, int argc, char **argv);

@@ -30,7 +30,8 @@ static void say_status(const json_t *status)
                (long long)json_number(status, "voters"));
     else
         printf("no quorum: %lld of %lld voters answer. What runs goes on and is served; changes "
-               "wait until a majority of the voters is back\n",
+               "wait until a majority of the voters is back.\nIf they are gone for good, go on "
+               "without them, on a machine that is left: consort recover\n",
                (long long)json_number(status, "live_voters"),
                (long long)json_number(status, "voters"));
     printf("%lld services, %lld of %lld replicas serve\n",

@@ -210,7 +210,10 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
         peer_removed(peer);
         break;
     case AGENT_FEED_BAD:
-        log_limited(LOG_WARNING, "peer %s sent intent that no voter signed: ignored",
+        log_limited(LOG_WARNING,
+                    "peer %s sent intent that no voter signed: ignored. If the cluster was "
+                    "recovered there, that has to be done again with its root key: consort recover "
+                    "--root-key FILE",
                     name_of(peer, &event->id));
         break;
     case AGENT_FEED_TOO_FAR:
@@ -229,6 +232,12 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
     case AGENT_MENDED:
         log_notice("the other peers have brought all that was lost here: this peer takes part in "
                    "votes again");
+        break;
+    case AGENT_EPOCH:
+        log_warning(
+            "a new epoch of the cluster begins: it was recovered at peer %s; what the epoch "
+            "before agreed on and that peer did not hold is void",
+            name_of(peer, &event->id));
         break;
     case AGENT_OUTRUN:
         log_error("the others know generation 0x%s of this peer, which is newer than its data "

@@ -9,8 +9,10 @@
 
 struct proposal {
     struct peer *peer;
-    uint64_t request; /* as the agent knows it; a new one each try */
-    struct buffer command;
+    uint64_t request;      /* as the agent knows it; a new one each try */
+    struct buffer command; /* empty: a recovery */
+    struct agent_recovery recovery;
+    struct raft_seal seal;
     int64_t give_up_ms;
     proposal_callback *callback;
     void *context;
@@ -45,9 +47,40 @@ static void on_try(uv_timer_t *timer)
     struct proposal *proposal = timer->data;
     struct peer *peer = proposal->peer;
     proposal->request = ++peer->next_request;
-    peer_step(peer, &(struct agent_input){.type = AGENT_PROPOSE_LOCAL,
+    bool recovers = proposal->command.size == 0;
+    peer_step(peer, &(struct agent_input){.type = recovers ? AGENT_RECOVER : AGENT_PROPOSE_LOCAL,
                                           .request = proposal->request,
-                                          .bytes = buffer_view(&proposal->command)});
+                                          .bytes = buffer_view(&proposal->command),
+                                          .recovery = &proposal->recovery});
+}
+
+static void start(struct peer *peer, struct proposal *proposal, int64_t give_up_ms,
+                  proposal_callback *callback, void *context)
+{
+    proposal->peer = peer;
+    proposal->give_up_ms = give_up_ms;
+    proposal->callback = callback;
+    proposal->context = context;
+    proposal->next = peer->proposals;
+    peer->proposals = proposal;
+    uv_timer_init(peer->loop, &proposal->timer);
+    proposal->timer.data = proposal;
+    uv_timer_start(&proposal->timer, on_try, 0, 0);
+}
+
+int peer_recover(struct peer *peer, const struct agent_recovery *recovery,
+                 proposal_callback *callback, void *context)
+{
+    struct proposal *proposal = calloc(1, sizeof(*proposal));
+    if (!proposal)
+        return -ENOMEM;
+    proposal->recovery = *recovery;
+    if (recovery->seal) {
+        proposal->seal = *recovery->seal;
+        proposal->recovery.seal = &proposal->seal;
+    }
+    start(peer, proposal, 0, callback, context);
+    return 0;
 }
 
 int peer_propose(struct peer *peer, struct command *command, int64_t patience_ms,
@@ -65,15 +98,7 @@ int peer_propose(struct peer *peer, struct command *command, int64_t patience_ms
         free(proposal);
         return rc;
     }
-    proposal->peer = peer;
-    proposal->give_up_ms = peer_now_ms(peer) + patience_ms;
-    proposal->callback = callback;
-    proposal->context = context;
-    proposal->next = peer->proposals;
-    peer->proposals = proposal;
-    uv_timer_init(peer->loop, &proposal->timer);
-    proposal->timer.data = proposal;
-    uv_timer_start(&proposal->timer, on_try, 0, 0);
+    start(peer, proposal, peer_now_ms(peer) + patience_ms, callback, context);
     return 0;
 }
 

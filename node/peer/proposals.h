@@ -20,6 +20,11 @@ typedef void proposal_callback(void *context, const struct agent_result *result)
 int peer_propose(struct peer *peer, struct command *command, int64_t patience_ms,
                  proposal_callback *callback, void *context);
 
+/* Begins a new epoch with this peer as its only voter: once, and it is not tried again. The
+ * callback comes as above, with 0 once the epoch is stored and this peer in it. -ENOMEM. */
+int peer_recover(struct peer *peer, const struct agent_recovery *recovery,
+                 proposal_callback *callback, void *context);
+
 /* The agent decided one. */
 void proposals_decided(struct peer *peer, const struct agent_result *result);
 

@@ -28,6 +28,8 @@ CASES = [
     ("cluster profile lan wan", "one profile is expected: lan, wan or edge", "consort cluster profile --help"),
     ("cluster profile --probe-interval 5", "--probe-interval 5: want a time such as 10s, 5m or 1h",
      "consort cluster profile --help"),
+    ("recover", "recover asks before it goes on: without a terminal, give --yes", "consort recover --help"),
+    ("recover x", "recover is for the peer that is asked: it takes no argument", "consort recover --help"),
     ("peer inspect --bogus a", "there is no option --bogus", "consort peer inspect --help"),
 ]
 
