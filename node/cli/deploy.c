@@ -7,6 +7,7 @@
 #include "consensus/command.h"
 #include "node/cli/client.h"
 #include "node/cli/follow.h"
+#include "node/cli/image.h"
 #include "node/cli/options.h"
 #include "node/cli/output.h"
 #include "node/compose/compose.h"
@@ -64,12 +65,42 @@ static json_t *service_names(const struct compose_result *loaded)
     return names;
 }
 
-static int deploy(struct cli *cli, const struct compose_result *loaded, bool wait)
+static bool is_among(const struct text_list *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], text) == 0)
+            return true;
+    return false;
+}
+
+/* Has the peer ask for the images anew that the file wants so, or all of them; each once. */
+static int pull_images(struct cli *cli, const struct compose_result *loaded, bool all)
+{
+    struct text_list pulled = {0};
+    struct error error = {0};
+    int rc = 0;
+    for (size_t i = 0; i < loaded->service_count && rc == 0; i++) {
+        const struct service_spec *spec = &loaded->services[i];
+        json_t *result = NULL;
+        if ((!all && !is_among(&loaded->pulled, spec->name)) || is_among(&pulled, spec->image))
+            continue;
+        rc = image_pull(cli, spec->image, &result, &error);
+        json_decref(result);
+        if (rc == 0 && text_list_add(&pulled, spec->image) < 0)
+            rc = error_set_errno(&error, -ENOMEM, "pulling %s", spec->image);
+    }
+    text_list_done(&pulled);
+    return rc < 0 ? cli_fail(&error) : CLI_OK;
+}
+
+static int deploy(struct cli *cli, const struct compose_result *loaded, bool pull, bool wait)
 {
     json_t *result = NULL;
     for (size_t i = 0; i < loaded->warnings.count; i++)
         fprintf(stderr, "warning: %s\n", loaded->warnings.items[i]);
-    int rc = send_deploy(cli, loaded, &result);
+    int rc = pull_images(cli, loaded, pull);
+    if (rc == CLI_OK)
+        rc = send_deploy(cli, loaded, &result);
     if (rc != CLI_OK)
         return rc;
     if (wait)
@@ -90,9 +121,10 @@ static int deploy(struct cli *cli, const struct compose_result *loaded, bool wai
 struct chosen {
     struct text_list files, profiles, env_files;
     const char *folder;
+    bool pull, wait;
 };
 
-static int load_and_deploy(struct cli *cli, struct chosen *chosen, const char *stack, bool wait)
+static int load_and_deploy(struct cli *cli, struct chosen *chosen, const char *stack)
 {
     struct compose_result loaded;
     struct error error = {0};
@@ -108,7 +140,7 @@ static int load_and_deploy(struct cli *cli, struct chosen *chosen, const char *s
         return cli_fail(&error);
     if (compose_load(&options, &loaded, &error) < 0)
         return cli_fail(&error);
-    rc = deploy(cli, &loaded, wait);
+    rc = deploy(cli, &loaded, chosen->pull, chosen->wait);
     compose_result_done(&loaded);
     return rc;
 }
@@ -116,7 +148,6 @@ static int load_and_deploy(struct cli *cli, struct chosen *chosen, const char *s
 int verb_deploy(struct cli *cli, int argc, char **argv)
 {
     struct chosen chosen = {0};
-    bool wait = false;
     struct option_row rows[] = {
         OPTION_ROW('f', "file", "FILE",
                    "A Compose file, or -; the next one is merged over it (default: compose.yaml)",
@@ -128,12 +159,14 @@ int verb_deploy(struct cli *cli, int argc, char **argv)
         OPTION_ROW(0, "project-directory", "DIR",
                    "Where relative paths begin (default: the first file's folder)", OPTION_TEXT,
                    &chosen.folder),
-        OPTION_ROW(0, "wait", NULL, "Wait until all replicas serve", OPTION_FLAG, &wait),
+        OPTION_ROW(0, "pull", NULL, "Ask the registries anew for all images", OPTION_FLAG,
+                   &chosen.pull),
+        OPTION_ROW(0, "wait", NULL, "Wait until all replicas serve", OPTION_FLAG, &chosen.wait),
     };
     int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
     if (rc == OPTIONS_GO_ON)
         rc = argc > 1 ? cli_usage(cli, "at most one name is expected")
-                      : load_and_deploy(cli, &chosen, argc > 0 ? argv[0] : NULL, wait);
+                      : load_and_deploy(cli, &chosen, argc > 0 ? argv[0] : NULL);
     text_list_done(&chosen.files);
     text_list_done(&chosen.profiles);
     text_list_done(&chosen.env_files);

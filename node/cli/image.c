@@ -11,6 +11,7 @@
 #include "base/writer.h"
 #include "node/cli/bounds.h"
 #include "node/cli/client.h"
+#include "node/cli/image.h"
 #include "node/cli/list.h"
 #include "node/cli/options.h"
 
@@ -134,26 +135,18 @@ static void on_pull_note(void *context, const char *kind, struct bytes payload)
                 (unsigned long long)total / 1000000);
 }
 
-static int pull(const struct cli *cli, const char *name, struct error *error)
+int image_pull(const struct cli *cli, const char *name, json_t **ret, struct error *error)
 {
     static const struct client_handler handler = {.on_note = on_pull_note};
     struct client *client = NULL;
-    json_t *result = NULL;
     int rc = client_open(cli, &client, error);
     if (rc == 0)
         rc = client_call_json(client, "image.pull", json_pack("{s:s}", "reference", name), &handler,
-                              (void *)(uintptr_t)name, &result, error);
+                              (void *)(uintptr_t)name, ret, error);
     client_close(client);
     if (isatty(STDERR_FILENO))
         fputs("\r\x1b[K", stderr);
-    if (rc < 0)
-        return rc;
-    if (cli->format == CLI_JSON)
-        output_json(result);
-    else
-        printf("%s %s\n", json_text(result, "reference"), json_text(result, "digest"));
-    json_decref(result);
-    return 0;
+    return rc;
 }
 
 int verb_image_pull(struct cli *cli, int argc, char **argv)
@@ -165,8 +158,14 @@ int verb_image_pull(struct cli *cli, int argc, char **argv)
         return cli_usage(cli, "which image?");
     for (int i = 0; i < argc; i++) {
         struct error error = {0};
-        if (pull(cli, argv[i], &error) < 0)
+        json_t *result = NULL;
+        if (image_pull(cli, argv[i], &result, &error) < 0)
             return cli_fail(&error);
+        if (cli->format == CLI_JSON)
+            output_json(result);
+        else
+            printf("%s %s\n", json_text(result, "reference"), json_text(result, "digest"));
+        json_decref(result);
     }
     return CLI_OK;
 }

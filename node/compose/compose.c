@@ -306,6 +306,7 @@ void compose_result_done(struct compose_result *result)
         buffer_done(&result->blobs[i].content);
     free(result->services);
     free(result->blobs);
+    text_list_done(&result->pulled);
     text_list_done(&result->warnings);
     *result = (struct compose_result){0};
 }

@@ -19,6 +19,7 @@ struct compose_result {
     size_t service_count;
     struct intent_blob *blobs; /* configs and secrets, named STACK_name */
     size_t blob_count;
+    struct text_list pulled;   /* services whose image's registry is to be asked anew, by name */
     struct text_list warnings; /* "compose.yaml:12: services.web.devices: not supported, ignored" */
 };
 

@@ -40,6 +40,22 @@ READER(read_scale, parse_u32(parse, node, &to->replicas))
 READER(read_failover, parse_duration(parse, node, &to->failover_after_ms))
 READER(read_exclusive, parse_flag(parse, node, &to->exclusive))
 
+static int read_pull_policy(struct parse *parse, const struct tree_node *node, void *target)
+{
+    enum { ALWAYS = 2 };
+    static const char *const words[] = {"missing", "if_not_present", "always",
+                                        "never",   "build",          NULL};
+    const struct service_spec *spec = target;
+    uint8_t policy;
+    int rc = parse_word(parse, node, words, &policy);
+    if (rc == 0 && policy > ALWAYS)
+        rc = parse_warn(parse, node, "%s is not supported: what no peer has is pulled",
+                        words[policy]);
+    if (rc == 0 && policy == ALWAYS && text_list_add(&parse->result->pulled, spec->name) < 0)
+        rc = parse_fail(parse, node, "out of memory");
+    return rc;
+}
+
 static int read_image(struct parse *parse, const struct tree_node *node, void *target)
 {
     struct service_spec *spec = target;
@@ -360,7 +376,7 @@ static const struct parse_key service_keys[] = {
     {"platform", NULL},
     {"post_start", NULL},
     {"pre_stop", NULL},
-    {"pull_policy", NULL},
+    {"pull_policy", read_pull_policy},
     {"runtime", NULL},
     {"stdin_open", NULL},
     {"storage_opt", NULL},

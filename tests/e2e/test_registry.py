@@ -15,6 +15,14 @@ def archive_of(cluster, name="hello.oci"):
     return path
 
 
+def other_archive_of(cluster):
+    """The same, with another command: another image."""
+    path = cluster.directory / "other.oci"
+    subprocess.run([TOP / "tools/make-image", "--format", "oci", HELLO / "image", path, "hello:1", "--",
+                    "/bin/sh", "/bin/web"], check=True, capture_output=True)
+    return path
+
+
 def up_with(cluster, count, **registries):
     """Peers that know that much of registries."""
     path = cluster.directory / "registries.json"
@@ -39,6 +47,11 @@ def test_pull_and_deploy(cluster):
         cluster.deploy(web(replicas=3, image=image))
         cluster.wait_serving(3)
         cluster.wait_answers()
+        registry.push("team/hello", "1", other_archive_of(cluster))  # the tag means another image now
+        cluster.deploy(web(replicas=3, image=image))
+        before = one.query("service", "inspect", "demo_web")["revision"]
+        one.consort("deploy", "-f", cluster.directory / "demo.yaml", "demo", "--pull", "--wait")
+        assert one.query("service", "inspect", "demo_web")["revision"] == before + 1
         assert sum(image in peer.consort("image", "ls") for peer in cluster.peers()) == 1
         missing = one.try_consort("image", "pull", registry.name("team/none:1"))
         assert missing.returncode == 1 and "has no image 1 of team/none" in missing.stderr, missing.stderr

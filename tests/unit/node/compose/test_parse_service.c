@@ -55,6 +55,34 @@ static void test_extra_hosts(void **state)
                  "db=192.0.2.1", "six=2001:db8::1");
 }
 
+/* Breaks if a registry is not asked although the file says so, or asked although it does not. */
+static void test_pull_policy(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        size_t pulled, warnings;
+    } cases[] = {
+        {"    pull_policy: always\n", 1, 0},         {"    pull_policy: missing\n", 0, 0},
+        {"    pull_policy: if_not_present\n", 0, 0}, {"    pull_policy: never\n", 0, 1},
+        {"    pull_policy: build\n", 0, 1},          {"", 0, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct compose_result result;
+        struct error error = {0};
+        assert_int_equal(load(cases[i].line, &result, &error), 0);
+        assert_int_equal(result.pulled.count, cases[i].pulled);
+        assert_int_equal(result.warnings.count, cases[i].warnings);
+        if (cases[i].pulled)
+            assert_string_equal(result.pulled.items[0], "web");
+        compose_result_done(&result);
+    }
+    struct compose_result result;
+    struct error error = {0};
+    assert_int_equal(load("    pull_policy: sometimes\n", &result, &error), -EINVAL);
+    assert_non_null(strstr(error.message, ":4: services.web.pull_policy"));
+}
+
 static void test_extra_hosts_refused(void **state)
 {
     static const char *const bad[] = {"db", "=192.0.2.1", "db=", "db:somewhere", "db=192.0.2.1:80"};
@@ -124,9 +152,8 @@ static void test_restart_times(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_extra_hosts),
-        cmocka_unit_test(test_extra_hosts_refused),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_extra_hosts),         cmocka_unit_test(test_pull_policy),
+        cmocka_unit_test(test_extra_hosts_refused), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_restart_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
