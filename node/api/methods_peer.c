@@ -10,7 +10,7 @@ enum {
     JOINING_MS = 5 * 60 * 1000, /* from the admission until it must have been heard of */
     PEERS_PAGE = 1000,          /* a thousand descriptions fit a frame */
     PEER_KEYS = 21,
-    INSPECT_KEYS = 6,
+    INSPECT_KEYS = 7,
 };
 
 /* Of those whom gossip has not seen: gossip forgets the dead, and begins with nothing at each
@@ -231,6 +231,7 @@ static void put_accusers(struct writer *writer, const struct peer *peer, const s
 static void method_peer_inspect(struct api_call *call, struct bytes params)
 {
     cleanup_buffer struct buffer result = {0};
+    char vote_reason[VOTERS_REASON_BYTES_MAX + 1];
     struct writer writer;
     if (is_for_another(call, params))
         return;
@@ -241,6 +242,8 @@ static void method_peer_inspect(struct api_call *call, struct bytes params)
     put_peer(&writer, call->peer, known, INSPECT_KEYS);
     put_u64(&writer, "serial", known->serial);
     put_i64(&writer, "admitted_wall_ms", known->admitted_wall_ms);
+    agent_vote_reason(call->peer->agent, &known->id, vote_reason);
+    put_text(&writer, "vote_reason", vote_reason);
     put_accusers(&writer, call->peer, &known->id);
     writer_text(&writer, "replica_list");
     put_replicas(&writer, call->peer, NULL, &known->id);

@@ -171,6 +171,9 @@ static void say_state(const json_t *peer)
         printf(" for %s", age);
     }
     printf("\nintent:    %s%s\n", json_text(peer, "intent"), vote);
+    if (json_text(peer, "vote_reason")[0] != '\0')
+        say_line(json_flag(peer, "is_voter") ? "votes:" : "no vote:",
+                 json_text(peer, "vote_reason"));
 }
 
 static void say_peer(const json_t *peer)

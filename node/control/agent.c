@@ -150,6 +150,8 @@ int agent_new(const struct agent_config *config, const struct agent_stored *stor
     agent->raft_progress_ms = now_ms - INT32_MAX;
     set_default(&agent->config.lease_ms, AGENT_LEASE_MS_DEFAULT);
     set_default(&agent->config.voter_replace_after_ms, AGENT_VOTER_REPLACE_MS_DEFAULT);
+    set_default(&agent->config.voter_settle_ms, AGENT_VOTER_SETTLE_MS_DEFAULT);
+    set_default(&agent->config.voter_move_ms, AGENT_VOTER_MOVE_MS_DEFAULT);
     set_default(&agent->config.compact_after_entries, AGENT_COMPACT_ENTRIES_DEFAULT);
     set_default(&agent->config.compact_after_bytes, AGENT_COMPACT_BYTES_DEFAULT);
     set_default(&agent->config.voters_max, AGENT_VOTERS_DEFAULT);

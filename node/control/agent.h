@@ -65,6 +65,8 @@ struct agent_config {
     uint32_t heartbeat_ms;
     uint32_t lease_ms;               /* of exclusive replicas */
     uint32_t voter_replace_after_ms; /* a voter that is dead for so long is replaced */
+    uint32_t voter_settle_ms;        /* who is alive for so long does not come and go */
+    uint32_t voter_move_ms;          /* between two voters that give way to another zone's */
     uint32_t compact_after_entries;
     uint32_t compact_after_bytes;
     uint32_t voters_max;           /* 1, 3, 5 or 7 */
@@ -300,6 +302,11 @@ void agent_status(const struct agent *agent, struct agent_status *ret);
 /* What this peer would go on from if it began a new epoch now: what it applied, and what its log
  * holds beyond. Who holds more agreed to more (§5.4.1): compare by view_holding_compare(). */
 void agent_holding(const struct agent *agent, struct view_holding *ret);
+
+/* Why the peer votes or not, in words for people, as far as it can be told here: the leader chooses
+ * by what it sees itself. */
+void agent_vote_reason(const struct agent *agent, const struct id *id,
+                       char ret[VOTERS_REASON_BYTES_MAX + 1]);
 
 /* Borrowed until the next step. */
 const struct raft_status *agent_raft_status(const struct agent *agent);

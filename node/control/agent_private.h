@@ -107,6 +107,9 @@ struct agent {
     size_t control_outstanding;
     int64_t control_deadline_ms, voters_deadline_ms;
     bool control_due;
+    int64_t learners_since_ms; /* when somebody last came to be to vote */
+    int64_t voters_moved_ms;   /* to another zone, or this leader's beginning */
+    bool is_moving_voter;
 
     int64_t lease_until_ms, lease_ask_ms; /* of this peer's exclusive replicas */
     int64_t lease_floor_ms;               /* none counts that was asked for before */

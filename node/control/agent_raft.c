@@ -145,7 +145,8 @@ void agent_role_changed(struct agent *agent)
         agent->failed = agent->failed || !agent->control;
         agent->control_due = true;
         agent->control_deadline_ms = INT64_MAX;
-        agent->voters_deadline_ms = agent->now_ms;
+        agent->voters_deadline_ms = agent->voters_moved_ms = agent->now_ms;
+        agent->is_moving_voter = false;
         agent->control_outstanding = 0;
     } else if (!agent_leads(agent) && agent->control) {
         control_free(agent->control);

@@ -1,86 +1,20 @@
-/* Who votes: the leader keeps 1, 3 or 5 voters among the active peers, and replaces them by itself.
+/* Who votes: the leader keeps 1, 3, 5 or 7 voters among the active peers, and replaces them by
+ * itself; voters.c says which.
  *
  * A newcomer is first a learner; once all who shall vote have caught up, one joint change makes
  * them voters and lets the others go, so that the number of voters is never even for long.
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "node/control/agent_private.h"
-
-struct candidate {
-    const struct intent_peer *peer;
-    bool votes, alive, dead_for_long;
-};
+#include "node/control/constraint.h"
+#include "node/control/voters.h"
 
 static bool is_active_peer(const struct intent_peer *peer)
 {
     return peer->role == INTENT_PEER && peer->state == INTENT_ACTIVE;
-}
-
-static struct candidate describe(const struct agent *agent, const struct intent_peer *peer)
-{
-    const struct view_peer *seen = view_peer_find(&agent->view, &peer->id);
-    bool self = id_equal(&peer->id, &agent->self);
-    struct candidate candidate = {
-        .peer = peer,
-        .votes = raft_configuration_votes(raft_configuration(agent->raft), &peer->id),
-        .alive = self || (seen && seen->liveness == VIEW_ALIVE),
-    };
-    bool is_dead = !self && (!seen || seen->liveness == VIEW_DEAD || seen->liveness == VIEW_LEFT);
-    int64_t since_ms = seen ? seen->since_ms : 0;
-    candidate.dead_for_long =
-        is_dead && agent->now_ms - since_ms >= (int64_t)agent->config.voter_replace_after_ms;
-    return candidate;
-}
-
-/* Present voters first, so that nothing changes without need; then who has been here longest. */
-static int compare_candidates(const void *a_pointer, const void *b_pointer)
-{
-    const struct candidate *a = a_pointer, *b = b_pointer;
-    if (a->dead_for_long != b->dead_for_long)
-        return a->dead_for_long ? 1 : -1;
-    if (a->votes != b->votes)
-        return a->votes ? -1 : 1;
-    if (a->alive != b->alive)
-        return a->alive ? -1 : 1;
-    if (a->peer->admitted_index != b->peer->admitted_index)
-        return a->peer->admitted_index < b->peer->admitted_index ? -1 : 1;
-    return id_compare(&a->peer->id, &b->peer->id);
-}
-
-static size_t voter_target(size_t active_count, size_t voters_max)
-{
-    size_t target = active_count % 2 == 1 ? active_count : active_count - 1;
-    return target < voters_max ? target : voters_max;
-}
-
-/* Picks who shall vote. A dead newcomer is no gain over nobody, so only the living are added. */
-static size_t choose_voters(const struct agent *agent, struct id *ret)
-{
-    size_t active_count = 0, chosen = 0;
-    const struct table *peers = &agent->intent->peers;
-    struct candidate *candidates = calloc(peers->count + 1, sizeof(*candidates));
-    if (!candidates)
-        return 0;
-    for (size_t i = 0; i < peers->count; i++)
-        if (is_active_peer(peers->items[i]))
-            candidates[active_count++] = describe(agent, peers->items[i]);
-    qsort(candidates, active_count, sizeof(*candidates), compare_candidates);
-    size_t target = active_count > 0 ? voter_target(active_count, agent->config.voters_max) : 0;
-    for (size_t i = 0; i < active_count && chosen < target; i++)
-        if (candidates[i].votes || candidates[i].alive)
-            ret[chosen++] = candidates[i].peer->id;
-    free(candidates);
-    return chosen;
-}
-
-static bool is_among(const struct id *id, const struct id *ids, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (id_equal(id, &ids[i]))
-            return true;
-    return false;
 }
 
 static bool has_caught_up(const struct agent *agent, const struct id *id)
@@ -89,6 +23,108 @@ static bool has_caught_up(const struct agent *agent, const struct id *id)
     return raft_progress_of(agent->raft, id, &progress) == 0 && progress.recently_active &&
            progress.match > 0 && /* it has answered */
            progress.match + AGENT_VOTER_LAG_MAX >= agent->raft_status.last_index;
+}
+
+static void set_zone(struct voter_candidate *candidate, const struct intent_peer *peer,
+                     const struct view_peer *seen)
+{
+    static const char key[] = "node.labels.zone";
+    if (!seen || !seen->has_capacity)
+        return;
+    struct bytes zone = constraint_value(key, strlen(key), peer, &seen->capacity);
+    if (zone.size < sizeof(candidate->zone) && zone.size > 0)
+        memcpy(candidate->zone, zone.data, zone.size);
+}
+
+static void describe(const struct agent *agent, const struct raft_configuration *configuration,
+                     const struct intent_peer *peer, struct voter_candidate *ret)
+{
+    const struct view_peer *seen = view_peer_find(&agent->view, &peer->id);
+    const struct raft_member *member = raft_configuration_find(configuration, &peer->id);
+    bool self = id_equal(&peer->id, &agent->self);
+    bool is_dead = !self && (!seen || seen->liveness == VIEW_DEAD || seen->liveness == VIEW_LEFT);
+    int64_t here_ms = agent->now_ms - (seen ? seen->since_ms : 0);
+    int64_t tries_ms = agent->now_ms - agent->learners_since_ms;
+    struct swim_member known = {0};
+    *ret = (struct voter_candidate){
+        .id = peer->id,
+        .admitted_index = peer->admitted_index,
+        .is_chooser = self && agent_leads(agent),
+        .votes = raft_configuration_votes(configuration, &peer->id),
+        .is_alive = self || (seen && seen->liveness == VIEW_ALIVE),
+        .is_dead_for_long = is_dead && here_ms >= (int64_t)agent->config.voter_replace_after_ms,
+    };
+    swim_member_find(agent->swim, &peer->id, &known);
+    ret->rtt_us = known.rtt_us;
+    ret->is_settled = ret->is_alive && here_ms >= (int64_t)agent->config.voter_settle_ms;
+    ret->is_learner = member && !ret->votes;
+    ret->has_log = agent_leads(agent) && (self || has_caught_up(agent, &peer->id));
+    ret->is_slow = agent_leads(agent) && ret->is_learner && !ret->has_log &&
+                   tries_ms >= AGENT_VOTER_CATCH_UP_MS;
+    set_zone(ret, peer, seen);
+}
+
+/* The caller frees. NULL: out of memory. */
+static struct voter_candidate *list_candidates(const struct agent *agent,
+                                               const struct raft_configuration *configuration,
+                                               size_t *ret_count)
+{
+    const struct table *peers = &agent->intent->peers;
+    struct voter_candidate *candidates = calloc(peers->count + 1, sizeof(*candidates));
+    *ret_count = 0;
+    for (size_t i = 0; candidates && i < peers->count; i++)
+        if (is_active_peer(peers->items[i]))
+            describe(agent, configuration, peers->items[i], &candidates[(*ret_count)++]);
+    return candidates;
+}
+
+/* A voter moves to another zone at most once in a while; one move may take its time. */
+static bool may_move(const struct agent *agent)
+{
+    return agent->is_moving_voter ||
+           agent->now_ms - agent->voters_moved_ms >= (int64_t)agent->config.voter_move_ms;
+}
+
+static size_t choose_voters(struct agent *agent, struct id ret[RAFT_MEMBERS_MAX])
+{
+    bool moves = false;
+    size_t count, chosen;
+    struct voter_candidate *candidates =
+        list_candidates(agent, raft_configuration(agent->raft), &count);
+    if (!candidates)
+        return 0;
+    chosen =
+        voters_choose(candidates, count, agent->config.voters_max, may_move(agent), ret, &moves);
+    if (agent->is_moving_voter && !moves)
+        agent->voters_moved_ms = agent->now_ms;
+    agent->is_moving_voter = moves;
+    free(candidates);
+    return chosen;
+}
+
+void agent_vote_reason(const struct agent *agent, const struct id *id,
+                       char ret[VOTERS_REASON_BYTES_MAX + 1])
+{
+    struct id chosen[RAFT_MEMBERS_MAX];
+    size_t count;
+    bool moves;
+    struct voter_candidate *candidates =
+        list_candidates(agent, &agent->intent->configuration, &count);
+    ret[0] = '\0';
+    if (!candidates)
+        return;
+    voters_choose(candidates, count, agent->config.voters_max, agent->is_moving_voter, chosen,
+                  &moves);
+    voters_reason(candidates, count, id, ret);
+    free(candidates);
+}
+
+static bool is_among(const struct id *id, const struct id *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (id_equal(id, &ids[i]))
+            return true;
+    return false;
 }
 
 static void add_change(struct raft_changes *changes, enum raft_change_type type,
@@ -142,10 +178,11 @@ static void propose(struct agent *agent, struct raft_changes *changes)
     assert(index == sealed_index);
 }
 
+/* To the first of those who can take over at once. */
 static void hand_over(struct agent *agent, const struct id *wanted, size_t wanted_count)
 {
     for (size_t i = 0; i < wanted_count; i++) {
-        if (!has_caught_up(agent, &wanted[i]))
+        if (id_equal(&wanted[i], &agent->self) || !has_caught_up(agent, &wanted[i]))
             continue;
         struct raft_input input = {
             .type = RAFT_TRANSFER, .now_ms = agent->now_ms, .peer = wanted[i]};
@@ -169,6 +206,8 @@ void agent_voters_tick(struct agent *agent)
         add_learners(configuration, wanted, wanted_count, &changes);
     if (may_seal && changes.count == 0)
         swap_voters(agent, configuration, wanted, wanted_count, &changes);
+    if (changes.count > 0 && changes.members[0].type == RAFT_ADD_LEARNER)
+        agent->learners_since_ms = agent->now_ms;
     if (changes.count > 0) {
         propose(agent, &changes);
     } else if (!is_among(&agent->self, wanted, wanted_count)) {

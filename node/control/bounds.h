@@ -21,8 +21,13 @@ enum {
     AGENT_READ_RETRY_MS = 100,        /* after what came to nothing */
     AGENT_PROPOSE_HOPS_MAX = 3,       /* from one peer that does not lead to another */
     AGENT_VOTERS_DEFAULT = 5,
-    AGENT_VOTER_REPLACE_MS_DEFAULT = 60000,
+    AGENT_VOTER_REPLACE_MS_DEFAULT =
+        10 * 60 * 1000,                            /* dead for longer than any machine's restart */
+    AGENT_VOTER_SETTLE_MS_DEFAULT = 2 * 60 * 1000, /* who is up so long does not come and go */
+    AGENT_VOTER_MOVE_MS_DEFAULT = 10 * 60 * 1000, /* between two voters that move to another zone */
+    VOTERS_REASON_BYTES_MAX = 511,
     AGENT_VOTER_INTERVAL_MS = 500,    /* between looks at who should vote */
+    AGENT_VOTER_CATCH_UP_MS = 60000,  /* that a learner has for it, before another is tried */
     AGENT_VOTER_LAG_MAX = 64,         /* entries that a learner may lack when promoted */
     AGENT_HOLDING_INTERVAL_MS = 1000, /* between looks at whether most voters are gone */
     AGENT_LEASE_MS_DEFAULT = 6000,

@@ -18,6 +18,8 @@
 
 enum {
     SIM_VOTER_REPLACE_MS = 10000,
+    SIM_VOTER_SETTLE_MS = 5000,
+    SIM_VOTER_MOVE_MS = 5000,
     SIM_COMPACT_ENTRIES = 64, /* few, so that snapshots are used */
     SIM_SYNC_MS_MAX = 3,
 };

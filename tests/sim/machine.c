@@ -398,6 +398,8 @@ static void start_member(struct machine *machine)
         .swim = swim_config_lan(),
         .pool = machine->cluster->pool,
         .voter_replace_after_ms = SIM_VOTER_REPLACE_MS,
+        .voter_settle_ms = SIM_VOTER_SETTLE_MS,
+        .voter_move_ms = SIM_VOTER_MOVE_MS,
         .compact_after_entries = SIM_COMPACT_ENTRIES,
         .clock_drift_permille = machine->cluster->clock_drift_permille,
     };
@@ -414,10 +416,11 @@ static void start_member(struct machine *machine)
     }
     machine->phase = MACHINE_MEMBER;
     load_seeds(machine);
-    agent_publish_capacity(machine->agent, machine_now_ms(machine),
-                           &(struct view_capacity){.cpu_millis = 8000,
-                                                   .memory_bytes = (uint64_t)8 << 30,
-                                                   .version = "sim"});
+    struct view_capacity capacity = {
+        .cpu_millis = 8000, .memory_bytes = (uint64_t)8 << 30, .version = "sim"};
+    if (machine->zone[0] != '\0')
+        snprintf(capacity.labels, sizeof(capacity.labels), "zone=%s", machine->zone);
+    agent_publish_capacity(machine->agent, machine_now_ms(machine), &capacity);
     invariants_started(machine->cluster, machine);
     containers_adopt(machine);
     machine_reconcile_soon(machine);

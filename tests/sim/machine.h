@@ -62,6 +62,7 @@ struct machine {
     char name[8];
     struct identity identity;
     struct address address;
+    char zone[8]; /* its label; "": none */
     struct random random;
     struct machine_clock clock;
     int64_t wall_offset_ms;

@@ -1,0 +1,109 @@
+/* Who votes, on the whole cluster under virtual time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "tests/sim/cluster.h"
+
+enum { SETTLE_MS = 40000 };
+
+static void settle(struct cluster *c)
+{
+    if (cluster_wait(c, SETTLE_MS, cluster_is_settled))
+        return;
+    const char *why = cluster_unsettled(c);
+    fail_msg("%s", c->has_failed ? c->failure : why ? why : "never settled");
+}
+
+static struct cluster *start(unsigned count, const char *zones)
+{
+    struct cluster *c = test_malloc(sizeof(*c));
+    cluster_init(c, count, 21);
+    for (unsigned i = 0; zones && i < count; i++)
+        snprintf(c->machines[i].zone, sizeof(c->machines[i].zone), "%c", zones[i]);
+    if (!cluster_start(c))
+        fail_msg("the cluster does not form: %s", cluster_unsettled(c));
+    return c;
+}
+
+static void end(struct cluster *c)
+{
+    if (c->has_failed)
+        fail_msg("%s", c->failure);
+    cluster_done(c);
+    test_free(c);
+}
+
+static unsigned voters_in(struct cluster *c, unsigned ask, char zone)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < c->count; i++)
+        count += (zone == '\0' || c->machines[i].zone[0] == zone) &&
+                 intent_is_voter(agent_intent(c->machines[ask].agent), &c->machines[i].identity.id);
+    return count;
+}
+
+/* Breaks if a peer that leaves takes the quorum with it, from five peers down to one, whoever
+ * leads. */
+static void test_scale_in(void **state)
+{
+    static const unsigned voters[] = {0, 1, 1, 3, 3, 5};
+    (void)state;
+    struct cluster *c = start(5, NULL);
+    for (unsigned left = 5; left > 1; left--) {
+        assert_int_equal(voters_in(c, 4, '\0'), voters[left]);
+        int leader = cluster_leader(c);
+        unsigned leaver = left % 2 == 1 && leader != 4 ? (unsigned)leader : 5;
+        for (unsigned i = 0; i < 4 && leaver == 5; i++)
+            if (c->machines[i].shall_be_member)
+                leaver = i;
+        cluster_leave(c, leaver);
+        settle(c);
+        cluster_set_profile(c, 4, left % 2 == 0 ? INTENT_PROFILE_WAN : INTENT_PROFILE_LAN);
+        assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
+        assert_int_equal(c->last_result, 0);
+    }
+    assert_int_equal(voters_in(c, 4, '\0'), 1);
+    end(c);
+}
+
+/* Breaks if the first peers keep all votes in one zone, though others have come since, so that its
+ * loss is the loss of all; or if votes go to and fro once they are spread. */
+static void test_zones(void **state)
+{
+    (void)state;
+    struct cluster *c = start(9, "aaaaabbcc");
+    assert_true(cluster_run(c, 60000));
+    settle(c);
+    assert_true(voters_in(c, 0, 'a') <= 2);
+    assert_int_equal(voters_in(c, 0, '\0'), 5);
+    uint64_t change = agent_intent(c->machines[0].agent)->configuration_index;
+    assert_true(cluster_run(c, 60000));
+    assert_int_equal(agent_intent(c->machines[0].agent)->configuration_index, change);
+    for (unsigned i = 0; i < 9; i++)
+        if (c->machines[i].zone[0] == 'a')
+            cluster_kill(c, i);
+    assert_true(cluster_run(c, 5000));
+    assert_true(cluster_has_leader(c));
+    end(c);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return sodium_init() < 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_scale_in),
+        cmocka_unit_test(test_zones),
+    };
+    return cmocka_run_group_tests_name("sim-voters", tests, set_up, NULL);
+}
