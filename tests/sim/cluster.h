@@ -123,6 +123,9 @@ void cluster_remove(struct cluster *c, unsigned via, const char *name);
 void cluster_leave(struct cluster *c, unsigned i);
 void cluster_set_profile(struct cluster *c, unsigned via, enum intent_profile profile);
 
+/* A change that makes nothing else happen: one commit. */
+void cluster_make_token(struct cluster *c, unsigned via, uint8_t number);
+
 /* Begins a new epoch at machine `via`; under the seal of the root key, or of its own. */
 void cluster_recover(struct cluster *c, unsigned via, bool with_root_key);
 

@@ -125,3 +125,12 @@ void cluster_recover(struct cluster *c, unsigned via, bool with_root_key)
     c->commands_under_way++;
     machine_recover(machine, &recovery, on_decided, c);
 }
+
+void cluster_make_token(struct cluster *c, unsigned via, uint8_t number)
+{
+    struct command command = {.head = {.type = COMMAND_TOKEN_CREATE}, .token = {.uses_left = 1}};
+    trace_line(c, "token %u via m%u", number, via);
+    command.token.id[0] = number;
+    snprintf(command.token.actor, sizeof(command.token.actor), "ann");
+    propose(c, via, &command);
+}

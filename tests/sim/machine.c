@@ -226,6 +226,8 @@ static void send_one(struct machine *machine, const struct agent_send *send)
                                       .to_id = to->identity.id,
                                       .kind = send->kind};
     invariants_message_sent(machine->cluster, machine, to, send->kind, bytes);
+    machine->sent_count++;
+    machine->sent_bytes += bytes.size;
     network_send(&machine->cluster->network, &address, bytes);
 }
 

@@ -81,9 +81,10 @@ struct machine {
     struct agent_compaction *compaction; /* under way, or NULL */
     bool is_stepping;
     uint64_t timer_version;
-    bool wakes;                   /* a tick is planned at once */
-    bool reconciles;              /* a look at the containers is planned at once */
-    bool knows[SIM_MACHINES_MAX]; /* the addresses of others */
+    bool wakes;                      /* a tick is planned at once */
+    bool reconciles;                 /* a look at the containers is planned at once */
+    bool knows[SIM_MACHINES_MAX];    /* the addresses of others */
+    uint64_t sent_count, sent_bytes; /* packets and messages, since the machine was made */
 
     struct proposal *proposals;
     struct sim_read *reads;
