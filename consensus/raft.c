@@ -175,7 +175,15 @@ static void propose(struct raft *raft)
     raft->proposed_index = raft_log_last_index(&raft->log);
     if (entry->type == RAFT_ENTRY_CONFIGURATION)
         raft->pending_configuration = raft->proposed_index;
-    raft_send_appends(raft);
+    raft->appends_due = true;
+}
+
+/* Sends what was proposed, by this step and those before it that had more to follow. */
+static void send_proposed(struct raft *raft)
+{
+    if (raft->appends_due && raft->role == RAFT_LEADER)
+        raft_send_appends(raft);
+    raft->appends_due = false;
 }
 
 static void forget_leader(struct raft *raft)
@@ -237,13 +245,16 @@ int raft_step(struct raft *raft, const struct raft_input *input, struct raft_out
     struct id leader = raft->leader;
     if (input->now_ms > raft->now_ms)
         raft->now_ms = input->now_ms;
+    bool gathers = input->more && input->type == RAFT_PROPOSE;
     raft_output_begin(raft);
     act(raft, input);
+    if (!gathers)
+        send_proposed(raft);
     raft_stage_done(&raft->staged);
     uint64_t applied = raft->applied;
     if (!input->defer_apply)
         raft_apply(raft, input->apply_max > 0 ? input->apply_max : UINT64_MAX);
-    raft_output(raft, output);
+    raft_output(raft, !gathers, output);
     output->committed_count = raft->applied - applied;
     if (output->committed_count > 0)
         output->committed = raft_log_at(&raft->log, applied + 1);

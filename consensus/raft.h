@@ -116,6 +116,8 @@ struct raft_input {
     struct id peer;
     uint64_t context;
     bool defer_apply;   /* any input: hand out no committed entries yet, a later step will */
+    bool more;          /* propose: another input follows at once, and the first without this sends
+                           and stores what was gathered */
     uint64_t apply_max; /* any input: hand them out up to this index only; 0: all */
 };
 

@@ -101,6 +101,7 @@ struct raft {
     struct raft_snapshot outgoing; /* sent to all who need one; index 0: none. Its data is the
                                       snapshot's, or its own once that was replaced */
     int64_t heartbeat_due_ms;
+    bool appends_due;               /* something was proposed and not sent yet */
     uint64_t pending_configuration; /* no other change before this index is applied */
     size_t uncommitted_bytes;
     struct id transfer_target;
@@ -205,7 +206,7 @@ bool raft_committed_in_term(const struct raft *raft);
 /* raft_output.c */
 void raft_send(struct raft *raft, struct raft_message message);
 void raft_reply(struct raft *raft, struct raft_message message);
-void raft_output(struct raft *raft, struct raft_output *ret);
+void raft_output(struct raft *raft, bool writes, struct raft_output *ret);
 void raft_output_begin(struct raft *raft);
 
 /* The member's place in the configuration and progress[], or -1. */

@@ -97,6 +97,8 @@ static void find_entries(struct raft *raft)
 
 static int64_t next_deadline(const struct raft *raft)
 {
+    if (raft->appends_due)
+        return raft->now_ms;
     if (raft->role == RAFT_LEADER) {
         int64_t check_ms = raft->election_start_ms + raft->config.election_timeout_ms;
         return check_ms < raft->heartbeat_due_ms ? check_ms : raft->heartbeat_due_ms;
@@ -108,10 +110,11 @@ static int64_t next_deadline(const struct raft *raft)
     return election_ms < reads_ms ? election_ms : reads_ms;
 }
 
-void raft_output(struct raft *raft, struct raft_output *ret)
+void raft_output(struct raft *raft, bool writes, struct raft_output *ret)
 {
     *ret = (struct raft_output){0};
-    hand_out_writes(raft, ret);
+    if (writes)
+        hand_out_writes(raft, ret);
     find_entries(raft);
     if (raft->stored_sequence == raft->sequence) {
         for (size_t i = 0; i < raft->once_stored.count; i++)

@@ -185,7 +185,7 @@ void agent_free(struct agent *agent)
     for (size_t i = 0; i < agent->shut_out.count; i++)
         free(agent->shut_out.items[i]);
     table_done(&agent->shut_out);
-    free(agent->pending);
+    pendings_done(&agent->pendings);
     free(agent->reads);
     free(agent->held);
     feed_done(&agent->feed);
@@ -373,18 +373,31 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* What follows from a changed intent, once for all that changed it. */
+static void settle_intent(struct agent *agent)
+{
+    if (!agent->intent_due)
+        return;
+    agent->intent_due = false;
+    agent_feed_reached(agent);
+    agent_intent_changed(agent);
+}
+
 /* Everything that is due by the clock, and whatever the input made due. */
 static void do_what_is_due(struct agent *agent)
 {
     struct swim_input swim_tick = {
         .now_ms = agent->now_ms, .now_us = agent->now_us, .type = SWIM_TICK};
     struct raft_input raft_tick = {.type = RAFT_TICK, .now_ms = agent->now_ms};
+    settle_intent(agent);
+    agent_feed_sign(agent);
     agent->swim_due = false;
     agent_members_step(agent, &swim_tick);
     int64_t swim_deadline = agent->swim_output.next_deadline_ms;
     agent_names_tick(agent);
     agent_lead_tick(agent);
     agent_raft_step(agent, &raft_tick, NULL, NULL);
+    settle_intent(agent);
     agent_feed_tick(agent);
     agent_read_tick(agent);
     agent_lease_tick(agent);
@@ -396,7 +409,7 @@ static void do_what_is_due(struct agent *agent)
     if (agent->swim_due)
         swim_deadline = agent->now_ms;
     int64_t deadline = earlier(swim_deadline, agent->raft_deadline_ms);
-    deadline = earlier(deadline, agent->feed.pull_at_ms);
+    deadline = earlier(deadline, agent_feed_deadline(agent));
     deadline = earlier(deadline, agent_pending_deadline(agent));
     deadline = earlier(deadline, agent_read_deadline(agent));
     deadline = earlier(deadline, agent_lease_deadline(agent));
@@ -413,7 +426,10 @@ int agent_step(struct agent *agent, const struct agent_input *input, struct agen
     agent->wall_ms = input->wall_ms;
     agent->output = output;
     int rc = take_input(agent, input);
-    do_what_is_due(agent);
+    if (input->more)
+        output->next_deadline_ms = agent->now_ms;
+    else
+        do_what_is_due(agent);
     agent->output = NULL;
     if (agent->failed)
         return agent->outdated ? -ENOTRECOVERABLE : -ENOMEM;

@@ -116,6 +116,8 @@ struct agent_input {
     uint64_t request;
     struct agent_compaction *compaction; /* passes to the agent */
     const struct agent_recovery *recovery;
+    bool more; /* another follows at once: what is due waits for the first without this, and what is
+                  proposed until then is stored and sent together */
 };
 
 struct agent_send {

@@ -61,18 +61,41 @@ static void announce(struct agent *agent)
         agent->failed = true;
 }
 
+void agent_feed_reached(struct agent *agent)
+{
+    struct feed *feed = &agent->feed;
+    int64_t at_ms = feed->signed_at_ms + FEED_SIGN_EACH_MS;
+    if (agent_leads(agent) && feed->sign_at_ms == INT64_MAX)
+        feed->sign_at_ms = at_ms > agent->now_ms ? at_ms : agent->now_ms;
+    reach_head(agent);
+}
+
+/* Signs what was committed: at once if it is a while since the last time, else then, for all that
+ * is committed until that. For it takes the whole intent's bytes, and each head goes through the
+ * whole fleet. */
 void agent_feed_sign(struct agent *agent)
 {
-    if (agent_leads(agent)) {
-        if (feed_head_sign(agent->intent, agent->config.identity, &agent->feed.head) < 0) {
-            agent->failed = true;
-            return;
-        }
-        if (agent->feed.head.index > agent->feed.announced.index) /* else there is a newer epoch */
-            agent->feed.announced = agent->feed.head;
-        announce(agent);
+    struct feed *feed = &agent->feed;
+    if (agent->now_ms < feed->sign_at_ms)
+        return;
+    feed->sign_at_ms = INT64_MAX;
+    if (!agent_leads(agent))
+        return;
+    if (feed_head_sign(agent->intent, agent->config.identity, &feed->head) < 0) {
+        agent->failed = true;
+        return;
     }
+    feed->signed_at_ms = agent->now_ms;
+    if (feed->head.index > feed->announced.index) /* else there is a newer epoch */
+        feed->announced = feed->head;
+    announce(agent);
     reach_head(agent);
+}
+
+int64_t agent_feed_deadline(const struct agent *agent)
+{
+    const struct feed *feed = &agent->feed;
+    return feed->sign_at_ms < feed->pull_at_ms ? feed->sign_at_ms : feed->pull_at_ms;
 }
 
 /* -EKEYREJECTED, if it is nobody's word or that of one who can't come to vote; or -ENOMEM. */

@@ -6,18 +6,8 @@
 #include "node/control/agent.h"
 #include "node/control/control.h"
 #include "node/control/feed.h"
+#include "node/control/pending.h"
 #include "node/control/succession.h"
-
-/* A proposal whose outcome somebody waits for. */
-struct agent_pending {
-    uint64_t request;     /* the asker's number for it */
-    struct id from;       /* a peer that forwarded it; ID_NONE: this peer's own API */
-    bool is_control;      /* the leader's own decision: nobody waits */
-    struct id sent_to;    /* who alone may answer; ID_NONE: it is in our own log */
-    uint64_t sent_as;     /* our number for it there */
-    uint64_t index, term; /* of our own log */
-    int64_t expires_ms;
-};
 
 /* A read for which somebody waits, see agent_read.c. */
 struct agent_read {
@@ -96,6 +86,7 @@ struct agent {
     struct intent *verified; /* of a snapshot that Raft is about to install, else NULL */
     int verified_rc;         /* what came of the last one that was whole */
     struct agent_renewal renewal;
+    bool intent_due; /* it was changed, and what follows from that is not done yet */
     struct feed feed;
     struct intent_gossip gossip; /* as swim has it */
     bool swim_due;               /* its timings were changed since it was stepped */
@@ -118,8 +109,7 @@ struct agent {
     struct view_holding said_holding;
     int64_t holding_next_ms;
 
-    struct agent_pending *pending;
-    size_t pending_count, pending_capacity;
+    struct pendings pendings;
     uint64_t next_request; /* of forwarded proposals */
 
     struct agent_read *reads;
@@ -233,7 +223,9 @@ int64_t agent_read_deadline(const struct agent *agent);
 
 /* agent_feed.c */
 void agent_feed_applied(struct agent *agent, const struct raft_entry *entry);
+void agent_feed_reached(struct agent *agent);
 void agent_feed_sign(struct agent *agent);
+int64_t agent_feed_deadline(const struct agent *agent);
 void agent_feed_head_seen(struct agent *agent, const struct id *from, struct bytes value);
 int agent_feed_message(struct agent *agent, uint8_t kind, const struct id *from,
                        struct bytes bytes);

@@ -42,33 +42,11 @@ static struct id forward_target(const struct agent *agent)
     return ID_NONE;
 }
 
-/* Makes room for one more. First of all: what has gone into the log can't be refused any more. */
-static int reserve_pending(struct agent *agent)
+static struct pending *add_pending(struct agent *agent)
 {
-    if (agent->pending_count == AGENT_PENDING_MAX)
-        return -EBUSY;
-    if (agent->pending_count < agent->pending_capacity)
-        return 0;
-    size_t capacity = agent->pending_capacity ? 2 * agent->pending_capacity : 16;
-    struct agent_pending *pending = realloc(agent->pending, capacity * sizeof(*pending));
-    if (!pending)
-        return -ENOMEM;
-    agent->pending = pending;
-    agent->pending_capacity = capacity;
-    return 0;
-}
-
-static struct agent_pending *add_pending(struct agent *agent)
-{
-    assert(agent->pending_count < agent->pending_capacity);
-    struct agent_pending *pending = &agent->pending[agent->pending_count++];
-    *pending = (struct agent_pending){.expires_ms = agent->now_ms + AGENT_PROPOSE_TIMEOUT_MS};
+    struct pending *pending = pendings_add(&agent->pendings);
+    pending->expires_ms = agent->now_ms + AGENT_PROPOSE_TIMEOUT_MS;
     return pending;
-}
-
-static void drop_pending(struct agent *agent, size_t i)
-{
-    agent->pending[i] = agent->pending[--agent->pending_count];
 }
 
 static void write_result(struct writer *writer, uint64_t request,
@@ -142,7 +120,7 @@ static void forward(struct agent *agent, const struct id *from, uint64_t request
     struct writer writer;
     if (!bytes)
         return;
-    struct agent_pending *pending = add_pending(agent);
+    struct pending *pending = add_pending(agent);
     pending->from = *from;
     pending->request = request;
     pending->sent_to = *to;
@@ -170,9 +148,13 @@ void agent_propose(struct agent *agent, const struct id *from, uint64_t request,
                    struct bytes command)
 {
     uint64_t index, term;
-    struct raft_input input = {
-        .type = RAFT_PROPOSE, .now_ms = agent->now_ms, .data = command, .defer_apply = true};
-    if (reserve_pending(agent) < 0) {
+    struct raft_input input = {.type = RAFT_PROPOSE,
+                               .now_ms = agent->now_ms,
+                               .data = command,
+                               .defer_apply = true,
+                               .more = true};
+    /* First of all: what has gone into the log can't be refused any more. */
+    if (pendings_reserve(&agent->pendings) < 0) {
         answer_error(agent, from, request, -EBUSY, "too many changes are under way");
         return;
     }
@@ -187,7 +169,7 @@ void agent_propose(struct agent *agent, const struct id *from, uint64_t request,
     }
     rc = agent_raft_step(agent, &input, &index, &term);
     if (rc == 0) {
-        struct agent_pending *pending = add_pending(agent);
+        struct pending *pending = add_pending(agent);
         pending->from = *from;
         pending->request = request;
         pending->index = index;
@@ -212,7 +194,7 @@ int agent_propose_control(struct agent *agent, const struct command *command)
 {
     cleanup_buffer struct buffer bytes = {0};
     uint64_t index, term;
-    int rc = reserve_pending(agent);
+    int rc = pendings_reserve(&agent->pendings);
     if (rc == 0)
         rc = command_encode(command, &bytes);
     if (rc < 0)
@@ -220,11 +202,12 @@ int agent_propose_control(struct agent *agent, const struct command *command)
     struct raft_input input = {.type = RAFT_PROPOSE,
                                .now_ms = agent->now_ms,
                                .data = buffer_view(&bytes),
-                               .defer_apply = true};
+                               .defer_apply = true,
+                               .more = true};
     rc = agent_raft_step(agent, &input, &index, &term);
     if (rc < 0)
         return rc;
-    struct agent_pending *pending = add_pending(agent);
+    struct pending *pending = add_pending(agent);
     pending->is_control = true;
     pending->index = index;
     pending->term = term;
@@ -274,12 +257,12 @@ int agent_result_message(struct agent *agent, const struct id *from, struct byte
         return -EBADMSG;
     result.code = result.error.code = (int)code;
 
-    for (size_t i = 0; i < agent->pending_count; i++) {
-        struct agent_pending *pending = &agent->pending[i];
-        if (!id_equal(&pending->sent_to, from) || pending->sent_as != number)
+    size_t at = 0;
+    for (struct pending *pending; (pending = pendings_next(&agent->pendings, &at));) {
+        if (pending->sent_as != number || !id_equal(&pending->sent_to, from))
             continue; /* a number alone is easily guessed */
         answer(agent, &pending->from, pending->request, &result, &chain);
-        drop_pending(agent, i);
+        pendings_drop(&agent->pendings, pending);
         return 0;
     }
     return 0;
@@ -307,9 +290,9 @@ static int sign_admission(struct agent *agent, const struct id *admitted,
 void agent_pending_applied(struct agent *agent, uint64_t index, uint64_t term,
                            const struct intent_result *result, const struct id *admitted)
 {
-    for (size_t i = 0; i < agent->pending_count; i++) {
-        struct agent_pending *pending = &agent->pending[i];
-        if (!id_is_none(&pending->sent_to) || pending->index != index)
+    size_t at = 0;
+    for (struct pending *pending; (pending = pendings_next(&agent->pendings, &at));) {
+        if (pending->index != index || !id_is_none(&pending->sent_to))
             continue;
         struct certificate_chain chain = {0};
         if (pending->is_control) {
@@ -324,24 +307,24 @@ void agent_pending_applied(struct agent *agent, uint64_t index, uint64_t term,
         } else {
             answer(agent, &pending->from, pending->request, result, &chain);
         }
-        drop_pending(agent, i);
+        pendings_drop(&agent->pendings, pending);
         return;
     }
 }
 
 void agent_pending_expire(struct agent *agent)
 {
-    for (size_t i = agent->pending_count; i-- > 0;) {
-        const struct agent_pending *pending = &agent->pending[i];
+    size_t at = 0;
+    for (struct pending *pending; (pending = pendings_next(&agent->pendings, &at));) {
         if (pending->expires_ms > agent->now_ms)
-            continue;
+            return; /* so do all behind it */
         if (pending->is_control)
             agent->control_outstanding--;
         else
             answer_error(agent, &pending->from, pending->request, -ETIMEDOUT,
                          "no majority of the voters agreed in time; the change may still come "
                          "into force");
-        drop_pending(agent, i);
+        pendings_drop(&agent->pendings, pending);
     }
 }
 
@@ -362,17 +345,16 @@ void agent_pending_refuse(struct agent *agent)
 
 void agent_pending_lost(struct agent *agent)
 {
-    for (size_t i = agent->pending_count; i-- > 0;)
-        if (agent->pending[i].is_control)
-            drop_pending(agent, i);
+    size_t at = 0;
+    for (struct pending *pending; (pending = pendings_next(&agent->pendings, &at));)
+        if (pending->is_control)
+            pendings_drop(&agent->pendings, pending);
     agent->control_outstanding = 0;
 }
 
 int64_t agent_pending_deadline(const struct agent *agent)
 {
-    int64_t deadline = INT64_MAX;
-    for (size_t i = 0; i < agent->pending_count; i++)
-        if (agent->pending[i].expires_ms < deadline)
-            deadline = agent->pending[i].expires_ms;
-    return deadline;
+    size_t at = 0;
+    const struct pending *first = pendings_next(&agent->pendings, &at);
+    return first ? first->expires_ms : INT64_MAX;
 }

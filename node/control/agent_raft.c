@@ -175,10 +175,8 @@ static void carry_out(struct agent *agent, const struct raft_output *output)
         agent_role_changed(agent);
     if (output->changed & (RAFT_CHANGED_ROLE | RAFT_CHANGED_LEADER))
         agent_leader_changed(agent);
-    if (agent->intent->applied_index > applied_before) {
-        agent_feed_sign(agent);
-        agent_intent_changed(agent);
-    }
+    if (agent->intent->applied_index > applied_before)
+        agent->intent_due = true;
     for (size_t i = 0; i < output->read_count; i++)
         agent_read_outcome(agent, &output->reads[i]);
 }

@@ -39,6 +39,7 @@ enum {
     AGENT_COMPACT_KEEP_PART = 4,                    /* at most a fourth of that is kept */
     FEED_RECENT_ENTRIES_MAX = 1024, /* kept in memory to serve peers that lag a little */
     FEED_RECENT_BYTES_MAX = 1024 * 1024,
+    FEED_SIGN_EACH_MS = 100,        /* a head at most: who does not vote is behind by that */
     FEED_RETRY_MS = 500,       /* before another peer is asked */
     FEED_PULL_DELAY_MS = 50,   /* for Raft to bring it first, where it does */
     FEED_HINT_RETRY_MS = 5000, /* for what nobody says whom we know to vote */

@@ -11,7 +11,10 @@ enum push_kind { PUSH_NOTHING, PUSH_ENTRIES, PUSH_INTENT };
 
 void feed_init(struct feed *feed)
 {
-    *feed = (struct feed){.pull_at_ms = INT64_MAX, .pulled_at_ms = INT64_MIN / 2};
+    *feed = (struct feed){.pull_at_ms = INT64_MAX,
+                          .pulled_at_ms = INT64_MIN / 2,
+                          .sign_at_ms = INT64_MAX,
+                          .signed_at_ms = INT64_MIN / 2};
 }
 
 void feed_done(struct feed *feed)

@@ -39,6 +39,8 @@ struct feed {
     uint64_t hinted_index;      /* said by one whom we don't know to vote: reason to ask, no more */
     int64_t pull_at_ms;         /* when to ask (again); INT64_MAX: nothing is missing */
     int64_t pulled_at_ms;       /* when last asked */
+    int64_t sign_at_ms;         /* as the leader: when to sign the next head; INT64_MAX: no need */
+    int64_t signed_at_ms;       /* when the last one was */
 };
 
 void feed_init(struct feed *feed);

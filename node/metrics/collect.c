@@ -41,6 +41,7 @@ void metrics_collect(const struct peer *peer, struct metrics *ret)
         .cpu_us = cpu_us(),
         .start_seconds = (double)peer->start_wall_ms / 1e3,
         .lag = peer->lag,
+        .store_commits = store_commits(peer->store),
         .is_member = peer->agent && peer->udp && peer->links && peer->mesh,
     };
     if (!ret->is_member)

@@ -35,6 +35,7 @@ struct metrics {
     uint64_t cpu_us;
     double start_seconds; /* since 1970 */
     struct metrics_lag lag;
+    uint64_t store_commits;
 
     /* With a cluster: */
     bool is_member;

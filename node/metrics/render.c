@@ -109,6 +109,8 @@ static void render_process(struct render *render, const struct metrics *metrics)
           "How late the event loop came to what was due.");
     buckets(render, metrics_lag_bounds_ms, metrics->lag.counts, LAG_BUCKETS, metrics->lag.count,
             metrics->lag.sum_ms, 1e3);
+    single(render, "consort_store_commits_total", counter,
+           "Commits that were made durable, each of one write or more.", metrics->store_commits);
 }
 
 static void render_probes(struct render *render, const struct swim_counters *swim)

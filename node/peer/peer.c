@@ -152,8 +152,11 @@ static void on_packet(void *context, const struct id *from, const struct address
 static void on_message(void *context, const struct id *from, uint8_t kind, struct bytes data)
 {
     struct peer *peer = context;
-    peer_step(peer, &(struct agent_input){
-                        .type = AGENT_MESSAGE, .from = *from, .kind = kind, .bytes = data});
+    peer_step(peer, &(struct agent_input){.type = AGENT_MESSAGE,
+                                          .from = *from,
+                                          .kind = kind,
+                                          .bytes = data,
+                                          .more = true});
 }
 
 static void on_stream(void *context, const struct link_remote *remote, struct mux_stream *stream,

@@ -333,6 +333,10 @@ void peer_step(struct peer *peer, struct agent_input *input)
     assert(!peer->is_stepping);
     if (peer->is_stopping || peer->is_forgetting)
         return;
+    if (input->more)
+        peer_wake(peer); /* for what is due, once all that has come in this turn was taken */
+    else
+        uv_idle_stop(&peer->wake);
     uv_update_time(peer->loop);
     input->now_ms = peer_now_ms(peer);
     input->now_us = peer_now_us();
@@ -357,6 +361,8 @@ void peer_step(struct peer *peer, struct agent_input *input)
         carry_out(peer);
     }
     peer->is_stepping = false;
+    if (input->more)
+        return;
     /* Never at once: timers that are due run before sockets are looked at again. On a grid, so that
      * what is due at about the same time costs one waking. */
     int64_t now_ms = peer_now_ms(peer);

@@ -79,7 +79,8 @@ static void on_stored(void *context, int result, const struct error *error)
     }
     if (sequence == 0 || !peer->agent)
         return;
-    peer_step(peer, &(struct agent_input){.type = AGENT_STORED, .sequence = sequence});
+    peer_step(peer,
+              &(struct agent_input){.type = AGENT_STORED, .sequence = sequence, .more = true});
 }
 
 int peer_store_write(struct peer *peer, const struct agent_write *write)

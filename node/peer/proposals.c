@@ -51,7 +51,8 @@ static void on_try(uv_timer_t *timer)
     peer_step(peer, &(struct agent_input){.type = recovers ? AGENT_RECOVER : AGENT_PROPOSE_LOCAL,
                                           .request = proposal->request,
                                           .bytes = buffer_view(&proposal->command),
-                                          .recovery = &proposal->recovery});
+                                          .recovery = &proposal->recovery,
+                                          .more = !recovers});
 }
 
 static void start(struct peer *peer, struct proposal *proposal, int64_t give_up_ms,

@@ -110,5 +110,8 @@ int store_write(struct store *store, struct store_batch *batch,
                 void (*callback)(void *context, int result, const struct error *error),
                 void *context);
 
+/* How many commits have been made durable since it was opened, each of one batch or more. */
+uint64_t store_commits(struct store *store);
+
 /* For tests: the `writes`th put and the `syncs`th commit from now fail with -EIO; 0: never. */
 void store_fail_after(struct store *store, unsigned writes, unsigned syncs);

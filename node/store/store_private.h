@@ -59,6 +59,7 @@ struct store {
     struct store_jobs waiting, done;
     int broken; /* a commit failed, and its callbacks have not come yet */
     struct error broken_why;
+    uint64_t commits;
     unsigned fail_write_in, fail_sync_in;
 };
 

@@ -42,6 +42,7 @@ static void writer_run(void *argument)
 
         uv_mutex_lock(&store->mutex);
         move_all(&store->done, &group, result);
+        store->commits += result == 0;
         if (result < 0) {
             store->broken = result;
             store->broken_why = error;
@@ -102,6 +103,14 @@ int store_write(struct store *store, struct store_batch *batch,
     uv_cond_signal(&store->has_work);
     uv_mutex_unlock(&store->mutex);
     return 0;
+}
+
+uint64_t store_commits(struct store *store)
+{
+    uv_mutex_lock(&store->mutex);
+    uint64_t commits = store->commits;
+    uv_mutex_unlock(&store->mutex);
+    return commits;
 }
 
 int store_writer_start(struct store *store)

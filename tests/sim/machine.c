@@ -364,6 +364,11 @@ static void step_once(struct machine *machine, struct agent_input *input)
 void machine_step(struct machine *machine, struct agent_input *input)
 {
     assert(!machine->is_stepping && machine->agent);
+    if (input->type == AGENT_MESSAGE || input->type == AGENT_STORED ||
+        input->type == AGENT_PROPOSE_LOCAL) { /* as node/peer/ gathers them over a turn */
+        input->more = true;
+        machine_wake(machine);
+    }
     step_once(machine, input);
     uint64_t newest = newest_sequence(&machine->output);
     carry_out(machine);

@@ -105,7 +105,9 @@ static int ask(struct sim_world *world, int number, struct sim_peer *peer)
     unsigned before = client->asked[peer->number];
     client->asked[peer->number] = peer->lives; /* it may be done within this step */
     int rc = sim_peer_give(world, peer,
-                           (struct raft_input){.type = RAFT_PROPOSE, .data = {bytes, size}});
+                           (struct raft_input){.type = RAFT_PROPOSE,
+                                               .data = {bytes, size},
+                                               .more = random_chance(&world->random, 1, 2)});
     if (rc < 0)
         client->asked[peer->number] = before;
     return rc;

@@ -148,6 +148,45 @@ static void test_commit_ends_with_what_was_sent(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if proposals that come together are not stored and sent together, or one gets lost. */
+static void test_gathered_proposals(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_config config = bench_config();
+    config.message_bytes_max = 1024;
+    bench_start_as(&b, &config, 3, 1, NULL, 0);
+    bench_lead(&b, 3);
+    assert_int_equal(bench_acknowledge(&b, 2, 2), 0);
+    struct raft_input input = {
+        .type = RAFT_PROPOSE, .data = bytes_of_text("a"), .defer_apply = true, .more = true};
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(bench_give(&b, input), 0);
+        assert_int_equal(b.output.proposed_index, 3 + i);
+        assert_int_equal(b.output.message_count, 0);
+        assert_int_equal(b.output.sequence, 0);
+        assert_int_equal(b.output.next_deadline_ms, b.now_ms);
+    }
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
+    assert_int_equal(b.output.entry_count, 3);
+    assert_int_equal(b.output.message_count, 1); /* the third peer is still probed */
+    const struct raft_message *append = bench_sent(&b, RAFT_APPEND, 2);
+    assert_int_equal(append->index, 2);
+    assert_int_equal(append->entry_count, 3);
+    bench_store(&b);
+    assert_int_equal(bench_acknowledge(&b, 2, 5), 0);
+    assert_int_equal(b.output.committed_count, 3);
+
+    /* nothing is left over for whoever leads no more */
+    assert_int_equal(bench_give(&b, input), 0);
+    struct raft_message newer = {.type = RAFT_HEARTBEAT, .term = bench_status(&b).term + 1};
+    assert_int_equal(bench_say(&b, 3, newer), 0);
+    assert_int_equal(bench_status(&b).role, RAFT_FOLLOWER);
+    assert_null(bench_sent(&b, RAFT_APPEND, 2));
+    assert_int_equal(b.output.entry_count, 1);
+    raft_free(b.raft);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +195,7 @@ int main(void)
         cmocka_unit_test(test_conflicting_log),
         cmocka_unit_test(test_commit_ends_with_what_was_sent),
         cmocka_unit_test(test_flow_control),
+        cmocka_unit_test(test_gathered_proposals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -350,6 +350,32 @@ static void test_too_many(void **state)
     fleet_done(&f);
 }
 
+/* Breaks if changes that come in one turn each cost a write and a message of their own. */
+static void test_gathered(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, 2, 1);
+    cleanup_buffer struct buffer bytes = {0};
+    struct command command = drain(&f, 1, true);
+    assert_int_equal(command_encode(&command, &bytes), 0);
+    struct agent_input input = {
+        .type = AGENT_PROPOSE_LOCAL, .bytes = buffer_view(&bytes), .more = true};
+    size_t entries = f.peers[0].disk.entry_count;
+    for (input.request = 501; input.request <= 503; input.request++) {
+        assert_int_equal(fleet_step(&f, 0, input), 0);
+        assert_int_equal(f.peers[0].output.next_deadline_ms, f.now_ms);
+        assert_int_equal(f.peers[0].disk.entry_count, entries);
+    }
+    fleet_step(&f, 0, (struct agent_input){.type = AGENT_TICK});
+    assert_int_equal(f.peers[0].output.write_count, 1);
+    assert_int_equal(f.peers[0].disk.entry_count, entries + 3);
+    fleet_run(&f, 100);
+    for (uint64_t request = 501; request <= 503; request++)
+        assert_int_equal(fleet_result(&f, 0, request)->result.code, 0);
+    fleet_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_overtaken),     cmocka_unit_test(test_no_quorum),
         cmocka_unit_test(test_hops),          cmocka_unit_test(test_asks_a_voter),
         cmocka_unit_test(test_bad_command),   cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_gathered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
