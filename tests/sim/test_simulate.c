@@ -12,7 +12,7 @@
 #include "tests/sim/schedule.h"
 
 enum {
-    SEEDS_MAX = 150,
+    SEEDS_MAX = 240, /* a rule broken is not always noticed; how often hangs on the timings */
     LEASE_DURATION_MS = 60000, /* leases take their time to end */
 };
 
