@@ -146,7 +146,7 @@ int agent_new(const struct agent_config *config, const struct agent_stored *stor
     agent->self = config->identity->id;
     agent->chain = *config->chain;
     agent->now_ms = now_ms;
-    agent->control_deadline_ms = agent->voters_deadline_ms = INT64_MAX;
+    agent->control_deadline_ms = agent->voters_deadline_ms = agent->campaign_at_ms = INT64_MAX;
     agent->raft_progress_ms = now_ms - INT32_MAX;
     set_default(&agent->config.lease_ms, AGENT_LEASE_MS_DEFAULT);
     set_default(&agent->config.voter_replace_after_ms, AGENT_VOTER_REPLACE_MS_DEFAULT);
@@ -343,6 +343,9 @@ static int take_input(struct agent *agent, const struct agent_input *input)
         return agent_members_step(agent, &packet);
     case AGENT_MESSAGE:
         return take_message(agent, input);
+    case AGENT_GONE:
+        agent_gone(agent, &input->from);
+        return 0;
     case AGENT_UNREACHED:
         return take_unreached(agent, &input->from);
     case AGENT_STORED:
@@ -396,6 +399,7 @@ static void do_what_is_due(struct agent *agent)
     int64_t swim_deadline = agent->swim_output.next_deadline_ms;
     agent_names_tick(agent);
     agent_lead_tick(agent);
+    agent_gone_tick(agent);
     agent_raft_step(agent, &raft_tick, NULL, NULL);
     settle_intent(agent);
     agent_feed_tick(agent);
@@ -411,6 +415,7 @@ static void do_what_is_due(struct agent *agent)
     int64_t deadline = earlier(swim_deadline, agent->raft_deadline_ms);
     deadline = earlier(deadline, agent_feed_deadline(agent));
     deadline = earlier(deadline, agent_pending_deadline(agent));
+    deadline = earlier(deadline, agent->campaign_at_ms);
     deadline = earlier(deadline, agent_read_deadline(agent));
     deadline = earlier(deadline, agent_lease_deadline(agent));
     deadline = earlier(deadline, agent_lead_deadline(agent));

@@ -88,6 +88,7 @@ enum agent_input_type {
     AGENT_TICK,
     AGENT_PACKET,        /* from, source, bytes */
     AGENT_MESSAGE,       /* from, kind, bytes */
+    AGENT_GONE,          /* from: its machine says that no process listens where it did */
     AGENT_UNREACHED,     /* from: a stream to it broke or could not be opened */
     AGENT_STORED,        /* sequence: that write and all before it are durable */
     AGENT_PROPOSE_LOCAL, /* request, bytes: an encoded command from this peer's API */

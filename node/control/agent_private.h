@@ -82,6 +82,9 @@ struct agent {
     bool intent_is_old;      /* by all that is known, and nothing may be removed by it */
     bool is_compacting;      /* the node has it done, and has not given it back yet */
 
+    uint64_t gone_term;     /* in which the leader's process was found gone, see agent_gone.c */
+    int64_t campaign_at_ms; /* when to stand for election because of that; INT64_MAX: not */
+
     struct intent *intent;
     struct intent *verified; /* of a snapshot that Raft is about to install, else NULL */
     int verified_rc;         /* what came of the last one that was whole */
@@ -208,8 +211,13 @@ void agent_pending_lost(struct agent *agent);
 void agent_pending_refuse(struct agent *agent);
 void agent_answer(struct agent *agent, uint64_t request, int code, const char *message,
                   const char *hint);
+void agent_pending_unanswered(struct agent *agent, const struct id *leader);
 int64_t agent_pending_deadline(const struct agent *agent);
 struct id agent_leader(const struct agent *agent);
+
+/* agent_gone.c */
+void agent_gone(struct agent *agent, const struct id *id);
+void agent_gone_tick(struct agent *agent);
 
 /* agent_read.c */
 void agent_read_start(struct agent *agent, uint64_t request);

@@ -352,6 +352,21 @@ void agent_pending_lost(struct agent *agent)
     agent->control_outstanding = 0;
 }
 
+/* Who was asked to pass them on leads no more. Whoever asked may ask again: a command that was
+ * agreed on is not applied twice. */
+void agent_pending_unanswered(struct agent *agent, const struct id *leader)
+{
+    size_t at = 0;
+    for (struct pending *pending; (pending = pendings_next(&agent->pendings, &at));) {
+        if (id_is_none(&pending->sent_to) || !id_equal(&pending->sent_to, leader))
+            continue;
+        answer_error(agent, &pending->from, pending->request, -ETIMEDOUT,
+                     "the leading peer was lost before it answered; the change may still come "
+                     "into force");
+        pendings_drop(&agent->pendings, pending);
+    }
+}
+
 int64_t agent_pending_deadline(const struct agent *agent)
 {
     size_t at = 0;

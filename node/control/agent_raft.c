@@ -132,6 +132,7 @@ void agent_leader_changed(struct agent *agent)
 {
     struct id leader = agent_leader(agent);
     if (!id_equal(&leader, &agent->known_leader)) {
+        agent_pending_unanswered(agent, &agent->known_leader);
         agent->known_leader = leader;
         agent_add_event(agent, AGENT_LEADER, &leader);
     }

@@ -20,6 +20,8 @@ enum {
     AGENT_READ_ROUND_MS = 500,        /* for a voter to answer, before another is asked */
     AGENT_READ_RETRY_MS = 100,        /* after what came to nothing */
     AGENT_PROPOSE_HOPS_MAX = 3,       /* from one peer that does not lead to another */
+    AGENT_GONE_CAMPAIGN_MS = 20, /* so that other voters know, too, that the leader is gone */
+    AGENT_GONE_CAMPAIGN_EACH_MS = 150, /* then the next voter stands for election */
     AGENT_VOTERS_DEFAULT = 5,
     AGENT_VOTER_REPLACE_MS_DEFAULT =
         10 * 60 * 1000,                            /* dead for longer than any machine's restart */

@@ -152,11 +152,23 @@ static void on_packet(void *context, const struct id *from, const struct address
 static void on_message(void *context, const struct id *from, uint8_t kind, struct bytes data)
 {
     struct peer *peer = context;
-    peer_step(peer, &(struct agent_input){.type = AGENT_MESSAGE,
-                                          .from = *from,
-                                          .kind = kind,
-                                          .bytes = data,
-                                          .more = true});
+    peer_step(peer,
+              &(struct agent_input){
+                  .type = AGENT_MESSAGE, .from = *from, .kind = kind, .bytes = data, .more = true});
+}
+
+static bool is_vital(void *context, const struct id *id)
+{
+    const struct peer *peer = context;
+    struct id leader = peer->agent ? agent_raft_status(peer->agent)->leader : ID_NONE;
+    return id_equal(&leader, id);
+}
+
+static void on_refused(void *context, const struct id *id)
+{
+    struct peer *peer = context;
+    if (is_vital(peer, id) && !peer->is_stepping)
+        peer_step(peer, &(struct agent_input){.type = AGENT_GONE, .from = *id});
 }
 
 static void on_stream(void *context, const struct link_remote *remote, struct mux_stream *stream,
@@ -344,6 +356,8 @@ static int start_network(struct peer *peer, struct error *error)
         .context = peer,
         .on_stream = on_stream,
         .helpers = peer_helpers,
+        .is_vital = is_vital,
+        .on_refused = on_refused,
         .on_message = on_message,
     };
     peer->udp = udp_new(&udp);

@@ -187,6 +187,8 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
             log_notice("nobody leads: containers go on, changes wait for a majority of voters");
         else
             log_info("peer %s leads", name_of(peer, &event->id));
+        if (!id_is_none(&event->id))
+            proposals_retry(peer);
         break;
     case AGENT_SHUT_OUT:
         log_notice("peer %s is shut out: it was revoked or has left", name_of(peer, &event->id));

@@ -125,6 +125,13 @@ void proposals_decided(struct peer *peer, const struct agent_result *result)
     finish(proposal, result);
 }
 
+void proposals_retry(struct peer *peer)
+{
+    for (struct proposal *proposal = peer->proposals; proposal; proposal = proposal->next)
+        if (uv_is_active((uv_handle_t *)&proposal->timer))
+            uv_timer_start(&proposal->timer, on_try, 0, 0);
+}
+
 void proposals_cancel(struct peer *peer)
 {
     while (peer->proposals) {

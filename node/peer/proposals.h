@@ -28,5 +28,8 @@ int peer_recover(struct peer *peer, const struct agent_recovery *recovery,
 /* The agent decided one. */
 void proposals_decided(struct peer *peer, const struct agent_result *result);
 
+/* There is a leader (again): those that wait for their next try get it now. */
+void proposals_retry(struct peer *peer);
+
 /* The peer stops: whoever still waits is told -ECANCELED. */
 void proposals_cancel(struct peer *peer);

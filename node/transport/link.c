@@ -220,7 +220,7 @@ static void on_read(uv_stream_t *tcp, ssize_t size, const uv_buf_t *data)
     if (link->state == LINK_LINGERING)
         link_close_handles(link);
     else if (size == UV_EOF && link->state == LINK_OPEN)
-        end(link, 0, false);
+        end(link, 0, link->broke_off = !mux_has_goodbye(link->mux));
     else if (size == UV_EOF)
         link_fail_with(link, -ECONNRESET, "it closed the connection in the handshake");
     else
@@ -292,6 +292,11 @@ bool link_is_open(const struct link *link)
 bool link_is_closing(const struct link *link)
 {
     return link->state == LINK_LINGERING || link->state == LINK_CLOSED;
+}
+
+bool link_broke_off(const struct link *link)
+{
+    return link->broke_off || link->why.code < 0;
 }
 
 bool link_is_dialed(const struct link *link)

@@ -128,6 +128,7 @@ const struct link_remote *link_remote(const struct link *link);
 /* True between on_open and link_close. */
 bool link_is_open(const struct link *link);
 bool link_is_closing(const struct link *link);
+bool link_broke_off(const struct link *link); /* it failed, or the other side hung up unannounced */
 bool link_is_dialed(const struct link *link); /* by this side */
 
 /* Whether it came to nothing because the other side refused it; why->code says as what. */

@@ -17,7 +17,7 @@ struct link {
     const struct link_handler *handler; /* NULL: nobody is told */
     void *context;
     enum link_state state;
-    bool is_dialed, is_cut, is_writing, is_short_of_memory, is_shut;
+    bool is_dialed, is_cut, is_writing, is_short_of_memory, is_shut, broke_off;
     bool is_resting; /* the timer goes at the slower pace */
 
     uv_tcp_t tcp;

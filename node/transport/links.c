@@ -257,6 +257,19 @@ void links_back_off(struct peer *peer)
 
 static void finish_closing(struct links *links);
 
+/* What the end of a link with that peer says of it. */
+static void look_after(struct links *links, const struct id *id, bool broke_off, bool was_refused)
+{
+    const struct links_config *config = &links->config;
+    struct peer *peer = links_find_peer(links, id);
+    if (links->is_closing)
+        return;
+    if (was_refused && config->on_refused)
+        config->on_refused(config->context, id);
+    else if (broke_off && peer && config->is_vital && config->is_vital(config->context, id))
+        links_look_directly(links, peer);
+}
+
 static void on_link_close(void *context, struct link *link, const struct error *why)
 {
     struct entry *entry = context;
@@ -269,9 +282,15 @@ static void on_link_close(void *context, struct link *link, const struct error *
         log_limited(LOG_NOTICE, "%s", why->message);
     if (link_was_refused(link) && why->code == link_refusal_errno(LINK_REFUSED_REVOKED))
         links->revoked_until_ms = links_now(links) + LINKS_REFUSAL_MS;
-    if (!entry->was_open && entry->peer)
+    bool was_open = entry->was_open, broke_off = was_open && link_broke_off(link);
+    bool was_refused =
+        !was_open && !entry->is_relayed && link_is_dialed(link) && why->code == -ECONNREFUSED;
+    struct id id = entry->peer ? entry->peer->id : ID_NONE;
+    if (!was_open && entry->peer)
         links_back_off(entry->peer);
     links_entry_free(entry);
+    if (!id_is_none(&id))
+        look_after(links, &id, broke_off, was_refused);
     finish_closing(links);
 }
 

@@ -41,6 +41,11 @@ struct links_config {
                       uint8_t kind, struct bytes header);
     /* Who may reach that peer where this one doesn't? NULL: nobody is asked. */
     void (*helpers)(void *context, const struct id *id, struct links_helpers *ret);
+    /* True for a peer of whom it must be known at once if it is gone: when the last link with it
+     * ends, it is dialed. NULL: none is. */
+    bool (*is_vital)(void *context, const struct id *id);
+    /* The machine of that peer, dialed where it is thought to be, refuses connections. */
+    void (*on_refused)(void *context, const struct id *id);
     /* A message from a peer (never from an operator or newcomer); `data` is borrowed. */
     void (*on_message)(void *context, const struct id *from, uint8_t kind, struct bytes data);
 };

@@ -71,14 +71,20 @@ static int dial(struct links *links, struct peer *peer, struct entry **ret)
     return dial_directly(links, peer, ret);
 }
 
-void links_try_directly(struct links *links, struct peer *peer)
+void links_look_directly(struct links *links, struct peer *peer)
 {
     struct entry *entry;
+    if (!links_choose(links, peer, true) && may_dial(links, peer) == 0)
+        dial_directly(links, peer, &entry);
+}
+
+void links_try_directly(struct links *links, struct peer *peer)
+{
     if (links_now(links) < peer->direct_ms || links_choose(links, peer, true) ||
         may_dial(links, peer) < 0)
         return;
     peer->direct_ms = links_now(links) + LINKS_DIRECT_RETRY_MS;
-    dial_directly(links, peer, &entry);
+    links_look_directly(links, peer);
 }
 
 int links_link_over(struct links *links, struct peer *peer, int fd, const struct address *via,

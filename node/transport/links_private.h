@@ -109,6 +109,9 @@ void links_back_off(struct peer *peer);
 /* links_dial.c: a peer that has a relayed link may be reached without by now. */
 void links_try_directly(struct links *links, struct peer *peer);
 
+/* links_dial.c: dials the peer if there is no direct link with it. */
+void links_look_directly(struct links *links, struct peer *peer);
+
 struct peer *links_find_peer(const struct links *links, const struct id *id);
 
 /* Closes the peer's stream of messages and drops what is queued. */

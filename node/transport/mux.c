@@ -390,6 +390,11 @@ bool mux_has_room(const struct mux *mux)
     return mux_is_usable(mux) && mux->opened_here < MUX_STREAMS_MAX;
 }
 
+bool mux_has_goodbye(const struct mux *mux)
+{
+    return mux->goodbye_waits || mux->goodbye_sent || mux->goodbye_received;
+}
+
 bool mux_is_finished(const struct mux *mux)
 {
     return mux->goodbye_received && mux->streams.count == 0;

@@ -102,6 +102,9 @@ bool mux_is_usable(const struct mux *mux);
 /* True if it is usable and fewer than MUX_STREAMS_MAX streams of this side are open. */
 bool mux_has_room(const struct mux *mux);
 
+/* True if either side has said goodbye: the end of the link is no surprise. */
+bool mux_has_goodbye(const struct mux *mux);
+
 /* True once the other side has said goodbye and the last stream is over: time to close. (Whoever
  * says goodbye waits to be closed, since a stream may be on its way to it.) */
 bool mux_is_finished(const struct mux *mux);

@@ -32,6 +32,9 @@ struct end {
     size_t messages, message_bytes;
     uint32_t next_small, next_large; /* messages carry a counter */
     bool drops_sender;               /* inside on_message */
+    struct id vital;                 /* whose end it wants to know of */
+    struct id refused_by;
+    unsigned refusals;
 };
 
 /* A stream that this side opened. */
@@ -96,6 +99,19 @@ static inline void on_message(void *context, const struct id *from, uint8_t kind
         links_drop(end->links, from);
 }
 
+static inline bool is_vital(void *context, const struct id *id)
+{
+    const struct end *end = context;
+    return id_equal(&end->vital, id);
+}
+
+static inline void on_refused(void *context, const struct id *id)
+{
+    struct end *end = context;
+    end->refused_by = *id;
+    end->refusals++;
+}
+
 static inline int find_token(void *context, const uint8_t wanted[TOKEN_ID_BYTES],
                              uint8_t ret_psk[NOISE_PSK_BYTES])
 {
@@ -135,6 +151,8 @@ static inline void end_open(struct fixture *fixture, struct end *end, uint16_t p
                                         .context = end,
                                         .on_stream = on_stream,
                                         .helpers = help,
+                                        .is_vital = is_vital,
+                                        .on_refused = on_refused,
                                         .on_message = on_message};
     const struct address any = address_from_v4(INADDR_LOOPBACK, port);
     end->links = links_new(&config);

@@ -214,6 +214,30 @@ static void test_restart(void **state)
     assert_echoed(&user);
 }
 
+/* Breaks if it is not found out at once that a peer of whom that must be known is gone, or if
+ * others are dialed whenever a link with them ends. */
+static void test_gone(void **state)
+{
+    struct fixture *fixture = *state;
+    struct end *a = &fixture->a, *b = &fixture->b;
+    for (int is_vital = 0; is_vital < 2; is_vital++) {
+        struct user user = {0};
+        bool is_closed = false;
+        assert_int_equal(ask(a, b, STREAM_API, &user), 0);
+        run_until_closed(fixture, &user);
+        assert_echoed(&user);
+        a->vital = is_vital ? b->party.identity.id : a->party.identity.id;
+        links_close(b->links, on_pool_closed, &is_closed);
+        while (!is_closed || links_count(a->links) > 0)
+            uv_run(&fixture->loop, UV_RUN_ONCE);
+        while (is_vital && a->refusals == 0)
+            uv_run(&fixture->loop, UV_RUN_ONCE);
+        assert_int_equal(a->refusals, is_vital);
+        end_open(fixture, b, b->address.port);
+    }
+    assert_true(id_equal(&a->refused_by, &b->party.identity.id));
+}
+
 /* Breaks if a newcomer can do more than join, or an operator can pass for a peer. */
 static void test_who_may_what(void **state)
 {
@@ -293,6 +317,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_called_revoked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_may_what, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_open_flood, setup, teardown),
     };
