@@ -11,7 +11,8 @@ process.py   finding and ending the processes, mounts and cgroups of one peer
 peer.py      one peer: its daemon, its CLI, and how it fails
 testbed.py   all of them together
 cluster.py   what a scenario, the demo or a benchmark does with them: deploy, wait, count
-serf.py      Serf in the peers' place, to compare with
+etcd.py      etcd in the peers' place, to compare with
+serf.py      Serf likewise
 api.py       calls of the API without the CLI
 load.py      requests that never stop, and how many of them failed
 
