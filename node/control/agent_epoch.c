@@ -95,6 +95,7 @@ void agent_epoch_stored(struct agent *agent)
     agent->raft_deadline_ms = agent->now_ms;
     agent->raft_progress_ms = agent->now_ms - INT32_MAX;
     agent->shown_index = 0;
+    agent->campaign_at_ms = INT64_MAX;
     agent->lease_until_ms = 0;
     agent->lease_floor_ms = agent->now_ms;
     feed_forget(&agent->feed);
@@ -106,6 +107,8 @@ void agent_epoch_stored(struct agent *agent)
     agent_read_lost(agent);
     agent_role_changed(agent);
     agent_leader_changed(agent);
+    agent->feed.sign_at_ms = agent->now_ms;
+    agent_feed_reached(agent);
     agent_feed_sign(agent);
     tell(agent);
     agent_intent_changed(agent);

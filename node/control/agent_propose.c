@@ -330,8 +330,8 @@ void agent_pending_expire(struct agent *agent)
 
 void agent_pending_refuse(struct agent *agent)
 {
-    for (size_t i = agent->pending_count; i-- > 0;) {
-        const struct agent_pending *pending = &agent->pending[i];
+    size_t at = 0;
+    for (struct pending *pending; (pending = pendings_next(&agent->pendings, &at));) {
         if (pending->is_control)
             agent->control_outstanding--;
         else if (id_is_none(&pending->sent_to))
@@ -339,7 +339,7 @@ void agent_pending_refuse(struct agent *agent)
                          "a new epoch of the cluster begins; the change may be lost");
         else
             continue;
-        drop_pending(agent, i);
+        pendings_drop(&agent->pendings, pending);
     }
 }
 
