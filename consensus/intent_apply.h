@@ -97,6 +97,9 @@ void intent_blob_resolve(const struct intent *intent, struct service_spec *spec)
  * the newest stays. */
 int intent_blobs_sweep(struct intent *intent);
 
+/* The same for the older versions of the one that was just set: all others are as they were. */
+void intent_blob_sweep_older(struct intent *intent, const struct intent_blob *newest);
+
 /* Letters, digits, '-', '_' and '.', the first a letter or digit: what stands in names. */
 bool intent_name_is_valid(const char *name);
 

@@ -58,7 +58,9 @@ int intent_apply_blob_set(struct intent_apply *apply, const struct command_blob_
     }
     intent_event_add(apply, kind, given->name, "set: version %" PRIu64 ", %zu bytes",
                      result->version, given->content.size);
-    return intent_blobs_sweep(apply->intent);
+    intent_blob_sweep_older(apply->intent,
+                            intent_blob_find(apply->intent, given->kind, given->name));
+    return 0;
 }
 
 int intent_apply_blob_remove(struct intent_apply *apply, const struct command_blob_remove *remove)

@@ -152,6 +152,43 @@ static void mark_used(const struct intent *intent, const struct service_spec *sp
     }
 }
 
+static bool shows(const struct service_spec *spec, const struct intent_blob *blob)
+{
+    for (size_t i = 0; i < spec->file_count; i++) {
+        const struct spec_file *file = &spec->files[i];
+        if (file->version == blob->version && is_named(blob, file->kind, file->source))
+            return true;
+    }
+    return false;
+}
+
+static bool is_shown(const struct intent *intent, const struct intent_blob *blob)
+{
+    for (size_t i = 0; i < intent->services.count; i++) {
+        const struct intent_service *service = intent->services.items[i];
+        for (size_t j = 0; j < service->revisions.count; j++) {
+            const struct intent_revision *revision = service->revisions.items[j];
+            if (shows(&revision->spec, blob))
+                return true;
+        }
+    }
+    return false;
+}
+
+void intent_blob_sweep_older(struct intent *intent, const struct intent_blob *newest)
+{
+    size_t at = table_lower_bound(&intent->blobs, newest);
+    while (at-- > 0) {
+        struct intent_blob *older = intent->blobs.items[at];
+        if (!is_named(older, newest->kind, newest->name))
+            return;
+        if (is_shown(intent, older))
+            continue;
+        table_remove(&intent->blobs, older);
+        intent_blob_free(older);
+    }
+}
+
 int intent_blobs_sweep(struct intent *intent)
 {
     struct table *blobs = &intent->blobs;

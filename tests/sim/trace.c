@@ -46,8 +46,17 @@ static const char *name_of(struct cluster *cluster, const struct id *id)
 void trace_step(struct cluster *cluster, const struct machine *machine,
                 const struct agent_input *input, int rc)
 {
-    static const char *const types[] = {"tick",   "packet",  "message", "unreached",
-                                        "stored", "propose", "read"};
+    static const char *const types[] = {
+        [AGENT_TICK] = "tick",
+        [AGENT_PACKET] = "packet",
+        [AGENT_MESSAGE] = "message",
+        [AGENT_GONE] = "gone",
+        [AGENT_UNREACHED] = "unreached",
+        [AGENT_STORED] = "stored",
+        [AGENT_PROPOSE_LOCAL] = "propose",
+        [AGENT_READ_LOCAL] = "read",
+        [AGENT_COMPACTED] = "compacted",
+    };
     struct agent_status status;
     if (!is_on(cluster))
         return;
