@@ -202,6 +202,10 @@ static int pull_received(struct agent *agent, const struct id *from, struct byte
     reader_u64(&reader, &index);
     if (reader_end(&reader) < 0)
         return -EBADMSG;
+    if (index >= agent->feed.head.index && agent->feed.sign_at_ms != INT64_MAX) {
+        agent->feed.sign_at_ms = agent->now_ms; /* it waits for what is not signed yet */
+        agent_feed_sign(agent);
+    }
     struct buffer *answer = agent_add_send(agent, from, NULL, AGENT_FEED_PUSH);
     return answer ? feed_push_encode(&agent->feed, agent->intent, index, answer) : -ENOMEM;
 }

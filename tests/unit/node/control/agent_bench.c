@@ -425,8 +425,11 @@ void fleet_start(struct fleet *f, unsigned peer_count, uint32_t voters_max)
     fleet_found(f, voters_max);
     boot(f, 0);
     fleet_wait(f, first_leads);
-    while (f->peer_count < peer_count)
+    while (f->peer_count < peer_count) {
         fleet_join(f);
+        if (f->peer_count == voters_max) /* the first ones vote, whatever the later ones promise */
+            fleet_wait(f, all_are_calm);
+    }
     fleet_wait(f, all_are_calm);
 }
 

@@ -97,7 +97,8 @@ struct fleet {
     uint64_t next_request;
 };
 
-/* Peer 0 founds the cluster; the others join by proposals at it, one after another. */
+/* Peer 0 founds the cluster; the others join by proposals at it, one after another. The first
+ * `voters_max` vote. */
 void fleet_start(struct fleet *f, unsigned peer_count, uint32_t voters_max);
 void fleet_done(struct fleet *f);
 
