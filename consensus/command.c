@@ -34,6 +34,7 @@ static const struct command_kind kinds[] = {
     [COMMAND_NAMESAKES] = {command_write_namesakes, command_read_namesakes},
     [COMMAND_BLOB_SET] = {command_write_blob_set, command_read_blob_set},
     [COMMAND_BLOB_REMOVE] = {command_write_blob_remove, command_read_blob_remove},
+    [COMMAND_QUOTA] = {command_write_quota, command_read_quota},
 };
 
 int command_encode(const struct command *command, struct buffer *ret)

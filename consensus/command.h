@@ -26,6 +26,7 @@ enum command_type {
     COMMAND_NAMESAKES, /* the leader's: two that live have one name */
     COMMAND_BLOB_SET,  /* a config or secret of the cluster's own: a new version */
     COMMAND_BLOB_REMOVE,
+    COMMAND_QUOTA, /* what a stack's services may have together */
 };
 
 struct command_head {
@@ -129,6 +130,14 @@ struct command_blob_remove {
     char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
 };
 
+/* What is not said stays. A quota of which nothing is left is none. */
+struct command_quota {
+    char stack[BASE_NAME_BYTES_MAX + 1];
+    bool has_replicas, has_cpu, has_memory;
+    uint32_t replicas; /* 0: no limit */
+    uint64_t cpu_millis, memory_bytes;
+};
+
 struct command {
     struct command_head head;
     union {
@@ -147,6 +156,7 @@ struct command {
         struct command_namesakes namesakes;
         struct command_blob_set blob_set;
         struct command_blob_remove blob_remove;
+        struct command_quota quota;
     };
 };
 

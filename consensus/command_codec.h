@@ -41,6 +41,9 @@ void command_read_blob_set(struct reader *reader, struct command *command);
 void command_write_blob_remove(struct writer *writer, const struct command *command);
 void command_read_blob_remove(struct reader *reader, struct command *command);
 
+void command_write_quota(struct writer *writer, const struct command *command);
+void command_read_quota(struct reader *reader, struct command *command);
+
 /* A blob's name, kind and content, as commands and a snapshot carry it; the read content is the
  * blob's own. */
 void intent_blob_write(struct writer *writer, const struct intent_blob *blob);

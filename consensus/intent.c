@@ -66,6 +66,16 @@ static const void *blob_key(const void *item)
     return item;
 }
 
+static int quota_compare(const void *item, const void *key)
+{
+    return strcmp(((const struct intent_quota *)item)->stack, key);
+}
+
+static const void *quota_key(const void *item)
+{
+    return ((const struct intent_quota *)item)->stack;
+}
+
 static int client_compare(const void *item, const void *key)
 {
     return compare_u64(((const struct intent_client *)item)->client, *(const uint64_t *)key);
@@ -93,6 +103,7 @@ static void tables_init(struct intent *intent)
     table_init(&intent->services, service_compare, service_key);
     table_init(&intent->replicas, replica_compare, replica_key);
     table_init(&intent->blobs, blob_compare, blob_key);
+    table_init(&intent->quotas, quota_compare, quota_key);
     table_init(&intent->clients, client_compare, client_key);
 }
 
@@ -129,6 +140,7 @@ void intent_free(struct intent *intent)
     free_items(&intent->peers);
     free_items(&intent->tokens);
     free_items(&intent->replicas);
+    free_items(&intent->quotas);
     free_items(&intent->clients);
     for (size_t i = 0; i < intent->services.count; i++)
         intent_service_free(intent->services.items[i]);

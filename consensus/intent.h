@@ -117,6 +117,21 @@ struct intent_blob {
     char actor[INTENT_ACTOR_BYTES_MAX + 1];
 };
 
+/* What the services of a stack may have together; 0: no limit. */
+struct intent_quota {
+    char stack[BASE_NAME_BYTES_MAX + 1];
+    uint32_t replicas;
+    uint64_t cpu_millis, memory_bytes;
+    int64_t wall_ms; /* who set it, and when */
+    char actor[INTENT_ACTOR_BYTES_MAX + 1];
+};
+
+/* What services have together: all replicas that are wanted, each with its limits, or, of what it
+ * has no limit of, with what is reserved for it. */
+struct intent_usage {
+    uint64_t replicas, cpu_millis, memory_bytes;
+};
+
 /* What a client's last deduplicated command came to; the INTENT_CLIENTS_MAX latest clients. */
 struct intent_client {
     uint64_t client, sequence;
@@ -160,6 +175,7 @@ struct intent {
     struct table services; /* of struct intent_service, by name */
     struct table replicas; /* of struct intent_replica, by generation */
     struct table blobs;    /* of struct intent_blob, by kind, name and version */
+    struct table quotas;   /* of struct intent_quota, by stack */
     struct table clients;  /* of struct intent_client, by client */
     struct intent_gossip gossip;
     struct raft_configuration configuration; /* who takes part in Raft, as the entries say */
@@ -255,6 +271,11 @@ uint64_t intent_blob_used_by(const struct intent *intent, const struct intent_se
 const struct intent_event *intent_event_at(const struct intent *intent, size_t i);
 
 bool intent_is_voter(const struct intent *intent, const struct id *id);
+
+const struct intent_quota *intent_quota_find(const struct intent *intent, const char *stack);
+
+/* What a stack's services have together; those that are being removed don't count. */
+struct intent_usage intent_usage_of(const struct intent *intent, const char *stack);
 
 /* Words for people: "peer", "viewer"; "active", "draining"; "running", "rolled back". */
 const char *intent_role_text(uint8_t role);

@@ -78,6 +78,8 @@ static int dispatch(struct intent_apply *apply, struct command *command)
         return intent_apply_blob_set(apply, &command->blob_set);
     case COMMAND_BLOB_REMOVE:
         return intent_apply_blob_remove(apply, &command->blob_remove);
+    case COMMAND_QUOTA:
+        return intent_apply_quota(apply, &command->quota);
     }
     return error_set(&apply->result->error, -EBADMSG, "the command is of no known type");
 }

@@ -39,6 +39,7 @@ int intent_apply_blob_remove(struct intent_apply *apply, const struct command_bl
 /* Remembers a change of the voters, which the configuration has already; the oldest one goes when
  * there is no room. */
 void intent_succession_add(struct intent *intent, uint64_t index, const struct raft_seal *seal);
+int intent_apply_quota(struct intent_apply *apply, const struct command_quota *change);
 
 /* Writes down what happened, with the command's actor and time. */
 void intent_event_add(struct intent_apply *apply, const char *kind, const char *subject,
@@ -78,6 +79,23 @@ int intent_service_remove(struct intent_apply *apply, struct intent_service *ser
 
 /* Drops services that are marked as going and have no replica any more. */
 int intent_services_sweep(struct intent_apply *apply);
+
+/* Adds what so many replicas of the spec have. */
+void intent_usage_add(const struct intent *intent, const struct service_spec *spec,
+                      uint32_t replicas, struct intent_usage *usage);
+
+/* What a stack's services but that one (NULL: all) have together. */
+struct intent_usage intent_usage_without(const struct intent *intent, const char *stack,
+                                         const struct intent_service *left_out);
+
+/* Whether the spec says what the stack's quota counts; whether the stack may have as much as is
+ * asked for, in all or once one of its services is so. 0, or why not: -EDQUOT. */
+int intent_quota_check_limits(struct intent_apply *apply, const char *stack, const char *full_name,
+                              const struct service_spec *spec);
+int intent_quota_check(struct intent_apply *apply, const char *stack,
+                       const struct intent_usage *asked);
+int intent_quota_check_service(struct intent_apply *apply, const struct intent_service *service,
+                               const struct service_spec *spec, uint32_t replicas);
 
 /* Whether so many more contents of so many bytes can be held: 0, or why not. */
 int intent_blob_room(struct intent_apply *apply, size_t count, size_t size);

@@ -100,6 +100,22 @@ static int blobs_check(struct intent_apply *apply, const struct command_deploy *
     return intent_blob_room(apply, added, added_bytes);
 }
 
+/* The stack has afterwards what the file says, and nothing else. */
+static int quota_check(struct intent_apply *apply, const struct command_deploy *deploy)
+{
+    struct intent_usage asked = {0};
+    for (size_t i = 0; i < deploy->service_count; i++) {
+        const struct service_spec *spec = &deploy->services[i];
+        char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+        intent_full_name(deploy->stack, spec->name, name);
+        int rc = intent_quota_check_limits(apply, deploy->stack, name, spec);
+        if (rc < 0)
+            return rc;
+        intent_usage_add(apply->intent, spec, spec->replicas, &asked);
+    }
+    return intent_quota_check(apply, deploy->stack, &asked);
+}
+
 static int deploy_check(struct intent_apply *apply, const struct command_deploy *deploy)
 {
     struct error *error = &apply->result->error;
@@ -118,7 +134,7 @@ static int deploy_check(struct intent_apply *apply, const struct command_deploy 
     int rc = blobs_check(apply, deploy);
     for (size_t i = 0; rc == 0 && i < deploy->service_count; i++)
         rc = service_check(apply, deploy, i);
-    return rc;
+    return rc < 0 ? rc : quota_check(apply, deploy);
 }
 
 /* The lowest host number that no service has. There are more of them than services. */

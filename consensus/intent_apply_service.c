@@ -54,6 +54,9 @@ int intent_apply_scale(struct intent_apply *apply, const struct command_scale *s
         apply->result->unchanged = true;
         return 0;
     }
+    int rc = intent_quota_check_service(apply, service, spec, scale->replicas);
+    if (rc < 0)
+        return rc;
     intent_event_add(apply, "scale", service->name, "from %u to %u replicas", service->replicas,
                      scale->replicas);
     service->replicas = scale->replicas;
@@ -76,6 +79,10 @@ int intent_apply_update(struct intent_apply *apply, struct command_update *updat
         rc = intent_files_check(apply, service->name, spec, NULL);
     if (rc == 0)
         rc = intent_revision_check(apply, service);
+    if (rc == 0)
+        rc = intent_quota_check_limits(apply, service->stack, service->name, spec);
+    if (rc == 0)
+        rc = intent_quota_check_service(apply, service, spec, spec->replicas);
     bool same = false;
     if (rc == 0) {
         intent_blob_resolve(apply->intent, spec);
@@ -139,6 +146,10 @@ int intent_apply_rollback(struct intent_apply *apply, const struct command_rollb
     int rc = intent_ports_check(apply, service->name, &revision->spec, NULL);
     if (rc == 0)
         rc = intent_files_check(apply, service->name, &revision->spec, NULL);
+    if (rc == 0)
+        rc = intent_quota_check_limits(apply, service->stack, service->name, &revision->spec);
+    if (rc == 0)
+        rc = intent_quota_check_service(apply, service, &revision->spec, service->replicas);
     if (rc < 0)
         return rc;
     apply->result->revision = number;

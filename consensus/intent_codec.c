@@ -23,6 +23,7 @@ enum {
     REPLICA_FIELDS = 8,
     EVENT_FIELDS = 6,
     BLOB_FIELDS = 5,
+    QUOTA_FIELDS = 6,
     CLIENT_FIELDS = 8,
     SUCCESSION_FIELDS = 4,
     GOSSIP_FIELDS = 6,
@@ -97,6 +98,17 @@ static void blob_write(struct writer *writer, const struct intent_blob *blob)
     writer_text(writer, blob->actor);
 }
 
+static void quota_write(struct writer *writer, const struct intent_quota *quota)
+{
+    writer_array(writer, QUOTA_FIELDS);
+    writer_text(writer, quota->stack);
+    writer_u64(writer, quota->replicas);
+    writer_u64(writer, quota->cpu_millis);
+    writer_u64(writer, quota->memory_bytes);
+    writer_i64(writer, quota->wall_ms);
+    writer_text(writer, quota->actor);
+}
+
 static void client_write(struct writer *writer, const struct intent_client *client)
 {
     writer_array(writer, CLIENT_FIELDS);
@@ -168,6 +180,9 @@ int intent_write(const struct intent *intent, struct buffer *ret)
     writer_array(&writer, intent->blobs.count);
     for (size_t i = 0; i < intent->blobs.count; i++)
         blob_write(&writer, intent->blobs.items[i]);
+    writer_array(&writer, intent->quotas.count);
+    for (size_t i = 0; i < intent->quotas.count; i++)
+        quota_write(&writer, intent->quotas.items[i]);
     writer_array(&writer, intent->clients.count);
     for (size_t i = 0; i < intent->clients.count; i++)
         client_write(&writer, intent->clients.items[i]);
@@ -364,6 +379,25 @@ static void blobs_read(struct reader *reader, struct intent *intent)
     }
 }
 
+static void quotas_read(struct reader *reader, struct intent *intent)
+{
+    uint32_t count = codec_read_count(reader, INTENT_QUOTAS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct intent_quota *quota = item_new(reader, sizeof(*quota));
+        if (!quota)
+            return;
+        reader_array_exact(reader, QUOTA_FIELDS);
+        reader_copy_text(reader, quota->stack, sizeof(quota->stack));
+        reader_u32(reader, &quota->replicas);
+        reader_u64(reader, &quota->cpu_millis);
+        reader_u64(reader, &quota->memory_bytes);
+        reader_i64(reader, &quota->wall_ms);
+        reader_copy_text(reader, quota->actor, sizeof(quota->actor));
+        if (!append_in_order(reader, &intent->quotas, quota))
+            free(quota);
+    }
+}
+
 static void clients_read(struct reader *reader, struct intent *intent)
 {
     uint32_t count = codec_read_count(reader, INTENT_CLIENTS_MAX);
@@ -480,6 +514,7 @@ static int snapshot_read(struct reader *reader, struct intent *intent)
     services_read(reader, intent, taken);
     replicas_read(reader, intent);
     blobs_read(reader, intent);
+    quotas_read(reader, intent);
     clients_read(reader, intent);
     raft_configuration_read(reader, &intent->configuration);
     reader_u64(reader, &intent->configuration_index);

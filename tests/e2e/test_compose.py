@@ -158,6 +158,24 @@ secrets:
 
 
 @scenario(peers=2)
+def test_quota(cluster):
+    """What would go over a stack's quota is refused at once, in words that say what is used, and changes nothing."""
+    one, two = cluster.peers()
+    two.consort("quota", "set", "demo", "--replicas", "2", "--memory", "256M")
+    cluster.deploy(web(replicas=2, deploy={"resources": {"limits": {"memory": "64M"}}}))
+    over = two.try_consort("scale", "demo_web=3")
+    assert over.returncode == 1 and "it has 2, and would have 3" in over.stderr, over.stderr
+    large = one.try_consort("update", "demo_web", "--memory", "200M")
+    assert large.returncode == 1 and "256 MiB of memory by its quota; it has 128" in large.stderr, large.stderr
+    row = one.query("quota", "ls")[0]
+    assert (row["replicas_used"], row["replicas"], row["memory_bytes_used"]) == (2, 2, 128 << 20), row
+    assert "2 of 2" in two.consort("quota", "ls")
+    one.consort("quota", "rm", "demo")
+    two.consort("scale", "demo_web=3", "--wait")
+    assert one.query("quota", "ls") == []
+
+
+@scenario(peers=2)
 def test_limits_while_it_serves(cluster):
     """update --memory and --cpus: the containers run on, and have them; rollback likewise."""
     cluster.deploy(web(replicas=2, deploy={"resources": {"limits": {"memory": "64M"}}}))

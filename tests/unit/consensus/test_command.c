@@ -188,6 +188,12 @@ static void test_blobs(void **state)
     read = round_trip(&command);
     assert_int_equal(read.blob_remove.kind, SPEC_FILE_SECRET);
     assert_string_equal(read.blob_remove.name, "key");
+
+    command = command_of(COMMAND_QUOTA);
+    command.quota = (struct command_quota){
+        .stack = "s", .has_cpu = true, .has_memory = true, .memory_bytes = UINT64_MAX};
+    read = round_trip(&command);
+    assert_memory_equal(&read.quota, &command.quota, sizeof(read.quota));
 }
 
 /* Breaks if a leader's decision is carried out otherwise by its followers. */
@@ -237,7 +243,7 @@ static void test_newer_version(void **state)
     bytes.bytes[1] = 0;
     assert_int_equal(command_decode(buffer_view(&bytes), &read), -EBADMSG);
     bytes.bytes[1] = COMMAND_VERSION;
-    bytes.bytes[2] = COMMAND_BLOB_REMOVE + 1;
+    bytes.bytes[2] = COMMAND_QUOTA + 1;
     assert_int_equal(command_decode(buffer_view(&bytes), &read), -EBADMSG);
 }
 

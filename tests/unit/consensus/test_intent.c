@@ -83,7 +83,7 @@ static void random_place(struct random *random, const struct intent *intent,
 static struct command random_command(struct random *random, const struct fixture *f)
 {
     struct command command =
-        fixture_command(f, (enum command_type)random_below(random, COMMAND_BLOB_REMOVE + 1));
+        fixture_command(f, (enum command_type)random_below(random, COMMAND_QUOTA + 1));
     unsigned number = (unsigned)random_below(random, REPLAY_PEERS);
     command.head.client = random_below(random, 3);
     command.head.sequence = command.head.client ? 1 + random_below(random, REPLAY_COMMANDS) : 0;
@@ -150,6 +150,11 @@ static struct command random_command(struct random *random, const struct fixture
         break;
     case COMMAND_BLOB_REMOVE:
         random_config_name(random, command.blob_remove.name, sizeof(command.blob_remove.name));
+        break;
+    case COMMAND_QUOTA:
+        strcpy(command.quota.stack, "s");
+        command.quota.has_replicas = true;
+        command.quota.replicas = (uint32_t)random_below(random, 12);
         break;
     }
     return command;
