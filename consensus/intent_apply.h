@@ -35,11 +35,11 @@ int intent_apply_namesakes(struct intent_apply *apply, const struct command_name
 int intent_apply_gossip(struct intent_apply *apply, const struct command_gossip *change);
 int intent_apply_blob_set(struct intent_apply *apply, const struct command_blob_set *set);
 int intent_apply_blob_remove(struct intent_apply *apply, const struct command_blob_remove *remove);
+int intent_apply_quota(struct intent_apply *apply, const struct command_quota *change);
 
 /* Remembers a change of the voters, which the configuration has already; the oldest one goes when
  * there is no room. */
 void intent_succession_add(struct intent *intent, uint64_t index, const struct raft_seal *seal);
-int intent_apply_quota(struct intent_apply *apply, const struct command_quota *change);
 
 /* Writes down what happened, with the command's actor and time. */
 void intent_event_add(struct intent_apply *apply, const char *kind, const char *subject,
