@@ -47,6 +47,8 @@ struct listing {
     struct image_summary *summaries;
     size_t count;
     struct error error;
+    void (*then)(void *context); /* NULL: nothing */
+    void *context;
 };
 
 static void list(uv_work_t *work)
@@ -99,17 +101,24 @@ static void on_listed(uv_work_t *work, int status)
         for (size_t i = 0; i < images->held.count; i++)
             tell_names(images, &images->held.items[i], listing);
     }
+    if (listing->then)
+        listing->then(listing->context);
     free(listing->summaries);
     free(listing);
     images_release(images);
 }
 
-void images_look(struct images *images)
+void images_look(struct images *images, void (*then)(void *context), void *context)
 {
-    struct listing *listing = calloc(1, sizeof(*listing));
-    if (!listing)
+    struct listing *listing = images->is_closing ? NULL : calloc(1, sizeof(*listing));
+    if (!listing) {
+        if (then)
+            then(context);
         return;
+    }
     listing->images = images;
+    listing->then = then;
+    listing->context = context;
     listing->work.data = listing;
     images_hold(images);
     uv_queue_work(images->config.loop, &listing->work, list, on_listed);
@@ -123,7 +132,7 @@ struct images *images_new(const struct images_config *config)
     images->config = *config;
     if (images->config.silence_ms == 0)
         images->config.silence_ms = IMAGES_SILENCE_MS_DEFAULT;
-    images_look(images);
+    images_look(images, NULL, NULL);
     return images;
 }
 
@@ -172,22 +181,28 @@ static void carry_out(uv_work_t *work)
         image_store_remove(store, change->reference, &change->error);
 }
 
-static void on_carried_out(uv_work_t *work, int status)
+/* The node has been told what is here under which names: what the asker does next counts on it. */
+static void answer(void *context)
 {
-    struct change *change = work->data;
+    struct change *change = context;
     struct images *images = change->images;
     const struct error *error = change->error.code < 0 ? &change->error : NULL;
-    (void)status;
-    for (size_t i = 0; i < change->imported_count && !error; i++)
-        images_held(images, &change->imported[i].digest);
-    if (!images->is_closing)
-        images_look(images); /* a removal, or a name that now means another image */
     if (change->on_imported)
         change->on_imported(change->context, change->imported, change->imported_count, error);
     else
         change->on_removed(change->context, error);
     free_change(change);
     images_release(images);
+}
+
+static void on_carried_out(uv_work_t *work, int status)
+{
+    struct change *change = work->data;
+    struct images *images = change->images;
+    (void)status;
+    for (size_t i = 0; i < change->imported_count && change->error.code == 0; i++)
+        images_held(images, &change->imported[i].digest);
+    images_look(images, answer, change); /* a removal, or a name that now means another image */
 }
 
 static int queue_change(struct images *images, struct change *change, const char *path,

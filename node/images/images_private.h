@@ -26,8 +26,9 @@ void images_release(struct images *images);
 /* The image is whole from now on: remembered, and told to the node. */
 void images_held(struct images *images, const struct digest *digest);
 
-/* Looks anew at what the store holds, and tells the node. */
-void images_look(struct images *images);
+/* Looks anew at what the store holds, tells the node, and then calls `then` (may be NULL), from the
+ * loop; at once if it can't look. */
+void images_look(struct images *images, void (*then)(void *context), void *context);
 
 /* pull.c: ends all pulls, likewise. */
 void pulls_cancel(struct images *images);

@@ -69,21 +69,14 @@ static void tell(struct pull *pull, const struct error *error)
     }
 }
 
-static void finish(struct pull *pull)
+static void finish(void *context)
 {
+    struct pull *pull = context;
     struct images *images = pull->images;
-    if (pull->error.code == 0) {
-        log_notice("image %s is pulled", pull->reference);
-        images_held(images, &pull->digest);
-    } else {
-        log_warning("image %s is not pulled: %s", pull->reference, pull->error.message);
-    }
     tell(pull, pull->error.code < 0 ? &pull->error : NULL);
     free_pull(pull);
-    if (!images->is_closing) {
-        images_look(images);
+    if (!images->is_closing)
         start_waiting(images);
-    }
     images_release(images);
 }
 
@@ -124,8 +117,15 @@ static void settle(uv_work_t *work)
 
 static void on_settled(uv_work_t *work, int status)
 {
+    struct pull *pull = work->data;
     (void)status;
-    finish(work->data);
+    if (pull->error.code == 0) {
+        log_notice("image %s is pulled", pull->reference);
+        images_held(pull->images, &pull->digest);
+    } else {
+        log_warning("image %s is not pulled: %s", pull->reference, pull->error.message);
+    }
+    images_look(pull->images, finish, pull); /* the name means this image before anybody is told */
 }
 
 /* --- The child --- */

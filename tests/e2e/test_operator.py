@@ -37,8 +37,8 @@ def test_peer_ping(cluster):
     assert "peer-1 by packet: " in text and "0% loss" in text, text
     itself = one.try_consort("peer", "ping", "peer-1")
     assert itself.returncode == 1 and "can't ping itself" in itself.stderr, itself.stderr
-    row = next(row for row in one.query("peer", "ls") if row["name"] == "peer-3")
-    assert row["rtt_us"] > 0 and row["health"] == 0, row
+    cluster.wait(lambda: any(row["name"] == "peer-3" and row["rtt_us"] > 0 and row["health"] == 0
+                             for row in one.query("peer", "ls")), "peer-3 answers probes")
 
     three.kill()
     cluster.wait(lambda: cluster.states(one)["peer-3"] == "dead", "peer-3 is dead")
