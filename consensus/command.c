@@ -61,7 +61,7 @@ int command_encode(const struct command *command, struct buffer *ret)
 
 static void head_read(struct reader *reader, struct command_head *head)
 {
-    codec_read_enum(reader, array_count(kinds) - 1, &head->type);
+    reader_u8(reader, &head->type);
     reader_i64(reader, &head->wall_ms);
     reader_copy_text(reader, head->actor, sizeof(head->actor));
     reader_u64(reader, &head->client);
@@ -85,6 +85,8 @@ int command_decode(struct bytes bytes, struct command *ret)
     head_read(&reader, &command.head);
     if (reader_check(&reader) < 0)
         return -EBADMSG;
+    if (command.head.type >= array_count(kinds))
+        return -EPROTONOSUPPORT; /* to call it malformed would leave the others without a word */
     kinds[command.head.type].read(&reader, &command);
     int rc = reader_end(&reader);
     if (rc < 0) {

@@ -163,6 +163,7 @@ struct command {
 /* Appends the command's bytes. -ENOMEM, or -E2BIG past COMMAND_BYTES_MAX. */
 int command_encode(const struct command *command, struct buffer *ret);
 
-/* -EBADMSG, or -EPROTONOSUPPORT for a newer version. On success the caller calls command_done(). */
+/* -EBADMSG, or -EPROTONOSUPPORT for a newer version, or a type that this one does not know. On
+ * success the caller calls command_done(). */
 int command_decode(struct bytes bytes, struct command *ret);
 void command_done(struct command *command);
