@@ -17,6 +17,32 @@ void propose_for(struct api_call *call, struct command *command, proposal_callba
         api_fail_with(call, rc, NULL, "the change could not be proposed: %s", strerror(-rc));
 }
 
+void answer_done(void *context, const struct agent_result *decided)
+{
+    if (!api_fail_if_refused(context, decided))
+        api_answer(context, NULL);
+}
+
+void answer_changed(struct api_call *call, const struct agent_result *decided, const char *key,
+                    uint64_t value)
+{
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    if (api_fail_if_refused(call, decided))
+        return;
+    writer_init(&writer, &result);
+    writer_map(&writer, key ? 2 : 1);
+    put_flag(&writer, "unchanged", decided->result.unchanged);
+    if (key)
+        put_u64(&writer, key, value);
+    api_answer(call, &result);
+}
+
+void answer_unchanged(void *context, const struct agent_result *decided)
+{
+    answer_changed(context, decided, NULL, 0);
+}
+
 bool replica_serves(const struct peer *peer, const struct intent_replica *replica)
 {
     const struct view_replica *seen =

@@ -7,6 +7,13 @@
 /* Proposes for the call, in its actor's name; `callback` gets the call. */
 void propose_for(struct api_call *call, struct command *command, proposal_callback *callback);
 
+/* Answers the call (`context` is it) with how its proposal was decided: with why it was refused, or
+ * with {}, with `unchanged`, or with `unchanged` and one key more. */
+void answer_done(void *context, const struct agent_result *decided);
+void answer_unchanged(void *context, const struct agent_result *decided);
+void answer_changed(struct api_call *call, const struct agent_result *decided, const char *key,
+                    uint64_t value);
+
 /* Whether it is up at a peer that is alive, and healthy. */
 bool replica_serves(const struct peer *peer, const struct intent_replica *replica);
 

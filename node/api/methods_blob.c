@@ -16,23 +16,7 @@ enum {
 
 static void on_set(void *context, const struct agent_result *decided)
 {
-    struct api_call *call = context;
-    cleanup_buffer struct buffer result = {0};
-    struct writer writer;
-    if (api_fail_if_refused(call, decided))
-        return;
-    writer_init(&writer, &result);
-    writer_map(&writer, 2);
-    put_u64(&writer, "version", decided->result.version);
-    put_flag(&writer, "unchanged", decided->result.unchanged);
-    api_answer(call, &result);
-}
-
-static void on_removed(void *context, const struct agent_result *decided)
-{
-    struct api_call *call = context;
-    if (!api_fail_if_refused(call, decided))
-        api_answer(call, NULL);
+    answer_changed(context, decided, "version", decided->result.version);
 }
 
 static bool read_data(struct bytes params, struct bytes *ret)
@@ -89,7 +73,7 @@ static void remove_blob(struct api_call *call, struct bytes params, enum spec_fi
 {
     struct command command = {.head.type = COMMAND_BLOB_REMOVE, .blob_remove.kind = (uint8_t)kind};
     if (read_name(call, params, kind, command.blob_remove.name))
-        propose_for(call, &command, on_removed);
+        propose_for(call, &command, answer_done);
 }
 
 /* --- Look --- */

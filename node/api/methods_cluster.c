@@ -196,13 +196,6 @@ static void method_token_ls(struct api_call *call, struct bytes params)
     api_answer(call, &result);
 }
 
-static void on_done(void *context, const struct agent_result *decided)
-{
-    struct api_call *call = context;
-    if (!api_fail_if_refused(call, decided))
-        api_answer(call, NULL);
-}
-
 static void method_token_revoke(struct api_call *call, struct bytes params)
 {
     char words[2 * INTENT_TOKEN_ID_BYTES + 1] = "";
@@ -215,7 +208,7 @@ static void method_token_revoke(struct api_call *call, struct bytes params)
         return;
     }
     memcpy(command.token_id, token->id, sizeof(command.token_id));
-    propose_for(call, &command, on_done);
+    propose_for(call, &command, answer_done);
 }
 
 /* --- Revoking --- */
@@ -228,7 +221,7 @@ static void method_peer_revoke(struct api_call *call, struct bytes params)
         return;
     command.peer_state.id = peer->id;
     command.peer_state.state = INTENT_REVOKED;
-    propose_for(call, &command, on_done);
+    propose_for(call, &command, answer_done);
 }
 
 const struct api_entry api_cluster_methods[] = {

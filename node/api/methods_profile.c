@@ -41,19 +41,6 @@ static void method_profile(struct api_call *call, struct bytes params)
     api_answer(call, &result);
 }
 
-static void on_set(void *context, const struct agent_result *decided)
-{
-    struct api_call *call = context;
-    cleanup_buffer struct buffer result = {0};
-    struct writer writer;
-    if (api_fail_if_refused(call, decided))
-        return;
-    writer_init(&writer, &result);
-    writer_map(&writer, 1);
-    put_flag(&writer, "unchanged", decided->result.unchanged);
-    api_answer(call, &result);
-}
-
 /* Values of more than 32 bits are refused as what they are cut to, which is out of bounds. */
 static bool optional_value(struct bytes params, const char *key, uint32_t *ret)
 {
@@ -82,7 +69,7 @@ static void method_profile_set(struct api_call *call, struct bytes params)
         optional_value(params, "probe_interval_ms", &gossip->probe_interval_ms);
     gossip->has_suspicion = optional_value(params, "suspicion", &gossip->suspicion);
     gossip->has_fanout = optional_value(params, "fanout", &gossip->fanout);
-    propose_for(call, &command, on_set);
+    propose_for(call, &command, answer_unchanged);
 }
 
 const struct api_entry api_profile_methods[] = {

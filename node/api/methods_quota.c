@@ -38,19 +38,6 @@ static void method_quota_ls(struct api_call *call, struct bytes params)
     api_answer(call, &result);
 }
 
-static void on_set(void *context, const struct agent_result *decided)
-{
-    struct api_call *call = context;
-    cleanup_buffer struct buffer result = {0};
-    struct writer writer;
-    if (api_fail_if_refused(call, decided))
-        return;
-    writer_init(&writer, &result);
-    writer_map(&writer, 1);
-    put_flag(&writer, "unchanged", decided->result.unchanged);
-    api_answer(call, &result);
-}
-
 static void method_quota_set(struct api_call *call, struct bytes params)
 {
     struct command command = {.head.type = COMMAND_QUOTA};
@@ -72,7 +59,7 @@ static void method_quota_set(struct api_call *call, struct bytes params)
         return;
     }
     quota->replicas = (uint32_t)replicas;
-    propose_for(call, &command, on_set);
+    propose_for(call, &command, answer_unchanged);
 }
 
 const struct api_entry api_quota_methods[] = {

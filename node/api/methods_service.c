@@ -15,16 +15,7 @@
 
 static void on_changed(void *context, const struct agent_result *decided)
 {
-    struct api_call *call = context;
-    cleanup_buffer struct buffer result = {0};
-    struct writer writer;
-    if (api_fail_if_refused(call, decided))
-        return;
-    writer_init(&writer, &result);
-    writer_map(&writer, 2);
-    put_flag(&writer, "unchanged", decided->result.unchanged);
-    put_u64(&writer, "revision", decided->result.revision);
-    api_answer(call, &result);
+    answer_changed(context, decided, "revision", decided->result.revision);
 }
 
 static void method_deploy(struct api_call *call, struct bytes params)

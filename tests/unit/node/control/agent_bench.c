@@ -535,6 +535,14 @@ struct agent_status fleet_status(const struct fleet *f, unsigned peer)
     return status;
 }
 
+bool fleet_is_led(const struct fleet *f)
+{
+    for (unsigned i = 0; i < f->peer_count; i++)
+        if (f->peers[i].agent && fleet_status(f, i).role == RAFT_LEADER)
+            return true;
+    return false;
+}
+
 unsigned fleet_leader(const struct fleet *f)
 {
     for (unsigned i = 0; i < f->peer_count; i++)

@@ -143,6 +143,8 @@ size_t fleet_result_count(const struct fleet *f, unsigned peer, uint64_t request
 
 struct id fleet_id(const struct fleet *f, unsigned peer);
 struct agent_status fleet_status(const struct fleet *f, unsigned peer);
+/* Whether a peer leads, by its own word; for fleet_wait(). */
+bool fleet_is_led(const struct fleet *f);
 /* The peer that leads, by its own word; the test fails if there is none. */
 unsigned fleet_leader(const struct fleet *f);
 /* How many replicas the peer shall run now. */

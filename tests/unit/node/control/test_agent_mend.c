@@ -14,14 +14,6 @@ static void agree(struct fleet *f, unsigned at, unsigned count)
     fleet_run(f, 1000);
 }
 
-static bool leads(const struct fleet *f)
-{
-    for (unsigned i = 0; i < f->peer_count; i++)
-        if (f->peers[i].agent && fleet_status(f, i).role == RAFT_LEADER)
-            return true;
-    return false;
-}
-
 static bool is_mended(const struct fleet *f)
 {
     for (unsigned i = 0; i < f->peer_count; i++)
@@ -56,10 +48,10 @@ static void assert_mute(struct fleet *f, unsigned hurt, unsigned other)
     assert_true(agent_intent_is_old(f->peers[hurt].agent));
     fleet_kill(f, other);
     fleet_run(f, 5000);
-    assert_false(leads(f));
+    assert_false(fleet_is_led(f));
     assert_int_equal(f->peers[hurt].sent[AGENT_RAFT], said);
     fleet_restart(f, other);
-    fleet_wait(f, leads);
+    fleet_wait(f, fleet_is_led);
 }
 
 /* The peer is a voter like any other again, and after a restart. */
@@ -77,7 +69,7 @@ static void assert_mended(struct fleet *f, unsigned hurt, unsigned other)
     fleet_run(f, 2000);
     fleet_kill(f, other);
     fleet_run(f, 2000);
-    fleet_wait(f, leads);
+    fleet_wait(f, fleet_is_led);
     agree(f, fleet_leader(f), 3);
     assert_int_equal(last_stored(f, hurt), last_stored(f, 3 - hurt - other));
     fleet_restart(f, other);
@@ -111,7 +103,7 @@ static void test_snapshot(void **state)
     fleet_found(&f, 3);
     f.compact_after_entries = 16;
     fleet_restart(&f, 0);
-    fleet_wait(&f, leads);
+    fleet_wait(&f, fleet_is_led);
     fleet_join(&f);
     fleet_join(&f);
     fleet_run(&f, 4000);

@@ -17,14 +17,6 @@ static void agree_often(struct fleet *f, unsigned at, unsigned count)
     fleet_run(f, 1000);
 }
 
-static bool leads(const struct fleet *f)
-{
-    for (unsigned i = 0; i < f->peer_count; i++)
-        if (f->peers[i].agent && fleet_status(f, i).role == RAFT_LEADER)
-            return true;
-    return false;
-}
-
 /* Breaks if the log grows for ever, or a peer does not start from what it was cut down to. */
 static void test_compact(void **state)
 {
@@ -34,7 +26,7 @@ static void test_compact(void **state)
     fleet_found(&f, 1);
     f.compact_after_entries = COMPACT_ENTRIES;
     fleet_restart(&f, 0);
-    fleet_wait(&f, leads);
+    fleet_wait(&f, fleet_is_led);
     agree_often(&f, 0, 1000);
     struct fleet_disk *disk = &f.peers[0].disk;
     uint64_t index = fleet_status(&f, 0).applied_index;
@@ -45,7 +37,7 @@ static void test_compact(void **state)
     fleet_kill(&f, 0);
     fleet_restart(&f, 0);
     assert_true(fleet_status(&f, 0).applied_index >= disk->snapshot.index);
-    fleet_wait(&f, leads);
+    fleet_wait(&f, fleet_is_led);
     fleet_run(&f, 1000);
     assert_true(fleet_status(&f, 0).applied_index > index);
     fleet_done(&f);
@@ -69,7 +61,7 @@ static void test_compact_by_size(void **state)
     f.compact_after_entries = 100000;
     f.compact_after_bytes = COMPACT_BYTES;
     fleet_restart(&f, 0);
-    fleet_wait(&f, leads);
+    fleet_wait(&f, fleet_is_led);
     struct fleet_disk *disk = &f.peers[0].disk;
     size_t most = 0, least = SIZE_MAX;
     for (int i = 0; i < 100; i++) {
@@ -84,7 +76,7 @@ static void test_compact_by_size(void **state)
     assert_true(index > 500 && disk->snapshot.index > index - 200);
     fleet_kill(&f, 0);
     fleet_restart(&f, 0);
-    fleet_wait(&f, leads);
+    fleet_wait(&f, fleet_is_led);
     fleet_run(&f, 1000);
     assert_true(fleet_status(&f, 0).applied_index > index);
     fleet_done(&f);
@@ -106,7 +98,7 @@ static void test_log_goes_on_meanwhile(void **state)
     fleet_found(&f, 1);
     f.compact_after_entries = 32;
     fleet_restart(&f, 0);
-    fleet_wait(&f, leads);
+    fleet_wait(&f, fleet_is_led);
     struct fleet_disk *disk = &f.peers[0].disk;
     f.peers[0].is_slow = true;
     agree_until_compaction(&f, 0);
@@ -122,7 +114,7 @@ static void test_log_goes_on_meanwhile(void **state)
     f.peers[0].is_slow = false;
     fleet_kill(&f, 0);
     fleet_restart(&f, 0);
-    fleet_wait(&f, leads);
+    fleet_wait(&f, fleet_is_led);
     fleet_run(&f, 1000);
     uint8_t hash[FEED_HASH_BYTES], again[FEED_HASH_BYTES];
     struct intent *intent;
@@ -144,7 +136,7 @@ static void test_overdue_compaction(void **state)
     fleet_found(&f, 1);
     f.compact_after_entries = 32;
     fleet_restart(&f, 0);
-    fleet_wait(&f, leads);
+    fleet_wait(&f, fleet_is_led);
     struct fleet_disk *disk = &f.peers[0].disk;
     f.peers[0].is_slow = true;
     agree_until_compaction(&f, 0);
@@ -170,7 +162,7 @@ static void test_snapshot(void **state)
     fleet_found(&f, 3);
     f.compact_after_entries = 16;
     fleet_restart(&f, 0);
-    fleet_wait(&f, leads);
+    fleet_wait(&f, fleet_is_led);
     fleet_join(&f);
     fleet_join(&f);
     fleet_run(&f, 4000);
@@ -373,7 +365,7 @@ static void test_voter_learns_who_votes(void **state)
     fleet_kill(&f, 0);
     fleet_kill(&f, 1);
     fleet_cut(&f, 2, false);
-    fleet_wait(&f, leads);
+    fleet_wait(&f, fleet_is_led);
     fleet_run(&f, 2000);
     unsigned leader = fleet_leader(&f);
     assert_int_equal(fleet_status(&f, 2).applied_index, fleet_status(&f, leader).applied_index);
