@@ -6,9 +6,8 @@
 #include <stdio.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
-#include "tests/sim/cluster.h"
+#include "tests/sim/scene.h"
 
 enum {
     SETTLE_MS = 60000,
@@ -42,10 +41,8 @@ static struct work measure(struct cluster *c, unsigned leader, bool commits)
 /* Per commit, beyond what the leader sends anyway. */
 static struct work work_per_commit(unsigned peers)
 {
-    struct cluster *c = test_malloc(sizeof(*c));
-    cluster_init(c, peers, 5);
-    if (!cluster_start(c) || !cluster_wait(c, SETTLE_MS, cluster_is_settled))
-        fail_msg("%u peers: %s", peers, c->has_failed ? c->failure : "not settled");
+    struct cluster *c = scene_start(peers, 5);
+    scene_settle(c, SETTLE_MS);
     assert_true(cluster_run(c, 20000));
     unsigned leader = (unsigned)cluster_leader(c);
     uint64_t applied = agent_intent(c->machines[leader].agent)->applied_index;
@@ -57,8 +54,7 @@ static struct work work_per_commit(unsigned peers)
     print_message("%u peers: %u messages, %u bytes a commit; at rest %u bytes/s\n", peers,
                   (unsigned)each.count, (unsigned)each.bytes,
                   (unsigned)(idle.bytes * 1000 / (COMMITS * EACH_MS)));
-    cluster_done(c);
-    test_free(c);
+    scene_end(c);
     return each;
 }
 
@@ -73,14 +69,8 @@ static void test_does_not_grow(void **state)
     assert_true(many.bytes * 100 <= few.bytes * GROWTH_MAX_PERCENT);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return sodium_init() < 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_does_not_grow)};
-    return cmocka_run_group_tests_name("sim-leader_work", tests, set_up, NULL);
+    return cmocka_run_group_tests_name("sim-leader_work", tests, scene_set_up, NULL);
 }

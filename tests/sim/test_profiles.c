@@ -6,10 +6,9 @@
 #include <stdio.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
 #include "base/cleanup.h"
-#include "tests/sim/cluster.h"
+#include "tests/sim/scene.h"
 
 enum {
     SEED = 11,
@@ -81,23 +80,6 @@ static bool all_are_seen_alive(struct cluster *c)
     return true;
 }
 
-static struct cluster *start(unsigned count)
-{
-    struct cluster *c = test_malloc(sizeof(*c));
-    cluster_init(c, count, SEED);
-    if (!cluster_start(c) || !cluster_wait(c, SETTLE_MS, cluster_is_settled))
-        fail_msg("the cluster does not form: %s", cluster_unsettled(c));
-    return c;
-}
-
-static void end(struct cluster *c)
-{
-    if (c->has_failed)
-        fail_msg("%s", c->failure);
-    cluster_done(c);
-    test_free(c);
-}
-
 static void choose(struct cluster *c, unsigned via, enum intent_profile profile)
 {
     wanted = profile;
@@ -111,7 +93,8 @@ static void choose(struct cluster *c, unsigned via, enum intent_profile profile)
 static void test_all_take_it_on(void **state)
 {
     (void)state;
-    struct cluster *c = start(7);
+    struct cluster *c = scene_start(7, SEED);
+    scene_settle(c, SETTLE_MS);
     choose(c, 3, INTENT_PROFILE_WAN);
     assert_true(cluster_wait(c, TAKEN_ON_MS, all_go_by_it));
 
@@ -133,7 +116,7 @@ static void test_all_take_it_on(void **state)
     choose(c, 6, INTENT_PROFILE_LAN);
     assert_true(cluster_wait(c, TAKEN_ON_MS, all_go_by_it));
     assert_true(cluster_wait(c, SETTLE_MS, cluster_is_settled));
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if a death becomes known later than operators are told of the profile, or if a running
@@ -143,7 +126,8 @@ static void test_death_is_known_in_time(void **state)
     static const enum intent_profile order[] = {INTENT_PROFILE_EDGE, INTENT_PROFILE_LAN,
                                                 INTENT_PROFILE_WAN, INTENT_PROFILE_LAN};
     (void)state;
-    struct cluster *c = start(7);
+    struct cluster *c = scene_start(7, SEED);
+    scene_settle(c, SETTLE_MS);
     for (size_t i = 0; i < array_count(order); i++) {
         choose(c, 0, order[i]);
         assert_true(cluster_run(c, PATIENT_MS));
@@ -156,13 +140,7 @@ static void test_death_is_known_in_time(void **state)
             assert_true(cluster_wait(c, 2 * ROUND_MS, all_are_seen_alive));
         }
     }
-    end(c);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    return sodium_init() < 0;
+    scene_end(c);
 }
 
 int main(void)
@@ -171,5 +149,5 @@ int main(void)
         cmocka_unit_test(test_all_take_it_on),
         cmocka_unit_test(test_death_is_known_in_time),
     };
-    return cmocka_run_group_tests_name("sim-profiles", tests, set_up, NULL);
+    return cmocka_run_group_tests_name("sim-profiles", tests, scene_set_up, NULL);
 }

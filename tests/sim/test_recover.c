@@ -8,9 +8,8 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
-#include "tests/sim/cluster.h"
+#include "tests/sim/scene.h"
 
 enum {
     SETTLE_MS = 60000,
@@ -21,31 +20,6 @@ enum {
 static const struct sim_service web = {.name = "web", .replicas = 5, .has_health = true};
 static const struct sim_service late = {.name = "late", .replicas = 2};
 static const struct sim_service lost = {.name = "lost", .replicas = 2};
-
-static struct cluster *start(unsigned count, uint64_t seed)
-{
-    struct cluster *c = test_malloc(sizeof(*c));
-    cluster_init(c, count, seed);
-    if (!cluster_start(c))
-        fail_msg("the cluster does not form: %s", cluster_unsettled(c));
-    return c;
-}
-
-static void end(struct cluster *c)
-{
-    if (c->has_failed)
-        fail_msg("%s", c->failure);
-    cluster_done(c);
-    test_free(c);
-}
-
-static void settle(struct cluster *c)
-{
-    if (cluster_wait(c, SETTLE_MS, cluster_is_settled))
-        return;
-    const char *why = cluster_unsettled(c);
-    fail_msg("%s", c->has_failed ? c->failure : why ? why : "never settled");
-}
 
 static int answer(struct cluster *c)
 {
@@ -105,9 +79,9 @@ static bool late_runs(struct cluster *c)
 static void test_three_of_five_die(void **state)
 {
     (void)state;
-    struct cluster *c = start(5, 7);
+    struct cluster *c = scene_start(5, 7);
     deploy(c, 1, &web);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     for (unsigned i = 0; i < 3; i++)
         cluster_kill(c, i);
     assert_true(cluster_run(c, 10000));
@@ -125,11 +99,11 @@ static void test_three_of_five_die(void **state)
 
     for (unsigned i = 0; i < 3; i++)
         cluster_restart(c, i);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     assert_epoch(c, 2);
     for (unsigned i = 0; i < 5; i++)
         assert_true(votes(c, 4, i));
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if old voters that have a quorum among themselves go on beside the new epoch, once they
@@ -137,9 +111,9 @@ static void test_three_of_five_die(void **state)
 static void test_old_quorum_lives(void **state)
 {
     (void)state;
-    struct cluster *c = start(5, 8);
+    struct cluster *c = scene_start(5, 8);
     deploy(c, 1, &web);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     cluster_partition(c, 0x7); /* 0, 1, 2 on their side */
     assert_true(cluster_run(c, 10000));
     deploy(c, 0, &lost);
@@ -150,12 +124,12 @@ static void test_old_quorum_lives(void **state)
     assert_non_null(intent_service_find(intent_of(c, 0), "lost_app"));
     assert_int_equal(intent_of(c, 0)->epoch, 1);
     cluster_heal_all(c);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     assert_epoch(c, 2);
     assert_null(intent_service_find(intent_of(c, 0), "lost_app"));
     assert_non_null(intent_service_find(intent_of(c, 0), "late_app"));
     assert_int_equal(running(c, "lost"), 0);
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if old voters can be recovered apart from an epoch that they don't know, asleep as it
@@ -163,9 +137,9 @@ static void test_old_quorum_lives(void **state)
 static void test_old_voters_sleep(void **state)
 {
     (void)state;
-    struct cluster *c = start(5, 9);
+    struct cluster *c = scene_start(5, 9);
     deploy(c, 1, &web);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     for (unsigned i = 0; i < 3; i++)
         cluster_kill(c, i);
     assert_true(cluster_run(c, 10000));
@@ -178,19 +152,19 @@ static void test_old_voters_sleep(void **state)
     deploy(c, 1, &lost); /* they have a quorum of the old epoch, and know of no other */
     deploy(c, 4, &late);
     cluster_heal_all(c);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     assert_epoch(c, 2);
     assert_int_equal(running(c, "lost"), 0);
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if who does not vote can recover by its own word, or not even with the cluster's key. */
 static void test_no_voter_is_left(void **state)
 {
     (void)state;
-    struct cluster *c = start(7, 10);
+    struct cluster *c = scene_start(7, 10);
     deploy(c, 1, &web);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     unsigned survivor = 7;
     bool died[7] = {false};
     for (unsigned i = 0; i < 7; i++) {
@@ -212,9 +186,9 @@ static void test_no_voter_is_left(void **state)
     for (unsigned i = 0; i < 7; i++)
         if (died[i])
             cluster_restart(c, i);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     assert_epoch(c, 2);
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if two who recovered, on the two sides of a cut, can't be brought together by the
@@ -222,9 +196,9 @@ static void test_no_voter_is_left(void **state)
 static void test_recovered_twice(void **state)
 {
     (void)state;
-    struct cluster *c = start(4, 11);
+    struct cluster *c = scene_start(4, 11);
     deploy(c, 1, &web);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     unsigned side[2], found = 0;
     for (unsigned i = 0; i < 4 && found < 2; i++)
         if (votes(c, 0, i))
@@ -244,9 +218,9 @@ static void test_recovered_twice(void **state)
     assert_int_equal(answer(c), 0);
     assert_true(cluster_run(c, 2000));
     cluster_heal_all(c);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     assert_epoch(c, 3);
-    end(c);
+    scene_end(c);
 }
 
 /* From a seed: voters die or are cut off, somebody recovers, crashes in the middle of it or not,
@@ -255,7 +229,7 @@ static void chaos(uint64_t seed)
 {
     struct random random;
     unsigned count = 5 + seed % 3;
-    struct cluster *c = start(count, seed);
+    struct cluster *c = scene_start(count, seed);
     random_init(&random, seed);
     deploy(c, 1, &web);
     uint64_t gone = 0;
@@ -297,8 +271,8 @@ static void chaos(uint64_t seed)
         cluster_restart(c, i);
         assert_true(cluster_run(c, (int64_t)random_below(&random, 3000)));
     }
-    settle(c);
-    end(c);
+    scene_settle(c, SETTLE_MS);
+    scene_end(c);
 }
 
 /* Breaks if any of what must hold at each step does not (tests/sim/invariants.h), in some order of
@@ -311,12 +285,6 @@ static void test_chaos(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return sodium_init() < 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,5 +292,5 @@ int main(void)
         cmocka_unit_test(test_old_voters_sleep),  cmocka_unit_test(test_no_voter_is_left),
         cmocka_unit_test(test_recovered_twice),   cmocka_unit_test(test_chaos),
     };
-    return cmocka_run_group_tests_name("sim-recover", tests, set_up, NULL);
+    return cmocka_run_group_tests_name("sim-recover", tests, scene_set_up, NULL);
 }

@@ -7,9 +7,8 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
-#include "tests/sim/cluster.h"
+#include "tests/sim/scene.h"
 #include "tests/sim/thief.h"
 
 enum {
@@ -21,37 +20,12 @@ enum {
 static const struct sim_service web = {.name = "web", .replicas = 5, .has_health = true};
 static const struct sim_service one = {.name = "one", .replicas = 1, .is_exclusive = true};
 
-static struct cluster *start(unsigned count)
-{
-    struct cluster *c = test_malloc(sizeof(*c));
-    cluster_init(c, count, SEED);
-    if (!cluster_start(c))
-        fail_msg("the cluster does not form: %s", cluster_unsettled(c));
-    return c;
-}
-
-static void end(struct cluster *c)
-{
-    if (c->has_failed)
-        fail_msg("%s", c->failure);
-    cluster_done(c);
-    test_free(c);
-}
-
-static void settle(struct cluster *c)
-{
-    if (cluster_wait(c, SETTLE_MS, cluster_is_settled))
-        return;
-    const char *why = cluster_unsettled(c);
-    fail_msg("%s", c->has_failed ? c->failure : why ? why : "never settled");
-}
-
 static void deploy(struct cluster *c, unsigned via, const struct sim_service *service)
 {
     cluster_deploy(c, via, service);
     assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
     assert_int_equal(c->last_result, 0);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
 }
 
 /* How many replicas of a service run on machines that are up and not in `side`. */
@@ -88,7 +62,7 @@ static unsigned follower_of(struct cluster *c)
 static void test_leader_dies(void **state)
 {
     (void)state;
-    struct cluster *c = start(5);
+    struct cluster *c = scene_start(5, SEED);
     deploy(c, 1, &web);
     unsigned leader = leader_of(c);
     cluster_kill(c, leader);
@@ -96,8 +70,8 @@ static void test_leader_dies(void **state)
     assert_true(cluster_wait(c, 10000, web_runs_five_times));
     assert_int_not_equal(leader_of(c), leader);
     cluster_restart(c, leader);
-    settle(c);
-    end(c);
+    scene_settle(c, SETTLE_MS);
+    scene_end(c);
 }
 
 static bool reads_are_over(struct cluster *c)
@@ -113,7 +87,7 @@ static bool reads_are_over(struct cluster *c)
 static void test_read_around_a_cut(void **state)
 {
     (void)state;
-    struct cluster *c = start(5);
+    struct cluster *c = scene_start(5, SEED);
     unsigned leader = leader_of(c), cut = follower_of(c);
     cluster_cut(c, leader, cut);
     for (unsigned i = 0; i < 10; i++) {
@@ -124,14 +98,14 @@ static void test_read_around_a_cut(void **state)
         assert_true(cluster_run(c, 1000));
     }
     assert_int_equal(c->reads_answered, 10);
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if two of five can't be lost at once. */
 static void test_two_of_five_die(void **state)
 {
     (void)state;
-    struct cluster *c = start(5);
+    struct cluster *c = scene_start(5, SEED);
     deploy(c, 1, &web);
     unsigned leader = leader_of(c), other = (leader + 1) % 5;
     cluster_kill(c, leader);
@@ -143,8 +117,8 @@ static void test_two_of_five_die(void **state)
     assert_int_equal(c->last_result, 0);
     cluster_restart(c, leader);
     cluster_restart(c, other);
-    settle(c);
-    end(c);
+    scene_settle(c, SETTLE_MS);
+    scene_end(c);
 }
 
 static bool is_alive_to(struct cluster *c, unsigned observer, unsigned subject)
@@ -158,7 +132,7 @@ static bool is_alive_to(struct cluster *c, unsigned observer, unsigned subject)
 static void test_udp_is_blocked(void **state)
 {
     (void)state;
-    struct cluster *c = start(5);
+    struct cluster *c = scene_start(5, SEED);
     deploy(c, 1, &web);
     unsigned blocked = follower_of(c);
     cluster_block_packets(c, blocked);
@@ -170,17 +144,17 @@ static void test_udp_is_blocked(void **state)
     cluster_scale(c, blocked, "web", 10);
     assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
     assert_int_equal(c->last_result, 0);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     cluster_scale(c, blocked, "web", 5);
     assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     cluster_kill(c, blocked);
     assert_true(cluster_run(c, 500));
     assert_true(cluster_wait(c, 10000, web_runs_five_times));
     cluster_heal_all(c);
     cluster_restart(c, blocked);
-    settle(c);
-    end(c);
+    scene_settle(c, SETTLE_MS);
+    scene_end(c);
 }
 
 /* Breaks if a minority stops what runs, if the majority does not take over, or if they do not come
@@ -188,7 +162,7 @@ static void test_udp_is_blocked(void **state)
 static void test_partition(void **state)
 {
     (void)state;
-    struct cluster *c = start(5);
+    struct cluster *c = scene_start(5, SEED);
     deploy(c, 1, &web);
     unsigned leader = leader_of(c), other = (leader + 1) % 5;
     uint64_t minority = (uint64_t)1 << leader | (uint64_t)1 << other;
@@ -198,8 +172,8 @@ static void test_partition(void **state)
     assert_int_equal(running(c, "web", ~minority), before);
     assert_int_equal(running(c, "web", minority), 5);
     cluster_heal_all(c);
-    settle(c);
-    end(c);
+    scene_settle(c, SETTLE_MS);
+    scene_end(c);
 }
 
 static bool remembers(const struct cluster *c, unsigned at, unsigned other)
@@ -231,17 +205,17 @@ static void test_restart_after_all_is_forgotten(void **state)
     assert_true(remembers(c, 3, 4));
     assert_false(remembers(c, 3, 0));
     cluster_heal_all(c);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     assert_true(remembers(c, 3, 0));
     assert_true(remembers(c, 0, 4));
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if a rollout dies with the leader that drives it. */
 static void test_leader_dies_in_a_rollout(void **state)
 {
     (void)state;
-    struct cluster *c = start(5);
+    struct cluster *c = scene_start(5, SEED);
     deploy(c, 1, &web);
     struct sim_service next = web;
     next.image = "app:2";
@@ -251,37 +225,37 @@ static void test_leader_dies_in_a_rollout(void **state)
     cluster_kill(c, leader);
     assert_true(cluster_run(c, 4000));
     cluster_restart(c, leader);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     const struct intent *intent = agent_intent(c->machines[leader_of(c)].agent);
     const struct intent_service *service = intent_service_find(intent, "web_app");
     assert_int_equal(service->revision, 2);
     assert_int_equal(service->rollout.state, INTENT_ROLLOUT_DONE);
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if a bad image stays, whoever leads. */
 static void test_bad_update(void **state)
 {
     (void)state;
-    struct cluster *c = start(3);
+    struct cluster *c = scene_start(3, SEED);
     deploy(c, 1, &web);
     struct sim_service bad = web;
     bad.image = "bad:2";
     cluster_update(c, follower_of(c), &bad);
     assert_true(cluster_run(c, 2000));
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     const struct intent *intent = agent_intent(c->machines[leader_of(c)].agent);
     const struct intent_service *service = intent_service_find(intent, "web_app");
     assert_int_equal(service->revision, 1);
     assert_int_equal(service->rollout.state, INTENT_ROLLOUT_ROLLED_BACK);
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if a fleet that lost its power does not find itself again, with all intent. */
 static void test_power_cut(void **state)
 {
     (void)state;
-    struct cluster *c = start(5);
+    struct cluster *c = scene_start(5, SEED);
     deploy(c, 1, &web);
     deploy(c, 1, &one);
     for (unsigned i = 0; i < 5; i++)
@@ -289,10 +263,10 @@ static void test_power_cut(void **state)
     assert_true(cluster_run(c, 2000));
     for (unsigned i = 0; i < 5; i++)
         cluster_restart(c, i);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     assert_int_equal(running(c, "web", 0), 5);
     assert_int_equal(running(c, "one", 0), 1);
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if a peer that lost its vote when the leader left (an even number never votes for long)
@@ -300,11 +274,11 @@ static void test_power_cut(void **state)
 static void test_leader_leaves(void **state)
 {
     (void)state;
-    struct cluster *c = start(3);
+    struct cluster *c = scene_start(3, SEED);
     deploy(c, 1, &web);
     unsigned leader = leader_of(c);
     cluster_leave(c, leader);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     for (unsigned i = 0; i < 3; i++) {
         if (i == leader)
             continue;
@@ -315,8 +289,8 @@ static void test_leader_leaves(void **state)
         assert_int_equal(c->last_result, 0);
         assert_in_range(c->timeline.now_ms - began_ms, 0, 1000);
     }
-    settle(c);
-    end(c);
+    scene_settle(c, SETTLE_MS);
+    scene_end(c);
 }
 
 /* Breaks if a key that has left comes back without what Raft knew under it: an old voter that was
@@ -324,7 +298,7 @@ static void test_leader_leaves(void **state)
 static void test_old_voter_meets_newcomer(void **state)
 {
     (void)state;
-    struct cluster *c = start(3);
+    struct cluster *c = scene_start(3, SEED);
     unsigned leader = leader_of(c), away = (leader + 1) % 3, leaver = (leader + 2) % 3;
     struct machine *machine = &c->machines[leaver];
     cluster_kill(c, away);
@@ -340,9 +314,9 @@ static void test_old_voter_meets_newcomer(void **state)
     machine_start_daemon(machine);
     assert_true(cluster_run(c, 5000));
     cluster_heal_all(c);
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     assert_int_equal(running(c, "web", 0), 5);
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if one stolen machine that does not vote can make the others believe anything, or keeps
@@ -350,7 +324,7 @@ static void test_old_voter_meets_newcomer(void **state)
 static void test_thief(void **state)
 {
     (void)state;
-    struct cluster *c = start(7);
+    struct cluster *c = scene_start(7, SEED);
     deploy(c, 1, &web);
     for (unsigned i = 0; i < 7; i++)
         if (!intent_is_voter(agent_intent(c->machines[i].agent), &c->machines[i].identity.id))
@@ -366,36 +340,36 @@ static void test_thief(void **state)
             cluster_scale(c, leader_of(c), "web", 6);
         assert_true(cluster_run(c, 300));
     }
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     assert_int_equal(running(c, "web", 0), 6);
     for (unsigned i = 0; i < 7; i++)
         assert_true(agent_intent(c->machines[i].agent)->applied_term < 100);
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if only voters get leases. */
 static void test_exclusive_beyond_the_voters(void **state)
 {
     (void)state;
-    struct cluster *c = start(7);
+    struct cluster *c = scene_start(7, SEED);
     deploy(c, 1, &one);
     for (unsigned i = 0; i < 7; i++) {
         unsigned holder = 0;
         while (c->machines[holder].containers.table.count == 0)
             holder++;
         cluster_leave(c, holder);
-        settle(c);
+        scene_settle(c, SETTLE_MS);
         if (i == 4)
             break;
     }
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if an exclusive replica that uses all of its grace to stop runs twice. */
 static void test_exclusive_holder_is_cut_off(void **state)
 {
     (void)state;
-    struct cluster *c = start(5);
+    struct cluster *c = scene_start(5, SEED);
     for (unsigned round = 0; round < 30; round++) {
         struct sim_service service = one;
         char image[16];
@@ -409,9 +383,9 @@ static void test_exclusive_holder_is_cut_off(void **state)
         if (!cluster_run(c, 30000))
             break;
         cluster_heal_all(c);
-        settle(c);
+        scene_settle(c, SETTLE_MS);
     }
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if what a restarted daemon has not said again yet counts as gone: an exclusive replica
@@ -419,7 +393,7 @@ static void test_exclusive_holder_is_cut_off(void **state)
 static void test_exclusive_holder_restarts(void **state)
 {
     (void)state;
-    struct cluster *c = start(5);
+    struct cluster *c = scene_start(5, SEED);
     for (unsigned round = 0; round < 40; round++) {
         struct sim_service service = one;
         char image[16];
@@ -437,15 +411,9 @@ static void test_exclusive_holder_restarts(void **state)
         machine_kill_daemon(&c->machines[holder]);
         cluster_run(c, 20 + (int64_t)round * 20);
         machine_start_daemon(&c->machines[holder]);
-        settle(c);
+        scene_settle(c, SETTLE_MS);
     }
-    end(c);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    return sodium_init() < 0;
+    scene_end(c);
 }
 
 int main(void)
@@ -467,5 +435,5 @@ int main(void)
         cmocka_unit_test(test_exclusive_holder_is_cut_off),
         cmocka_unit_test(test_exclusive_holder_restarts),
     };
-    return cmocka_run_group_tests_name("sim-scenarios", tests, set_up, NULL);
+    return cmocka_run_group_tests_name("sim-scenarios", tests, scene_set_up, NULL);
 }

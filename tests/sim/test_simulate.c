@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
+#include "tests/sim/scene.h"
 #include "tests/sim/schedule.h"
 
 enum {
@@ -110,12 +110,6 @@ static void test_reads_of_the_past(void **state)
     expect_noticed(SABOTAGE_READ_LOCAL, 5, FAULT_PARTITION | FAULT_DELAY, words);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return sodium_init() < 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,5 +122,5 @@ int main(void)
         cmocka_unit_test(test_containers_that_never_stop),
         cmocka_unit_test(test_reads_of_the_past),
     };
-    return cmocka_run_group_tests_name("sim-simulate", tests, set_up, NULL);
+    return cmocka_run_group_tests_name("sim-simulate", tests, scene_set_up, NULL);
 }

@@ -6,37 +6,18 @@
 #include <stdio.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
-#include "tests/sim/cluster.h"
+#include "tests/sim/scene.h"
 
 enum { SETTLE_MS = 40000 };
 
-static void settle(struct cluster *c)
-{
-    if (cluster_wait(c, SETTLE_MS, cluster_is_settled))
-        return;
-    const char *why = cluster_unsettled(c);
-    fail_msg("%s", c->has_failed ? c->failure : why ? why : "never settled");
-}
-
 static struct cluster *start(unsigned count, const char *zones)
 {
-    struct cluster *c = test_malloc(sizeof(*c));
-    cluster_init(c, count, 21);
+    struct cluster *c = scene_new(count, 21);
     for (unsigned i = 0; zones && i < count; i++)
         snprintf(c->machines[i].zone, sizeof(c->machines[i].zone), "%c", zones[i]);
-    if (!cluster_start(c))
-        fail_msg("the cluster does not form: %s", cluster_unsettled(c));
+    scene_form(c);
     return c;
-}
-
-static void end(struct cluster *c)
-{
-    if (c->has_failed)
-        fail_msg("%s", c->failure);
-    cluster_done(c);
-    test_free(c);
 }
 
 static unsigned voters_in(struct cluster *c, unsigned ask, char zone)
@@ -63,13 +44,13 @@ static void test_scale_in(void **state)
             if (c->machines[i].shall_be_member)
                 leaver = i;
         cluster_leave(c, leaver);
-        settle(c);
+        scene_settle(c, SETTLE_MS);
         cluster_set_profile(c, 4, left % 2 == 0 ? INTENT_PROFILE_WAN : INTENT_PROFILE_LAN);
         assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
         assert_int_equal(c->last_result, 0);
     }
     assert_int_equal(voters_in(c, 4, '\0'), 1);
-    end(c);
+    scene_end(c);
 }
 
 /* Breaks if the first peers keep all votes in one zone, though others have come since, so that its
@@ -79,7 +60,7 @@ static void test_zones(void **state)
     (void)state;
     struct cluster *c = start(9, "aaaaabbcc");
     assert_true(cluster_run(c, 60000));
-    settle(c);
+    scene_settle(c, SETTLE_MS);
     assert_true(voters_in(c, 0, 'a') <= 2);
     assert_int_equal(voters_in(c, 0, '\0'), 5);
     uint64_t change = agent_intent(c->machines[0].agent)->configuration_index;
@@ -90,13 +71,7 @@ static void test_zones(void **state)
             cluster_kill(c, i);
     assert_true(cluster_run(c, 5000));
     assert_true(cluster_has_leader(c));
-    end(c);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    return sodium_init() < 0;
+    scene_end(c);
 }
 
 int main(void)
@@ -105,5 +80,5 @@ int main(void)
         cmocka_unit_test(test_scale_in),
         cmocka_unit_test(test_zones),
     };
-    return cmocka_run_group_tests_name("sim-voters", tests, set_up, NULL);
+    return cmocka_run_group_tests_name("sim-voters", tests, scene_set_up, NULL);
 }
