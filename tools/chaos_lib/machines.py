@@ -73,7 +73,7 @@ class Machine(Peer):
         return self.popen is not None and self.popen.poll() is None
 
     def end_daemon(self):
-        """SIGKILL, and nobody starts it again for now."""
+        """SIGKILL, and it stays down until start()."""
         with self.lock:
             self.shall_run, self.was_killed = False, True
             if self.runs():

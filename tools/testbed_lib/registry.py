@@ -7,7 +7,7 @@ a login, and one of our own that behaves as badly as it is told to.
 """
 
 import base64
-import crypt
+import ctypes
 import hashlib
 import http.client
 import json
@@ -26,6 +26,13 @@ START_WAIT_S = 20
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
+def bcrypt(password):
+    """As htpasswd files have it. (Python's own `crypt` is gone in 3.13.)"""
+    library = ctypes.CDLL("libcrypt.so.1")
+    library.crypt.restype = ctypes.c_char_p
+    return library.crypt(password.encode(), b"$2b$04$" + b"consort.test.salt.1234").decode()
+
+
 def read_archive(path):
     """(manifest, {digest: bytes}) of an OCI archive with one image."""
     with tarfile.open(path) as tar:
@@ -36,26 +43,33 @@ def read_archive(path):
     return blobs.pop(digest), blobs
 
 
-class Registry:
-    """Debian's registry, with a certificate of its own making and, perhaps, a login."""
+class Place:
+    """Where a registry is, and who may log in there."""
 
-    def __init__(self, cluster, port=5000, login=None):
+    def __init__(self, cluster, port, login):
         self.cluster, self.port, self.login = cluster, port, login
-        self.directory = cluster.directory / f"registry-{port}"
-        self.certificate = self.directory / "certificate.pem"
-        self.process = None
-
-    def name(self, image):
-        return f"{SWITCH_ADDRESS}:{self.port}/{image}"
 
     @property
     def host(self):
         return f"{SWITCH_ADDRESS}:{self.port}"
 
+    def name(self, image):
+        return f"{self.host}/{image}"
+
     @property
     def auth(self):
         """As `docker login` writes it."""
         return base64.b64encode(":".join(self.login).encode()).decode()
+
+
+class Registry(Place):
+    """Debian's registry, with a certificate of its own making and, perhaps, a login."""
+
+    def __init__(self, cluster, port=5000, login=None):
+        super().__init__(cluster, port, login)
+        self.directory = cluster.directory / f"registry-{port}"
+        self.certificate = self.directory / "certificate.pem"
+        self.process = None
 
     def __enter__(self):
         self.directory.mkdir(parents=True)
@@ -69,8 +83,7 @@ class Registry:
                            "tls": {"certificate": str(self.certificate), "key": str(key)}}}
         if self.login:
             name, password = self.login
-            line = f"{name}:{crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n"
-            (self.directory / "htpasswd").write_text(line)
+            (self.directory / "htpasswd").write_text(f"{name}:{bcrypt(password)}\n")
             config["auth"] = {"htpasswd": {"realm": "test", "path": str(self.directory / "htpasswd")}}
         path = self.directory / "config.json"  # JSON is YAML
         path.write_text(json.dumps(config))
@@ -123,7 +136,7 @@ class Registry:
         return (self.directory / "log").read_text().count(words)
 
 
-class BadRegistry:
+class BadRegistry(Place):
     """Speaks plain HTTP, gives tokens, and spoils what it is told to spoil:
 
     breaks      how many transfers of a blob end in the middle
@@ -133,23 +146,12 @@ class BadRegistry:
     """
 
     def __init__(self, cluster, port=5001, breaks=0, lies="", redirects=False, busy=0, login=("ann", "secret")):
-        self.cluster, self.port, self.login = cluster, port, login
+        super().__init__(cluster, port, login)
         self.breaks, self.lies, self.redirects, self.busy = breaks, lies, redirects, busy
         self.manifests, self.blobs = {}, {}
         self.seen = []  # (path, headers) of each request
         self.lock = threading.Lock()
         self.servers = []
-
-    def name(self, image):
-        return f"{SWITCH_ADDRESS}:{self.port}/{image}"
-
-    @property
-    def host(self):
-        return f"{SWITCH_ADDRESS}:{self.port}"
-
-    @property
-    def auth(self):
-        return base64.b64encode(":".join(self.login).encode()).decode()
 
     def put(self, repository, tag, archive):
         manifest, blobs = read_archive(archive)
