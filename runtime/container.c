@@ -389,6 +389,7 @@ void container_run(struct container *container)
 {
     bool over = container->record.over != OVER_NO || container->wanted != WANT_RUN;
     container->wanted = WANT_RUN;
+    container->grace_ms = 0;
     if (!over)
         return;
     container->record.over = OVER_NO;

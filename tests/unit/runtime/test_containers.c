@@ -162,23 +162,31 @@ static void restarts_with_backoff(void **state)
     fixture_free(fixture);
 }
 
+static void wait_for_log(struct fixture *fixture, const char *id, const char *wanted)
+{
+    char text[256] = "";
+    while (strcmp(text, wanted) != 0)
+        fixture_logs(fixture, id, -1, text, sizeof(text));
+}
+
 static void stops_and_starts(void **state)
 {
     (void)state; /* would break: stop, its grace, and starting a stopped one again */
     NEEDS_CONTAINERS();
     struct fixture *fixture = fixture_begin();
     struct container_spec spec;
-    fixture_spec(fixture, "polite", "trap 'exit 7' TERM; echo up; while :; do sleep 0.1; done",
+    /* polite the first time only */
+    fixture_spec(fixture, "polite",
+                 "trap 'exit 7' TERM; [ -e /tmp/again ] && trap '' TERM; touch /tmp/again; echo up;"
+                 "while :; do sleep 0.1; done",
                  &spec);
     spec.restart.policy = RESTART_ANY;
     assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
-    fixture_start(fixture, "deaf", "trap '' TERM; sleep 1000");
+    fixture_start(fixture, "deaf", "trap '' TERM; echo up; sleep 1000");
     assert_true(fixture_wait_state(fixture, "polite", CONTAINER_RUNNING));
     assert_true(fixture_wait_state(fixture, "deaf", CONTAINER_RUNNING));
-    /* the trap must be set before the signal comes */
-    char text[256] = "";
-    while (!strstr(text, "up"))
-        fixture_logs(fixture, "polite", -1, text, sizeof(text));
+    wait_for_log(fixture, "polite", "up\n"); /* the trap must be set before the signal comes */
+    wait_for_log(fixture, "deaf", "up\n");
     runtime_stop(fixture->runtime, "polite", 30000);
     runtime_stop(fixture->runtime, "deaf", 100);
     assert_true(fixture_wait_state(fixture, "polite", CONTAINER_EXITED));
@@ -187,8 +195,9 @@ static void stops_and_starts(void **state)
     assert_int_equal(fixture_status(fixture, "deaf").exit_code, 128 + SIGKILL);
     assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
     assert_true(fixture_wait_state(fixture, "polite", CONTAINER_RUNNING));
+    wait_for_log(fixture, "polite", "up\nup\n");
     container_spec_done(&spec);
-    fixture_free(fixture);
+    fixture_free(fixture); /* with the grace of the spec: that of an earlier stop is over */
 }
 
 static bool has_health(struct fixture *fixture, enum health_state health)
