@@ -23,7 +23,6 @@
 enum {
     EXEC_DRAIN_MS = 500, /* for output still under way when the command has ended */
     EXEC_READ_BYTES = 64 * 1024,
-    EXEC_ARGUMENTS_MAX = RUNTIME_LIST_MAX,
     EXEC_HANDLES = 5, /* process, timer, three pipes */
     TTY_ROWS_DEFAULT = 24,
     TTY_COLUMNS_DEFAULT = 80,
@@ -273,69 +272,25 @@ void runtime_exec_resize(struct runtime_exec *exec, uint16_t rows, uint16_t colu
     resize_inside(exec, &size);
 }
 
-/* The OCI runtime's command line. Strings it had to make are in `made`. */
+/* The OCI runtime's command line. */
 struct command {
-    const char *argv[2 * EXEC_ARGUMENTS_MAX + 16];
-    size_t count;
+    const char *argv[9];
     char root[PATH_BYTES];
 };
 
-static void add(struct command *command, const char *argument)
-{
-    command->argv[command->count++] = argument;
-}
-
-/* For a container that an older daemon launched: the OCI runtime's own idea of a process. */
-static int add_options(struct command *command, const char *id, const struct exec_options *options)
-{
-    if (options->tty)
-        add(command, "--tty");
-    if (options->user) {
-        add(command, "--user");
-        add(command, options->user);
-    }
-    if (options->working_dir) {
-        add(command, "--cwd");
-        add(command, options->working_dir);
-    }
-    size_t variables = 0;
-    for (; options->environment && options->environment[variables]; variables++) {
-        if (variables == EXEC_ARGUMENTS_MAX / 2)
-            return -E2BIG;
-        add(command, "--env");
-        add(command, options->environment[variables]);
-    }
-    add(command, id);
-    for (size_t i = 0; options->argv[i]; i++) {
-        if (i == EXEC_ARGUMENTS_MAX)
-            return -E2BIG;
-        add(command, options->argv[i]);
-    }
-    return 0;
-}
-
 static int build_command(struct command *command, const struct runtime_exec *exec, const char *id,
-                         const struct exec_options *options)
+                         const struct exec_options *options, struct error *error)
 {
     const struct runtime_settings *settings = &exec->runtime->settings;
     struct path process = path_run(settings, id, "process.json");
+    struct path rootfs = path_data(settings, id, "rootfs");
     path_format(command->root, sizeof(command->root), "--root=%s/oci", settings->run_dir);
-    command->count = 0;
-    add(command, settings->oci_runtime);
-    add(command, command->root);
-    add(command, "exec");
-    add(command, "--pid-file");
-    add(command, exec->pid_file);
-    int result = exec_process_write(process.text, options, exec->process_file);
-    if (result == 0) {
-        add(command, "--process");
-        add(command, exec->process_file);
-        add(command, id);
-    } else if (result == -ENOENT) {
-        result = add_options(command, id, options);
-    }
-    add(command, NULL);
-    return result;
+    const char *const argv[] = {
+        settings->oci_runtime, command->root,      "exec", "--pid-file", exec->pid_file,
+        "--process",           exec->process_file, id,     NULL};
+    static_assert(sizeof(argv) == sizeof(command->argv), "each word has its place");
+    memcpy(command->argv, argv, sizeof(argv));
+    return exec_process_write(process.text, rootfs.text, options, exec->process_file, error);
 }
 
 static int open_tty(struct runtime_exec *exec, const struct exec_options *options, int *ret_slave)
@@ -366,19 +321,16 @@ static int open_tty(struct runtime_exec *exec, const struct exec_options *option
     return 0;
 }
 
-static int spawn(struct runtime_exec *exec, const char *id, const struct exec_options *options)
+static int spawn(struct runtime_exec *exec, const char *id, const struct exec_options *options,
+                 struct error *error)
 {
-    struct command *command = malloc(sizeof(*command));
-    if (!command)
-        return -ENOMEM;
+    struct command command;
     int slave = -1;
-    int result = build_command(command, exec, id, options);
+    int result = build_command(&command, exec, id, options, error);
     if (result == 0 && options->tty)
         result = open_tty(exec, options, &slave);
-    if (result < 0) {
-        free(command);
+    if (result < 0)
         return result;
-    }
     uv_stdio_container_t stdio[3] = {
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&exec->input},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&exec->output},
@@ -388,8 +340,8 @@ static int spawn(struct runtime_exec *exec, const char *id, const struct exec_op
         stdio[i] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = slave};
     uv_process_options_t process = {
         .exit_cb = on_process_exit,
-        .file = command->argv[0],
-        .args = (char **)command->argv,
+        .file = command.argv[0],
+        .args = (char **)command.argv,
         .env = (char **)process_environment,
         .flags = UV_PROCESS_DETACHED,
         .stdio_count = 3,
@@ -398,7 +350,6 @@ static int spawn(struct runtime_exec *exec, const char *id, const struct exec_op
     result = uv_spawn(exec->runtime->loop, &exec->process, &process);
     if (slave >= 0)
         close(slave);
-    free(command);
     return result;
 }
 
@@ -424,7 +375,8 @@ static struct runtime_exec *exec_alloc(struct runtime *runtime,
 }
 
 int runtime_exec(struct runtime *runtime, const char *id, const struct exec_options *options,
-                 const struct exec_callbacks *callbacks, struct runtime_exec **ret)
+                 const struct exec_callbacks *callbacks, struct runtime_exec **ret,
+                 struct error *error)
 {
     assert(options->argv && options->argv[0]);
     const struct container *container = container_find(runtime, id);
@@ -441,7 +393,7 @@ int runtime_exec(struct runtime *runtime, const char *id, const struct exec_opti
     path_format(exec->process_file, sizeof(exec->process_file), "%s/exec-%" PRIu64 ".json",
                 directory.text, runtime->exec_count);
     exec->tty = options->tty;
-    int result = spawn(exec, id, options);
+    int result = spawn(exec, id, options, error);
     exec->spawned = result == 0;
     if (result < 0) {
         /* uv_spawn may leave its handle uninitialised */

@@ -2,11 +2,12 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "runtime/file.h"
+#include "runtime/user.h"
 
 enum {
     PROCESS_JSON_BYTES_MAX = 64 * 1024 * 1024, /* environment and arguments, as execve() takes */
@@ -32,38 +33,44 @@ static int add_environment(json_t *process, const char *const *environment)
     return 0;
 }
 
-static int parse_id(const char *text, const char **ret_end, json_int_t *ret)
+/* Another user has a home of their own, unless the caller says otherwise afterwards. */
+static int set_home(json_t *process, const char *home)
 {
-    char *end;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (end == text || errno != 0 || value < 0 || value >= UINT32_MAX || text[0] < '0' ||
-        text[0] > '9')
-        return -EINVAL;
-    *ret = value;
-    *ret_end = end;
-    return 0;
+    json_t *list = json_object_get(process, "env");
+    cleanup_free char *variable = NULL;
+    for (size_t i = json_array_size(list); i-- > 0;)
+        if (strncmp(json_string_value(json_array_get(list, i)), "HOME=", 5) == 0)
+            json_array_remove(list, i);
+    if (asprintf(&variable, "HOME=%s", home) < 0) {
+        variable = NULL;
+        return -ENOMEM;
+    }
+    return json_array_append_new(list, json_string(variable)) < 0 ? -EINVAL : 0;
 }
 
-/* "uid[:gid]"; the container's supplementary groups are not that user's. */
-static int set_user(json_t *process, const char *user)
+static int set_user(json_t *process, const char *rootfs, const char *text, struct error *error)
 {
-    json_int_t uid, gid = 0;
-    const char *at;
-    if (parse_id(user, &at, &uid) < 0 || (*at == ':' && (parse_id(at + 1, &at, &gid) < 0 || *at)) ||
-        *at)
-        return -EINVAL;
-    json_t *object = json_pack("{s:I, s:I}", "uid", uid, "gid", gid);
-    return json_object_set_new(process, "user", object) < 0 ? -ENOMEM : 0;
+    struct user user;
+    int result = user_resolve(rootfs, text, &user, error);
+    if (result < 0)
+        return result;
+    json_t *groups = json_array();
+    for (size_t i = 0; i < user.group_count; i++)
+        json_array_append_new(groups, json_integer(user.groups[i]));
+    json_t *object = json_pack("{s:I, s:I, s:o}", "uid", (json_int_t)user.uid, "gid",
+                               (json_int_t)user.gid, "additionalGids", groups);
+    result = json_object_set_new(process, "user", object) < 0 ? -ENOMEM : 0;
+    return result < 0 ? result : set_home(process, user.home);
 }
 
-static int change(json_t *process, const struct exec_options *options)
+static int change(json_t *process, const char *rootfs, const struct exec_options *options,
+                  struct error *error)
 {
     int result = set_words(process, options->argv);
+    if (result == 0 && options->user)
+        result = set_user(process, rootfs, options->user, error);
     if (result == 0)
         result = add_environment(process, options->environment);
-    if (result == 0 && options->user)
-        result = set_user(process, options->user);
     if (result == 0 && options->working_dir &&
         json_object_set_new(process, "cwd", json_string(options->working_dir)) < 0)
         result = -EINVAL;
@@ -72,8 +79,9 @@ static int change(json_t *process, const struct exec_options *options)
     return result;
 }
 
-int exec_process_write(const char *process_path, const struct exec_options *options,
-                       const char *ret_path)
+int exec_process_write(const char *process_path, const char *rootfs,
+                       const struct exec_options *options, const char *ret_path,
+                       struct error *error)
 {
     cleanup_buffer struct buffer content = {0};
     json_error_t why;
@@ -83,7 +91,7 @@ int exec_process_write(const char *process_path, const struct exec_options *opti
     json_t *process = json_loadb((const char *)content.bytes, content.size, 0, &why);
     if (!process)
         return -EINVAL;
-    result = change(process, options);
+    result = change(process, rootfs, options, error);
     cleanup_free char *text = result == 0 ? json_dumps(process, JSON_COMPACT) : NULL;
     json_decref(process);
     if (result < 0)

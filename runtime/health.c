@@ -95,7 +95,7 @@ static void check(uv_timer_t *timer)
         .context = health, .on_output = on_output, .on_exit = on_exit_code};
     buffer_clear(&health->output);
     int result = runtime_exec(health->runtime, health->container->spec.id, &options, &callbacks,
-                              &health->exec);
+                              &health->exec, NULL);
     if (result < 0) {
         health->exec = NULL;
         buffer_printf(&health->output, "the check cannot be run: %s", strerror(-result));

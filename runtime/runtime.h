@@ -176,7 +176,7 @@ struct exec_options {
     const char *const *argv; /* ends with NULL */
     const char *const
         *environment; /* "NAME=value", added to the container's; ends with NULL; may be NULL */
-    const char *user; /* "uid[:gid]"; NULL: the container's */
+    const char *user; /* "user[:group]", names of the container's or numbers; NULL: its own */
     const char *working_dir; /* NULL: the container's */
     bool tty;                /* standard output and error come as one */
     uint16_t rows, columns;  /* of the tty; 0: 24 × 80 */
@@ -189,10 +189,11 @@ struct exec_callbacks {
     void (*on_exit)(void *context, int exit_code);
 };
 
-/* -ENOENT if there is no such container, -ESRCH if it does not run, or what starting failed with.
- */
+/* -ENOENT if there is no such container or user, -ESRCH if it does not run, or what starting failed
+ * with. */
 int runtime_exec(struct runtime *runtime, const char *id, const struct exec_options *options,
-                 const struct exec_callbacks *callbacks, struct runtime_exec **ret);
+                 const struct exec_callbacks *callbacks, struct runtime_exec **ret,
+                 struct error *error);
 
 /* Queues a copy of `data` for the command's standard input: 0, -ENOMEM, -EPIPE after its end, or
  * -ENOBUFS while RUNTIME_EXEC_INPUT_BYTES_MAX wait to be taken. */

@@ -13,6 +13,8 @@
 enum {
     LOGS_SOURCES_MAX = 256, /* replicas whose logs are merged into one call */
     EXEC_ARGUMENTS_MAX = 256,
+    EXEC_USER_BYTES = 256, /* "user:group" */
+    EXEC_DIRECTORY_BYTES = 4096,
 };
 
 /* --- Logs --- */
@@ -214,38 +216,88 @@ static void on_exec_cancel(struct api_call *call)
     api_answer(call, NULL);
 }
 
-static int read_arguments(struct bytes params, struct text_list *ret)
+struct exec_params {
+    struct text_list argv, environment;
+    char user[EXEC_USER_BYTES], working_dir[EXEC_DIRECTORY_BYTES];
+};
+
+static void exec_params_done(struct exec_params *params)
 {
-    struct reader reader;
-    if (!frame_find(params, "argv", &reader))
-        return -EINVAL;
-    text_list_read(&reader, EXEC_ARGUMENTS_MAX, SPEC_TEXT_BYTES_MAX, ret);
-    int rc = reader_check(&reader);
-    return rc == 0 && ret->count == 0 ? -EINVAL : rc;
+    text_list_done(&params->argv);
+    text_list_done(&params->environment);
 }
 
-static void run_here(struct api_call *call, const char *container, struct bytes params)
+/* A text that is too long is no parameter that is missing. */
+static int read_text(struct bytes params, const char *key, char *ret, size_t capacity)
 {
-    struct text_list arguments = {0};
-    struct exec *exec = calloc(1, sizeof(*exec));
+    struct reader unused;
+    return frame_text(params, key, ret, capacity) || !frame_find(params, key, &unused) ? 0
+                                                                                       : -EINVAL;
+}
+
+static int read_words(struct bytes params, const char *key, struct text_list *ret)
+{
+    struct reader reader;
+    if (!frame_find(params, key, &reader))
+        return 0;
+    text_list_read(&reader, EXEC_ARGUMENTS_MAX, SPEC_TEXT_BYTES_MAX, ret);
+    return reader_check(&reader);
+}
+
+static int read_exec(struct bytes params, struct exec_params *ret)
+{
+    int rc = read_words(params, "argv", &ret->argv);
+    if (rc == 0 && ret->argv.count == 0)
+        rc = -EINVAL;
+    if (rc == 0)
+        rc = read_words(params, "environment", &ret->environment);
+    if (rc == 0)
+        rc = read_text(params, "user", ret->user, sizeof(ret->user));
+    if (rc == 0)
+        rc = read_text(params, "working_dir", ret->working_dir, sizeof(ret->working_dir));
+    if (rc == 0 && ret->working_dir[0] && ret->working_dir[0] != '/')
+        rc = -EINVAL;
+    return rc;
+}
+
+static int run_exec(struct exec *exec, const char *container, struct bytes params,
+                    struct error *error)
+{
+    struct exec_params read = {0};
     uint64_t rows = 0, columns = 0;
-    int rc = exec ? read_arguments(params, &arguments) : -ENOMEM;
+    int rc = read_exec(params, &read);
     if (rc == 0) {
         frame_u64(params, "rows", &rows);
         frame_u64(params, "columns", &columns);
-        struct exec_options options = {.argv = (const char *const *)arguments.items,
+        struct exec_options options = {.argv = (const char *const *)read.argv.items,
+                                       .environment = (const char *const *)read.environment.items,
+                                       .user = read.user[0] ? read.user : NULL,
+                                       .working_dir = read.working_dir[0] ? read.working_dir : NULL,
                                        .tty = frame_flag(params, "tty"),
                                        .rows = (uint16_t)rows,
                                        .columns = (uint16_t)columns};
         struct exec_callbacks callbacks = {exec, on_output, on_exit_code};
-        exec->call = call;
-        rc = runtime_exec(call->peer->runtime, container, &options, &callbacks, &exec->exec);
+        rc = runtime_exec(exec->call->peer->runtime, container, &options, &callbacks, &exec->exec,
+                          error);
     }
-    text_list_done(&arguments);
-    if (rc < 0) {
+    exec_params_done(&read);
+    if (rc < 0 && !error->message[0])
+        error_set_errno(error, rc, "exec in %s", container);
+    return rc;
+}
+
+static void run_here(struct api_call *call, const char *container, struct bytes params)
+{
+    struct error error = {0};
+    struct exec *exec = calloc(1, sizeof(*exec));
+    if (!exec) {
+        api_fail_with(call, -ENOMEM, NULL, "out of memory");
+        return;
+    }
+    exec->call = call;
+    if (run_exec(exec, container, params, &error) < 0) {
         free(exec);
-        api_fail_with(call, rc, "see its state with: consort ps", "exec in %s: %s", container,
-                      strerror(-rc));
+        api_fail_with(call, error.code, "see its state with: consort ps", "%s", error.message);
         return;
     }
     call->context = exec;

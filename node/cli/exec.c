@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/reader.h"
+#include "base/text_list.h"
 #include "base/writer.h"
 #include "node/cli/bounds.h"
 #include "node/cli/client.h"
@@ -105,11 +106,11 @@ static void make_raw(struct exec *exec)
     exec->is_raw = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
 }
 
-static json_t *arguments(int argc, char **argv)
+static json_t *arguments(size_t count, char **words)
 {
     json_t *array = json_array();
-    for (int i = 0; i < argc; i++)
-        json_array_append_new(array, json_string(argv[i]));
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, json_string(words[i]));
     return array;
 }
 
@@ -151,9 +152,16 @@ static int run(struct exec *exec, json_t *params, bool interactive, bool tty, js
 int verb_exec(struct cli *cli, int argc, char **argv)
 {
     bool interactive = false, tty = false;
+    const char *user = NULL, *working_dir = NULL;
+    struct text_list environment = {0};
     struct option_row rows[] = {
         OPTION_ROW('i', "interactive", NULL, "Pass standard input on", OPTION_FLAG, &interactive),
         OPTION_ROW('t', "tty", NULL, "Give the command a terminal", OPTION_FLAG, &tty),
+        OPTION_ROW('u', "user", "USER[:GROUP]", "Run as that user of the image", OPTION_TEXT,
+                   &user),
+        OPTION_ROW('e', "env", "NAME=VALUE", "Set a variable; may be given often", OPTION_LIST,
+                   &environment),
+        OPTION_ROW('w', "workdir", "DIR", "Run in that directory", OPTION_TEXT, &working_dir),
     };
     struct exec exec = {0};
     struct error error = {0};
@@ -162,11 +170,16 @@ int verb_exec(struct cli *cli, int argc, char **argv)
     if (rc != OPTIONS_GO_ON)
         return rc;
     int words = argc > 1 && strcmp(argv[1], "--") == 0 ? 2 : 1;
-    if (argc <= words)
+    if (argc <= words) {
+        text_list_done(&environment);
         return cli_usage(cli, "a replica and a command are expected");
+    }
     tty = tty && isatty(STDIN_FILENO);
-    json_t *params = json_pack("{s:s, s:o, s:b}", "replica", argv[0], "argv",
-                               arguments(argc - words, argv + words), "tty", tty);
+    json_t *params = json_pack("{s:s, s:o, s:o, s:b, s:s*, s:s*}", "replica", argv[0], "argv",
+                               arguments((size_t)(argc - words), argv + words), "environment",
+                               arguments(environment.count, environment.items), "tty", tty, "user",
+                               user, "working_dir", working_dir);
+    text_list_done(&environment);
     rc = client_open(cli, &exec.client, &error);
     if (rc == 0)
         rc = run(&exec, params, interactive, tty, &result, &error);

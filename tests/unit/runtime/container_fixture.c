@@ -376,7 +376,7 @@ int fixture_exec(struct fixture *fixture, const char *id, const char *script, ch
     struct runtime_exec *exec;
     if (capacity > 0)
         output[0] = '\0';
-    assert_int_equal(runtime_exec(fixture->runtime, id, &options, &callbacks, &exec), 0);
+    assert_int_equal(runtime_exec(fixture->runtime, id, &options, &callbacks, &exec, NULL), 0);
     assert_true(fixture_wait(fixture, sink_done, &sink));
     runtime_exec_close(exec);
     return sink.code;

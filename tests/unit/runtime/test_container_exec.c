@@ -60,7 +60,7 @@ static void exec_on_a_terminal(void **state)
     struct exec_callbacks callbacks = {
         .context = &terminal, .on_output = on_terminal, .on_exit = on_terminal_exit};
     struct runtime_exec *exec;
-    assert_int_equal(runtime_exec(fixture->runtime, "a", &options, &callbacks, &exec), 0);
+    assert_int_equal(runtime_exec(fixture->runtime, "a", &options, &callbacks, &exec, NULL), 0);
     assert_true(fixture_wait(fixture, terminal_ready, &terminal));
     runtime_exec_resize(exec, 42, 111);
     usleep(200 * 1000);
@@ -87,7 +87,7 @@ static void exec_with_input(void **state)
     struct exec_callbacks callbacks = {
         .context = &terminal, .on_output = on_terminal, .on_exit = on_terminal_exit};
     struct runtime_exec *exec;
-    assert_int_equal(runtime_exec(fixture->runtime, "a", &options, &callbacks, &exec), 0);
+    assert_int_equal(runtime_exec(fixture->runtime, "a", &options, &callbacks, &exec, NULL), 0);
     static const uint8_t block[100000];
     assert_int_equal(runtime_exec_write(exec, (struct bytes){block, sizeof(block)}), 0);
     runtime_exec_end_input(exec);
@@ -105,7 +105,7 @@ static void exec_with_input(void **state)
 
     const char *const sleeper[] = {"sleep", "888", NULL};
     options.argv = sleeper;
-    assert_int_equal(runtime_exec(fixture->runtime, "a", &options, &callbacks, &exec), 0);
+    assert_int_equal(runtime_exec(fixture->runtime, "a", &options, &callbacks, &exec, NULL), 0);
     do {
         fixture_exec(fixture, "a", "ps | grep -c '[s]leep 888'", text, sizeof(text));
     } while (atoi(text) == 0);

@@ -6,29 +6,45 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "runtime/exec_process.h"
 #include "runtime/file.h"
+#include "runtime/tree.h"
 
 static const char process[] = "{\"terminal\": false, \"user\": {\"uid\": 7, \"gid\": 8, "
                               "\"additionalGids\": [9]}, \"args\": [\"web\"], \"env\": [\"A=1\"], "
                               "\"cwd\": \"/srv\", \"rlimits\": []}";
 
-static char source[64], target[80];
+static void write_at(const char *folder, const char *name, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    assert_int_equal(file_write(path, 0600, text, strlen(text)), 0);
+}
 
+/* In a folder of its own, whose etc/ is an image's that knows ann. */
 static int write_process(const struct exec_options *options, char *ret, size_t capacity)
 {
-    snprintf(source, sizeof(source), "/tmp/consort-process-%d.json", (int)getpid());
-    snprintf(target, sizeof(target), "%s.exec", source);
-    assert_int_equal(file_write(source, 0600, process, strlen(process)), 0);
-    int result = exec_process_write(source, options, target);
+    char folder[] = "/tmp/consort-process-XXXXXX", source[64], target[64], etc[64];
+    struct error error = {0};
+    assert_non_null(mkdtemp(folder));
+    snprintf(source, sizeof(source), "%s/process.json", folder);
+    snprintf(target, sizeof(target), "%s/exec.json", folder);
+    snprintf(etc, sizeof(etc), "%s/etc", folder);
+    assert_int_equal(mkdir(etc, 0700), 0);
+    write_at(folder, "process.json", process);
+    write_at(folder, "etc/passwd", "ann:x:1000:100::/home/ann:/bin/sh\n");
+    write_at(folder, "etc/group", "users:x:100:\nweb:x:33:ann\n");
+    int result = exec_process_write(source, folder, options, target, &error);
     if (result == 0)
         assert_int_equal(file_read_text(target, ret, capacity), 0);
-    unlink(source);
-    unlink(target);
+    else if (options->user)
+        assert_int_equal(error.code, result);
+    assert_int_equal(tree_remove_path(folder), 0);
     return result;
 }
 
@@ -52,30 +68,37 @@ static void takes_what_is_asked_for(void **state)
     const char *const argv[] = {"id", NULL}, *const environment[] = {"B=2", NULL};
     struct exec_options options = {.argv = argv,
                                    .environment = environment,
-                                   .user = "1000:100",
+                                   .user = "1001:100",
                                    .working_dir = "/tmp",
                                    .tty = true};
     assert_int_equal(write_process(&options, text, sizeof(text)), 0);
-    assert_string_equal(text, "{\"terminal\":true,\"user\":{\"uid\":1000,\"gid\":100},"
-                              "\"args\":[\"id\"],\"env\":[\"A=1\",\"B=2\"],\"cwd\":\"/tmp\","
-                              "\"rlimits\":[]}");
+    assert_string_equal(text, "{\"terminal\":true,\"user\":{\"uid\":1001,\"gid\":100,"
+                              "\"additionalGids\":[]},\"args\":[\"id\"],\"env\":[\"A=1\","
+                              "\"HOME=/\",\"B=2\"],\"cwd\":\"/tmp\",\"rlimits\":[]}");
+    options = (struct exec_options){.argv = argv, .user = "ann"};
+    assert_int_equal(write_process(&options, text, sizeof(text)), 0);
+    assert_string_equal(text, "{\"terminal\":false,\"user\":{\"uid\":1000,\"gid\":100,"
+                              "\"additionalGids\":[33]},\"args\":[\"id\"],\"env\":[\"A=1\","
+                              "\"HOME=/home/ann\"],\"cwd\":\"/srv\",\"rlimits\":[]}");
 }
 
 static void refuses(void **state)
 {
     (void)state; /* would break: a command run as root because its user made no sense */
-    static const char *const users[] = {"", "ann", "1000:", ":1", "1000:x", "-1", "1:2:3", "1 "};
+    static const char *const users[] = {"eve", "ann:eve", ":1", "-1", "1:2:3", "1 "};
     const char *const argv[] = {"id", NULL}, *const binary[] = {"\xff", NULL};
     struct exec_options options = {.argv = argv};
     char text[512];
     for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
         options.user = users[i];
-        assert_int_equal(write_process(&options, text, sizeof(text)), -EINVAL);
+        assert_int_equal(write_process(&options, text, sizeof(text)), -ENOENT);
     }
     options = (struct exec_options){.argv = binary};
     assert_int_equal(write_process(&options, text, sizeof(text)), -EINVAL);
     options.argv = argv;
-    assert_int_equal(exec_process_write("/nowhere/process.json", &options, "/nowhere/x"), -ENOENT);
+    assert_int_equal(
+        exec_process_write("/nowhere/process.json", "/nowhere", &options, "/nowhere/x", NULL),
+        -ENOENT);
 }
 
 int main(void)
