@@ -18,6 +18,7 @@
 enum {
     REMOVE_ATTEMPTS = 100, /* the kernel takes a moment to bury the dead */
     REMOVE_PAUSE_USEC = 10 * 1000,
+    KILLED_AT_ONCE = 4096,
 };
 
 static const char cgroup_root[] = "/sys/fs/cgroup";
@@ -300,20 +301,39 @@ static int each_hierarchy(int (*each)(void *context, const char *root), void *co
     return result;
 }
 
+/* Reads a cgroup.procs: how many, at most `max`. */
+static int read_pids(const char *path, pid_t *ret, int max)
+{
+    FILE *members = fopen(path, "re");
+    if (!members)
+        return -errno;
+    char line[32];
+    int count = 0;
+    while (count < max && fgets(line, sizeof(line), members)) {
+        long pid = strtol(line, NULL, 10);
+        if (pid > 0)
+            ret[count++] = (pid_t)pid;
+    }
+    fclose(members);
+    return count;
+}
+
+int cgroup_read_pids(const char *parent, const char *id, pid_t *ret, int max)
+{
+    struct group group = {.parent = parent, .id = id, .unified = cgroup_is_unified()};
+    char path[PATH_BYTES];
+    group_path(&group, "pids", "cgroup.procs", path);
+    return read_pids(path, ret, max);
+}
+
 static void kill_members(const char *path)
 {
     char file[PATH_BYTES];
+    pid_t pids[KILLED_AT_ONCE];
     path_format(file, sizeof(file), "%s/cgroup.procs", path);
-    FILE *members = fopen(file, "re");
-    if (!members)
-        return;
-    char line[32];
-    while (fgets(line, sizeof(line), members)) {
-        long pid = strtol(line, NULL, 10);
-        if (pid > 0)
-            kill((pid_t)pid, SIGKILL);
-    }
-    fclose(members);
+    int count = read_pids(file, pids, KILLED_AT_ONCE); /* the next attempt finds the others */
+    for (int i = 0; i < count; i++)
+        kill(pids[i], SIGKILL);
 }
 
 static int remove_group(void *context, const char *root)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -26,6 +27,9 @@ int32_t cgroup_parse_pressure(const char *text);
 
 /* -ENOENT if there is no such group. Values that the kernel does not tell stay 0. */
 int cgroup_read_stats(const char *parent, const char *id, struct container_stats *ret);
+
+/* The processes in the group itself, at most `max`: how many, or -ENOENT. */
+int cgroup_read_pids(const char *parent, const char *id, pid_t *ret, int max);
 
 struct cgroup_limits {
     uint32_t cpu_millicores; /* 0: none */

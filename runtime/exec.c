@@ -95,7 +95,7 @@ void runtime_exec_close(struct runtime_exec *exec)
     close_handle(&exec->errors);
     close_handle(&exec->drain_timer);
     /* A process's handle must stay until its end is seen, or it would be a zombie for ever. */
-    if (!exec->spawned || exec->exited)
+    if (exec->process.type == UV_PROCESS && (!exec->spawned || exec->exited))
         close_handle(&exec->process);
 }
 
@@ -396,7 +396,7 @@ int runtime_exec(struct runtime *runtime, const char *id, const struct exec_opti
     int result = spawn(exec, id, options, error);
     exec->spawned = result == 0;
     if (result < 0) {
-        /* uv_spawn may leave its handle uninitialised */
+        /* there may have been no uv_spawn() to initialise its handle */
         if (exec->process.type != UV_PROCESS)
             exec->handles_open--;
         runtime_exec_close(exec);

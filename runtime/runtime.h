@@ -142,6 +142,27 @@ struct container_stats {
 /* Reads a running container's cgroup: -ENOENT, or -ESRCH if it does not run. */
 int runtime_stats(const struct runtime *runtime, const char *id, struct container_stats *ret);
 
+struct process_entry {
+    int32_t pid, host_pid;               /* in the container, and on the machine */
+    uint32_t uid;                        /* the effective one */
+    char state;                          /* as ps shows it: R, S, D, Z, T, … */
+    uint64_t cpu_usec;                   /* since it began */
+    uint64_t memory_bytes;               /* resident */
+    char command[PROCESS_COMMAND_BYTES]; /* "sh -c …", cut; "[name]" where there is none */
+};
+
+struct processes_callback {
+    void *context;
+    /* `count` entries, borrowed; or a negative errno: -ENOENT if the container has ended. */
+    void (*on_processes)(void *context, const struct process_entry *entries, int count);
+};
+
+/* Lists a running container's processes, at most RUNTIME_PROCESSES_MAX; those in control groups
+ * that it made for itself are not seen. Calls back once, also when the runtime closes. -ENOENT,
+ * -ESRCH if it does not run, -ENOMEM. */
+int runtime_processes(struct runtime *runtime, const char *id,
+                      const struct processes_callback *callback);
+
 /* Writes a container's log stream; see runtime/logs.h. */
 struct runtime_logs;
 

@@ -46,8 +46,9 @@ struct api_entry {
 
 /* Ends with a NULL name. */
 extern const struct api_entry api_cluster_methods[], api_service_methods[], api_query_methods[],
-    api_peer_methods[], api_watch_methods[], api_container_methods[], api_image_methods[],
-    api_profile_methods[], api_blob_methods[], api_quota_methods[], api_recover_methods[];
+    api_peer_methods[], api_watch_methods[], api_container_methods[], api_exec_methods[],
+    api_image_methods[], api_profile_methods[], api_blob_methods[], api_quota_methods[],
+    api_recover_methods[];
 
 /* Has the method answer once this peer's intent shows all changes that were agreed on by now; or
  * fails within AGENT_READ_TIMEOUT_MS. `params` is copied. */

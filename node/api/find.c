@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/api/describe.h"
+#include "node/peer/replicas.h"
 
 void fail_find(struct api_call *call, const struct error *error)
 {
@@ -324,6 +325,24 @@ const struct intent_service *wanted_subject(struct api_call *call, struct bytes 
         api_fail_with(call, -ENOENT, "list them with: consort service ls, consort ps",
                       "there is no service or replica %s", words);
     return service;
+}
+
+const struct intent_replica *find_container_here(struct api_call *call, struct bytes params,
+                                                 char ret_id[RUNTIME_ID_BYTES_MAX + 1])
+{
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 32] = "";
+    struct error error = {0};
+    frame_text(params, "replica", name, sizeof(name));
+    const struct intent_replica *replica = find_replica(call->peer, name, &error);
+    if (!replica)
+        fail_find(call, &error);
+    else if (!id_equal(&replica->peer, &call->peer->identity.id))
+        api_forward(call, &replica->peer, params);
+    else if (!replicas_container_id(call->peer->replicas, replica->generation, ret_id))
+        api_fail_with(call, -ESRCH, "see its state with: consort ps", "%s does not run yet", name);
+    else
+        return replica;
+    return NULL;
 }
 
 const struct intent_service *named_service(struct api_call *call, struct bytes params,

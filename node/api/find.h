@@ -7,6 +7,7 @@
 #pragma once
 
 #include "node/api/call.h"
+#include "runtime/bounds.h"
 
 enum {
     FIND_ID_DIGITS_MIN = ID_SHORT_TEXT_BYTES - 1, /* of an id, that stand for the peer */
@@ -38,6 +39,11 @@ const struct intent_peer *peer_of_param(struct api_call *call, struct bytes para
 const struct intent_service *wanted_service(struct api_call *call, struct bytes params);
 const struct intent_service *wanted_subject(struct api_call *call, struct bytes params,
                                             const struct intent_replica **ret_replica);
+
+/* The replica that the call's parameter "replica" names, if its container is here, and the
+ * container's id. NULL once the call was failed, or passed on to the peer that has it. */
+const struct intent_replica *find_container_here(struct api_call *call, struct bytes params,
+                                                 char ret_id[RUNTIME_ID_BYTES_MAX + 1]);
 
 /* As wanted_service; the full name is copied too, for a command. */
 const struct intent_service *named_service(struct api_call *call, struct bytes params,

@@ -1,4 +1,5 @@
-/* Logs and exec: answered by the peer that has the container, which may be another one. */
+/* Logs, processes and what containers use: answered by the peer that has the container, which may
+ * be another one. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,9 +13,6 @@
 
 enum {
     LOGS_SOURCES_MAX = 256, /* replicas whose logs are merged into one call */
-    EXEC_ARGUMENTS_MAX = 256,
-    EXEC_USER_BYTES = 256, /* "user:group" */
-    EXEC_DIRECTORY_BYTES = 4096,
 };
 
 /* --- Logs --- */
@@ -153,188 +151,6 @@ static void method_logs(struct api_call *call, struct bytes params)
     finish_logs_if_done(logs);
 }
 
-/* --- Exec --- */
-
-struct exec {
-    struct api_call *call;
-    struct runtime_exec *exec;
-};
-
-static void on_output(void *context, bool is_error, struct bytes output)
-{
-    struct exec *exec = context;
-    cleanup_buffer struct buffer payload = {0};
-    struct writer writer;
-    writer_init(&writer, &payload);
-    writer_array(&writer, 2);
-    writer_u64(&writer, is_error ? 2 : 1);
-    writer_binary(&writer, output.data, output.size);
-    if (api_note(exec->call, "output", buffer_view(&payload)) == 1)
-        runtime_exec_pause(exec->exec, true);
-}
-
-static void on_exit_code(void *context, int exit_code)
-{
-    struct exec *exec = context;
-    cleanup_buffer struct buffer result = {0};
-    struct writer writer;
-    writer_init(&writer, &result);
-    writer_map(&writer, 1);
-    put_i64(&writer, "exit_code", exit_code);
-    api_answer(exec->call, &result);
-    runtime_exec_close(exec->exec);
-    free(exec);
-}
-
-static void on_exec_note(struct api_call *call, const char *kind, struct bytes payload)
-{
-    struct exec *exec = call->context;
-    struct reader reader;
-    struct bytes input;
-    uint16_t rows = 0, columns = 0;
-    reader_init(&reader, payload.data, payload.size);
-    if (strcmp(kind, "input") == 0 && reader_binary(&reader, &input) == 0)
-        runtime_exec_write(exec->exec, input);
-    else if (strcmp(kind, "end_input") == 0)
-        runtime_exec_end_input(exec->exec);
-    else if (strcmp(kind, "resize") == 0 && reader_array_exact(&reader, 2) == 0 &&
-             reader_u16(&reader, &rows) == 0 && reader_u16(&reader, &columns) == 0)
-        runtime_exec_resize(exec->exec, rows, columns);
-}
-
-static void on_exec_drained(struct api_call *call)
-{
-    runtime_exec_pause(((struct exec *)call->context)->exec, false);
-}
-
-/* The client is gone: the command is ended with it. */
-static void on_exec_cancel(struct api_call *call)
-{
-    struct exec *exec = call->context;
-    runtime_exec_close(exec->exec);
-    free(exec);
-    api_answer(call, NULL);
-}
-
-struct exec_params {
-    struct text_list argv, environment;
-    char user[EXEC_USER_BYTES], working_dir[EXEC_DIRECTORY_BYTES];
-};
-
-static void exec_params_done(struct exec_params *params)
-{
-    text_list_done(&params->argv);
-    text_list_done(&params->environment);
-}
-
-/* A text that is too long is no parameter that is missing. */
-static int read_text(struct bytes params, const char *key, char *ret, size_t capacity)
-{
-    struct reader unused;
-    return frame_text(params, key, ret, capacity) || !frame_find(params, key, &unused) ? 0
-                                                                                       : -EINVAL;
-}
-
-static int read_words(struct bytes params, const char *key, struct text_list *ret)
-{
-    struct reader reader;
-    if (!frame_find(params, key, &reader))
-        return 0;
-    text_list_read(&reader, EXEC_ARGUMENTS_MAX, SPEC_TEXT_BYTES_MAX, ret);
-    return reader_check(&reader);
-}
-
-static int read_exec(struct bytes params, struct exec_params *ret)
-{
-    int rc = read_words(params, "argv", &ret->argv);
-    if (rc == 0 && ret->argv.count == 0)
-        rc = -EINVAL;
-    if (rc == 0)
-        rc = read_words(params, "environment", &ret->environment);
-    if (rc == 0)
-        rc = read_text(params, "user", ret->user, sizeof(ret->user));
-    if (rc == 0)
-        rc = read_text(params, "working_dir", ret->working_dir, sizeof(ret->working_dir));
-    if (rc == 0 && ret->working_dir[0] && ret->working_dir[0] != '/')
-        rc = -EINVAL;
-    return rc;
-}
-
-static int run_exec(struct exec *exec, const char *container, struct bytes params,
-                    struct error *error)
-{
-    struct exec_params read = {0};
-    uint64_t rows = 0, columns = 0;
-    int rc = read_exec(params, &read);
-    if (rc == 0) {
-        frame_u64(params, "rows", &rows);
-        frame_u64(params, "columns", &columns);
-        struct exec_options options = {.argv = (const char *const *)read.argv.items,
-                                       .environment = (const char *const *)read.environment.items,
-                                       .user = read.user[0] ? read.user : NULL,
-                                       .working_dir = read.working_dir[0] ? read.working_dir : NULL,
-                                       .tty = frame_flag(params, "tty"),
-                                       .rows = (uint16_t)rows,
-                                       .columns = (uint16_t)columns};
-        struct exec_callbacks callbacks = {exec, on_output, on_exit_code};
-        rc = runtime_exec(exec->call->peer->runtime, container, &options, &callbacks, &exec->exec,
-                          error);
-    }
-    exec_params_done(&read);
-    if (rc < 0 && !error->message[0])
-        error_set_errno(error, rc, "exec in %s", container);
-    return rc;
-}
-
-static void run_here(struct api_call *call, const char *container, struct bytes params)
-{
-    struct error error = {0};
-    struct exec *exec = calloc(1, sizeof(*exec));
-    if (!exec) {
-        api_fail_with(call, -ENOMEM, NULL, "out of memory");
-        return;
-    }
-    exec->call = call;
-    if (run_exec(exec, container, params, &error) < 0) {
-        free(exec);
-        api_fail_with(call, error.code, "see its state with: consort ps", "%s", error.message);
-        return;
-    }
-    call->context = exec;
-    call->on_note = on_exec_note;
-    call->on_drained = on_exec_drained;
-    call->on_cancel = on_exec_cancel;
-}
-
-/* True once the call was failed. */
-static bool enters_privileged(struct api_call *call, const struct intent_replica *replica)
-{
-    const struct intent_service *service =
-        intent_service_find(agent_intent(call->peer->agent), replica->service);
-    const struct intent_revision *revision =
-        service ? intent_revision_find(service, replica->revision) : NULL;
-    return revision && api_refuse_privileged(call, &revision->spec, 1);
-}
-
-static void method_exec(struct api_call *call, struct bytes params)
-{
-    char name[INTENT_SERVICE_NAME_BYTES_MAX + 32] = "";
-    struct error error = {0};
-    char container[RUNTIME_ID_BYTES_MAX + 1];
-    frame_text(params, "replica", name, sizeof(name));
-    const struct intent_replica *replica = find_replica(call->peer, name, &error);
-    if (!replica)
-        fail_find(call, &error);
-    else if (enters_privileged(call, replica))
-        return;
-    else if (!id_equal(&replica->peer, &call->peer->identity.id))
-        api_forward(call, &replica->peer, params);
-    else if (!replicas_container_id(call->peer->replicas, replica->generation, container))
-        api_fail_with(call, -ESRCH, "see its state with: consort ps", "%s does not run yet", name);
-    else
-        run_here(call, container, params);
-}
-
 /* --- Stats --- */
 
 enum { STATS_KEYS = 11 };
@@ -415,9 +231,58 @@ static void method_stats(struct api_call *call, struct bytes params)
         api_answer(call, &result);
 }
 
+/* --- Processes --- */
+
+static void put_process(struct writer *writer, const struct process_entry *entry)
+{
+    const char state[] = {entry->state, '\0'};
+    writer_map(writer, 7);
+    put_i64(writer, "pid", entry->pid);
+    put_i64(writer, "host_pid", entry->host_pid);
+    put_u64(writer, "uid", entry->uid);
+    put_text(writer, "state", state);
+    put_u64(writer, "cpu_usec", entry->cpu_usec);
+    put_u64(writer, "memory_bytes", entry->memory_bytes);
+    put_text(writer, "command", entry->command);
+}
+
+static void on_processes(void *context, const struct process_entry *entries, int count)
+{
+    struct api_call *call = context;
+    cleanup_buffer struct buffer result = {0};
+    struct writer writer;
+    if (count < 0) {
+        api_fail_with(call, count, "see its state with: consort ps", "its processes: %s",
+                      strerror(-count));
+        return;
+    }
+    writer_init(&writer, &result);
+    writer_map(&writer, 1);
+    writer_text(&writer, "processes");
+    writer_array(&writer, (uint32_t)count);
+    for (int i = 0; i < count; i++)
+        put_process(&writer, &entries[i]);
+    if (writer_check(&writer) < 0)
+        api_fail_with(call, -ENOMEM, NULL, "out of memory");
+    else
+        api_answer(call, &result);
+}
+
+static void method_processes(struct api_call *call, struct bytes params)
+{
+    struct processes_callback callback = {call, on_processes};
+    char container[RUNTIME_ID_BYTES_MAX + 1];
+    if (!find_container_here(call, params, container))
+        return;
+    int rc = runtime_processes(call->peer->runtime, container, &callback);
+    if (rc < 0)
+        api_fail_with(call, rc, "see its state with: consort ps", "its processes: %s",
+                      strerror(-rc));
+}
+
 const struct api_entry api_container_methods[] = {
     {"logs", ROLE_VIEWER, API_IN_CLUSTER, method_logs},
-    {"exec", ROLE_DEPLOYER, API_IN_CLUSTER, method_exec},
+    {"processes", ROLE_VIEWER, API_IN_CLUSTER, method_processes},
     {"stats", ROLE_VIEWER, API_IN_CLUSTER, method_stats},
     {0},
 };

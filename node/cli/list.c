@@ -68,6 +68,27 @@ int show_intent_verb(struct cli *cli, int argc, char **argv, const char *method,
     return show_with(cli, &row, 1, argc, argv, method, param, say);
 }
 
+int list_all_peers(const struct cli *cli, const char *at, json_t **ret)
+{
+    json_t *peers = json_array(), *page = NULL;
+    char next[128] = "";
+    do {
+        json_t *params = json_pack("{s:s}", "after", next);
+        if (at)
+            json_object_set_new(params, "at", json_string(at));
+        int rc = cli_ask(cli, "peer.ls", params, &page);
+        if (rc != CLI_OK) {
+            json_decref(peers);
+            return rc;
+        }
+        json_array_extend(peers, json_object_get(page, "peers"));
+        snprintf(next, sizeof(next), "%s", json_text(page, "next"));
+        json_decref(page);
+    } while (next[0] != '\0');
+    *ret = peers;
+    return CLI_OK;
+}
+
 void say_done(const json_t *result)
 {
     (void)result;

@@ -41,6 +41,8 @@ static const struct verb verbs[] = {
     {"rm", "NAME...", "Remove services or whole stacks", verb_rm},
     {"logs", "SERVICE|REPLICA", "Show what replicas print", verb_logs},
     {"exec", "REPLICA [--] COMMAND [ARGUMENT...]", "Run a command inside a replica", verb_exec},
+    {"top", "REPLICA", "List the processes of a replica", verb_top},
+    {"port", "SERVICE [PORT]", "Show where a service's ports are published", verb_port},
     {"events", "", "Show what happened in the cluster", verb_events},
     {"watch", "", "Show peers, services and what happens, live", verb_watch},
     {"why", "SERVICE|REPLICA", "Explain why something is as it is", verb_why},

@@ -29,27 +29,6 @@ static void add_at(json_t *params, const char *at)
         json_object_set_new(params, "at", json_string(at));
 }
 
-/* All peers, a page after the other. */
-static int list_peers(const struct cli *cli, const char *at, json_t **ret)
-{
-    json_t *peers = json_array(), *page = NULL;
-    char next[128] = "";
-    do {
-        json_t *params = json_pack("{s:s}", "after", next);
-        add_at(params, at);
-        int rc = cli_ask(cli, "peer.ls", params, &page);
-        if (rc != CLI_OK) {
-            json_decref(peers);
-            return rc;
-        }
-        json_array_extend(peers, json_object_get(page, "peers"));
-        snprintf(next, sizeof(next), "%s", json_text(page, "next"));
-        json_decref(page);
-    } while (next[0] != '\0');
-    *ret = peers;
-    return CLI_OK;
-}
-
 static int compare_peers(const void *left, const void *right)
 {
     const json_t *a = *(const json_t *const *)left, *b = *(const json_t *const *)right;
@@ -98,7 +77,7 @@ int verb_peer_ls(struct cli *cli, int argc, char **argv)
         return rc;
     if (argc > 0)
         return cli_usage(cli, "peer ls takes no argument");
-    rc = list_peers(cli, at, &peers);
+    rc = list_all_peers(cli, at, &peers);
     if (rc != CLI_OK)
         return rc;
     peers = in_order(peers);

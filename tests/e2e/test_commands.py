@@ -106,6 +106,16 @@ def test_logs_and_exec(cluster):
     assert far.consort("exec", row["name"], "--", "echo", "from inside") == "from inside\n"
     done = far.try_consort("exec", row["name"], "--", "sh", "-c", "echo no >&2; exit 7")
     assert done.returncode == 7 and done.stderr == "no\n", done
+    inside = far.consort("exec", "-u", "nobody", "-e", "WORD=there", "-w", "/tmp", row["name"],
+                         "sh", "-c", "echo $(id -un) $WORD $PWD")
+    assert inside == "nobody there /tmp\n", inside
+    refused = far.try_consort("exec", "-u", "eve", row["name"], "true")
+    assert refused.returncode == 1 and "eve" in refused.stderr, refused
+    processes = far.query("top", row["name"])
+    assert any(process["pid"] == 1 for process in processes), processes
+    at = far.query("port", "demo_web", "80")
+    assert {row["peer"] for row in at} == {peer.name for peer in cluster.peers()}, at
+    assert far.try_consort("port", "demo_web", "81").returncode == 1
     piped = far.consort("exec", "-i", row["name"], "--", "cat", input="through\n")
     assert piped == "through\n", piped
 

@@ -97,6 +97,13 @@ static void exec_with_input(void **state)
     assert_int_equal(terminal.code, 9);
     assert_int_equal(atoi(terminal.text), 100000);
 
+    struct error error = {0};
+    options.user = "eve";
+    assert_int_equal(runtime_exec(fixture->runtime, "a", &options, &callbacks, &exec, &error),
+                     -ENOENT);
+    assert_non_null(strstr(error.message, "\"eve\""));
+    options.user = NULL;
+
     const char *const missing[] = {"/not/there", NULL};
     options.argv = missing;
     callbacks.on_output = on_terminal;
