@@ -129,9 +129,13 @@ static int open_chain(const struct strict_chain *chain, const struct firewall_co
     if (chain->input)
         snprintf(command, sizeof(command),
                  "insert rule %s %s %s iifname \"%s\" meta l4proto { tcp, udp } th dport { %d, %d }"
+                 " counter accept comment \"consort\"\n"
+                 "insert rule %s %s %s iifname \"%s\" ip daddr %s meta l4proto udp"
                  " counter accept comment \"consort\"",
                  chain->family, chain->table, chain->name, config->bridge, DNS_PORT,
-                 config->mesh_port ? config->mesh_port : DNS_PORT);
+                 config->mesh_port ? config->mesh_port : DNS_PORT, chain->family, chain->table,
+                 chain->name, config->bridge,
+                 subnet_text(config->virtual_network, config->virtual_prefix).text);
     else
         snprintf(command, sizeof(command),
                  "insert rule %s %s %s iifname \"%s\" counter accept comment \"consort\"\n"

@@ -5,7 +5,8 @@
  * - what containers send to the world is masqueraded;
  * - strangers who route packets into the subnet are not let in: services are reached by the mesh;
  * - TCP to virtual addresses, from containers and from this machine, is redirected to the mesh,
- * which asks conntrack for the address that was meant (SO_ORIGINAL_DST).
+ * which asks conntrack for the address that was meant (SO_ORIGINAL_DST). UDP needs no redirection:
+ * virtual addresses are this machine's own, and the mesh has a socket at each that it serves.
  *
  * An accepting rule of ours does not overrule another table that drops. Docker (and iptables in its
  * nft form, and many hand-written firewalls) set a chain's policy to drop, so each such chain gets

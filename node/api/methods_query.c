@@ -108,8 +108,9 @@ static void format_ports(const struct service_spec *spec, char *ret, size_t capa
     size_t length = 0;
     ret[0] = '\0';
     for (size_t i = 0; i < spec->port_count && length < capacity; i++) {
-        int written = snprintf(ret + length, capacity - length, "%s%u:%u", i > 0 ? "," : "",
-                               spec->ports[i].published, spec->ports[i].target);
+        int written = snprintf(ret + length, capacity - length, "%s%u:%u%s", i > 0 ? "," : "",
+                               spec->ports[i].published, spec->ports[i].target,
+                               spec->ports[i].protocol == SPEC_UDP ? "/udp" : "");
         length += (size_t)written;
     }
 }

@@ -91,6 +91,7 @@ int parse_service(struct parse *parse, const struct tree_node *node, struct serv
 int read_deploy(struct parse *parse, const struct tree_node *node, void *spec);
 int read_health(struct parse *parse, const struct tree_node *node, void *spec);
 int read_ports(struct parse *parse, const struct tree_node *node, void *spec);
+int read_expose(struct parse *parse, const struct tree_node *node, void *spec);
 int read_volumes(struct parse *parse, const struct tree_node *node, void *spec);
 int read_tmpfs(struct parse *parse, const struct tree_node *node, void *spec);
 

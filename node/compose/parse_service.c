@@ -344,7 +344,7 @@ static const struct parse_key service_keys[] = {
     {"sysctls", read_sysctls},
     {"ulimits", read_ulimits},
     {"cpu_period", parse_pass_over}, /* cpu_quota reads it */
-    {"expose", parse_pass_over},     /* all ports are open between containers */
+    {"expose", read_expose},
     {"x-consort", read_consort},
     /* Known to the Compose Specification, and not supported: */
     {"annotations", NULL},

@@ -18,9 +18,8 @@ static int add_port(struct parse *parse, const struct tree_node *node, struct se
 {
     if (target == 0 || target > UINT16_MAX || published > UINT16_MAX)
         return parse_fail(parse, node, "a port is a number from 1 to 65535");
-    if (strcmp(protocol, "udp") == 0)
-        return parse_warn(parse, node, "UDP ports are not supported by Consort: ignored");
-    if (strcmp(protocol, "tcp") != 0)
+    bool is_udp = strcmp(protocol, "udp") == 0;
+    if (!is_udp && strcmp(protocol, "tcp") != 0)
         return parse_fail(parse, node, "the protocol %s is neither tcp nor udp", protocol);
     if (spec->port_count == SPEC_LIST_ITEMS_MAX)
         return parse_fail(parse, node, "more than %d ports", SPEC_LIST_ITEMS_MAX);
@@ -28,7 +27,8 @@ static int add_port(struct parse *parse, const struct tree_node *node, struct se
     if (!ports)
         return -ENOMEM;
     spec->ports = ports;
-    ports[spec->port_count++] = (struct spec_port){(uint16_t)published, (uint16_t)target, SPEC_TCP};
+    ports[spec->port_count++] =
+        (struct spec_port){(uint16_t)published, (uint16_t)target, is_udp ? SPEC_UDP : SPEC_TCP};
     return 0;
 }
 
@@ -121,6 +121,26 @@ int read_ports(struct parse *parse, const struct tree_node *node, void *spec)
     for (size_t i = 0; i < node->count && rc == 0; i++)
         rc = node->children[i]->type == TREE_MAP ? read_long_port(parse, node->children[i], spec)
                                                  : read_short_port(parse, node->children[i], spec);
+    return rc;
+}
+
+/* "53/udp": containers reach it at the service's virtual address. TCP ports are open there all. */
+int read_expose(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct service_spec *spec = target;
+    int rc = node->type == TREE_LIST ? 0 : parse_fail(parse, node, "a list is expected");
+    for (size_t i = 0; i < node->count && rc == 0; i++) {
+        const struct tree_node *item = node->children[i];
+        char *end = NULL;
+        unsigned long port = item->type == TREE_SCALAR ? strtoul(item->text, &end, 10) : 0;
+        if (!end || !isdigit((unsigned char)item->text[0]) || (*end && *end != '/' && *end != '-'))
+            return parse_fail(parse, item, "PORT[/PROTOCOL] is expected, as in 53/udp");
+        bool is_udp = strcmp(end + strcspn(end, "/"), "/udp") == 0;
+        if (is_udp && *end == '-')
+            return parse_fail(parse, item, "a range of UDP ports: write one port an item");
+        if (is_udp)
+            rc = add_port(parse, item, spec, 0, port, "udp");
+    }
     return rc;
 }
 

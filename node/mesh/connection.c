@@ -225,7 +225,7 @@ static int connect_remote(struct connection *connection, const struct endpoint *
     struct mesh *mesh = connection->mesh;
     struct mux_stream *stream = NULL;
     cleanup_buffer struct buffer header = {0};
-    struct mesh_header fields = {endpoint->generation, connection->port};
+    struct mesh_header fields = {endpoint->generation, connection->port, SPEC_TCP};
     int rc = mesh_header_encode(&fields, &header);
     if (rc == 0)
         rc = links_open_stream(mesh->config.links, &endpoint->peer, NULL, STREAM_MESH,

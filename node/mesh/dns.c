@@ -179,7 +179,8 @@ int dns_open(struct mesh *mesh, const struct address *gateway, struct dns **ret)
     }
     dns->udp.data = dns;
     mesh_hold(mesh);
-    rc = uv_udp_bind(&dns->udp, (const struct sockaddr *)&at, 0);
+    /* A service may publish port 53 on all addresses: see datagram_socket.c. */
+    rc = uv_udp_bind(&dns->udp, (const struct sockaddr *)&at, UV_UDP_REUSEADDR);
     if (rc == 0)
         rc = uv_udp_recv_start(&dns->udp, on_alloc_question, on_question);
     if (rc < 0) {

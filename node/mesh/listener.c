@@ -54,7 +54,7 @@ static const char *find_service(const struct listener *listener, uv_tcp_t *tcp, 
         *ret_port = ntohs(meant.sin_port);
         route = routes_by_virtual_ip(routes, (uint16_t)ntohl(meant.sin_addr.s_addr));
     } else {
-        route = routes_by_port(routes, listener->port, ret_port);
+        route = routes_by_port(routes, listener->port, SPEC_TCP, ret_port);
     }
     return route ? route->service : NULL;
 }
@@ -143,7 +143,7 @@ static void close_unwanted(struct mesh *mesh)
     while (*link) {
         struct listener *listener = *link;
         uint16_t target;
-        if (routes_by_port(&mesh->routes, listener->port, &target)) {
+        if (routes_by_port(&mesh->routes, listener->port, SPEC_TCP, &target)) {
             link = &listener->next;
             continue;
         }
@@ -168,7 +168,7 @@ static bool open_wanted(struct mesh *mesh, const struct route *route)
         uint16_t port = route->ports[i].published;
         struct listener *listener = port ? find_listener(mesh, port) : NULL;
         int known_error = 0;
-        if (port == 0 || (listener && listener->is_open))
+        if (port == 0 || route->ports[i].protocol != SPEC_TCP || (listener && listener->is_open))
             continue;
         if (listener) {
             known_error = listener->error;
@@ -223,9 +223,13 @@ void mesh_explain(const struct mesh *mesh, const char *service, struct buffer *r
 {
     const struct route *route = routes_by_name(&mesh->routes, service);
     for (size_t i = 0; route && i < route->port_count; i++) {
-        const struct listener *listener = find_listener(mesh, route->ports[i].published);
-        if (listener && !listener->is_open)
-            buffer_printf(ret, "port %u is not served at this peer: %s\n",
-                          route->ports[i].published, uv_strerror(listener->error));
+        const struct spec_port *port = &route->ports[i];
+        bool is_udp = port->protocol == SPEC_UDP;
+        const struct listener *listener = is_udp ? NULL : find_listener(mesh, port->published);
+        int error = is_udp ? datagrams_error(mesh, port->published)
+                           : (listener && !listener->is_open ? listener->error : 0);
+        if (error < 0)
+            buffer_printf(ret, "port %u%s is not served at this peer: %s\n", port->published,
+                          is_udp ? "/udp" : "", uv_strerror(error));
     }
 }

@@ -18,6 +18,7 @@ void mesh_release(struct mesh *mesh)
     if (--mesh->busy > 0 || !mesh->is_closing)
         return;
     routes_done(&mesh->routes);
+    flows_done(mesh);
     free(mesh);
 }
 
@@ -49,6 +50,7 @@ static void update(uv_timer_t *timer)
         mesh->routes = routes;
     }
     bool has_failed = listeners_update(mesh);
+    has_failed = datagrams_update(mesh) || has_failed;
     if (!open_gateway(mesh) || has_failed)
         uv_timer_start(timer, update, MESH_RETRY_MS, 0);
 }
@@ -71,6 +73,8 @@ void mesh_accept(struct mesh *mesh, struct mux_stream *stream, struct bytes head
     struct mesh_header decoded;
     if (mesh_header_decode(header, &decoded) < 0)
         stream_reset(stream, -EBADMSG);
+    else if (decoded.protocol == SPEC_UDP)
+        flow_accept(mesh, stream, decoded.generation, decoded.port);
     else
         connection_accept(mesh, stream, decoded.generation, decoded.port);
 }
@@ -86,6 +90,7 @@ struct mesh *mesh_new(const struct mesh_config *config)
     if (!mesh)
         return NULL;
     mesh->config = *config;
+    flows_init(mesh);
     uv_timer_init(config->loop, &mesh->timer);
     mesh->timer.data = mesh;
     mesh_hold(mesh);
@@ -104,6 +109,8 @@ void mesh_close(struct mesh *mesh)
     mesh->is_closing = true;
     listeners_close(mesh);
     connections_close(mesh);
+    flows_end(mesh, NULL);
+    datagrams_close(mesh);
     dns_close(mesh->dns);
     uv_close((uv_handle_t *)&mesh->timer, on_closed);
 }

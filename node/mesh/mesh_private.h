@@ -1,11 +1,14 @@
 /* What the files of node/mesh/ share. */
 #pragma once
 
+#include "base/table.h"
 #include "node/mesh/mesh.h"
 #include "node/mesh/routes.h"
 
 struct connection;
+struct datagram_port;
 struct dns;
+struct flow;
 struct listener;
 
 enum {
@@ -16,6 +19,23 @@ enum {
     MESH_WAIT_STEP_MS = 50,
     MESH_RETRY_MS = 2000, /* before a port that is taken is tried again */
     MESH_BACKLOG = 1024,
+
+    FLOWS_MAX = 1024,           /* each is a socket here, or a stream of a link */
+    FLOW_IDLE_FIRST_MS = 10000, /* quiet: a question that got its answer, or none */
+    FLOW_LASTS_AFTER = 3,       /* datagrams in both ways */
+    FLOW_IDLE_MS = 120000,
+};
+
+/* From whom datagrams come and where to; both with their ports. */
+struct flow_key {
+    struct address from, to;
+};
+
+struct flows {
+    struct table by_key; /* those of this peer's own clients */
+    struct flow *oldest, *newest;
+    size_t count;
+    uint8_t bytes[65536]; /* read into */
 };
 
 struct mesh {
@@ -26,6 +46,8 @@ struct mesh {
     struct listener *redirect; /* NULL until the gateway stands */
     struct address gateway;
     struct dns *dns;
+    struct datagram_port *datagram_ports;
+    struct flows flows;
     struct connection *connections;
     size_t connection_count;
     unsigned busy; /* whatever holds on to this; the last one frees */
@@ -50,3 +72,26 @@ void connection_start(struct mesh *mesh, uv_tcp_t *tcp, const char *service, uin
 void connection_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t generation,
                        uint16_t target_port);
 void connections_close(struct mesh *mesh);
+
+/* datagrams.c: as listeners_update(), of UDP. */
+bool datagrams_update(struct mesh *mesh);
+void datagrams_close(struct mesh *mesh);
+
+/* Why a published port is not served here; 0 if it is. */
+int datagrams_error(const struct mesh *mesh, uint16_t published);
+
+/* Answers a client. */
+void datagram_port_send(struct datagram_port *port, const struct flow_key *key, struct bytes data);
+
+/* flow.c: passes a client's datagram to a replica of the service. */
+void flow_datagram(struct mesh *mesh, struct datagram_port *port, const struct flow_key *key,
+                   struct route *route, uint16_t target, struct bytes data);
+
+/* Datagrams that another peer passes to a replica here. */
+void flow_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t generation, uint16_t port);
+
+void flows_init(struct mesh *mesh);
+
+/* Ends the flows that came to `port`, or all. */
+void flows_end(struct mesh *mesh, const struct datagram_port *port);
+void flows_done(struct mesh *mesh);

@@ -11,8 +11,7 @@ static int copy_ports(const struct service_spec *spec, struct route *route)
     if (!route->ports)
         return -ENOMEM;
     for (size_t i = 0; i < spec->port_count; i++)
-        if (spec->ports[i].protocol == SPEC_TCP)
-            route->ports[route->port_count++] = spec->ports[i];
+        route->ports[route->port_count++] = spec->ports[i];
     return 0;
 }
 
@@ -99,13 +98,15 @@ struct route *routes_by_virtual_ip(const struct routes *routes, uint16_t virtual
     return NULL;
 }
 
-struct route *routes_by_port(const struct routes *routes, uint16_t port, uint16_t *ret_target)
+struct route *routes_by_port(const struct routes *routes, uint16_t port, uint8_t protocol,
+                             uint16_t *ret_target)
 {
     for (size_t i = 0; i < routes->count; i++) {
         for (size_t j = 0; j < routes->items[i].port_count; j++) {
-            if (routes->items[i].ports[j].published != port)
+            const struct spec_port *item = &routes->items[i].ports[j];
+            if (item->published != port || item->protocol != protocol)
                 continue;
-            *ret_target = routes->items[i].ports[j].target;
+            *ret_target = item->target;
             return &routes->items[i];
         }
     }

@@ -19,8 +19,8 @@ struct endpoint {
 struct route {
     char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
     char stack[BASE_NAME_BYTES_MAX + 1];
-    uint16_t virtual_ip;     /* host part */
-    struct spec_port *ports; /* the TCP ones */
+    uint16_t virtual_ip; /* host part */
+    struct spec_port *ports;
     size_t port_count;
     struct endpoint *endpoints; /* by generation */
     size_t endpoint_count;
@@ -41,7 +41,8 @@ struct route *routes_by_name(const struct routes *routes, const char *service);
 struct route *routes_by_virtual_ip(const struct routes *routes, uint16_t virtual_ip);
 
 /* The service that publishes `port`, and the port inside its containers. */
-struct route *routes_by_port(const struct routes *routes, uint16_t port, uint16_t *ret_target);
+struct route *routes_by_port(const struct routes *routes, uint16_t port, uint8_t protocol,
+                             uint16_t *ret_target);
 
 /* The service that a container of `stack` (may be "") means by a DNS name: "web", "stack_web" or
  * "web.stack", without regard to case. A short name means the own stack's service first; of others

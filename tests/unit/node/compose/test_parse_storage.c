@@ -26,10 +26,20 @@ static void test_ports(void **state)
         assert_int_equal(spec->ports[i].target, expected[i][1]);
     }
     compose_result_done(&result);
+    bench_load_service("    ports: ['53:5353/udp', {target: 54, protocol: udp}]\n"
+                       "    expose: [80, '8000-8010', '55/udp']\n",
+                       &result);
+    spec = &result.services[0];
+    assert_int_equal(spec->port_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(spec->ports[i].protocol, SPEC_UDP);
+    assert_int_equal(spec->ports[0].published, 53);
+    assert_int_equal(spec->ports[0].target, 5353);
+    assert_int_equal(spec->ports[2].published, 0);
+    assert_int_equal(spec->ports[2].target, 55);
+    compose_result_done(&result);
     bench_warn_service("    ports: ['127.0.0.1:80:80']\n",
                        ":4: services.web.ports: published on all of every peer's addresses");
-    bench_warn_service("    ports: ['53:53/udp']\n",
-                       ":4: services.web.ports: UDP ports are not supported by Consort: ignored");
     bench_warn_service("    ports: [{target: 80, mode: host}]\n",
                        ":4: services.web.ports.mode: host is not supported by Consort: as ingress");
     bench_warn_service("    ports: [{target: 80, host_ip: 1.2.3.4}]\n",

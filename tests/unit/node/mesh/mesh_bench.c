@@ -101,6 +101,21 @@ static void on_backend_connection(uv_stream_t *server, int status)
     assert_int_equal(uv_read_start((uv_stream_t *)&connection->tcp, on_alloc, on_backend_read), 0);
 }
 
+static void on_backend_datagram(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffer,
+                                const struct sockaddr *from, unsigned flags)
+{
+    struct backend *backend = udp->data;
+    char head[24];
+    (void)flags;
+    if (!from || size < 0)
+        return;
+    backend->datagram_count++;
+    snprintf(head, sizeof(head), "%llu:", (unsigned long long)backend->generation);
+    uv_buf_t answer[2] = {uv_buf_init(head, (unsigned)strlen(head)),
+                          uv_buf_init(buffer->base, (unsigned)size)};
+    assert_true(uv_udp_try_send(udp, answer, 2, from) > 0);
+}
+
 static void listen_as_backend(struct backend *backend)
 {
     struct sockaddr_in at = {.sin_family = AF_INET,
@@ -110,6 +125,10 @@ static void listen_as_backend(struct backend *backend)
     backend->listener.data = backend;
     assert_int_equal(uv_tcp_bind(&backend->listener, (const struct sockaddr *)&at, 0), 0);
     assert_int_equal(uv_listen((uv_stream_t *)&backend->listener, 16, on_backend_connection), 0);
+    assert_int_equal(uv_udp_init(&backend->bench->loop, &backend->datagrams), 0);
+    backend->datagrams.data = backend;
+    assert_int_equal(uv_udp_bind(&backend->datagrams, (const struct sockaddr *)&at, 0), 0);
+    assert_int_equal(uv_udp_recv_start(&backend->datagrams, on_alloc, on_backend_datagram), 0);
 }
 
 struct backend *bench_replica(struct bench *b, unsigned peer, enum backend_kind kind)
@@ -130,6 +149,14 @@ struct backend *bench_replica(struct bench *b, unsigned peer, enum backend_kind 
         listen_as_backend(backend);
     bench_see(b, backend, VIEW_REPLICA_RUNNING);
     return backend;
+}
+
+void bench_stop_listening(struct backend *backend)
+{
+    if (!uv_is_closing((uv_handle_t *)&backend->listener)) {
+        uv_close((uv_handle_t *)&backend->listener, NULL);
+        uv_close((uv_handle_t *)&backend->datagrams, NULL);
+    }
 }
 
 void bench_see(struct bench *b, struct backend *backend, enum view_replica_state state)
@@ -248,7 +275,9 @@ void bench_start(struct bench *b)
     struct service_spec spec;
     fixture_spec(&spec, "web");
     fixture_publish(&spec, b->published);
-    spec.ports[0].target = b->target;
+    fixture_publish(&spec, b->published);
+    spec.ports[1].protocol = SPEC_UDP;
+    spec.ports[0].target = spec.ports[1].target = b->target;
     assert_int_equal(fixture_deploy(&b->f, "s", &spec, 1), 0);
     service_spec_done(&spec);
     bench_update(b);
@@ -283,7 +312,7 @@ void bench_done(struct bench *b)
     for (unsigned i = 0; i < b->replica_count; i++) {
         struct backend *backend = b->replicas[i];
         if (backend->kind == BACKEND_ECHO || backend->kind == BACKEND_HANGS_UP)
-            uv_close((uv_handle_t *)&backend->listener, NULL);
+            bench_stop_listening(backend);
         for (unsigned j = 0; j < backend->connection_count; j++)
             if (backend->connections[j].is_open)
                 close_backend_connection(&backend->connections[j]);

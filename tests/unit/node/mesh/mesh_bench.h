@@ -52,6 +52,8 @@ struct backend {
     unsigned peer;
     uint64_t generation;
     uv_tcp_t listener;
+    uv_udp_t datagrams; /* the same port: answers each with its generation, a colon and the same */
+    unsigned datagram_count;
     struct backend_connection connections[BENCH_CONNECTIONS_MAX];
     unsigned connection_count;        /* ever */
     unsigned ends, failures, is_open; /* connections that the other side ended; broke; now open */
@@ -91,6 +93,9 @@ void bench_done(struct bench *b);
 
 /* One more replica of s_web, placed at peer 0 or 1, which says that it runs. */
 struct backend *bench_replica(struct bench *b, unsigned peer, enum backend_kind kind);
+
+/* Its container ends; it is not known yet. */
+void bench_stop_listening(struct backend *backend);
 void bench_see(struct bench *b, struct backend *backend, enum view_replica_state state);
 
 /* The meshes look at the intent and the view; done when it returns. */

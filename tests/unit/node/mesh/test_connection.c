@@ -286,11 +286,13 @@ static void test_bad_stream(void **state)
         int reason;
     } cases[] = {
         {"", 0, -EBADMSG},
-        {"\x92\x01", 2, -EBADMSG},
-        {"\x92\x00\x50", 3, -EBADMSG},
-        {"\x92\x01\x00", 3, -EBADMSG},
-        {"\x92\x01\x50\x00", 4, -EBADMSG},
-        {"\x92\x07\x50", 3, -EHOSTUNREACH},
+        {"\x93\x01", 2, -EBADMSG},
+        {"\x93\x00\x50\x00", 4, -EBADMSG},
+        {"\x93\x01\x00\x00", 4, -EBADMSG},
+        {"\x93\x01\x50\x02", 4, -EBADMSG},
+        {"\x93\x01\x50\x00\x00", 5, -EBADMSG},
+        {"\x93\x07\x50\x00", 4, -EHOSTUNREACH},
+        {"\x93\x07\x50\x01", 4, -EHOSTUNREACH},
     };
     struct bench b;
     bench_start(&b);

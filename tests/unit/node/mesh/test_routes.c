@@ -193,9 +193,10 @@ static void test_finders(void **state)
     deploy(&s, "t", "db", 0);
     make(&s);
     assert_int_equal(s.routes.count, 2);
-    assert_ptr_equal(routes_by_port(&s.routes, 8080, &target), routes_by_name(&s.routes, "s_web"));
+    assert_ptr_equal(routes_by_port(&s.routes, 8080, SPEC_TCP, &target),
+                     routes_by_name(&s.routes, "s_web"));
     assert_int_equal(target, 80);
-    assert_null(routes_by_port(&s.routes, 8081, &target));
+    assert_null(routes_by_port(&s.routes, 8081, SPEC_TCP, &target));
     assert_null(routes_by_name(&s.routes, "web"));
     struct route *db = routes_by_name(&s.routes, "t_db");
     assert_non_null(db);
@@ -205,7 +206,7 @@ static void test_finders(void **state)
     struct intent_service *service = fixture_service(&s.f, "s_web");
     ((struct intent_revision *)service->revisions.items[0])->spec.ports[0].protocol = SPEC_UDP;
     make(&s);
-    assert_null(routes_by_port(&s.routes, 8080, &target));
+    assert_null(routes_by_port(&s.routes, 8080, SPEC_TCP, &target));
     struct routes empty = {0};
     assert_null(routes_by_name(&empty, "s_web"));
     done(&s);
