@@ -43,6 +43,18 @@ static void print_progress(void *context, int64_t done_bytes, int64_t total_byte
     fflush(stdout);
 }
 
+/* Tells the peer what it may look for at others, and waits until it closes our input. */
+static void ask_peers(void *context, const struct digest *image)
+{
+    char text[DIGEST_TEXT_BYTES], ignored[64];
+    (void)context;
+    digest_format(image, text);
+    printf("missing %s\n", text);
+    fflush(stdout);
+    while (fgets(ignored, sizeof(ignored), stdin))
+        ;
+}
+
 /* Words may come from a registry: a line is a line. */
 static void print_text(const char *text)
 {
@@ -62,6 +74,7 @@ static int pull(char **argv)
         .docker_path = docker_config_path(path),
         .context = &next_ms,
         .on_progress = print_progress,
+        .on_missing = ask_peers,
     };
     int rc = http_start(&error);
     if (rc == 0)

@@ -1,57 +1,21 @@
-/* Gets an image from the peers that hold it, blob after blob, trying one peer after another.
+/* Gets an image from the peers that hold it, several parts at once, each from another peer if that
+ * can be.
  *
- *     look (pool): what is missing?  →  stream the first missing blob  →  write (pool) … commit
- * (pool) →  look again, until nothing is missing
+ *     look (pool): what is missing?  →  ask who has it  →  transfers  →  look again, until nothing
+ * is missing
+ *
+ * Which part next: the one that the fewest peers have, so that there soon are more of them; among
+ * equals each peer has an order of its own, so that peers that fetch at once get different parts,
+ * and then from each other.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "node/images/images_private.h"
-
-enum {
-    FETCH_HOLDERS_MAX = 16, /* peers tried for one image */
-};
-
-struct fetch_waiter {
-    void (*callback)(void *context, const struct error *error);
-    void *context;
-    struct fetch_waiter *next;
-};
-
-struct holder {
-    struct id id;
-    struct address address;
-};
-
-struct fetch {
-    uv_work_t work; /* one at a time */
-    struct images *images;
-    struct digest digest;
-    struct fetch_waiter *waiters;
-    struct fetch *next;
-    bool is_canceled;
-
-    struct holder holders[FETCH_HOLDERS_MAX];
-    size_t holder_count, next_holder;
-
-    struct image_descriptor *missing; /* from the last look */
-    size_t missing_count;
-    struct error error;
-
-    struct mux_stream *stream; /* NULL when none is open */
-    uv_timer_t timer;          /* runs while a peer is asked; every byte sets it back */
-    struct blob_writer *writer;
-    struct buffer arrived; /* not yet given to the pool */
-    struct buffer writing; /* on the pool */
-    bool is_writing;
-    bool is_last;   /* of the write under way: it ends with the commit */
-    bool has_ended; /* all that the peer sends has arrived */
-};
+#include "node/images/fetch_private.h"
 
 static void look(struct fetch *fetch);
-static void ask_next_holder(struct fetch *fetch);
 
 static void unlink_fetch(struct fetch *fetch)
 {
@@ -62,13 +26,20 @@ static void unlink_fetch(struct fetch *fetch)
         *link = fetch->next;
 }
 
+static void free_parts(struct fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->part_count; i++)
+        blob_writer_free(fetch->parts[i].writer);
+    free(fetch->parts);
+    fetch->parts = NULL;
+    fetch->part_count = 0;
+}
+
 static void free_fetch(uv_handle_t *handle)
 {
     struct fetch *fetch = handle->data;
     struct images *images = fetch->images;
-    blob_writer_free(fetch->writer);
-    buffer_done(&fetch->arrived);
-    buffer_done(&fetch->writing);
+    free_parts(fetch);
     free(fetch->missing);
     free(fetch);
     images_release(images);
@@ -84,175 +55,248 @@ static void tell(struct fetch *fetch, const struct error *error)
     }
 }
 
-/* Tells everybody who still waits, and frees the fetch from the loop. */
-static void finish(struct fetch *fetch, const struct error *error)
-{
-    struct images *images = fetch->images;
-    unlink_fetch(fetch);
-    if (!error)
-        images_held(images, &fetch->digest);
-    tell(fetch, error);
-    uv_close((uv_handle_t *)&fetch->timer, free_fetch);
-}
-
-static void tell_failure(struct fetch *fetch, int code, const char *why)
+static void tell_failure(struct fetch *fetch, const struct error *why)
 {
     char text[DIGEST_SHORT_TEXT_BYTES];
     struct error error = {0};
     digest_format_short(&fetch->digest, text);
-    error_set(&error, code, "image %s could not be fetched: %s", text, why);
+    error_set(&error, why->code, "image %s could not be fetched: %s", text, why->message);
     error_hint(&error, "import it at any peer with: consort image import FILE");
     tell(fetch, &error);
 }
 
-static void fail(struct fetch *fetch, int code, const char *why)
+static bool is_busy(const struct fetch *fetch)
 {
-    struct error error = {.code = code};
-    tell_failure(fetch, code, why);
-    finish(fetch, &error); /* nobody waits any more */
+    for (size_t i = 0; i < FETCH_AT_ONCE_MAX; i++)
+        if (fetch->transfers[i].part)
+            return true;
+    return fetch->is_looking;
 }
 
-/* --- Streaming one blob --- */
-
-static void write_arrived(uv_work_t *work)
+/* Once nothing is under way: tells everybody who still waits, and frees the fetch from the loop. */
+static void finish(struct fetch *fetch)
 {
-    struct fetch *fetch = work->data;
-    struct blob_store *blobs = image_store_blobs(fetch->images->config.store);
-    const struct image_descriptor *blob = &fetch->missing[0];
-    int rc = 0;
-    fetch->error = (struct error){0};
-    if (!fetch->writer)
-        rc = blob_writer_new(blobs, &blob->digest, blob->size_bytes, &fetch->writer, &fetch->error);
-    if (rc == 0 && fetch->writing.size > 0)
-        rc = blob_writer_write(fetch->writer, fetch->writing.bytes, fetch->writing.size,
-                               &fetch->error);
-    if (rc == 0 && fetch->is_last)
-        rc = blob_writer_commit(fetch->writer, NULL, NULL, &fetch->error);
-    if (rc < 0 && fetch->error.code == 0)
-        error_set_errno(&fetch->error, rc, "writing a blob");
-}
-
-static void on_written(uv_work_t *work, int status);
-
-/* Hands what has arrived to the pool, unless a write is under way. */
-static void write_more(struct fetch *fetch)
-{
-    if (fetch->is_writing)
+    struct images *images = fetch->images;
+    bool is_whole = fetch->error.code == 0;
+    if (is_busy(fetch) || uv_is_closing((uv_handle_t *)&fetch->timer))
         return;
-    buffer_clear(&fetch->writing);
-    struct buffer emptied = fetch->writing;
-    fetch->writing = fetch->arrived;
-    fetch->arrived = emptied;
-    fetch->is_writing = true;
-    fetch->is_last = fetch->has_ended;
-    uv_queue_work(fetch->images->config.loop, &fetch->work, write_arrived, on_written);
-}
-
-static void drop_stream(struct fetch *fetch, int reason)
-{
-    if (fetch->stream)
-        stream_reset(fetch->stream, reason);
-    fetch->stream = NULL;
-}
-
-static void on_written(uv_work_t *work, int status)
-{
-    struct fetch *fetch = work->data;
-    (void)status;
-    fetch->is_writing = false;
-    if (fetch->is_canceled) {
-        fail(fetch, -ECANCELED, "this peer is stopping");
-        return;
-    }
-    if (fetch->error.code < 0) { /* a bad blob, or a full disk: another peer can't be worse */
-        drop_stream(fetch, -ECANCELED);
-        ask_next_holder(fetch);
-        return;
-    }
-    if (fetch->stream)
-        stream_consumed(fetch->stream, fetch->writing.size);
-    if (fetch->is_last)
-        look(fetch);
-    else if (fetch->arrived.size > 0 || fetch->has_ended)
-        write_more(fetch);
-}
-
-static void on_data(void *context, struct mux_stream *stream, struct bytes data)
-{
-    struct fetch *fetch = context;
-    uv_timer_again(&fetch->timer);
-    if (buffer_append(&fetch->arrived, data.data, data.size) < 0) {
-        stream_reset(stream, -ENOMEM);
-        fetch->stream = NULL;
-        fetch->has_ended = true; /* what is there is too short, and the commit will say so */
-    }
-    write_more(fetch);
-}
-
-static void on_end(void *context, struct mux_stream *stream)
-{
-    struct fetch *fetch = context;
-    stream_end(stream);
-    fetch->has_ended = true;
-    write_more(fetch);
-}
-
-static void on_close(void *context, struct mux_stream *stream, int reason)
-{
-    struct fetch *fetch = context;
-    (void)stream;
-    fetch->stream = NULL;
-    if (fetch->has_ended || reason == 0)
-        return;
-    fetch->error = (struct error){0};
-    error_set_errno(&fetch->error, reason, "peer %s broke off",
-                    id_short(&fetch->holders[fetch->next_holder - 1].id));
-    if (!fetch->is_writing)
-        ask_next_holder(fetch);
+    unlink_fetch(fetch);
+    sources_forget_asked(fetch);
+    if (is_whole)
+        images_held(images, &fetch->digest);
+    share_fetch_ended(images);
+    if (is_whole)
+        tell(fetch, NULL);
     else
-        fetch->has_ended = true; /* the write ends with an error: too short */
+        tell_failure(fetch, &fetch->error);
+    uv_close((uv_handle_t *)&fetch->timer, free_fetch);
 }
 
-static const struct stream_handler handler = {
-    .on_data = on_data, .on_end = on_end, .on_close = on_close};
+/* Ends the fetch with fetch->error. */
+static void conclude(struct fetch *fetch)
+{
+    if (fetch->is_over)
+        return;
+    fetch->is_over = true;
+    for (size_t i = 0; i < FETCH_AT_ONCE_MAX; i++)
+        transfer_cancel(&fetch->transfers[i]);
+    finish(fetch);
+}
 
-/* A peer that is alive may still have nothing to say: its disk hangs, or it means no good. While we
- * write, it may well be our turn to give room. */
-static void on_silence(uv_timer_t *timer)
+/* --- Which part next, from whom --- */
+
+static bool is_free(const struct source *source, uint64_t now_ms)
+{
+    return source->active < FETCH_PER_SOURCE_MAX && now_ms >= source->wait_until_ms;
+}
+
+/* How many have the part; `ret_best` is who should be asked for it, NULL if nobody can be now. */
+static size_t count_sources(struct fetch *fetch, const struct part *part, struct source **ret_best)
+{
+    uint64_t now_ms = uv_now(fetch->images->config.loop);
+    struct source *best = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < fetch->source_count; i++) {
+        struct source *source = &fetch->sources[i];
+        if (!source_has(source, part))
+            continue;
+        count++;
+        if (!is_free(source, now_ms))
+            continue;
+        /* Those that have all of it are asked by everybody. */
+        if (!best || source->active < best->active ||
+            (source->active == best->active && best->is_whole && !source->is_whole))
+            best = source;
+    }
+    *ret_best = best;
+    return count;
+}
+
+static uint64_t order_of(const struct fetch *fetch, const struct part *part)
+{
+    uint64_t order;
+    memcpy(&order, part->blob.digest.bytes, sizeof(order));
+    return (order ^ fetch->salt) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* The rarest missing part that somebody can be asked for now; NULL if there is none. `ret_waits` is
+ * set if there are others, whom somebody has. */
+static struct part *choose_part(struct fetch *fetch, struct source **ret_source, bool *ret_waits)
+{
+    struct part *chosen = NULL;
+    size_t chosen_count = 0;
+    *ret_waits = false;
+    for (size_t i = 0; i < fetch->part_count; i++) {
+        struct part *part = &fetch->parts[i];
+        struct source *source;
+        size_t count = part->state == PART_MISSING ? count_sources(fetch, part, &source) : 0;
+        if (count > 0 && !source)
+            *ret_waits = true;
+        if (count == 0 || !source)
+            continue;
+        if (!chosen || count < chosen_count ||
+            (count == chosen_count && order_of(fetch, part) < order_of(fetch, chosen))) {
+            chosen = part;
+            chosen_count = count;
+            *ret_source = source;
+        }
+    }
+    return chosen;
+}
+
+static struct transfer *free_slot(struct fetch *fetch)
+{
+    for (size_t i = 0; i < FETCH_AT_ONCE_MAX; i++)
+        if (!fetch->transfers[i].part)
+            return &fetch->transfers[i];
+    return NULL;
+}
+
+static bool is_complete(const struct fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->part_count; i++)
+        if (fetch->parts[i].state != PART_HERE)
+            return false;
+    return true;
+}
+
+/* Nobody has what is missing. Those that fetch it too may get it yet, but two that wait for each
+ * other only must not do so for ever. */
+static bool is_stuck(const struct fetch *fetch)
+{
+    uint64_t silence_ms = uv_now(fetch->images->config.loop) - fetch->news_ms;
+    return !sources_may_get_more(fetch) ||
+           (fetch->asks_anybody && silence_ms >= FETCH_ANYBODY_MS) ||
+           silence_ms >= (uint64_t)FETCH_STUCK_SILENCES * fetch->images->config.silence_ms;
+}
+
+void fetch_schedule(struct fetch *fetch)
+{
+    struct images *images = fetch->images;
+    bool waits = false;
+    while (!fetch->is_over && !fetch->is_looking && images->transfers < IMAGES_TRANSFERS_MAX) {
+        struct transfer *slot = free_slot(fetch);
+        struct source *source;
+        struct part *part = slot ? choose_part(fetch, &source, &waits) : NULL;
+        if (!part)
+            break;
+        images->transfers++;
+        transfer_start(slot, part, source);
+    }
+    if (fetch->is_over || is_busy(fetch) || images->transfers >= IMAGES_TRANSFERS_MAX)
+        return;
+    if (is_complete(fetch)) {
+        look(fetch);
+    } else if (!waits && is_stuck(fetch)) {
+        if (fetch->error.code == 0)
+            error_set(&fetch->error, -ENOENT, "no live peer has it, as far as is known");
+        fetch->error.code = -ENOENT;
+        conclude(fetch);
+    }
+}
+
+static void note_break(struct fetch *fetch, struct source *source)
+{
+    uint64_t wait_ms = (uint64_t)FETCH_BREAK_MS << source->breaks;
+    source->wait_until_ms = uv_now(fetch->images->config.loop) + wait_ms;
+    if (++source->breaks >= FETCH_BREAKS_MAX)
+        source->is_excluded = true;
+}
+
+static void note_outcome(struct fetch *fetch, struct part *part, struct source *source,
+                         enum transfer_outcome outcome)
+{
+    uint64_t now_ms = uv_now(fetch->images->config.loop);
+    switch (outcome) {
+    case TRANSFER_DONE:
+        source->breaks = 0;
+        break;
+    case TRANSFER_BUSY:
+        source->wait_until_ms =
+            now_ms + FETCH_BUSY_MS + random_below(&fetch->images->random, FETCH_BUSY_MS);
+        break;
+    case TRANSFER_ABSENT:
+        part->failed_at |= UINT32_C(1) << (source - fetch->sources);
+        break;
+    case TRANSFER_BROKEN:
+        note_break(fetch, source);
+        break;
+    case TRANSFER_WRONG:
+        if (part->is_mixed)
+            part->is_judged = true;
+        else
+            source->is_excluded = true;
+        break;
+    case TRANSFER_UNSTORED:
+    case TRANSFER_CANCELED:
+        break;
+    }
+}
+
+void fetch_transfer_ended(struct transfer *transfer, enum transfer_outcome outcome)
+{
+    struct fetch *fetch = transfer->fetch;
+    struct images *images = fetch->images;
+    struct part *part = transfer->part;
+    struct source *source = transfer->source;
+    fetch->news_ms = uv_now(images->config.loop);
+    images->transfers--;
+    transfer->part = NULL;
+    source->active--;
+    part->state = outcome == TRANSFER_DONE ? PART_HERE : PART_MISSING;
+    note_outcome(fetch, part, source, outcome);
+    if (outcome == TRANSFER_DONE)
+        share_blob_here(images, &part->blob.digest);
+    if (fetch->is_over) {
+        finish(fetch);
+        return;
+    }
+    if (transfer->error.code < 0)
+        fetch->error = transfer->error;
+    else if (outcome == TRANSFER_BROKEN || outcome == TRANSFER_ABSENT)
+        error_set(&fetch->error, -EPIPE, "peer %s %s", id_short(&source->id),
+                  outcome == TRANSFER_BROKEN ? "broke off" : "does not have it");
+    if (outcome == TRANSFER_UNSTORED)
+        conclude(fetch); /* no other peer can make up for our own disk */
+    else
+        uv_timer_start(&fetch->timer, fetch->timer.timer_cb, 0, FETCH_TICK_MS);
+}
+
+static void on_tick(uv_timer_t *timer)
 {
     struct fetch *fetch = timer->data;
-    if (!fetch->stream || fetch->is_writing)
+    uint64_t now_ms = uv_now(timer->loop);
+    for (size_t i = 0; i < FETCH_AT_ONCE_MAX; i++)
+        transfer_tick(&fetch->transfers[i], now_ms);
+    if (fetch->is_over || fetch->is_looking)
         return;
-    drop_stream(fetch, -ETIMEDOUT);
-    error_set(&fetch->error, -ETIMEDOUT, "peer %s sends nothing",
-              id_short(&fetch->holders[fetch->next_holder - 1].id));
-    ask_next_holder(fetch);
-}
-
-/* Asks the next peer that holds the image for the first missing blob. */
-static void ask_next_holder(struct fetch *fetch)
-{
-    char text[DIGEST_TEXT_BYTES];
-    blob_writer_free(fetch->writer);
-    fetch->writer = NULL;
-    buffer_clear(&fetch->arrived);
-    fetch->has_ended = false;
-    digest_format(&fetch->missing[0].digest, text);
-    while (fetch->next_holder < fetch->holder_count) {
-        const struct holder *holder = &fetch->holders[fetch->next_holder++];
-        int rc =
-            links_open_stream(fetch->images->config.links, &holder->id, &holder->address,
-                              STREAM_BLOB, bytes_of_text(text), &handler, fetch, &fetch->stream);
-        if (rc == 0) {
-            uint64_t silence_ms = fetch->images->config.silence_ms;
-            stream_end(fetch->stream);
-            uv_timer_start(&fetch->timer, on_silence, silence_ms, silence_ms);
-            return;
-        }
-        error_set_errno(&fetch->error, rc, "peer %s can't be asked", id_short(&holder->id));
+    if (++fetch->ticks % FETCH_REFRESH_TICKS == 0) {
+        sources_refresh(fetch);
+        if (is_busy(fetch))
+            share_goes_on(fetch->images);
     }
-    fail(fetch, -ENOENT,
-         fetch->error.code < 0 ? fetch->error.message : "no live peer has it, as far as is known");
+    sources_ask(fetch);
+    fetch_schedule(fetch);
 }
 
 /* --- What is missing --- */
@@ -260,35 +304,46 @@ static void ask_next_holder(struct fetch *fetch)
 static void find_missing(uv_work_t *work)
 {
     struct fetch *fetch = work->data;
-    fetch->error = (struct error){0};
+    fetch->look_error = (struct error){0};
     image_missing_blobs(fetch->images->config.store, &fetch->digest, &fetch->missing,
-                        &fetch->missing_count, &fetch->error);
+                        &fetch->missing_count, &fetch->look_error);
 }
 
-static void add_holder(void *context, const struct id *id, const struct address *address)
+static int make_parts(struct fetch *fetch)
 {
-    struct fetch *fetch = context;
-    if (fetch->holder_count < FETCH_HOLDERS_MAX)
-        fetch->holders[fetch->holder_count++] = (struct holder){*id, *address};
+    free_parts(fetch);
+    fetch->parts = calloc(fetch->missing_count, sizeof(*fetch->parts));
+    if (!fetch->parts)
+        return -ENOMEM;
+    for (size_t i = 0; i < fetch->missing_count; i++)
+        fetch->parts[i].blob = fetch->missing[i];
+    fetch->part_count = fetch->missing_count;
+    return 0;
 }
 
 static void on_missing(uv_work_t *work, int status)
 {
     struct fetch *fetch = work->data;
-    struct images_config *config = &fetch->images->config;
-    char text[DIGEST_TEXT_BYTES];
     (void)status;
-    if (fetch->is_canceled) {
-        fail(fetch, -ECANCELED, "this peer is stopping");
-    } else if (fetch->error.code < 0) {
-        fail(fetch, fetch->error.code, fetch->error.message);
+    fetch->is_looking = false;
+    if (fetch->is_over) {
+        finish(fetch);
+    } else if (fetch->look_error.code < 0) {
+        fetch->error = fetch->look_error;
+        conclude(fetch);
     } else if (fetch->missing_count == 0) {
-        finish(fetch, NULL);
+        fetch->error = (struct error){0};
+        conclude(fetch);
+    } else if (make_parts(fetch) < 0) {
+        error_set_errno(&fetch->error, -ENOMEM, "looking for peers");
+        conclude(fetch);
     } else {
-        digest_format(&fetch->digest, text);
-        fetch->holder_count = fetch->next_holder = 0;
-        config->holders(config->context, text, add_holder, fetch);
-        ask_next_holder(fetch);
+        fetch->error = (struct error){0};
+        fetch->news_ms = uv_now(fetch->images->config.loop);
+        sources_refresh(fetch);
+        sources_ask(fetch);
+        uv_timer_start(&fetch->timer, on_tick, FETCH_TICK_MS, FETCH_TICK_MS);
+        fetch_schedule(fetch);
     }
 }
 
@@ -297,16 +352,16 @@ static void look(struct fetch *fetch)
     free(fetch->missing);
     fetch->missing = NULL;
     fetch->missing_count = 0;
-    blob_writer_free(fetch->writer);
-    fetch->writer = NULL;
+    sources_forget_asked(fetch);
     uv_timer_stop(&fetch->timer);
+    fetch->is_looking = true;
     uv_queue_work(fetch->images->config.loop, &fetch->work, find_missing, on_missing);
 }
 
 static struct fetch *get_fetch(struct images *images, const struct digest *digest, bool *ret_is_new)
 {
     for (struct fetch *fetch = images->fetches; fetch; fetch = fetch->next) {
-        if (digest_equal(&fetch->digest, digest)) {
+        if (digest_equal(&fetch->digest, digest) && !fetch->is_over) {
             *ret_is_new = false;
             return fetch;
         }
@@ -316,6 +371,7 @@ static struct fetch *get_fetch(struct images *images, const struct digest *diges
         return NULL;
     fetch->images = images;
     fetch->digest = *digest;
+    fetch->salt = random_u64(&images->random);
     fetch->work.data = fetch->timer.data = fetch;
     uv_timer_init(images->config.loop, &fetch->timer);
     fetch->next = images->fetches;
@@ -325,7 +381,7 @@ static struct fetch *get_fetch(struct images *images, const struct digest *diges
     return fetch;
 }
 
-int images_fetch(struct images *images, const struct digest *digest,
+int images_fetch(struct images *images, const struct digest *digest, bool asks_anybody,
                  void (*callback)(void *context, const struct error *error), void *context)
 {
     bool is_new;
@@ -337,6 +393,7 @@ int images_fetch(struct images *images, const struct digest *digest,
     }
     *waiter = (struct fetch_waiter){callback, context, fetch->waiters};
     fetch->waiters = waiter;
+    fetch->asks_anybody = fetch->asks_anybody || asks_anybody;
     if (is_new)
         look(fetch);
     return 0;
@@ -347,12 +404,19 @@ void fetches_cancel(struct images *images)
     struct fetch *next;
     for (struct fetch *fetch = images->fetches; fetch; fetch = next) {
         next = fetch->next;
-        fetch->is_canceled = true;
-        tell_failure(fetch, -ECANCELED, "this peer is stopping");
-        if (fetch->stream) {
-            drop_stream(fetch, -ECANCELED);
-            if (!fetch->is_writing)
-                fail(fetch, -ECANCELED, "this peer is stopping");
-        }
+        error_set(&fetch->error, -ECANCELED, "this peer is stopping");
+        tell_failure(fetch, &fetch->error);
+        conclude(fetch);
+    }
+}
+
+void fetches_meet(struct images *images, const struct id *id, const struct digest *wanted)
+{
+    for (struct fetch *fetch = images->fetches; fetch; fetch = fetch->next) {
+        bool is_shared = false;
+        for (size_t i = 0; i < fetch->part_count && !is_shared; i++)
+            is_shared = digest_equal(&fetch->parts[i].blob.digest, wanted);
+        if (is_shared && !fetch->is_over)
+            sources_meet(fetch, id);
     }
 }

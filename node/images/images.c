@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +133,9 @@ struct images *images_new(const struct images_config *config)
     images->config = *config;
     if (images->config.silence_ms == 0)
         images->config.silence_ms = IMAGES_SILENCE_MS_DEFAULT;
+    uint64_t seed;
+    randombytes_buf(&seed, sizeof(seed));
+    random_init(&images->random, seed);
     images_look(images, NULL, NULL);
     return images;
 }
@@ -245,18 +249,13 @@ int images_remove(struct images *images, const char *reference,
     return queue_change(images, change, NULL, reference);
 }
 
-void images_accept(struct images *images, struct mux_stream *stream, struct bytes header)
+void images_accept(struct images *images, const struct id *from, struct mux_stream *stream,
+                   uint8_t kind, struct bytes header)
 {
-    char text[DIGEST_TEXT_BYTES];
-    struct digest digest;
-    if (header.size != sizeof(text) - 1) {
-        stream_reset(stream, -EBADMSG);
-        return;
-    }
-    memcpy(text, header.data, header.size);
-    text[header.size] = '\0';
-    if (digest_parse(text, &digest) < 0)
-        stream_reset(stream, -EBADMSG);
+    if (images->is_closing)
+        stream_reset(stream, -ESHUTDOWN);
+    else if (kind == STREAM_SHARE)
+        share_accept(images, from, stream);
     else
-        serve_blob(images, stream, &digest);
+        serve_blob(images, from, stream, header);
 }

@@ -1,12 +1,14 @@
 /* Images between peers: fetched blob by blob from peers that have them, served to those that ask;
  * and pulled from registries when no peer has them.
  *
- * A blob travels on a STREAM_BLOB whose header is the digest's text; the server sends the bytes and
- * ends the stream, or resets it with -ENOENT. Whatever arrives is hashed by the blob store before
- * it gets its name, so a peer can't pass off anything else.
+ * A blob travels on a STREAM_BLOB whose header is the digest's text and, unless it begins there, an
+ * offset; the server sends the bytes and ends the stream, or resets it: -ENOENT, or -EBUSY while it
+ * serves as many as it does at once. Whatever arrives is hashed by the blob store before it gets
+ * its name, so a peer can't pass off anything else.
  *
  * Which peers have an image is gossip: each publishes the digests of the images that it holds
- * whole.
+ * whole. Those that are just getting it, as intent says, are asked over a STREAM_SHARE which blobs
+ * they have by now (docs/decisions/pulls.md).
  */
 #pragma once
 
@@ -20,6 +22,12 @@
 
 struct images;
 
+enum images_who {
+    IMAGES_WHO_HAVE, /* that says it has the image with that digest */
+    IMAGES_WHO_WANT, /* that should run it, and so may have some of it */
+    IMAGES_WHO_LIVE, /* any */
+};
+
 struct images_config {
     uv_loop_t *loop;
     struct image_store *store; /* borrowed */
@@ -28,11 +36,11 @@ struct images_config {
     const char *registries;    /* the operator's file on them (borrowed): see registry/settings.h */
     uint32_t silence_ms;       /* a peer that sends nothing so long is given up; 0: the default */
     void *context;
-    /* Calls `each` for every live peer that says it has the image with that digest. */
-    void (*holders)(void *context, const char *digest,
-                    void (*each)(void *each_context, const struct id *id,
-                                 const struct address *address),
-                    void *each_context);
+    /* Calls `each` for every live peer, other than this one, that is so. */
+    void (*peers)(void *context, enum images_who who, const char *digest,
+                  void (*each)(void *each_context, const struct id *id,
+                               const struct address *address),
+                  void *each_context);
     /* An image is here whole, under these names ("hello:1,hello:latest", or "" if it has none), or
      * (NULL) no longer. Called after every change, and soon after images_new(). */
     void (*on_held)(void *context, const char *digest, const char *references);
@@ -49,10 +57,12 @@ void images_close(struct images *images);
  * and imports completed, and what was here at the start. */
 bool images_has(const struct images *images, const struct digest *digest);
 
-/* Gets what is missing of an image (pinned by the caller) from peers that hold it. `callback` comes
- * once, from the loop, with NULL or the error, which names the image and says what to type next.
- * Fetching one image for several askers is done once. -ENOMEM: the callback does not come. */
-int images_fetch(struct images *images, const struct digest *digest,
+/* Gets what is missing of an image (pinned by the caller) from peers that hold it, and those that
+ * fetch it like this one; with `asks_anybody` from whichever peers happen to have blobs of it.
+ * `callback` comes once, from the loop, with NULL or the error, which names the image and says what
+ * to type next. What has come until then stays. Fetching one image for several askers is done once.
+ * -ENOMEM: the callback does not come. */
+int images_fetch(struct images *images, const struct digest *digest, bool asks_anybody,
                  void (*callback)(void *context, const struct error *error), void *context);
 
 struct images_pull_handler {
@@ -78,5 +88,6 @@ int images_import(struct images *images, const char *path, const char *reference
 int images_remove(struct images *images, const char *reference,
                   void (*callback)(void *context, const struct error *error), void *context);
 
-/* Serves a peer's STREAM_BLOB. */
-void images_accept(struct images *images, struct mux_stream *stream, struct bytes header);
+/* Serves a peer's STREAM_BLOB or STREAM_SHARE. */
+void images_accept(struct images *images, const struct id *from, struct mux_stream *stream,
+                   uint8_t kind, struct bytes header);

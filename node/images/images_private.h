@@ -1,21 +1,32 @@
 /* What the files of node/images/ share. */
 #pragma once
 
+#include "base/random.h"
 #include "node/images/images.h"
 
 struct fetch;
 struct pull;
+struct serving;
+struct share;
 
 enum {
     IMAGES_SILENCE_MS_DEFAULT = 10000,
+    IMAGES_TRANSFERS_MAX = 8, /* blobs on their way here, of all images */
+    IMAGES_SERVINGS_MAX = 4,  /* blobs on their way from here: few, so that each is whole soon */
+    IMAGES_SERVINGS_PER_PEER = 2,                      /* … to one peer */
+    BLOB_HEADER_BYTES_MAX = DIGEST_TEXT_BYTES - 1 + 8, /* a digest's text and an offset */
 };
 
 struct images {
     struct images_config config;
     struct digest_set held; /* images that are here whole */
     struct fetch *fetches;
-    struct pull *pulls; /* the newest first */
-    unsigned busy;      /* work items and streams that hold on to this */
+    struct share *shares;
+    struct serving *servings;
+    unsigned transfers, share_count;
+    struct random random; /* spreads what is asked over those that are asked */
+    struct pull *pulls;   /* the newest first */
+    unsigned busy;        /* work items and streams that hold on to this */
     bool is_closing;
 };
 
@@ -36,5 +47,17 @@ void pulls_cancel(struct images *images);
 /* fetch.c: ends all fetches; their callbacks get -ECANCELED. */
 void fetches_cancel(struct images *images);
 
+/* … and one hears that another peer looks for a blob that it may want, too. */
+void fetches_meet(struct images *images, const struct id *id, const struct digest *wanted);
+
 /* serve.c */
-void serve_blob(struct images *images, struct mux_stream *stream, const struct digest *digest);
+void serve_blob(struct images *images, const struct id *from, struct mux_stream *stream,
+                struct bytes header);
+
+/* share.c */
+void share_accept(struct images *images, const struct id *from, struct mux_stream *stream);
+/* A blob has come; a fetch has ended. */
+void share_blob_here(struct images *images, const struct digest *digest);
+void share_fetch_ended(struct images *images);
+/* Something is coming in: worth waiting for, to those that were told of nothing for a while. */
+void share_goes_on(struct images *images);

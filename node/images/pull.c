@@ -1,9 +1,13 @@
 /* Pulls images from registries: each in a child process, the same binary (`consort pull-worker`),
  * which writes whole blobs into the store and says on its output how far it is and how it ended:
  *
+ *     missing DIGEST
  *     progress DONE TOTAL
  *     pulled DIGEST
  *     failed ERRNO \t MESSAGE \t HINT
+ *
+ * After "missing" it waits for the end of its input: until then, the blobs that are missing are
+ * fetched from peers that have them, as parts of other images, say.
  *
  * A child because a pull talks to strangers for minutes, through a library that a peer need not
  * carry otherwise (docs/decisions/pulls.md).
@@ -32,6 +36,7 @@ struct pull_waiter {
 
 struct pull {
     uv_process_t child;
+    uv_pipe_t input; /* closed when it may go on */
     uv_pipe_t output;
     uv_work_t work;
     struct images *images;
@@ -39,7 +44,7 @@ struct pull {
     struct pull_waiter *waiters;
     struct pull *next;
     bool is_running, is_pulled;
-    unsigned open; /* of its handles */
+    unsigned open; /* of its handles, and a fetch */
     struct digest digest;
     struct error error;
     struct buffer line;
@@ -130,11 +135,37 @@ static void on_settled(uv_work_t *work, int status)
 
 /* --- The child --- */
 
-static void on_handle_closed(uv_handle_t *handle)
+static void let_go(struct pull *pull)
 {
-    struct pull *pull = handle->data;
     if (--pull->open == 0)
         uv_queue_work(pull->images->config.loop, &pull->work, settle, on_settled);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    let_go(handle->data);
+}
+
+static void close_handle(uv_handle_t *handle)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, on_handle_closed);
+}
+
+/* Whatever is still missing, the registry has it. */
+static void on_fetched(void *context, const struct error *error)
+{
+    struct pull *pull = context;
+    (void)error;
+    close_handle((uv_handle_t *)&pull->input);
+    let_go(pull);
+}
+
+static void ask_peers(struct pull *pull, const struct digest *digest)
+{
+    pull->open++;
+    if (pull->images->is_closing || images_fetch(pull->images, digest, true, on_fetched, pull) < 0)
+        on_fetched(pull, NULL);
 }
 
 static void take_failure(struct pull *pull, char *text)
@@ -156,10 +187,14 @@ static void take_failure(struct pull *pull, char *text)
 static void take_line(struct pull *pull, char *line)
 {
     uint64_t done, total;
+    struct digest digest;
     if (sscanf(line, "progress %" SCNu64 " %" SCNu64, &done, &total) == 2) {
         for (struct pull_waiter *waiter = pull->waiters; waiter; waiter = waiter->next)
             if (waiter->handler.on_progress)
                 waiter->handler.on_progress(waiter->context, done, total);
+    } else if (strncmp(line, "missing ", 8) == 0) {
+        if (digest_parse(line + 8, &digest) == 0)
+            ask_peers(pull, &digest);
     } else if (strncmp(line, "pulled ", 7) == 0) {
         pull->is_pulled = digest_parse(line + 7, &pull->digest) == 0;
     } else if (strncmp(line, "failed ", 7) == 0) {
@@ -201,7 +236,8 @@ static void on_child_exit(uv_process_t *child, int64_t status, int signal)
         error_set(&pull->error, -ECHILD, "pulling %s: the child that pulls ended with %s %" PRId64,
                   pull->reference, signal ? "signal" : "exit code",
                   signal ? (int64_t)signal : status);
-    uv_close((uv_handle_t *)child, on_handle_closed);
+    close_handle((uv_handle_t *)child);
+    close_handle((uv_handle_t *)&pull->input);
 }
 
 static int spawn(struct pull *pull)
@@ -212,7 +248,8 @@ static int spawn(struct pull *pull)
         "consort",          "pull-worker",   blob_store_path(image_store_blobs(config->store)),
         config->registries, pull->reference, NULL};
     uv_stdio_container_t stdio[] = {
-        {.flags = UV_IGNORE},
+        {.flags = (uv_stdio_flags)(UV_CREATE_PIPE | UV_READABLE_PIPE),
+         .data.stream = (uv_stream_t *)&pull->input},
         {.flags = (uv_stdio_flags)(UV_CREATE_PIPE | UV_WRITABLE_PIPE),
          .data.stream = (uv_stream_t *)&pull->output},
         {.flags = UV_INHERIT_FD, .data.fd = 2},
@@ -224,15 +261,17 @@ static int spawn(struct pull *pull)
         .stdio = stdio,
         .stdio_count = 3,
     };
-    pull->child.data = pull->output.data = pull->work.data = pull;
+    pull->child.data = pull->input.data = pull->output.data = pull->work.data = pull;
     int rc = uv_pipe_init(loop, &pull->output, 0);
     if (rc < 0)
         return rc;
+    uv_pipe_init(loop, &pull->input, 0); /* what the one before took */
     rc = uv_spawn(loop, &pull->child, &options);
-    pull->open = 2;
+    pull->open = 3;
     if (rc < 0) {
-        uv_close((uv_handle_t *)&pull->child, on_handle_closed);
-        uv_close((uv_handle_t *)&pull->output, on_handle_closed);
+        close_handle((uv_handle_t *)&pull->child);
+        close_handle((uv_handle_t *)&pull->input);
+        close_handle((uv_handle_t *)&pull->output);
         error_set_errno(&pull->error, rc, "pulling %s: starting %s", pull->reference,
                         config->program);
         return 0; /* told when both are closed */

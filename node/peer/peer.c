@@ -178,8 +178,8 @@ static void on_stream(void *context, const struct link_remote *remote, struct mu
     bool is_peer = !remote->by_token && remote->chain.certificates[0].role == ROLE_PEER;
     if (remote->by_token && kind == STREAM_JOIN)
         join_server_accept(peer, remote, stream);
-    else if (is_peer && kind == STREAM_BLOB)
-        images_accept(peer->images, stream, header);
+    else if (is_peer && (kind == STREAM_BLOB || kind == STREAM_SHARE))
+        images_accept(peer->images, &remote->id, stream, kind, header);
     else if (is_peer && kind == STREAM_MESH)
         mesh_accept(peer->mesh, stream, header);
     else if (!remote->by_token && kind == STREAM_API)
@@ -254,13 +254,53 @@ static void on_holder(void *context, const struct swim_member *member)
     walk->each(walk->context, &member->id, &member->stream_address);
 }
 
-static void get_holders(void *context, const char *digest,
-                        void (*each)(void *each_context, const struct id *id,
-                                     const struct address *address),
-                        void *each_context)
+static bool wants_image(const struct intent *intent, const struct intent_replica *replica,
+                        const char *digest)
 {
+    const struct intent_service *service = intent_service_find(intent, replica->service);
+    const struct intent_revision *revision =
+        service ? intent_revision_find(service, replica->revision) : NULL;
+    return replica->want == INTENT_RUN && revision && revision->spec.image_digest &&
+           strcmp(revision->spec.image_digest, digest) == 0;
+}
+
+/* Peers where a replica was placed whose image that is. A peer may be told several times. */
+static void each_wanting(struct peer *peer, const char *digest, struct holder_walk *walk)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    for (size_t i = 0; i < intent->replicas.count; i++) {
+        const struct intent_replica *replica = intent->replicas.items[i];
+        struct swim_member member;
+        if (!id_equal(&replica->peer, &peer->identity.id) && wants_image(intent, replica, digest) &&
+            swim_member_find(agent_swim(peer->agent), &replica->peer, &member) &&
+            member.state == SWIM_ALIVE)
+            on_holder(walk, &member);
+    }
+}
+
+static void each_living(struct peer *peer, struct holder_walk *walk)
+{
+    const struct swim *swim = agent_swim(peer->agent);
+    for (size_t i = 0; i < swim_member_count(swim); i++) {
+        const struct swim_member member = swim_member_at(swim, i);
+        if (member.state == SWIM_ALIVE && !id_equal(&member.id, &peer->identity.id))
+            on_holder(walk, &member);
+    }
+}
+
+static void each_peer(void *context, enum images_who who, const char *digest,
+                      void (*each)(void *each_context, const struct id *id,
+                                   const struct address *address),
+                      void *each_context)
+{
+    struct peer *peer = context;
     struct holder_walk walk = {each, each_context};
-    agent_image_holders(((struct peer *)context)->agent, digest, on_holder, &walk);
+    if (who == IMAGES_WHO_HAVE)
+        agent_image_holders(peer->agent, digest, on_holder, &walk);
+    else if (who == IMAGES_WHO_WANT)
+        each_wanting(peer, digest, &walk);
+    else
+        each_living(peer, &walk);
 }
 
 static void on_image_held(void *context, const char *digest, const char *references)
@@ -380,7 +420,7 @@ static int start_residents(struct peer *peer, struct error *error)
                                    .program = "/proc/self/exe",
                                    .registries = peer->options.registries,
                                    .context = peer,
-                                   .holders = get_holders,
+                                   .peers = each_peer,
                                    .on_held = on_image_held};
     struct mesh_config mesh = {.loop = peer->loop,
                                .links = peer->links,

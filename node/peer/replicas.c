@@ -158,7 +158,7 @@ static bool have_image(struct replicas *replicas, struct replica *replica)
     *fetch = (struct fetch){replicas, replica->generation};
     replica->is_fetching = true;
     publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, "fetching its image");
-    int rc = images_fetch(peer->images, &replica->image, on_fetched, fetch);
+    int rc = images_fetch(peer->images, &replica->image, false, on_fetched, fetch);
     if (rc < 0) {
         free(fetch);
         replica->is_fetching = false;

@@ -153,7 +153,7 @@ static void get(struct spares *spares, const struct digest *digest)
         return;
     }
     spare->is_fetching = true;
-    if (images_fetch(peer->images, digest, on_fetched, fetch) < 0) {
+    if (images_fetch(peer->images, digest, false, on_fetched, fetch) < 0) {
         free(fetch);
         drop(spares, spare);
     }

@@ -11,4 +11,5 @@ enum stream_kind {
     STREAM_BLOB = 5,     /* an image's blob, pulled */
     STREAM_RELAY = 7,    /* to be joined to a RELAYED one to the peer that the header names */
     STREAM_RELAYED = 8,  /* a link from the peer that the header names: see links_relay.c */
+    STREAM_SHARE = 9,    /* which of some blobs are here, now and as they come */
 };

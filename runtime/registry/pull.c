@@ -195,7 +195,18 @@ static int choose_manifest(struct pull *pull, struct buffer *document, struct er
     return rc;
 }
 
-static int fetch_parts(struct pull *pull, struct bytes manifest, struct error *error)
+static void want_missing(struct pull *pull, const struct image *image)
+{
+    pull->wanted_count = 0;
+    pull->total_bytes = 0;
+    want(pull, &image->config_blob);
+    for (size_t i = 0; i < image->layer_count; i++)
+        want(pull, &image->layers[i].blob);
+}
+
+/* `digest` is the image's, perhaps of an index. */
+static int fetch_parts(struct pull *pull, const struct digest *digest, struct bytes manifest,
+                       struct error *error)
 {
     cleanup_buffer struct buffer config = {0};
     struct image *image = image_new();
@@ -203,9 +214,11 @@ static int fetch_parts(struct pull *pull, struct bytes manifest, struct error *e
         return error_set_errno(error, -ENOMEM, "reading the manifest");
     int rc = image_manifest_parse(manifest, image, error);
     if (rc == 0) {
-        want(pull, &image->config_blob);
-        for (size_t i = 0; i < image->layer_count; i++)
-            want(pull, &image->layers[i].blob);
+        want_missing(pull, image);
+        if (pull->wanted_count > 0 && pull->options->on_missing) {
+            pull->options->on_missing(pull->options->context, digest);
+            want_missing(pull, image);
+        }
         add_progress(pull, 0);
         rc = fetch_all(pull, error);
     }
@@ -260,7 +273,7 @@ int registry_pull(struct blob_store *blobs, const struct pull_options *options,
     if (rc == 0)
         rc = choose_manifest(pull, &document, error);
     if (rc == 0)
-        rc = fetch_parts(pull, buffer_view(&document), error);
+        rc = fetch_parts(pull, &digest, buffer_view(&document), error);
     registry_client_free(pull->client);
     pthread_mutex_destroy(&pull->mutex);
     free(pull);

@@ -15,6 +15,9 @@ struct pull_options {
     void *context;
     /* How many bytes of how many are here; from any thread, one at a time. May be NULL. */
     void (*on_progress)(void *context, int64_t done_bytes, int64_t total_bytes);
+    /* The image's manifest is in the store and something of it is missing: it returns once that was
+     * looked for elsewhere; what it brought is not asked for. May be NULL. */
+    void (*on_missing)(void *context, const struct digest *image);
 };
 
 /* `*ret` is the digest that the reference names: of an index or a manifest. -EINVAL: it is no

@@ -32,8 +32,8 @@ static void serve_badly(struct bench_peer *peer, struct mux_stream *stream, stru
     char text[DIGEST_TEXT_BYTES] = {0};
     struct digest digest;
     cleanup_buffer struct buffer blob = {0};
-    assert_int_equal(header.size, DIGEST_TEXT_BYTES - 1);
-    memcpy(text, header.data, header.size);
+    assert_in_range(header.size, DIGEST_TEXT_BYTES - 1, BLOB_HEADER_BYTES_MAX);
+    memcpy(text, header.data, sizeof(text) - 1);
     assert_int_equal(digest_parse(text, &digest), 0);
     assert_int_equal(blob_store_read(image_store_blobs(peer->store), &digest, 1 << 20, &blob, NULL),
                      0);
@@ -52,8 +52,11 @@ static void serve_badly(struct bench_peer *peer, struct mux_stream *stream, stru
         break;
     case WAY_SHORT:
     case WAY_BREAK:
+    case WAY_TWIST:
     case WAY_HANG:
-        write_all(stream, (struct bytes){all.data, all.size / 2});
+        blob.bytes[0] ^= peer->way == WAY_TWIST;
+        write_all(stream,
+                  (struct bytes){all.data, peer->bytes_max ? peer->bytes_max : all.size / 2});
         if (peer->way == WAY_SHORT)
             stream_end(stream);
         else
@@ -71,29 +74,33 @@ static void on_stream(void *context, const struct link_remote *remote, struct mu
                       uint8_t kind, struct bytes header)
 {
     struct bench_peer *peer = context;
-    (void)remote;
-    assert_int_equal(kind, STREAM_BLOB);
-    peer->asked++;
-    if (peer->way == WAY_GOOD)
-        images_accept(peer->images, stream, header);
+    peer->asked += kind == STREAM_BLOB;
+    if (kind == STREAM_BLOB && header.size > DIGEST_TEXT_BYTES - 1)
+        peer->resumed++;
+    if (peer->way == WAY_GOOD || kind == STREAM_SHARE)
+        images_accept(peer->images, &remote->id, stream, kind, header);
     else
         serve_badly(peer, stream, header);
 }
 
 /* --- Peers --- */
 
-static void holders(void *context, const char *digest,
-                    void (*each)(void *each_context, const struct id *id,
-                                 const struct address *address),
-                    void *each_context)
+static void tell_peers(void *context, enum images_who who, const char *digest,
+                       void (*each)(void *each_context, const struct id *id,
+                                    const struct address *address),
+                       void *each_context)
 {
     struct bench_peer *peer = context;
     struct bench *b = peer->bench;
     assert_int_equal(strlen(digest), DIGEST_TEXT_BYTES - 1);
-    for (size_t i = 0; i < b->holder_count; i++) {
-        const struct bench_peer *holder = &b->peers[b->holders[i]];
-        if (holder != peer)
-            each(each_context, &holder->party.identity.id, &holder->address);
+    bool is_told = b->only_for == 0 || peer == &b->peers[b->only_for];
+    for (unsigned i = 0; i < BENCH_PEERS; i++) {
+        const struct bench_peer *other = &b->peers[i];
+        bool is_so = who == IMAGES_WHO_LIVE || (who == IMAGES_WHO_WANT && other->wants);
+        for (size_t j = 0; j < b->holder_count && who == IMAGES_WHO_HAVE && is_told; j++)
+            is_so = is_so || b->holders[j] == i;
+        if (is_so && other != peer && other->links)
+            each(each_context, &other->party.identity.id, &other->address);
     }
 }
 
@@ -112,7 +119,7 @@ static void open_images(struct bench_peer *peer)
                                          .links = peer->links,
                                          .silence_ms = BENCH_SILENCE_MS,
                                          .context = peer,
-                                         .holders = holders,
+                                         .peers = tell_peers,
                                          .on_held = on_held};
     peer->images = images_new(&images);
     assert_non_null(peer->images);
@@ -187,10 +194,11 @@ static void break_off(struct bench *b)
 {
     for (unsigned i = 0; i < BENCH_PEERS; i++) {
         struct bench_peer *peer = &b->peers[i];
-        if (peer->way == WAY_BREAK && peer->hanging)
+        if (peer->way != WAY_BREAK && peer->way != WAY_TWIST)
+            continue;
+        if (peer->hanging)
             stream_reset(peer->hanging, -EIO);
-        if (peer->way == WAY_BREAK)
-            peer->hanging = NULL;
+        peer->hanging = NULL;
     }
 }
 
@@ -218,7 +226,7 @@ void bench_wait(struct bench *b, const struct outcome *outcome)
 void bench_fetch(struct bench *b, const struct digest *digest, struct outcome *outcome)
 {
     *outcome = (struct outcome){0};
-    assert_int_equal(images_fetch(b->peers[0].images, digest, bench_outcome, outcome), 0);
+    assert_int_equal(images_fetch(b->peers[0].images, digest, false, bench_outcome, outcome), 0);
     assert_int_equal(outcome->count, 0); /* from the loop, never from inside */
     bench_wait(b, outcome);
 }
@@ -238,6 +246,11 @@ bool bench_has(struct bench *b, unsigned peer, const struct sample *sample)
     for (int i = 0; i < SAMPLE_LAYERS; i++)
         has_all = has_all && has_blob(b, peer, &sample->layer_digests[i], &sample->layers[i]);
     return has_all;
+}
+
+bool bench_has_blob(const struct bench *b, unsigned peer, const struct digest *digest)
+{
+    return blob_store_has(image_store_blobs(b->peers[peer].store), digest);
 }
 
 void bench_assert_no_rest(const struct bench *b, unsigned peer)

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "node/images/images.h"
+#include "node/images/images_private.h"
 #include "tests/unit/node/transport/loop.h"
 #include "tests/unit/node/transport/party.h"
 #include "tests/unit/runtime/image_fixture.h"
@@ -35,6 +35,7 @@ enum way {
     WAY_LONG,  /* the right ones and then more */
     WAY_SHORT, /* half of them, and the end */
     WAY_BREAK, /* half of them, and a reset */
+    WAY_TWIST, /* half as many other bytes, and a reset */
     WAY_NONE,  /* a reset: it has none */
     WAY_HANG,  /* nothing */
 };
@@ -50,7 +51,10 @@ struct bench_peer {
     struct image_store *store;
     struct images *images;
     enum way way;
-    unsigned asked; /* blobs that others wanted */
+    size_t bytes_max; /* of what it serves badly; 0: half of it */
+    bool wants;       /* others are told that it should get what they fetch */
+    unsigned asked;   /* blobs that others wanted */
+    unsigned resumed; /* … from where they had stopped */
     struct mux_stream *hanging;
 
     /* What it said that it holds: digests and names, in order; a NULL name is "no longer". */
@@ -65,6 +69,7 @@ struct bench {
     struct bench_peer peers[BENCH_PEERS];
     unsigned holders[BENCH_PEERS];
     size_t holder_count;
+    unsigned only_for; /* the one peer that is told who holds; 0: all */
 };
 
 /* How a fetch or a removal ended. */
@@ -87,6 +92,7 @@ void bench_fetch(struct bench *b, const struct digest *digest, struct outcome *o
 
 /* Whether all of the sample's blobs are at the peer, with the right bytes. */
 bool bench_has(struct bench *b, unsigned peer, const struct sample *sample);
+bool bench_has_blob(const struct bench *b, unsigned peer, const struct digest *digest);
 /* No half-written blob is left. */
 void bench_assert_no_rest(const struct bench *b, unsigned peer);
 

@@ -191,13 +191,131 @@ static void test_asker_goes(void **state)
     buffer_done(&last.received);
 }
 
+/* The same, from an offset on. */
+static struct bytes from_offset(struct bytes text, uint64_t offset, uint8_t *ret)
+{
+    memcpy(ret, text.data, text.size);
+    for (size_t i = 0; i < 8; i++)
+        ret[text.size + i] = (uint8_t)(offset >> (56 - 8 * i));
+    return (struct bytes){ret, text.size + 8};
+}
+
+/* Breaks if what broke off can't be gone on with, or an offset reaches behind the end. */
+static void test_offsets(void **state)
+{
+    (void)state;
+    enum { SIZE = MUX_CHUNK_BYTES * 5 };
+    static const uint64_t offsets[] = {0,    1,        MUX_CHUNK_BYTES * 4, SIZE - 1,
+                                       SIZE, SIZE + 1, UINT64_MAX};
+    struct bench b;
+    cleanup_buffer struct buffer blob = {0};
+    char text[DIGEST_TEXT_BYTES];
+    uint8_t header[BLOB_HEADER_BYTES_MAX];
+    bench_start(&b);
+    struct bytes digest = put(&b, SIZE, &blob, text);
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(*offsets); i++) {
+        struct asker asker = {0};
+        ask(&b, from_offset(digest, offsets[i], header), &asker);
+        wait_closed(&b, &asker);
+        if (offsets[i] > SIZE) {
+            assert_int_equal(asker.reason, offsets[i] == UINT64_MAX ? -EBADMSG : -ERANGE);
+            continue;
+        }
+        assert_int_equal(asker.reason, 0);
+        struct bytes rest = {blob.bytes + offsets[i], SIZE - offsets[i]};
+        assert_true(bytes_equal(buffer_view(&asker.received), rest));
+        buffer_done(&asker.received);
+    }
+    bench_done(&b);
+}
+
+/* Breaks if one peer can have more large blobs at once than is its share, if it is refused small
+ * ones for that, or if those who take nothing keep the others out. */
+static void test_turns(void **state)
+{
+    (void)state;
+    struct bench b;
+    cleanup_buffer struct buffer blob = {0}, small = {0};
+    char text[DIGEST_TEXT_BYTES], small_text[DIGEST_TEXT_BYTES];
+    struct asker slow[IMAGES_SERVINGS_PER_PEER] = {{.is_slow = true}, {.is_slow = true}};
+    struct asker third = {0}, last = {0}, little = {0};
+    bench_start(&b);
+    struct bytes header = put(&b, 8 * MUX_WINDOW_BYTES, &blob, text);
+    struct bytes small_header = put(&b, 100, &small, small_text);
+    for (size_t i = 0; i < IMAGES_SERVINGS_PER_PEER; i++) {
+        ask(&b, header, &slow[i]);
+        for (int turn = 0; turn < 1000 && slow[i].received.size < MUX_WINDOW_BYTES; turn++)
+            bench_run(&b, 1);
+    }
+    ask(&b, header, &third);
+    wait_closed(&b, &third);
+    assert_int_equal(third.reason, -EBUSY);
+    ask(&b, small_header, &little);
+    wait_closed(&b, &little);
+    assert_int_equal(little.received.size, 100);
+    bench_run(&b, 2 * BENCH_SILENCE_MS);
+    ask(&b, header, &last);
+    wait_closed(&b, &last);
+    assert_int_equal(last.received.size, blob.size);
+    for (size_t i = 0; i < IMAGES_SERVINGS_PER_PEER; i++) {
+        wait_closed(&b, &slow[i]);
+        assert_int_equal(slow[i].reason, -ETIMEDOUT);
+        buffer_done(&slow[i].received);
+    }
+    buffer_done(&last.received);
+    buffer_done(&little.received);
+    bench_done(&b);
+}
+
+static void ask_share(struct bench *b, const void *wanted, size_t size, struct asker *asker)
+{
+    const struct bench_peer *server = &b->peers[1];
+    assert_int_equal(links_open_stream(b->peers[0].links, &server->party.identity.id,
+                                       &server->address, STREAM_SHARE, (struct bytes){NULL, 0},
+                                       &handler, asker, &asker->stream),
+                     0);
+    assert_int_equal(stream_write(asker->stream, wanted, size), 0);
+    stream_end(asker->stream);
+}
+
+/* Breaks if a peer does not say which blobs it has, says more than was asked, or takes questions
+ * without bound. */
+static void test_share(void **state)
+{
+    (void)state;
+    enum { COUNT_MAX = IMAGE_LAYERS_MAX + 1 };
+    struct bench b;
+    cleanup_buffer struct buffer blob = {0};
+    char text[DIGEST_TEXT_BYTES];
+    struct digest here;
+    uint8_t wanted[(COUNT_MAX + 1) * DIGEST_BYTES] = {0};
+    struct asker asker = {0}, none = {0}, many = {0};
+    bench_start(&b);
+    put(&b, 10, &blob, text);
+    assert_int_equal(digest_parse(text, &here), 0);
+    memcpy(wanted + DIGEST_BYTES, here.bytes, DIGEST_BYTES);
+    ask_share(&b, wanted, COUNT_MAX * DIGEST_BYTES - 1, &asker); /* the last one is cut off */
+    wait_closed(&b, &asker);
+    assert_int_equal(asker.reason, 0);
+    assert_int_equal(asker.received.size, DIGEST_BYTES);
+    assert_memory_equal(asker.received.bytes, here.bytes, DIGEST_BYTES);
+    ask_share(&b, wanted, 0, &none);
+    wait_closed(&b, &none);
+    assert_int_equal(none.received.size, 0);
+    ask_share(&b, wanted, sizeof(wanted), &many);
+    wait_closed(&b, &many);
+    assert_int_equal(many.reason, -EMSGSIZE);
+    buffer_done(&asker.received);
+    bench_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_slow),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_asker_goes),
+        cmocka_unit_test(test_sizes),   cmocka_unit_test(test_slow),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_asker_goes),
+        cmocka_unit_test(test_offsets), cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
