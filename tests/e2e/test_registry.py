@@ -118,3 +118,34 @@ def test_bad_registry(cluster):
         pinned = registry.name(f"team/hello@{digest}")
         assert digest in peer.consort("image", "pull", pinned)
         assert digest in peer.consort("image", "ls")
+
+
+@scenario(peers=3, bare=True)
+def test_peers_first(cluster):
+    """What a peer has is not asked of the registry: an image is pulled once for all that deploy it, and a
+    layer that is part of an image elsewhere is fetched from there."""
+    archive, other = archive_of(cluster), other_archive_of(cluster)
+    layer = max(read_archive(archive)[1].items(), key=lambda item: len(item[1]))[0]
+    assert layer in read_archive(other)[1]
+    with BadRegistry(cluster) as registry:
+        registry.put("team/hello", "1", archive)
+        registry.put("team/hello", "2", other)
+        up_with(cluster, 3, insecure=[registry.host], auths={registry.host: {"auth": registry.auth}})
+        cluster.deploy(web(image=registry.name("team/hello:1"), deploy={"mode": "global", "replicas": None}))
+        cluster.wait_serving(3)
+        cluster.peers()[1].consort("image", "pull", registry.name("team/hello:2"))
+
+        def given(digest):
+            return sum(path.endswith(f"/blobs/{digest}") and "Authorization" in headers
+                       for path, headers in registry.seen)
+        assert given(layer) == 1, registry.seen
+        for blobs in (read_archive(archive)[1], read_archive(other)[1]):
+            assert all(given(digest) == 1 for digest in blobs), registry.seen
+        # And by a peer that has none of it: the layer comes from the others.
+        three = cluster.peers()[2]
+        cluster.any().consort("rm", "demo_web")
+        cluster.wait(lambda: cluster.replicas() == [], "no replica is left")
+        for path in (three.data_dir / "images/blobs/sha256").iterdir():
+            path.unlink()
+        three.consort("image", "pull", registry.name("team/hello:2"))
+        assert given(layer) == 1, registry.seen
