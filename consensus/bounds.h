@@ -31,12 +31,16 @@ enum {
     INTENT_QUOTAS_MAX = 1024,
     INTENT_BLOBS_MAX = 4096,
     INTENT_BLOB_BYTES_MAX = 512 * 1024,
+    INTENT_SEAL_BYTES = 16,   /* by which a sealed secret is longer than what is in it */
+    INTENT_WRAP_BYTES = 80,   /* of a key that is sealed to a peer */
+    INTENT_WRAPS_MAX = 32768, /* of all secrets */
     INTENT_BLOBS_BYTES_MAX = 8 * 1024 * 1024, /* of all contents: half of a snapshot */
     COMMAND_VERSION = 1,
     COMMAND_BYTES_MAX = 4 * 1024 * 1024,
     COMMAND_PLACE_CHANGES_MAX = 1024,
     COMMAND_DEPLOY_SERVICES_MAX = 512,
     COMMAND_DEPLOY_BLOBS_MAX = 512,
+    COMMAND_SEAL_CHANGES_MAX = 1024,
     SPEC_LIST_ITEMS_MAX = 1024,
     SPEC_TEXT_BYTES_MAX = 32 * 1024,
     SPEC_OOM_SCORE_MAX = 1000, /* the kernel's own bound */

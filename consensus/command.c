@@ -35,6 +35,7 @@ static const struct command_kind kinds[] = {
     [COMMAND_BLOB_SET] = {command_write_blob_set, command_read_blob_set},
     [COMMAND_BLOB_REMOVE] = {command_write_blob_remove, command_read_blob_remove},
     [COMMAND_QUOTA] = {command_write_quota, command_read_quota},
+    [COMMAND_SEAL] = {command_write_seal, command_read_seal},
 };
 
 int command_encode(const struct command *command, struct buffer *ret)
@@ -103,7 +104,7 @@ static void deploy_done(struct command_deploy *deploy)
         service_spec_done(&deploy->services[i]);
     free(deploy->services);
     for (size_t i = 0; i < deploy->blob_count; i++)
-        buffer_done(&deploy->blobs[i].content);
+        intent_blob_done(&deploy->blobs[i]);
     free(deploy->blobs);
 }
 
@@ -118,6 +119,8 @@ void command_done(struct command *command)
     else if (command->head.type == COMMAND_PLACE)
         free(command->place.changes);
     else if (command->head.type == COMMAND_BLOB_SET)
-        buffer_done(&command->blob_set.blob.content);
+        intent_blob_done(&command->blob_set.blob);
+    else if (command->head.type == COMMAND_SEAL)
+        free(command->seal.changes);
     *command = (struct command){0};
 }

@@ -27,6 +27,7 @@ enum command_type {
     COMMAND_BLOB_SET,  /* a config or secret of the cluster's own: a new version */
     COMMAND_BLOB_REMOVE,
     COMMAND_QUOTA, /* what a stack's services may have together */
+    COMMAND_SEAL,  /* a holder's: keys of secrets sealed to more peers, or to fewer */
 };
 
 struct command_head {
@@ -125,6 +126,20 @@ struct command_blob_set {
     uint64_t expected;
 };
 
+/* The key of one version of a secret: sealed to a peer, or (`drops`) no longer. What is gone since,
+ * or is so already, is passed over; and the last one of a secret is never dropped. */
+struct command_seal_change {
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    uint64_t version;
+    bool drops;
+    struct intent_wrap wrap; /* only `peer` of one that drops */
+};
+
+struct command_seal {
+    struct command_seal_change *changes;
+    size_t change_count;
+};
+
 struct command_blob_remove {
     uint8_t kind; /* enum spec_file_kind */
     char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
@@ -157,6 +172,7 @@ struct command {
         struct command_blob_set blob_set;
         struct command_blob_remove blob_remove;
         struct command_quota quota;
+        struct command_seal seal;
     };
 };
 

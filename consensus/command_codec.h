@@ -41,10 +41,13 @@ void command_read_blob_set(struct reader *reader, struct command *command);
 void command_write_blob_remove(struct writer *writer, const struct command *command);
 void command_read_blob_remove(struct reader *reader, struct command *command);
 
+void command_write_seal(struct writer *writer, const struct command *command);
+void command_read_seal(struct reader *reader, struct command *command);
+
 void command_write_quota(struct writer *writer, const struct command *command);
 void command_read_quota(struct reader *reader, struct command *command);
 
-/* A blob's name, kind and content, as commands and a snapshot carry it; the read content is the
+/* A blob's name, kind, content and wraps, as commands and a snapshot carry it; what is read is the
  * blob's own. */
 void intent_blob_write(struct writer *writer, const struct intent_blob *blob);
 void intent_blob_read(struct reader *reader, struct intent_blob *ret);

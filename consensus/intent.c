@@ -185,7 +185,7 @@ void intent_blob_free(struct intent_blob *blob)
 {
     if (!blob)
         return;
-    buffer_done(&blob->content);
+    intent_blob_done(blob);
     free(blob);
 }
 

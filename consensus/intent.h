@@ -105,12 +105,20 @@ struct intent_event {
     char *text; /* owned by the event; at most INTENT_REASON_BYTES_MAX long */
 };
 
+/* The key of a secret, sealed to one peer: nobody else can open it. */
+struct intent_wrap {
+    struct id peer;
+    uint8_t box[INTENT_WRAP_BYTES];
+};
+
 /* One version of a config or secret. The newest is what the next deploy shows; earlier ones are
  * kept as long as a remembered revision shows them. */
 struct intent_blob {
     char name[INTENT_SERVICE_NAME_BYTES_MAX + 1]; /* "stack_name", or the cluster's own "name" */
     uint8_t kind;                                 /* enum spec_file_kind */
-    struct buffer content;
+    struct buffer content;     /* of a secret: sealed by a key of its own (node/peer/seal.h) */
+    struct intent_wrap *wraps; /* of a secret: that key, in order of peers */
+    size_t wrap_count;
     uint64_t version;                    /* the log index that set it */
     char stack[BASE_NAME_BYTES_MAX + 1]; /* whose deploy set it; empty: the cluster's own */
     int64_t wall_ms;
@@ -261,6 +269,15 @@ const struct intent_blob *intent_blob_find(const struct intent *intent, uint8_t 
                                            const char *name);
 const struct intent_blob *intent_blob_at(const struct intent *intent, uint8_t kind,
                                          const char *name, uint64_t version);
+
+/* The key of a secret as it is sealed to that peer; NULL if it is not. */
+const struct intent_wrap *intent_wrap_find(const struct intent_blob *blob, const struct id *peer);
+
+/* How many bytes a config or secret has for the containers that read it. */
+size_t intent_blob_size(const struct intent_blob *blob);
+
+/* Frees what the blob holds, and not the blob. */
+void intent_blob_done(struct intent_blob *blob);
 
 /* Which version of it the service shows: in the revision that is wanted, else in one that a replica
  * still runs or that a rollout may return to. 0: none, it does not use it. */

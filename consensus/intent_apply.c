@@ -80,6 +80,8 @@ static int dispatch(struct intent_apply *apply, struct command *command)
         return intent_apply_blob_remove(apply, &command->blob_remove);
     case COMMAND_QUOTA:
         return intent_apply_quota(apply, &command->quota);
+    case COMMAND_SEAL:
+        return intent_apply_seal(apply, &command->seal);
     }
     return error_set(&apply->result->error, -EBADMSG, "the command is of no known type");
 }

@@ -35,6 +35,7 @@ int intent_apply_namesakes(struct intent_apply *apply, const struct command_name
 int intent_apply_gossip(struct intent_apply *apply, const struct command_gossip *change);
 int intent_apply_blob_set(struct intent_apply *apply, const struct command_blob_set *set);
 int intent_apply_blob_remove(struct intent_apply *apply, const struct command_blob_remove *remove);
+int intent_apply_seal(struct intent_apply *apply, const struct command_seal *seal);
 int intent_apply_quota(struct intent_apply *apply, const struct command_quota *change);
 
 /* Remembers a change of the voters, which the configuration has already; the oldest one goes when
@@ -99,6 +100,26 @@ int intent_quota_check_service(struct intent_apply *apply, const struct intent_s
 
 /* Whether so many more contents of so many bytes can be held: 0, or why not. */
 int intent_blob_room(struct intent_apply *apply, size_t count, size_t size);
+
+/* The same for so many keys of secrets that are sealed to peers. */
+int intent_wrap_room(struct intent_apply *apply, size_t count);
+
+/* Whether a secret that is to be set is sealed to any peer of the cluster; a config always is fine.
+ * 0, or why not. */
+int intent_blob_check_sealed(struct intent_apply *apply, const struct intent_blob *given);
+
+/* Whether it is a config, or long enough to be a sealed secret. */
+bool intent_blob_is_sealed(const struct intent_blob *blob);
+
+/* Whether secrets can be sealed to that key: a peer of the cluster's. */
+bool intent_may_hold(const struct intent *intent, const struct id *peer);
+
+/* Gives `blob` those of the wraps that are for peers of the cluster. -ENOMEM. */
+int intent_wraps_take(const struct intent *intent, const struct intent_blob *given,
+                      struct intent_blob *blob);
+
+/* Nothing is sealed any more to one that left or was revoked. */
+void intent_wraps_drop(struct intent *intent, const struct id *peer);
 
 /* Whether the newest version of a config or secret has those contents. */
 bool intent_blob_is_there(const struct intent *intent, const struct intent_blob *given);

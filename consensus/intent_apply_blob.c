@@ -46,8 +46,13 @@ int intent_apply_blob_set(struct intent_apply *apply, const struct command_blob_
     if (present && present->stack[0] != '\0')
         return refuse_of_stack(apply, present);
     int rc = expected_check(apply, set, present);
-    if (rc == 0 && !intent_blob_is_there(apply->intent, given))
-        rc = intent_blob_room(apply, 1, given->content.size);
+    if (rc == 0 && !intent_blob_is_there(apply->intent, given)) {
+        rc = intent_blob_check_sealed(apply, given);
+        if (rc == 0)
+            rc = intent_blob_room(apply, 1, given->content.size);
+        if (rc == 0)
+            rc = intent_wrap_room(apply, given->wrap_count);
+    }
     if (rc == 0)
         rc = intent_blob_put(apply, given, "", &result->version);
     if (rc < 0)
@@ -57,7 +62,7 @@ int intent_apply_blob_set(struct intent_apply *apply, const struct command_blob_
         return 0;
     }
     intent_event_add(apply, kind, given->name, "set: version %" PRIu64 ", %zu bytes",
-                     result->version, given->content.size);
+                     result->version, intent_blob_size(given));
     intent_blob_sweep_older(apply->intent,
                             intent_blob_find(apply->intent, given->kind, given->name));
     return 0;

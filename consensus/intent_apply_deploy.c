@@ -86,7 +86,7 @@ static int blob_check(struct intent_apply *apply, const struct command_deploy *d
 
 static int blobs_check(struct intent_apply *apply, const struct command_deploy *deploy)
 {
-    size_t added = 0, added_bytes = 0;
+    size_t added = 0, added_bytes = 0, added_wraps = 0;
     for (size_t i = 0; i < deploy->blob_count; i++) {
         const struct intent_blob *blob = &deploy->blobs[i];
         int rc = blob_check(apply, deploy, i);
@@ -94,10 +94,15 @@ static int blobs_check(struct intent_apply *apply, const struct command_deploy *
             return rc;
         if (intent_blob_is_there(apply->intent, blob))
             continue;
+        rc = intent_blob_check_sealed(apply, blob);
+        if (rc < 0)
+            return rc;
         added++;
         added_bytes += blob->content.size;
+        added_wraps += blob->wrap_count;
     }
-    return intent_blob_room(apply, added, added_bytes);
+    int rc = intent_blob_room(apply, added, added_bytes);
+    return rc < 0 ? rc : intent_wrap_room(apply, added_wraps);
 }
 
 /* The stack has afterwards what the file says, and nothing else. */

@@ -141,6 +141,8 @@ int intent_apply_peer_state(struct intent_apply *apply, const struct command_pee
         return rc;
     peer->state = change->state;
     peer->state_wall_ms = apply->head->wall_ms;
+    if (!intent_peer_is_member(peer))
+        intent_wraps_drop(apply->intent, &peer->id);
     intent_event_add(apply, kind_of(peer->role), peer->name, "%s", words[change->state]);
     return 0;
 }

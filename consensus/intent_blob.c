@@ -121,6 +121,7 @@ int intent_blob_put(struct intent_apply *apply, const struct intent_blob *given,
     snprintf(blob->stack, sizeof(blob->stack), "%s", stack);
     snprintf(blob->actor, sizeof(blob->actor), "%s", apply->head->actor);
     if (buffer_append(&blob->content, given->content.bytes, given->content.size) < 0 ||
+        intent_wraps_take(apply->intent, given, blob) < 0 ||
         table_insert(&apply->intent->blobs, blob) < 0) {
         intent_blob_free(blob);
         return -ENOMEM;

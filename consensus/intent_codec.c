@@ -359,8 +359,21 @@ static void replicas_read(struct reader *reader, struct intent *intent)
     }
 }
 
+/* They are of peers of the cluster, and no more than there may be. */
+static void wraps_check(struct reader *reader, const struct intent *intent,
+                        const struct intent_blob *blob, size_t *count)
+{
+    *count += blob->wrap_count;
+    if (*count > INTENT_WRAPS_MAX)
+        reader_refuse(reader);
+    for (size_t i = 0; i < blob->wrap_count; i++)
+        if (!intent_may_hold(intent, &blob->wraps[i].peer))
+            reader_refuse(reader);
+}
+
 static void blobs_read(struct reader *reader, struct intent *intent)
 {
+    size_t wrap_count = 0;
     uint32_t count = codec_read_count(reader, INTENT_BLOBS_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct intent_blob *blob = item_new(reader, sizeof(*blob));
@@ -372,8 +385,10 @@ static void blobs_read(struct reader *reader, struct intent *intent)
         reader_copy_text(reader, blob->stack, sizeof(blob->stack));
         reader_i64(reader, &blob->wall_ms);
         reader_copy_text(reader, blob->actor, sizeof(blob->actor));
-        if (blob->version == 0 || blob->version > intent->applied_index)
+        if (blob->version == 0 || blob->version > intent->applied_index ||
+            !intent_blob_is_sealed(blob))
             reader_refuse(reader);
+        wraps_check(reader, intent, blob, &wrap_count);
         if (!append_in_order(reader, &intent->blobs, blob))
             intent_blob_free(blob);
     }

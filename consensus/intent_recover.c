@@ -32,6 +32,7 @@ static void revoke_voters(struct intent *intent, const struct intent_recovery *r
             continue;
         peer->state = INTENT_REVOKED;
         peer->state_wall_ms = recovery->wall_ms;
+        intent_wraps_drop(intent, id);
     }
 }
 

@@ -16,6 +16,7 @@
 #include "runtime/bounds.h"
 #include "runtime/cgroup.h"
 #include "runtime/process.h"
+#include "runtime/secrets.h"
 #include "runtime/tree.h"
 
 enum {
@@ -225,6 +226,8 @@ int conmon_delete(const struct runtime_settings *settings, const char *id, struc
     await_conmon(settings, id);
     struct path exit_file = path_exit(settings, id);
     unlink(exit_file.text);
+    struct path secrets = path_run(settings, id, "secrets");
+    secrets_unmount(secrets.text);
     struct path bundle = path_run(settings, id, NULL);
     int removed = tree_remove_path(bundle.text);
     if (removed < 0 && result == 0)

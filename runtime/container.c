@@ -16,6 +16,7 @@
 
 enum {
     REMOVE_RETRY_MS = 2000, /* something was busy: a mount, a dying process */
+    SECRET_RETRY_MS = 500,  /* one can't be read yet */
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -316,10 +317,28 @@ static void advance_running(struct container *container)
         container_step_begin(container, STEP_SAVE);
 }
 
+/* Whether its secrets are there to be shown. If not, that is no fault of the container's: it waits,
+ * and its policy says nothing about that. */
+static bool have_secrets(struct container *container)
+{
+    struct runtime *runtime = container->runtime;
+    struct container_record *record = &container->record;
+    container->error = (struct error){0};
+    if (secrets_open(&container->spec, runtime->on_secret, runtime->context, &container->secrets,
+                     &container->error) == 0)
+        return true;
+    bool is_told = strncmp(record->error, container->error.message, sizeof(record->error)) == 0;
+    snprintf(record->error, sizeof(record->error), "%s", container->error.message);
+    wake_after(container, SECRET_RETRY_MS);
+    if (!is_told)
+        log_warning("container %s waits: %s", container->spec.id, record->error);
+    set_state(container, CONTAINER_BACKOFF);
+    return false;
+}
+
 static void prepare(struct container *container)
 {
     struct runtime *runtime = container->runtime;
-    set_state(container, CONTAINER_CREATING);
     container->record.over = OVER_NO;
     if (container->record.ip == 0 &&
         address_pool_take(&runtime->addresses, &container->record.ip) < 0) {
@@ -328,6 +347,9 @@ static void prepare(struct container *container)
         launch_failed(container);
         return;
     }
+    if (!have_secrets(container))
+        return;
+    set_state(container, CONTAINER_CREATING);
     container_step_begin(container, STEP_PREPARE);
 }
 

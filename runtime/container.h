@@ -15,6 +15,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/internal.h"
 #include "runtime/plan.h"
+#include "runtime/secrets.h"
 
 struct health;
 struct process_watch;
@@ -50,7 +51,8 @@ struct container {
     struct error error;
     struct container_record step_record; /* the worker's copy */
     struct container_plan new_plan;
-    bool advancing; /* a callback may ask for the next step while one is being chosen */
+    struct secrets secrets; /* while they are written into their files */
+    bool advancing;         /* a callback may ask for the next step while one is being chosen */
     bool advance_again;
 
     bool prepared;      /* STEP_START is next */

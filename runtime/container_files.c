@@ -81,13 +81,15 @@ static int write_hostname(const struct oci_input *input)
     return result < 0 ? result : write_named(input, "hostname", &content);
 }
 
-static int write_file_mount(const struct oci_input *input, size_t index)
+static int write_file_mount(const struct oci_input *input, const struct secrets *secrets,
+                            size_t index)
 {
     const struct container_mount *mount = &input->spec->mounts[index];
     char path[PATH_BYTES];
-    oci_file_mount_path(input->files_dir, index, path, sizeof(path));
+    const struct buffer *content = mount->secret ? &secrets->items[index] : &mount->content;
+    oci_file_mount_path(input, index, path, sizeof(path));
     mode_t mode = mount->mode ? mount->mode : SECRET_MODE_DEFAULT;
-    int result = file_write(path, 0600, mount->content.bytes, mount->content.size);
+    int result = file_write(path, 0600, content->bytes, content->size);
     if (result == 0 && (chown(path, mount->uid, mount->gid) < 0 || chmod(path, mode) < 0))
         result = -errno;
     return result;
@@ -111,13 +113,18 @@ static int make_volume(const struct oci_input *input, const struct container_mou
     return 0;
 }
 
-static int make_mounts(const struct oci_input *input, struct error *error)
+static int make_mounts(const struct oci_input *input, const struct secrets *secrets,
+                       struct error *error)
 {
+    int in_memory = secrets->items ? secrets_mount(input->secrets_dir) : 0;
+    if (in_memory < 0)
+        return error_set_errno(error, in_memory, "cannot mount a tmpfs for secrets on %s",
+                               input->secrets_dir);
     for (size_t i = 0; i < input->spec->mount_count; i++) {
         const struct container_mount *mount = &input->spec->mounts[i];
         int result = 0;
         if (mount->type == MOUNT_FILE)
-            result = write_file_mount(input, i);
+            result = write_file_mount(input, secrets, i);
         else if (mount->type == MOUNT_VOLUME)
             result = make_volume(input, mount);
         else if (mount->type == MOUNT_BIND && access(mount->source, F_OK) < 0)
@@ -129,8 +136,8 @@ static int make_mounts(const struct oci_input *input, struct error *error)
     return 0;
 }
 
-int container_files_write(const struct oci_input *input, uint32_t ip, uint32_t gateway,
-                          struct error *error)
+int container_files_write(const struct oci_input *input, const struct secrets *secrets, uint32_t ip,
+                          uint32_t gateway, struct error *error)
 {
     int result = write_resolv_conf(input, gateway);
     if (result == 0)
@@ -139,7 +146,7 @@ int container_files_write(const struct oci_input *input, uint32_t ip, uint32_t g
         result = write_hostname(input);
     if (result < 0)
         return error_set_errno(error, result, "cannot write into %s", input->files_dir);
-    return make_mounts(input, error);
+    return make_mounts(input, secrets, error);
 }
 
 int container_files_find_init(const char **ret, struct error *error)

@@ -1,6 +1,6 @@
 /* The files that a container is given from outside its image: resolv.conf, hosts, hostname, secrets
- * and configs; and the directories of its volumes. All below the run directory, so that secrets are
- * in memory only where that is a tmpfs. Blocks.
+ * and configs; and the directories of its volumes. All below the run directory, secrets in memory
+ * alone. Blocks.
  */
 #pragma once
 
@@ -8,11 +8,12 @@
 
 #include "base/error.h"
 #include "runtime/oci_spec.h"
+#include "runtime/secrets.h"
 
 /* Writes them for a container with address `ip`; `gateway` serves DNS unless the spec says other.
  */
-int container_files_write(const struct oci_input *input, uint32_t ip, uint32_t gateway,
-                          struct error *error);
+int container_files_write(const struct oci_input *input, const struct secrets *secrets, uint32_t ip,
+                          uint32_t gateway, struct error *error);
 
 /* Finds a static init on this machine (catatonit, tini); -ENOENT with a hint. `*ret` is static. */
 int container_files_find_init(const char **ret, struct error *error);

@@ -16,6 +16,7 @@ static void mount_done(struct container_mount *mount)
 {
     free(mount->source);
     free(mount->target);
+    free(mount->secret);
     buffer_done(&mount->content);
 }
 
@@ -118,6 +119,9 @@ static int mount_check(const struct container_mount *mount, struct error *error)
     if (mount->type == MOUNT_VOLUME && (!mount->source || !container_id_valid(mount->source)))
         return error_set(error, -EINVAL, "mount on %s: \"%s\" cannot be a volume's name",
                          mount->target, mount->source ? mount->source : "");
+    if (mount->secret && (mount->type != MOUNT_FILE || mount->content.size > 0))
+        return error_set(error, -EINVAL, "mount on %s: a secret's content is not kept",
+                         mount->target);
     if (mount->mode > RUNTIME_MODE_MAX)
         return error_set(error, -EINVAL, "mount on %s: %o is no mode", mount->target, mount->mode);
     if (mount->content.size > RUNTIME_FILE_BYTES_MAX)
@@ -151,7 +155,7 @@ static int sizes_check(const struct container_spec *spec, struct error *error)
     for (size_t i = 0; i < spec->mount_count; i++)
         content_size += spec->mounts[i].content.size; /* each is bounded already */
     if (content_size > RUNTIME_SPEC_BYTES_MAX / 2)
-        return error_set(error, -EINVAL, "its configs and secrets come to more than %d MiB",
+        return error_set(error, -EINVAL, "its configs come to more than %d MiB",
                          RUNTIME_SPEC_BYTES_MAX / 2 / 1024 / 1024);
     if (spec->stop_signal < 0 || spec->stop_signal > RUNTIME_SIGNAL_MAX)
         return error_set(error, -EINVAL, "%d is no signal", spec->stop_signal);

@@ -29,7 +29,7 @@ enum mount_type {
     MOUNT_BIND,   /* `source` is a path on this machine, which must exist */
     MOUNT_VOLUME, /* `source` is a volume's name; its directory is made on first use and kept */
     MOUNT_TMPFS,  /* `size_bytes` bounds it; 0 leaves it to the kernel (half of the memory) */
-    MOUNT_FILE,   /* `content` is written to memory and mounted: secrets and configs */
+    MOUNT_FILE,   /* `content`, or what is in `secret`, is written to memory and mounted */
 };
 
 struct container_mount {
@@ -39,6 +39,8 @@ struct container_mount {
     bool read_only;
     uint64_t size_bytes;
     struct buffer content;
+    char *secret; /* of a file: its name; what is in it is never kept (runtime/secrets.h) */
+    uint64_t secret_version;
     uint32_t mode; /* of a file or tmpfs; 0 means 0444 and 01777 */
     uint32_t uid;  /* owner of a file */
     uint32_t gid;

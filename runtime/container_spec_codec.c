@@ -13,7 +13,8 @@
 enum {
     SPEC_FIELDS = 29,
     SPEC_FIELDS_MIN = 28, /* of the first daemons, which knew no sandbox */
-    MOUNT_FIELDS = 9,
+    MOUNT_FIELDS = 11,
+    MOUNT_FIELDS_MIN = 9, /* of the first daemons, which kept secrets in the clear */
     RESTART_FIELDS = 4,
     HEALTH_FIELDS = 7,
     SANDBOX_FIELDS = 13,
@@ -34,6 +35,8 @@ static void mounts_write(struct writer *writer, const struct container_spec *spe
         writer_u64(writer, mount->mode);
         writer_u64(writer, mount->uid);
         writer_u64(writer, mount->gid);
+        writer_text(writer, mount->secret);
+        writer_u64(writer, mount->secret_version);
     }
 }
 
@@ -163,7 +166,7 @@ static void duration_read(struct reader *reader, int64_t *ret)
 static void mount_read(struct reader *reader, struct container_mount *mount)
 {
     uint32_t extra;
-    struct_begin(reader, MOUNT_FIELDS, &extra);
+    struct_begin(reader, MOUNT_FIELDS_MIN, &extra);
     mount->type = (enum mount_type)number_read(reader, MOUNT_FILE);
     text_read(reader, &mount->source);
     text_read(reader, &mount->target);
@@ -177,6 +180,11 @@ static void mount_read(struct reader *reader, struct container_mount *mount)
     mount->mode = number_read(reader, RUNTIME_MODE_MAX);
     mount->uid = number_read(reader, UINT32_MAX);
     mount->gid = number_read(reader, UINT32_MAX);
+    if (extra >= MOUNT_FIELDS - MOUNT_FIELDS_MIN) {
+        text_read(reader, &mount->secret);
+        reader_u64(reader, &mount->secret_version);
+        extra -= MOUNT_FIELDS - MOUNT_FIELDS_MIN;
+    }
     struct_end(reader, extra);
 }
 

@@ -29,8 +29,8 @@ static void run_step(struct job *job)
     int result = 0;
     switch (container->step) {
     case STEP_PREPARE:
-        result = launch_prepare(settings, &container->spec, &container->step_record,
-                                &container->new_plan, &container->error);
+        result = launch_prepare(settings, &container->spec, &container->secrets,
+                                &container->step_record, &container->new_plan, &container->error);
         break;
     case STEP_START:
         result =
@@ -78,6 +78,7 @@ static bool step_saves_record(enum container_step step)
 static void step_over(struct job *job)
 {
     struct container *container = of_job(job);
+    secrets_wipe(&container->secrets);
     if (container->closing) {
         container->step = STEP_NONE;
         container_free_if_done(container);

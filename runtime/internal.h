@@ -37,6 +37,7 @@ struct runtime {
     void *context;
     void (*on_ready)(void *context, const struct error *error);
     void (*on_change)(void *context, const struct container_status *status);
+    secret_source *on_secret;
 
     bool ready;
     struct table containers; /* of struct container, by id */

@@ -107,8 +107,8 @@ static int write_into_bundle(const struct runtime_settings *settings, const char
 
 /* Writes the OCI bundle: the configuration and the files that it mounts. */
 static int write_bundle(const struct runtime_settings *settings, const struct container_spec *spec,
-                        const struct container_record *record, const struct container_plan *plan,
-                        const char *rootfs, struct error *error)
+                        const struct secrets *secrets, const struct container_record *record,
+                        const struct container_plan *plan, const char *rootfs, struct error *error)
 {
     struct user user;
     int result = user_resolve(rootfs, plan->user, &user, error);
@@ -117,6 +117,7 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
     if (result < 0)
         return result;
     struct path bundle = path_run(settings, spec->id, NULL);
+    struct path secrets_dir = path_run(settings, spec->id, "secrets");
     struct path netns = path_netns(settings, spec->id);
     char cgroup[PATH_BYTES], volumes[PATH_BYTES];
     path_format(cgroup, sizeof(cgroup), "/%s/%s", settings->instance, spec->id);
@@ -131,9 +132,10 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
         .netns_path = netns.text,
         .cgroup_path = cgroup,
         .files_dir = bundle.text,
+        .secrets_dir = secrets_dir.text,
         .volumes_dir = volumes,
     };
-    result = container_files_write(&input, record->ip, settings->network.gateway, error);
+    result = container_files_write(&input, secrets, record->ip, settings->network.gateway, error);
     if (result == 0 && spec->init)
         result = container_files_find_init(&init_path, error);
     if (result < 0)
@@ -149,8 +151,8 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
 }
 
 static int prepare(const struct runtime_settings *settings, const struct container_spec *spec,
-                   const struct container_record *record, const struct container_plan *plan,
-                   struct error *error)
+                   const struct secrets *secrets, const struct container_record *record,
+                   const struct container_plan *plan, struct error *error)
 {
     struct path bundle = path_run(settings, spec->id, NULL);
     struct path netns = path_netns(settings, spec->id);
@@ -164,7 +166,7 @@ static int prepare(const struct runtime_settings *settings, const struct contain
     result = mount_rootfs(settings, spec, &rootfs, error);
     if (result < 0)
         return result;
-    return write_bundle(settings, spec, record, plan, rootfs, error);
+    return write_bundle(settings, spec, secrets, record, plan, rootfs, error);
 }
 
 static int start(const struct runtime_settings *settings, const struct container_spec *spec,
@@ -207,8 +209,8 @@ int launch_start(const struct runtime_settings *settings, const struct container
 }
 
 int launch_prepare(const struct runtime_settings *settings, const struct container_spec *spec,
-                   const struct container_record *record, struct container_plan *ret_plan,
-                   struct error *error)
+                   const struct secrets *secrets, const struct container_record *record,
+                   struct container_plan *ret_plan, struct error *error)
 {
     struct path directory = path_data(settings, spec->id, NULL);
     int result = file_make_directories(directory.text, 0700);
@@ -225,7 +227,7 @@ int launch_prepare(const struct runtime_settings *settings, const struct contain
     result = launch_plan(settings, spec, &plan, error);
     if (result < 0)
         return result;
-    result = prepare(settings, spec, record, &plan, error);
+    result = prepare(settings, spec, secrets, record, &plan, error);
     if (result < 0) {
         container_plan_done(&plan);
         error_prefix(error, "container %s", spec->id);

@@ -9,14 +9,15 @@
 #include "runtime/conmon.h"
 #include "runtime/container_spec.h"
 #include "runtime/plan.h"
+#include "runtime/secrets.h"
 #include "runtime/settings.h"
 #include "runtime/state.h"
 
 /* Makes directories, network, root file system and configuration, and saves spec and record, all
  * ready for launch_start(). `*ret_plan` (uninitialised; the caller ends it) is what will run. */
 int launch_prepare(const struct runtime_settings *settings, const struct container_spec *spec,
-                   const struct container_record *record, struct container_plan *ret_plan,
-                   struct error *error);
+                   const struct secrets *secrets, const struct container_record *record,
+                   struct container_plan *ret_plan, struct error *error);
 
 /* Creates and starts the container, and saves the record, which then has its process and the time.
  * On failure nothing runs. */

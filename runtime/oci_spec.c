@@ -115,9 +115,11 @@ static int add_network_files(json_t *mounts, const struct oci_input *input)
     return result;
 }
 
-void oci_file_mount_path(const char *files_dir, size_t index, char *ret, size_t capacity)
+void oci_file_mount_path(const struct oci_input *input, size_t index, char *ret, size_t capacity)
 {
-    path_format(ret, capacity, "%s/file-%zu", files_dir, index);
+    bool is_secret = input->spec->mounts[index].secret;
+    path_format(ret, capacity, "%s/file-%zu", is_secret ? input->secrets_dir : input->files_dir,
+                index);
 }
 
 static int add_tmpfs(json_t *mounts, const struct container_mount *mount)
@@ -149,7 +151,7 @@ static int add_spec_mounts(json_t *mounts, const struct oci_input *input)
             result = add_tmpfs(mounts, mount);
             break;
         case MOUNT_FILE:
-            oci_file_mount_path(input->files_dir, i, source, sizeof(source));
+            oci_file_mount_path(input, i, source, sizeof(source));
             result =
                 add_mount(mounts, mount->target, "bind", source, "bind,private,ro,nosuid,nodev");
             break;

@@ -22,6 +22,7 @@ struct oci_input {
     const char *netns_path;
     const char *cgroup_path; /* "/PARENT/ID" */
     const char *files_dir;   /* has "resolv.conf", "hosts", "hostname", and file mounts by number */
+    const char *secrets_dir; /* in memory: has those that show secrets */
     const char *volumes_dir;
     const char *init_path; /* of an init on this machine; NULL unless the spec wants one */
 };
@@ -32,4 +33,4 @@ int oci_spec_write(const struct oci_input *input, char **ret, char **ret_process
                    struct error *error);
 
 /* Prints the path of the file that backs the mount with that index, for MOUNT_FILE. */
-void oci_file_mount_path(const char *files_dir, size_t index, char *ret, size_t capacity);
+void oci_file_mount_path(const struct oci_input *input, size_t index, char *ret, size_t capacity);

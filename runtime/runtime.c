@@ -141,6 +141,7 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
     runtime->context = config->context;
     runtime->on_ready = config->on_ready;
     runtime->on_change = config->on_change;
+    runtime->on_secret = config->on_secret;
     table_init(&runtime->containers, compare_id, id_of);
     runtime->waiting_end = &runtime->waiting;
     uv_timer_init(loop, &runtime->network_timer);

@@ -25,6 +25,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "runtime/container_spec.h"
+#include "runtime/secrets.h"
 
 struct runtime;
 struct image_store;
@@ -81,6 +82,7 @@ struct runtime_config {
      * failure `error` says why, and the runtime can only be closed. */
     void (*on_ready)(void *context, const struct error *error);
     void (*on_change)(void *context, const struct container_status *status);
+    secret_source *on_secret; /* NULL: no container shows a secret */
 };
 
 /* Checks the configuration (-EINVAL), then sets up in the background. Strings are copied. */

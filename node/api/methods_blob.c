@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "node/api/describe.h"
+#include "node/api/sealed.h"
 
 enum {
     BLOBS_PAGE = 1000,
-    BLOB_KEYS = 7,
+    BLOB_KEYS = 7,           /* of a config; a secret has one more */
     NAMED_SERVICES_MAX = 16, /* of those that use it */
 };
 
@@ -65,7 +66,8 @@ static void set_blob(struct api_call *call, struct bytes params, enum spec_file_
         api_fail_with(call, -ENOMEM, NULL, "out of memory");
         return;
     }
-    propose_for(call, &command, on_set);
+    if (kind == SPEC_FILE_CONFIG || api_seal(call, params, &set->blob, 1))
+        propose_for(call, &command, on_set);
     command_done(&command);
 }
 
@@ -98,19 +100,35 @@ static size_t put_users(struct writer *writer, const struct intent *intent,
     return count;
 }
 
+/* The peers that can open a secret. */
+static void put_holders(struct writer *writer, const struct intent *intent,
+                        const struct intent_blob *blob)
+{
+    writer_text(writer, "sealed_to");
+    writer_array(writer, blob->wrap_count);
+    for (size_t i = 0; i < blob->wrap_count; i++) {
+        const struct id *id = &blob->wraps[i].peer;
+        const struct intent_peer *peer = intent_peer_find(intent, id);
+        writer_text(writer, peer ? peer->name : id_short(id));
+    }
+}
+
 static void put_blob(struct writer *writer, const struct intent *intent,
                      const struct intent_blob *blob)
 {
-    writer_map(writer, BLOB_KEYS);
+    bool is_secret = blob->kind == SPEC_FILE_SECRET;
+    writer_map(writer, is_secret ? BLOB_KEYS + 1 : BLOB_KEYS);
     put_text(writer, "name", blob->name);
     put_u64(writer, "version", blob->version);
-    put_u64(writer, "size_bytes", blob->content.size);
+    put_u64(writer, "size_bytes", intent_blob_size(blob));
     put_text(writer, "stack", blob->stack);
     put_i64(writer, "wall_ms", blob->wall_ms);
     put_text(writer, "actor", blob->actor);
     writer_text(writer, "services");
     writer_array(writer, put_users(NULL, intent, blob));
     put_users(writer, intent, blob);
+    if (is_secret)
+        put_holders(writer, intent, blob);
 }
 
 /* The newest versions of those after that name, as many as go into one answer; only counts them

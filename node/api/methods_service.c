@@ -9,6 +9,7 @@
 #include "node/api/find.h"
 #include "node/api/privilege.h"
 #include "node/api/resolve.h"
+#include "node/api/sealed.h"
 #include "node/transport/socket.h"
 
 /* --- Deploy --- */
@@ -33,11 +34,12 @@ static void method_deploy(struct api_call *call, struct bytes params)
             command_done(&command);
         return;
     }
-    if (api_refuse_privileged(call, command.deploy.services, command.deploy.service_count))
+    struct command_deploy *deploy = &command.deploy;
+    if (api_refuse_privileged(call, deploy->services, deploy->service_count) ||
+        !api_seal(call, params, deploy->blobs, deploy->blob_count))
         command_done(&command);
     else
-        propose_resolved(call, &command, command.deploy.services, command.deploy.service_count,
-                         on_changed);
+        propose_resolved(call, &command, deploy->services, deploy->service_count, on_changed);
 }
 
 /* --- One service --- */

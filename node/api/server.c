@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,6 +224,8 @@ static void take_frames(struct api_connection *connection)
             start_call(connection, &frame);
         else if (rc == 0 && frame.type == FRAME_NOTE)
             take_note(connection, &frame);
+        /* It may have had secrets in it. */
+        sodium_memzero(connection->input.bytes, FRAME_HEAD_BYTES + bytes.size);
         buffer_consume(&connection->input, FRAME_HEAD_BYTES + bytes.size);
     }
     if (rc < 0) {

@@ -16,6 +16,8 @@
 #include "node/cli/output.h"
 #include "runtime/file.h"
 
+enum { NAMED_HOLDERS_MAX = 5 };
+
 /* --- set --- */
 
 static int read_content(const char *path, struct buffer *ret, struct error *error)
@@ -119,6 +121,23 @@ static void cell_users(const json_t *row, const char *key, char *ret)
     }
 }
 
+/* Their names while they are few, else how many. */
+static void cell_holders(const json_t *row, const char *key, char *ret)
+{
+    const json_t *holders = json_object_get(row, key), *holder;
+    size_t i, length = 0, count = json_array_size(holders);
+    snprintf(ret, CLI_TEXT_BYTES_MAX, count == 0 ? "nobody: set it again" : "%zu peers", count);
+    if (count == 0 || count > NAMED_HOLDERS_MAX)
+        return;
+    json_array_foreach(holders, i, holder)
+    {
+        length += (size_t)snprintf(ret + length, CLI_TEXT_BYTES_MAX - length, "%s%s",
+                                   i > 0 ? "," : "", json_string_value(holder));
+        if (length >= CLI_TEXT_BYTES_MAX)
+            return;
+    }
+}
+
 /* All of them, a page after the other. */
 static int list_all(const struct cli *cli, const char *kind, json_t **ret)
 {
@@ -148,7 +167,9 @@ int blob_ls_verb(struct cli *cli, int argc, char **argv, const char *kind)
                                             {"STACK", "stack", NULL},
                                             {"SET", "wall_ms", cell_since},
                                             {"BY", "actor", NULL},
-                                            {"USED BY", "services", cell_users}};
+                                            {"USED BY", "services", cell_users},
+                                            {"SEALED TO", "sealed_to", cell_holders}};
+    size_t column_count = array_count(columns) - (strcmp(kind, "secret") != 0);
     struct option_row option = OPTION_CONSISTENT(cli);
     json_t *rows = NULL;
     int rc = options_parse(cli, &option, 1, &argc, &argv);
@@ -162,7 +183,7 @@ int blob_ls_verb(struct cli *cli, int argc, char **argv, const char *kind)
     if (cli->format == CLI_JSON)
         output_json(rows);
     else
-        output_table(rows, columns, array_count(columns));
+        output_table(rows, columns, column_count);
     json_decref(rows);
     return CLI_OK;
 }

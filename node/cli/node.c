@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -198,6 +199,13 @@ static void share_heap(void)
 #endif
 }
 
+/* The peer's key and, for moments, secrets are in its memory: no core dump of it is written, and no
+ * debugger of another user's attaches. What it starts is not bound by that. */
+static void keep_memory_private(void)
+{
+    prctl(PR_SET_DUMPABLE, 0);
+}
+
 int verb_node(struct cli *cli, int argc, char **argv)
 {
     struct node_words words = {
@@ -247,6 +255,7 @@ int verb_node(struct cli *cli, int argc, char **argv)
     if (rc == OPTIONS_GO_ON) {
         umask(0027);
         share_heap();
+        keep_memory_private();
         rc = run_peer(&options);
     }
     text_list_done(&words.labels);

@@ -18,6 +18,7 @@
 #include "node/peer/proposals.h"
 #include "node/peer/reads.h"
 #include "node/peer/replicas.h"
+#include "node/peer/sealing.h"
 #include "node/peer/seeds.h"
 #include "node/peer/spares.h"
 #include "node/store/secret_file.h"
@@ -438,12 +439,14 @@ static int start_residents(struct peer *peer, struct error *error)
                                      .images = peer->image_store,
                                      .context = peer,
                                      .on_ready = on_runtime_ready,
-                                     .on_change = on_container};
+                                     .on_change = on_container,
+                                     .on_secret = sealing_reveal};
     peer->images = images_new(&images);
     peer->mesh = mesh_new(&mesh);
     peer->replicas = replicas_new(peer);
     peer->spares = spares_new(peer);
-    if (!peer->images || !peer->mesh || !peer->replicas || !peer->spares)
+    peer->sealing = sealing_new(peer);
+    if (!peer->images || !peer->mesh || !peer->replicas || !peer->spares || !peer->sealing)
         return error_set_errno(error, -ENOMEM, "starting");
     return runtime_new(peer->loop, &runtime, &peer->runtime, error);
 }
@@ -510,6 +513,7 @@ static void close_member(struct peer *peer)
     images_close(peer->images); /* first: who waits for a fetch hears of it while it is there */
     replicas_free(peer->replicas);
     spares_free(peer->spares);
+    sealing_free(peer->sealing);
     own_address_close(peer->own_address);
     peer->own_address = NULL;
     seeds_close(peer->seeds);
@@ -518,6 +522,7 @@ static void close_member(struct peer *peer)
     peer->images = NULL;
     peer->replicas = NULL;
     peer->spares = NULL;
+    peer->sealing = NULL;
     if (peer->links)
         links_close(peer->links, NULL, NULL);
     udp_close(peer->udp);

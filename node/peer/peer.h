@@ -38,6 +38,7 @@ struct peer_ping;
 struct peer_read;
 struct proposal;
 struct replicas;
+struct sealing;
 struct seeds;
 struct spares;
 
@@ -110,6 +111,7 @@ struct peer {
     struct mesh *mesh;
     struct replicas *replicas;
     struct spares *spares;
+    struct sealing *sealing;
     struct seeds *seeds;
     struct own_address *own_address; /* NULL: the operator said it */
     struct leaving *leaving;

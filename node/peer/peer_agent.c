@@ -14,6 +14,7 @@
 #include "node/peer/proposals.h"
 #include "node/peer/reads.h"
 #include "node/peer/replicas.h"
+#include "node/peer/sealing.h"
 #include "node/peer/spares.h"
 
 int64_t peer_now_ms(const struct peer *peer)
@@ -181,6 +182,7 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
     switch (event->type) {
     case AGENT_MEMBER:
         member_event(peer, event);
+        sealing_changed(peer->sealing);
         break;
     case AGENT_LEADER:
         if (id_is_none(&event->id))
@@ -189,6 +191,7 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
             log_info("peer %s leads", name_of(peer, &event->id));
         if (!id_is_none(&event->id))
             proposals_retry(peer);
+        sealing_changed(peer->sealing);
         break;
     case AGENT_SHUT_OUT:
         log_notice("peer %s is shut out: it was revoked or has left", name_of(peer, &event->id));
@@ -325,6 +328,7 @@ static void carry_out(struct peer *peer)
     if (output->wanted_changed) {
         replicas_changed(peer->replicas);
         spares_changed(peer->spares);
+        sealing_changed(peer->sealing);
     }
     if (output->routes_changed)
         mesh_changed(peer->mesh);

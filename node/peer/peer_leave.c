@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "node/control/holders.h"
 #include "node/peer/peer.h"
 #include "node/peer/proposals.h"
 #include "node/peer/replicas.h"
@@ -128,6 +129,9 @@ static void wait_until_empty(struct leaving *leaving)
     } else if (intent_is_voter(agent_intent(peer->agent), &peer->identity.id) &&
                !is_last_peer(peer)) {
         tell(leaving, "handing over the vote");
+    } else if (!leaving->is_forced && !is_last_peer(peer) &&
+               holders_is_last(agent_intent(peer->agent), &peer->identity.id)) {
+        tell(leaving, "handing over the keys of secrets");
     } else {
         leaving->step = LEAVE_LEFT;
     }

@@ -56,9 +56,15 @@ static int copy_files(const struct agent_wanted *wanted, const struct intent *in
             return error_set(error, -ENOENT, "its %s %s is not in the cluster",
                              intent_blob_kind_text(from->kind), from->source);
         struct container_mount *to = container_spec_add_mount(spec);
-        if (!to || !copy(from->target, &to->target) ||
-            buffer_append(&to->content, blob->content.bytes, blob->content.size) < 0)
+        if (!to || !copy(from->target, &to->target))
             return -ENOMEM;
+        bool is_copied =
+            from->kind == SPEC_FILE_SECRET
+                ? copy(from->source, &to->secret)
+                : buffer_append(&to->content, blob->content.bytes, blob->content.size) == 0;
+        if (!is_copied)
+            return -ENOMEM;
+        to->secret_version = to->secret ? from->version : 0;
         to->type = MOUNT_FILE;
         to->read_only = true;
         to->mode = from->mode;

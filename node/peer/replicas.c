@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "node/control/holders.h"
 #include "node/images/images.h"
 #include "node/mesh/mesh.h"
 #include "node/peer/dependency.h"
@@ -194,9 +195,11 @@ static bool must_wait(struct replicas *replicas, struct replica *replica,
                       const struct agent_wanted *wanted)
 {
     const struct peer *peer = replicas->peer;
+    const struct intent *intent = agent_intent(peer->agent);
     char words[DEPENDENCY_WORDS_BYTES];
-    if (!dependency_waits(agent_intent(peer->agent), agent_view(peer->agent),
-                          wanted->service->stack, wanted->spec, words))
+    if (!dependency_waits(intent, agent_view(peer->agent), wanted->service->stack, wanted->spec,
+                          words) &&
+        !holders_waits(intent, &peer->identity.id, wanted->spec, words, sizeof(words)))
         return false;
     if (replica->told.state != VIEW_REPLICA_PENDING || strcmp(replica->told.detail, words) != 0)
         publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, words);

@@ -41,6 +41,30 @@ struct command fixture_command(const struct fixture *f, enum command_type type)
     return (struct command){.head = {.type = type, .wall_ms = f->wall_ms, .actor = "ann"}};
 }
 
+void fixture_secret(struct intent_blob *blob, const char *name, const char *content,
+                    unsigned peer_count)
+{
+    static const char tag[INTENT_SEAL_BYTES + 1] = "0123456789abcdef";
+    *blob = (struct intent_blob){.kind = SPEC_FILE_SECRET, .wrap_count = peer_count};
+    snprintf(blob->name, sizeof(blob->name), "%s", name);
+    assert_int_equal(buffer_append_text(&blob->content, content), 0);
+    assert_int_equal(buffer_append_text(&blob->content, tag), 0);
+    blob->wraps = calloc(peer_count + 1, sizeof(*blob->wraps));
+    assert_non_null(blob->wraps);
+    for (unsigned i = 0; i < peer_count; i++)
+        blob->wraps[i] = (struct intent_wrap){.peer = fixture_id(i), .box = {(uint8_t)(i + 1)}};
+}
+
+int fixture_seal(struct fixture *f, const char *name, uint64_t version, unsigned peer, bool drops)
+{
+    struct command command = fixture_command(f, COMMAND_SEAL);
+    struct command_seal_change change = {
+        .version = version, .drops = drops, .wrap = {.peer = fixture_id(peer), .box = {0x5e}}};
+    snprintf(change.name, sizeof(change.name), "%s", name);
+    command.seal = (struct command_seal){&change, 1};
+    return fixture_apply(f, &command);
+}
+
 int fixture_apply(struct fixture *f, const struct command *command)
 {
     cleanup_buffer struct buffer bytes = {0};

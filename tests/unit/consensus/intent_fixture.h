@@ -51,5 +51,13 @@ int fixture_rollout(struct fixture *f, const char *service, enum intent_rollout_
 struct intent_service *fixture_service(const struct fixture *f, const char *name);
 const struct intent_event *fixture_last_event(const struct fixture *f);
 
+/* A secret as sealed to the first peers, with its content still legible: to apply, it is all one.
+ * intent_blob_done() frees it. */
+void fixture_secret(struct intent_blob *blob, const char *name, const char *content,
+                    unsigned peer_count);
+
+/* Seals version `version` of the secret to that peer, or drops its key. */
+int fixture_seal(struct fixture *f, const char *name, uint64_t version, unsigned peer, bool drops);
+
 /* Fails the test unless both intents have the same bytes. */
 void fixture_assert_same(const struct intent *a, const struct intent *b);

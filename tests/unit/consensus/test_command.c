@@ -162,13 +162,17 @@ static void test_blobs(void **state)
     (void)state;
     struct command command = command_of(COMMAND_BLOB_SET);
     struct command_blob_set *set = &command.blob_set;
-    *set = (struct command_blob_set){.blob = {.name = "key", .kind = SPEC_FILE_SECRET}};
+    struct intent_wrap wraps[] = {{.peer = {{1}}, .box = {7}}, {.peer = {{2}}, .box = {8}}};
+    *set = (struct command_blob_set){
+        .blob = {.name = "key", .kind = SPEC_FILE_SECRET, .wraps = wraps, .wrap_count = 2}};
     assert_int_equal(buffer_append(&set->blob.content, "a\0b", 3), 0);
     struct command read = round_trip(&command);
     assert_string_equal(read.blob_set.blob.name, "key");
     assert_int_equal(read.blob_set.blob.kind, SPEC_FILE_SECRET);
     assert_true(
         bytes_equal(buffer_view(&read.blob_set.blob.content), buffer_view(&set->blob.content)));
+    assert_int_equal(read.blob_set.blob.wrap_count, 2);
+    assert_memory_equal(read.blob_set.blob.wraps, wraps, sizeof(wraps));
     assert_false(read.blob_set.has_expected);
     command_done(&read);
 
@@ -194,6 +198,47 @@ static void test_blobs(void **state)
         .stack = "s", .has_cpu = true, .has_memory = true, .memory_bytes = UINT64_MAX};
     read = round_trip(&command);
     assert_memory_equal(&read.quota, &command.quota, sizeof(read.quota));
+}
+
+static void assert_refused(const struct command *command)
+{
+    cleanup_buffer struct buffer bytes = {0};
+    struct command read;
+    assert_int_equal(command_encode(command, &bytes), 0);
+    assert_int_equal(command_decode(buffer_view(&bytes), &read), -EBADMSG);
+}
+
+/* Breaks if two peers could read different holders out of one secret, or a config has any. */
+static void test_wraps(void **state)
+{
+    (void)state;
+    struct command command = command_of(COMMAND_BLOB_SET);
+    struct intent_wrap wraps[] = {{.peer = {{2}}}, {.peer = {{1}}}};
+    command.blob_set.blob =
+        (struct intent_blob){.name = "key", .kind = SPEC_FILE_SECRET, .wraps = wraps};
+    command.blob_set.blob.wrap_count = 2;
+    assert_refused(&command); /* not in order */
+    wraps[1].peer.bytes[0] = 2;
+    assert_refused(&command); /* twice the same */
+    wraps[1].peer.bytes[0] = 3;
+    command.blob_set.blob.kind = SPEC_FILE_CONFIG;
+    assert_refused(&command);
+}
+
+/* Breaks if a key is sealed to, or taken from, another peer than was meant. */
+static void test_seal(void **state)
+{
+    (void)state;
+    struct command command = command_of(COMMAND_SEAL);
+    struct command_seal_change changes[] = {
+        {.name = "key", .version = 7, .wrap = {.peer = {{1}}, .box = {9}}},
+        {.name = "s_key", .version = UINT64_MAX, .drops = true, .wrap = {.peer = {{2}}}},
+    };
+    command.seal = (struct command_seal){changes, 2};
+    struct command read = round_trip(&command);
+    assert_int_equal(read.seal.change_count, 2);
+    assert_memory_equal(read.seal.changes, changes, sizeof(changes));
+    command_done(&read);
 }
 
 /* Breaks if a leader's decision is carried out otherwise by its followers. */
@@ -243,7 +288,7 @@ static void test_newer_version(void **state)
     bytes.bytes[1] = 0;
     assert_int_equal(command_decode(buffer_view(&bytes), &read), -EBADMSG);
     bytes.bytes[1] = COMMAND_VERSION;
-    bytes.bytes[2] = COMMAND_QUOTA + 1; /* a type that was added since */
+    bytes.bytes[2] = COMMAND_SEAL + 1; /* a type that was added since */
     assert_int_equal(command_decode(buffer_view(&bytes), &read), -EPROTONOSUPPORT);
 }
 
@@ -271,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_services),      cmocka_unit_test(test_decisions),
         cmocka_unit_test(test_newer_version), cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_namesakes),     cmocka_unit_test(test_blobs),
+        cmocka_unit_test(test_wraps),         cmocka_unit_test(test_seal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,11 +79,39 @@ static void random_place(struct random *random, const struct intent *intent,
     }
 }
 
+/* A config, or a secret that is sealed to some of the peers. */
+static void random_blob(struct random *random, unsigned number, struct intent_blob *blob)
+{
+    char name[8], content[] = {(char)('a' + number), '\0'};
+    random_config_name(random, name, sizeof(name));
+    if (random_chance(random, 1, 2)) {
+        fixture_secret(blob, name, content, (unsigned)random_below(random, REPLAY_PEERS + 1));
+        return;
+    }
+    snprintf(blob->name, sizeof(blob->name), "%s", name);
+    assert_int_equal(buffer_append_text(&blob->content, content), 0);
+}
+
+static void random_seal(struct random *random, const struct intent *intent,
+                        struct command_seal *seal)
+{
+    seal->change_count = random_below(random, 4);
+    seal->changes = calloc(seal->change_count + 1, sizeof(*seal->changes));
+    for (size_t i = 0; i < seal->change_count; i++) {
+        struct command_seal_change *change = &seal->changes[i];
+        random_config_name(random, change->name, sizeof(change->name));
+        const struct intent_blob *blob = intent_blob_find(intent, SPEC_FILE_SECRET, change->name);
+        change->version = blob ? blob->version : 1;
+        change->drops = random_chance(random, 1, 3);
+        change->wrap.peer = fixture_id((unsigned)random_below(random, REPLAY_PEERS));
+    }
+}
+
 /* Makes a command that may well be refused; the caller frees it. */
 static struct command random_command(struct random *random, const struct fixture *f)
 {
     struct command command =
-        fixture_command(f, (enum command_type)random_below(random, COMMAND_QUOTA + 1));
+        fixture_command(f, (enum command_type)random_below(random, COMMAND_SEAL + 1));
     unsigned number = (unsigned)random_below(random, REPLAY_PEERS);
     command.head.client = random_below(random, 3);
     command.head.sequence = command.head.client ? 1 + random_below(random, REPLAY_COMMANDS) : 0;
@@ -144,8 +172,7 @@ static struct command random_command(struct random *random, const struct fixture
         command.namesakes.ids[1] = fixture_id(REPLAY_PEERS);
         break;
     case COMMAND_BLOB_SET:
-        random_config_name(random, command.blob_set.blob.name, sizeof(command.blob_set.blob.name));
-        assert_int_equal(buffer_append(&command.blob_set.blob.content, &number, 1), 0);
+        random_blob(random, number, &command.blob_set.blob);
         command.blob_set.has_expected = random_chance(random, 1, 4);
         break;
     case COMMAND_BLOB_REMOVE:
@@ -155,6 +182,9 @@ static struct command random_command(struct random *random, const struct fixture
         strcpy(command.quota.stack, "s");
         command.quota.has_replicas = true;
         command.quota.replicas = (uint32_t)random_below(random, 12);
+        break;
+    case COMMAND_SEAL:
+        random_seal(random, f->intent, &command.seal);
         break;
     }
     return command;

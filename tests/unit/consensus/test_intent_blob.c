@@ -20,13 +20,17 @@ static int set_kind(struct fixture *f, uint8_t kind, const char *name, const cha
 {
     struct command command = fixture_command(f, COMMAND_BLOB_SET);
     struct command_blob_set *set = &command.blob_set;
-    set->blob.kind = kind;
-    snprintf(set->blob.name, sizeof(set->blob.name), "%s", name);
-    assert_int_equal(buffer_append_text(&set->blob.content, content), 0);
+    if (kind == SPEC_FILE_SECRET) {
+        fixture_secret(&set->blob, name, content, 1);
+    } else {
+        set->blob.kind = kind;
+        snprintf(set->blob.name, sizeof(set->blob.name), "%s", name);
+        assert_int_equal(buffer_append_text(&set->blob.content, content), 0);
+    }
     set->has_expected = expected != NO_EXPECTATION;
     set->expected = (uint64_t)expected;
     int code = fixture_apply(f, &command);
-    buffer_done(&set->blob.content);
+    intent_blob_done(&set->blob);
     return code;
 }
 
@@ -114,6 +118,7 @@ static void test_set(void **state)
     assert_int_equal(set_kind(&f, SPEC_FILE_SECRET, "app", "hush", NO_EXPECTATION), 0);
     assert_int_equal(f.intent->blobs.count, 2); /* a secret of that name is another thing */
     assert_string_equal(fixture_last_event(&f)->kind, "secret");
+    assert_non_null(strstr(fixture_last_event(&f)->text, " 4 bytes"));
     assert_null(strstr(fixture_last_event(&f)->text, "hush"));
     fixture_done(&f);
 }

@@ -11,26 +11,27 @@
 #include "tests/unit/consensus/failing_memory.h"
 #include "tests/unit/consensus/intent_fixture.h"
 
-/* The bytes of a deploy that uses lists, ports, files and a blob. */
+/* The bytes of a deploy that uses lists, ports, files and a secret. */
 static void encode_deploy(const struct fixture *f, struct buffer *ret)
 {
     struct service_spec spec;
-    struct intent_blob blob = {.name = "hello_conf"};
+    struct intent_blob blob;
     fixture_spec(&spec, "web");
     fixture_publish(&spec, 8080);
     assert_int_equal(text_list_add(&spec.environment, "A=1"), 0);
     spec.files = calloc(1, sizeof(*spec.files));
     assert_non_null(spec.files);
-    spec.files[0].source = strdup("hello_conf");
-    spec.files[0].target = strdup("/etc/conf");
+    spec.files[0].kind = SPEC_FILE_SECRET;
+    spec.files[0].source = strdup("hello_key");
+    spec.files[0].target = strdup("/run/secrets/key");
     spec.file_count = 1;
-    assert_int_equal(buffer_append_text(&blob.content, "contents"), 0);
+    fixture_secret(&blob, "hello_key", "contents", 2);
     struct command command = fixture_command(f, COMMAND_DEPLOY);
     command.head.client = command.head.sequence = 1;
     command.deploy = (struct command_deploy){"hello", &spec, 1, &blob, 1};
     assert_int_equal(command_encode(&command, ret), 0);
     service_spec_done(&spec);
-    buffer_done(&blob.content);
+    intent_blob_done(&blob);
 }
 
 /* Breaks if a peer that runs out of memory takes a command for refused: it would differ from the
@@ -52,6 +53,32 @@ static void test_apply(void **state)
         assert_true(rc == 0 || n < 1000);
         fixture_done(&f);
     }
+}
+
+/* The same for the key of a secret that is sealed to one more peer. */
+static void test_apply_seal(void **state)
+{
+    (void)state;
+    int rc = -ENOMEM;
+    for (int64_t n = 0; rc == -ENOMEM; n++) {
+        struct fixture f;
+        struct intent_result result;
+        cleanup_buffer struct buffer deploy = {0}, seal = {0};
+        fixture_init(&f, 3);
+        encode_deploy(&f, &deploy);
+        assert_int_equal(intent_apply(f.intent, ++f.index, 1, buffer_view(&deploy), &result), 0);
+        struct command_seal_change change = {
+            .name = "hello_key", .version = f.index, .wrap.peer = fixture_id(2)};
+        struct command command = fixture_command(&f, COMMAND_SEAL);
+        command.seal = (struct command_seal){&change, 1};
+        assert_int_equal(command_encode(&command, &seal), 0);
+        memory_fail_after(n);
+        rc = intent_apply(f.intent, ++f.index, 1, buffer_view(&seal), &result);
+        memory_fail_after(-1);
+        assert_true(rc == -ENOMEM || (rc == 0 && result.code == 0 && !result.unchanged && n > 0));
+        fixture_done(&f);
+    }
+    assert_int_equal(rc, 0);
 }
 
 /* Breaks if a snapshot that does not fit into memory leaks, or is taken for malformed. */
@@ -117,6 +144,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_apply),
+        cmocka_unit_test(test_apply_seal),
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_copy_and_encode),
     };

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 TOP = Path(sys.argv[2])
-NAMED = re.compile(r"`([a-z/_]+\.c): (test_\w+)`")
+NAMED = re.compile(r"`([a-z0-9/_]+\.(?:c|py)): (test_\w+)`")
+RUN = {".c": r"cmocka_unit_test\w*\({}\b", ".py": r"@scenario\(.*\)\ndef {}\("}
 
 
 def objections(document):
@@ -22,7 +23,7 @@ def objections(document):
             path = TOP / file
             if not path.exists():
                 yield f"there is no {file}"
-            elif not re.search(rf"cmocka_unit_test\w*\({test}\b", path.read_text()):
+            elif not re.search(RUN[path.suffix].format(test), path.read_text()):
                 yield f"{file} does not run {test}"
 
 

@@ -138,6 +138,16 @@ static void on_change(void *context, const struct container_status *status)
         snprintf(fixture->removed, sizeof(fixture->removed), "%s", status->id);
 }
 
+static int on_secret(void *context, const char *name, uint64_t version, struct buffer *ret,
+                     struct error *error)
+{
+    const struct fixture *fixture = context;
+    if (!fixture->secret)
+        return error_set(error, -EAGAIN, "version %u of %s is not known yet", (unsigned)version,
+                         name);
+    return buffer_append_text(ret, fixture->secret);
+}
+
 static bool is_ready(void *context)
 {
     return ((struct fixture *)context)->ready;
@@ -166,6 +176,7 @@ void fixture_open(struct fixture *fixture)
         .context = fixture,
         .on_ready = on_ready,
         .on_change = on_change,
+        .on_secret = on_secret,
     };
     fixture->ready = fixture->failed = fixture->closed = false;
     int result = runtime_new(&fixture->loop, &config, &fixture->runtime, &error);

@@ -25,7 +25,8 @@ struct fixture {
     bool failed;
     bool closed;
     unsigned changes;
-    char removed[64]; /* id last reported as removed */
+    char removed[64];   /* id last reported as removed */
+    const char *secret; /* what is in every secret; NULL: not known yet */
 };
 
 /* True if real containers can be run here; enters the test's own namespaces once. */

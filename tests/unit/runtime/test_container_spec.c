@@ -43,6 +43,11 @@ static void fill(struct container_spec *spec)
         mount->uid = 1;
         mount->gid = UINT32_MAX;
     }
+    struct container_mount *secret = container_spec_add_mount(spec);
+    secret->type = MOUNT_FILE;
+    secret->target = strdup("/run/secrets/key");
+    secret->secret = strdup("s_key");
+    secret->secret_version = UINT64_MAX;
     spec->cpu_millicores = 1500;
     spec->memory_bytes = 1ull << 40;
     spec->pids_max = 7;
@@ -95,6 +100,7 @@ static void comes_back_as_it_was(void **state)
     pack(&copy, &second);
     assert_true(bytes_equal(buffer_view(&first), buffer_view(&second)));
     assert_string_equal(copy.mounts[3].target, "/target");
+    assert_string_equal(copy.mounts[4].secret, "s_key");
     assert_int_equal(copy.health.retries, 5);
     assert_int_equal(copy.log_bytes_max, 1 << 20);
     buffer_done(&first);
@@ -140,6 +146,10 @@ static void checks_what_is_unsafe(void **state)
     fill(&spec);
     free(spec.mounts[1].source);
     spec.mounts[1].source = strdup("../etc");
+    assert_int_equal(container_spec_check(&spec, NULL), -EINVAL);
+    container_spec_done(&spec);
+    fill(&spec);
+    buffer_append_text(&spec.mounts[4].content, "hush"); /* it would be kept on the disk */
     assert_int_equal(container_spec_check(&spec, NULL), -EINVAL);
     container_spec_done(&spec);
 }

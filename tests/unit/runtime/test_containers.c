@@ -397,6 +397,60 @@ static void mounts_of_every_kind(void **state)
     fixture_free(fixture);
 }
 
+static bool stands_below(const struct fixture *fixture, const char *text, const char *folder)
+{
+    return fixture_shell("find %s/%s -xdev -type f -exec grep -lF '%s' {} + | grep -q .",
+                         fixture->directory, folder, text) == 0;
+}
+
+static bool is_restarted(void *context)
+{
+    struct container_status status = fixture_status(context, "a");
+    return status.restarts == 1 && status.state == CONTAINER_RUNNING;
+}
+
+static void secrets_are_on_no_disk(void **state)
+{
+    (void)
+        state; /* would break: who finds a disk reads its secrets; or they are gone after a crash */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    char text[64];
+    fixture_spec(fixture, "a", "sleep 1000", &spec);
+    spec.restart.policy = RESTART_ON_FAILURE;
+    spec.restart.attempts_max = 1; /* not used up by waiting for the secret */
+    struct container_mount *mount = container_spec_add_mount(&spec);
+    mount->type = MOUNT_FILE;
+    mount->target = strdup("/run/secrets/key");
+    mount->secret = strdup("s_key");
+    mount->secret_version = 7;
+    mount->mode = 0400;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_BACKOFF));
+    assert_string_equal(fixture_status(fixture, "a").error, "version 7 of s_key is not known yet");
+    fixture->secret = "quicksilver-4711";
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+
+    fixture_close(fixture);
+    fixture_open(fixture);
+    for (int run = 0; run < 2; run++) {
+        assert_int_equal(fixture_exec(fixture, "a", "cat /run/secrets/key", text, sizeof(text)), 0);
+        assert_string_equal(text, fixture->secret);
+        assert_false(stands_below(fixture, fixture->secret, "data"));
+        assert_false(stands_below(fixture, fixture->secret, "run"));
+        assert_true(stands_below(fixture, "s_key", "data")); /* it does find what is there */
+        assert_int_equal(fixture_shell("cat %s/run/containers/a/secrets/file-0 | grep -qx %s",
+                                       fixture->directory, fixture->secret),
+                         0);
+        if (run == 0)
+            kill(fixture_status(fixture, "a").pid, SIGKILL);
+        assert_true(fixture_wait(fixture, is_restarted, fixture));
+    }
+    fixture_free(fixture);
+}
+
 static void errors_say_why(void **state)
 {
     (void)state; /* would break: what an operator reads when a container cannot start */
@@ -525,6 +579,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(limits_change_live),
         cmocka_unit_test(memory_hog_is_told_apart),
         cmocka_unit_test(mounts_of_every_kind),
+        cmocka_unit_test(secrets_are_on_no_disk),
         cmocka_unit_test(errors_say_why),
         cmocka_unit_test(logs_are_followed_and_capped),
         cmocka_unit_test(removed_while_it_starts),

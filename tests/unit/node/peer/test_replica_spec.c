@@ -51,16 +51,16 @@ static void add_file(struct service_spec *spec, const char *source)
 /* As stack "s", with its secret; the spec is freed. */
 static void deploy(struct fixture *f, struct service_spec *spec)
 {
-    struct intent_blob blob = {.name = "s_key", .kind = SPEC_FILE_SECRET};
+    struct intent_blob blob;
     struct command command = fixture_command(f, COMMAND_DEPLOY);
-    assert_int_equal(buffer_append(&blob.content, "hush", 4), 0);
+    fixture_secret(&blob, "s_key", "hush", 1);
     command.deploy.stack[0] = 's';
     command.deploy.services = spec;
     command.deploy.service_count = 1;
     command.deploy.blobs = &blob;
     command.deploy.blob_count = 1;
     assert_int_equal(fixture_apply(f, &command), 0);
-    buffer_done(&blob.content);
+    intent_blob_done(&blob);
     service_spec_done(spec);
 }
 
@@ -114,8 +114,9 @@ static void assert_mounts(const struct container_spec *made)
     assert_int_equal(made->mounts[3].size_bytes, 1 << 20);
     assert_int_equal(made->mounts[4].type, MOUNT_FILE);
     assert_string_equal(made->mounts[4].target, "/run/secrets/key");
-    assert_int_equal(made->mounts[4].content.size, 4);
-    assert_memory_equal(made->mounts[4].content.bytes, "hush", 4);
+    assert_int_equal(made->mounts[4].content.size, 0); /* it is told which, and no more */
+    assert_string_equal(made->mounts[4].secret, "s_key");
+    assert_int_equal(made->mounts[4].secret_version, 2);
     assert_int_equal(made->mounts[4].mode, 0400);
     assert_int_equal(made->mounts[4].uid, 7);
     assert_int_equal(made->mounts[4].gid, 8);
@@ -191,7 +192,7 @@ static void test_no_secret(void **state)
     assert_int_equal(make(&f, 1, &made, &error), -ENOENT);
     assert_non_null(strstr(error.message, "secret s_key"));
     assert_null(made.id);
-    buffer_done(&removed->content);
+    intent_blob_done(removed);
     free(removed);
     fixture_done(&f);
 }
