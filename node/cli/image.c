@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -86,6 +87,49 @@ static int run(const struct cli *cli, struct import *import, const char *name, j
     return rc;
 }
 
+/* A layout's folder goes as the archive that it would be: tar, which every machine has, packs it.
+ */
+static int pack_layout(int directory_fd, int *ret_fd, pid_t *ret_child)
+{
+    int ends[2];
+    if (faccessat(directory_fd, "oci-layout", F_OK, 0) < 0)
+        return -EISDIR;
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    pid_t child = fork();
+    if (child == 0) {
+        if (fchdir(directory_fd) == 0 && dup2(ends[1], STDOUT_FILENO) >= 0)
+            execlp("tar", "tar", "-cf", "-", "oci-layout", "index.json", "blobs", (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    if (child < 0) {
+        close(ends[0]);
+        return -EAGAIN;
+    }
+    *ret_fd = ends[0];
+    *ret_child = child;
+    return 0;
+}
+
+/* Opens an archive, or a layout's folder as one. */
+static int open_archive(const char *path, int *ret_fd, pid_t *ret_child, struct error *error)
+{
+    struct stat about;
+    cleanup_close int fd =
+        strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &about) < 0)
+        return error_set_errno(error, -errno, "opening %s", path);
+    if (!S_ISDIR(about.st_mode)) {
+        *ret_fd = take_fd(fd);
+        return 0;
+    }
+    int rc = pack_layout(fd, ret_fd, ret_child);
+    if (rc == -EISDIR)
+        return error_set(error, rc, "%s is a folder, and no OCI layout", path);
+    return rc < 0 ? error_set_errno(error, rc, "packing %s", path) : 0;
+}
+
 int verb_image_import(struct cli *cli, int argc, char **argv)
 {
     struct import import = {0};
@@ -97,16 +141,18 @@ int verb_image_import(struct cli *cli, int argc, char **argv)
         return rc;
     if (argc < 1 || argc > 2)
         return cli_usage(cli, "an archive and perhaps a name are expected");
-    bool is_input = strcmp(argv[0], "-") == 0;
-    cleanup_close int fd = is_input ? dup(STDIN_FILENO) : open(argv[0], O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        error_set_errno(&error, -errno, "opening %s", argv[0]);
+    cleanup_close int fd = -1;
+    pid_t child = 0;
+    int status = 0;
+    if (open_archive(argv[0], &fd, &child, &error) < 0)
         return cli_fail(&error);
-    }
     import.fd = fd;
     if (fstat(fd, &about) == 0 && S_ISREG(about.st_mode))
         import.size = (uint64_t)about.st_size;
     rc = run(cli, &import, argc > 1 ? argv[1] : NULL, &result, &error);
+    close(take_fd(fd)); /* a tar that still writes ends by it */
+    if (child > 0 && waitpid(child, &status, 0) == child && rc == 0 && status != 0)
+        rc = error_set(&error, -EIO, "tar could not read all of it");
     if (rc < 0) {
         error_prefix(&error, "importing %s", argv[0]);
         return cli_fail(&error);
