@@ -158,14 +158,34 @@ int blob_store_fd(const struct blob_store *store)
     return store->fd;
 }
 
-int64_t blob_store_size(const struct blob_store *store, const struct digest *digest)
+static int status_of(const struct blob_store *store, const struct digest *digest, struct stat *ret)
 {
     char name[DIGEST_HEX_BYTES];
     digest_format_hex(digest, name);
-    struct stat status;
-    if (fstatat(store->blobs_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(store->blobs_fd, name, ret, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    return S_ISREG(status.st_mode) ? status.st_size : -ENOENT;
+    return S_ISREG(ret->st_mode) ? 0 : -ENOENT;
+}
+
+int64_t blob_store_size(const struct blob_store *store, const struct digest *digest)
+{
+    struct stat status;
+    int r = status_of(store, digest, &status);
+    return r < 0 ? r : status.st_size;
+}
+
+int64_t blob_store_time_s(const struct blob_store *store, const struct digest *digest)
+{
+    struct stat status;
+    int r = status_of(store, digest, &status);
+    return r < 0 ? r : status.st_mtime;
+}
+
+void blob_store_touch(const struct blob_store *store, const struct digest *digest)
+{
+    char name[DIGEST_HEX_BYTES];
+    digest_format_hex(digest, name);
+    utimensat(store->blobs_fd, name, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
 bool blob_store_has(const struct blob_store *store, const struct digest *digest)

@@ -47,6 +47,12 @@ bool blob_store_has(const struct blob_store *store, const struct digest *digest)
 /* A blob's size, or -ENOENT. */
 int64_t blob_store_size(const struct blob_store *store, const struct digest *digest);
 
+/* When it was stored or last touched, by the wall clock; or -ENOENT. */
+int64_t blob_store_time_s(const struct blob_store *store, const struct digest *digest);
+
+/* It is in use now. Nothing happens if it is not there. */
+void blob_store_touch(const struct blob_store *store, const struct digest *digest);
+
 /* Opens a blob for reading; the caller closes `*ret_fd`. `ret_size_bytes` may be NULL. -ENOENT if
  * the store has no such blob. */
 int blob_store_open_blob(const struct blob_store *store, const struct digest *digest, int *ret_fd,

@@ -64,6 +64,7 @@ enum {
     IMAGE_INDEX_DEPTH_MAX = 3,          /* indexes within indexes */
     IMAGE_LAYERS_MAX = 128,             /* Docker makes at most 127 */
     IMAGE_PORTS_MAX = 128,
+    IMAGE_KEEP_S = 24 * 3600, /* what nothing needs any more stays, for it may be needed again */
 
     /* Registries (runtime/registry/). */
     REGISTRY_TEXT_BYTES_MAX = 1024, /* a host, a realm, the beginning of a message */

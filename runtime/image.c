@@ -203,7 +203,7 @@ static void copy_if_fits(char *target, size_t capacity, const char *text)
 static int parse_entry(const json_t *object, struct image_index_entry *entry, struct error *error)
 {
     const json_t *platform = NULL, *annotations = NULL;
-    const char *os = NULL, *architecture = NULL, *variant = NULL, *name = NULL;
+    const char *os = NULL, *architecture = NULL, *variant = NULL, *name = NULL, *pulled = NULL;
     int r;
     if ((r = parse_descriptor(object, IMAGE_JSON_BYTES_MAX, &entry->blob, error)) < 0 ||
         (r = image_json_object(object, "platform", &platform, error)) < 0 ||
@@ -212,12 +212,14 @@ static int parse_entry(const json_t *object, struct image_index_entry *entry, st
         (r = image_json_text(platform, "variant", &variant, error)) < 0 ||
         (r = image_json_object(object, "annotations", &annotations, error)) < 0 ||
         (r = image_json_text(annotations, "org.opencontainers.image.ref.name", &name, error)) < 0 ||
-        (r = image_json_text(annotations, "io.containerd.image.name", &name, error)) < 0)
+        (r = image_json_text(annotations, "io.containerd.image.name", &name, error)) < 0 ||
+        (r = image_json_text(annotations, IMAGE_PULLED_ANNOTATION, &pulled, error)) < 0)
         return r;
     copy_if_fits(entry->os, sizeof(entry->os), os);
     copy_if_fits(entry->architecture, sizeof(entry->architecture), architecture);
     copy_if_fits(entry->variant, sizeof(entry->variant), variant);
     copy_if_fits(entry->name, sizeof(entry->name), name);
+    entry->is_pulled = pulled != NULL;
     return 0;
 }
 

@@ -97,12 +97,16 @@ struct image_index_entry {
     char architecture[IMAGE_PLATFORM_BYTES_MAX]; /* Go's names: "amd64", "arm64", "arm" */
     char variant[IMAGE_PLATFORM_BYTES_MAX];
     char name[IMAGE_REFERENCE_BYTES_MAX]; /* what an archive's annotations call it, or "" */
+    bool is_pulled; /* our own annotation: a registry has it, as far as is known */
 };
 
 struct image_index {
     struct image_index_entry *entries;
     size_t count;
 };
+
+/* The annotation of an entry of index.json whose image came from a registry. */
+#define IMAGE_PULLED_ANNOTATION "org.consort.pulled"
 
 /* Reads an index (or the index.json of a layout) into `ret`; -EBADMSG, -E2BIG or -ENOMEM. */
 int image_index_parse(struct bytes json, struct image_index *ret, struct error *error);

@@ -1,10 +1,12 @@
 /* Garbage: what no reference and no pin leads to. Marked from the roots, then swept. */
 #include <errno.h>
+#include <time.h>
 
 #include "runtime/image_store_internal.h"
 
 struct marking {
     struct image_store *store;
+    int64_t keep_s;
     struct digest_set todo;   /* documents to look into */
     struct digest_set blobs;  /* to keep */
     struct digest_set layers; /* to keep, by diff_id */
@@ -63,6 +65,24 @@ static bool is_dead_end(int r)
     return r == -ENOENT || r == -EBADMSG || r == -E2BIG || r == -ENOTSUP;
 }
 
+/* What is young stays, and what it leads to. A time that lies ahead (the clock was set back) is
+ * young. */
+static int mark_young(struct marking *marking)
+{
+    const struct blob_store *blobs = marking->store->blobs;
+    int64_t since_s = time(NULL) - marking->keep_s;
+    struct digest_set all = {0};
+    int r = marking->keep_s > 0 ? blob_store_list(blobs, &all, NULL) : 0;
+    for (size_t i = 0; r == 0 && i < all.count; i++) {
+        if (blob_store_time_s(blobs, &all.items[i]) < since_s)
+            continue;
+        bool may_lead = blob_store_size(blobs, &all.items[i]) <= IMAGE_JSON_BYTES_MAX;
+        r = digest_set_add(may_lead ? &marking->todo : &marking->blobs, &all.items[i]);
+    }
+    digest_set_done(&all);
+    return r;
+}
+
 static int mark(struct marking *marking)
 {
     const struct image_store *store = marking->store;
@@ -71,6 +91,8 @@ static int mark(struct marking *marking)
         r = digest_set_add(&marking->todo, &store->named[i].digest);
     for (size_t i = 0; r == 0 && i < store->pin_count; i++)
         r = digest_set_add(&marking->todo, &store->pins[i].digest);
+    if (r == 0)
+        r = mark_young(marking);
     while (r == 0 && marking->todo.count > 0) {
         struct digest next = marking->todo.items[--marking->todo.count];
         if (digest_set_has(&marking->blobs, &next))
@@ -110,10 +132,10 @@ static int sweep_layers(struct marking *marking, struct error *error)
     return r;
 }
 
-int image_store_collect_locked(struct image_store *store, int64_t *ret_freed_bytes,
+int image_store_collect_locked(struct image_store *store, int64_t keep_s, int64_t *ret_freed_bytes,
                                struct error *error)
 {
-    struct marking marking = {.store = store};
+    struct marking marking = {.store = store, .keep_s = keep_s};
     int64_t freed_bytes = 0;
     int r = 0;
     if (store->imports == 0) {
@@ -133,10 +155,47 @@ int image_store_collect_locked(struct image_store *store, int64_t *ret_freed_byt
     return r;
 }
 
-int image_store_collect(struct image_store *store, int64_t *ret_freed_bytes, struct error *error)
+int image_store_collect(struct image_store *store, int64_t keep_s, int64_t *ret_freed_bytes,
+                        struct error *error)
 {
     pthread_mutex_lock(&store->mutex);
-    int r = image_store_collect_locked(store, ret_freed_bytes, error);
+    int r = image_store_collect_locked(store, keep_s, ret_freed_bytes, error);
+    pthread_mutex_unlock(&store->mutex);
+    return r;
+}
+
+/* Whether all names of an image are of what a registry has, and nothing uses it. */
+static bool may_go(const struct image_store *store, const struct digest *digest)
+{
+    for (size_t i = 0; i < store->named_count; i++)
+        if (!store->named[i].is_pulled && digest_equal(&store->named[i].digest, digest))
+            return false;
+    return !image_store_is_pinned_locked(store, digest);
+}
+
+static int forget_oldest_locked(struct image_store *store, struct error *error)
+{
+    struct digest oldest = {0};
+    int64_t oldest_s = -1;
+    for (size_t i = 0; i < store->named_count; i++) {
+        const struct digest *digest = &store->named[i].digest;
+        int64_t time_s = blob_store_time_s(store->blobs, digest);
+        if (may_go(store, digest) && (oldest_s < 0 || time_s < oldest_s)) {
+            oldest = *digest;
+            oldest_s = time_s > 0 ? time_s : 0;
+        }
+    }
+    int r = oldest_s < 0 ? -ENOENT : 0;
+    for (size_t i = store->named_count; r == 0 && i-- > 0;)
+        if (digest_equal(&store->named[i].digest, &oldest))
+            r = image_store_forget_locked(store, i, error);
+    return r;
+}
+
+int image_store_forget_oldest(struct image_store *store, struct error *error)
+{
+    pthread_mutex_lock(&store->mutex);
+    int r = store->imports > 0 ? -ENOENT : forget_oldest_locked(store, error);
     pthread_mutex_unlock(&store->mutex);
     return r;
 }

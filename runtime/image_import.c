@@ -404,7 +404,7 @@ int image_import(struct image_store *store, const char *path, const char *refere
     if (r < 0)
         error_prefix(error, "import %s", path);
     /* What is left over is collected later if it cannot be now: the import itself is done. */
-    image_store_collect(store, NULL, NULL);
+    image_store_collect(store, r < 0 ? 0 : IMAGE_KEEP_S, NULL, NULL);
     if (r == 0 && ret) {
         *ret = take_pointer(import.imported);
         *ret_count = import.imported_count;

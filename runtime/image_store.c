@@ -71,6 +71,8 @@ static int read_references(struct image_store *store, struct error *error)
         size_t at = find_named(store, text, &found);
         if (!found)
             r = insert_named(store, at, text, &index.entries[i].blob.digest);
+        if (!found && r == 0)
+            store->named[at].is_pulled = index.entries[i].is_pulled;
         if (r < 0)
             error_set_errno(error, r, "read it");
     }
@@ -94,9 +96,10 @@ static json_t *named_json(const struct image_store *store, const struct image_na
         image_document_kind(buffer_view(&json), &kind, NULL);
     char digest[DIGEST_TEXT_BYTES];
     digest_format(&named->digest, digest);
-    return json_pack("{s:s, s:s, s:I, s:{s:s}}", "mediaType", image_document_type(kind), "digest",
-                     digest, "size", (json_int_t)json.size, "annotations",
-                     "org.opencontainers.image.ref.name", named->reference);
+    return json_pack("{s:s, s:s, s:I, s:{s:s, s:s*}}", "mediaType", image_document_type(kind),
+                     "digest", digest, "size", (json_int_t)json.size, "annotations",
+                     "org.opencontainers.image.ref.name", named->reference, IMAGE_PULLED_ANNOTATION,
+                     named->is_pulled ? "yes" : NULL);
 }
 
 static int write_references(const struct image_store *store, struct error *error)
@@ -209,13 +212,13 @@ static int parse_name(const char *text, char ret[IMAGE_REFERENCE_BYTES_MAX], str
 }
 
 static int tag_locked(struct image_store *store, const char *name, const struct digest *digest,
-                      struct error *error)
+                      bool is_pulled, struct error *error)
 {
     bool found;
     size_t index = find_named(store, name, &found);
-    struct digest before = *digest;
+    struct image_named before = {0};
     if (found) {
-        before = store->named[index].digest;
+        before = store->named[index];
         store->named[index].digest = *digest;
     } else if (store->named_count >= IMAGE_INDEX_ENTRIES_MAX) {
         return error_set(error, -E2BIG, "tag image %s: this machine has %d names already", name,
@@ -223,16 +226,18 @@ static int tag_locked(struct image_store *store, const char *name, const struct 
     } else if (insert_named(store, index, name, digest) < 0) {
         return error_set_errno(error, -ENOMEM, "tag image %s", name);
     }
+    store->named[index].is_pulled = is_pulled;
+    blob_store_touch(store->blobs, digest);
     int r = write_references(store, error);
     if (r < 0 && found)
-        store->named[index].digest = before;
+        store->named[index] = before;
     else if (r < 0)
         erase_named(store, index);
     return r;
 }
 
-int image_store_tag(struct image_store *store, const char *reference, const struct digest *digest,
-                    struct error *error)
+static int tag(struct image_store *store, const char *reference, const struct digest *digest,
+               bool is_pulled, struct error *error)
 {
     char name[IMAGE_REFERENCE_BYTES_MAX];
     int r = parse_name(reference, name, error);
@@ -240,11 +245,23 @@ int image_store_tag(struct image_store *store, const char *reference, const stru
         return r;
     pthread_mutex_lock(&store->mutex);
     if (blob_store_has(store->blobs, digest))
-        r = tag_locked(store, name, digest, error);
+        r = tag_locked(store, name, digest, is_pulled, error);
     else
         r = not_here(reference, error);
     pthread_mutex_unlock(&store->mutex);
     return r;
+}
+
+int image_store_tag(struct image_store *store, const char *reference, const struct digest *digest,
+                    struct error *error)
+{
+    return tag(store, reference, digest, false, error);
+}
+
+int image_store_tag_pulled(struct image_store *store, const char *reference,
+                           const struct digest *digest, struct error *error)
+{
+    return tag(store, reference, digest, true, error);
 }
 
 static struct image_pin *find_pin(const struct image_store *store, const struct digest *digest)
@@ -254,6 +271,25 @@ static struct image_pin *find_pin(const struct image_store *store, const struct 
             return &store->pins[i];
     }
     return NULL;
+}
+
+bool image_store_is_pinned_locked(const struct image_store *store, const struct digest *digest)
+{
+    return find_pin(store, digest) != NULL;
+}
+
+int image_store_forget_locked(struct image_store *store, size_t index, struct error *error)
+{
+    struct image_named forgotten = store->named[index];
+    erase_named(store, index);
+    int r = write_references(store, error);
+    if (r < 0) {
+        /* It was there a moment ago, so the memory is, too. */
+        int inserted = insert_named(store, index, forgotten.reference, &forgotten.digest);
+        assert(inserted == 0);
+        store->named[index].is_pulled = forgotten.is_pulled;
+    }
+    return r;
 }
 
 static int remove_locked(struct image_store *store, const char *name, struct error *error)
@@ -271,15 +307,8 @@ static int remove_locked(struct image_store *store, const char *name, struct err
         error_hint(error, "'consort ps' shows the containers; remove their service first");
         return -EBUSY;
     }
-    erase_named(store, index);
-    int r = write_references(store, error);
-    if (r < 0) {
-        /* It was there a moment ago, so the memory is, too. */
-        int inserted = insert_named(store, index, name, &digest);
-        assert(inserted == 0);
-        return r;
-    }
-    return image_store_collect_locked(store, NULL, error);
+    int r = image_store_forget_locked(store, index, error);
+    return r < 0 ? r : image_store_collect_locked(store, 0, NULL, error);
 }
 
 int image_store_remove(struct image_store *store, const char *reference, struct error *error)
@@ -353,8 +382,10 @@ void image_store_unpin(struct image_store *store, const struct digest *digest)
     pthread_mutex_lock(&store->mutex);
     struct image_pin *pin = find_pin(store, digest);
     assert(pin);
-    if (--pin->count == 0)
+    if (--pin->count == 0) {
+        blob_store_touch(store->blobs, digest); /* it was in use until now */
         *pin = store->pins[--store->pin_count];
+    }
     pthread_mutex_unlock(&store->mutex);
 }
 

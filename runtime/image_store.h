@@ -49,6 +49,10 @@ int image_store_resolve(struct image_store *store, const char *text, struct dige
 int image_store_tag(struct image_store *store, const char *reference, const struct digest *digest,
                     struct error *error);
 
+/* The same for what was pulled from a registry under that name: under pressure, it may go. */
+int image_store_tag_pulled(struct image_store *store, const char *reference,
+                           const struct digest *digest, struct error *error);
+
 /* Takes the name away, and collects what is garbage then. -ENOENT; -EBUSY if it is the last name of
  * an image that is pinned. */
 int image_store_remove(struct image_store *store, const char *reference, struct error *error);
@@ -69,9 +73,16 @@ int image_store_list(struct image_store *store, struct image_summary **ret, size
 int image_store_pin(struct image_store *store, const struct digest *digest);
 void image_store_unpin(struct image_store *store, const struct digest *digest);
 
-/* Deletes blobs and layers that no reference and no pin leads to. Does nothing while an import is
- * under way (it collects when it ends). `ret_freed_bytes` may be NULL. */
-int image_store_collect(struct image_store *store, int64_t *ret_freed_bytes, struct error *error);
+/* Deletes blobs and layers that no reference, no pin and nothing younger than `keep_s` leads to:
+ * what was stored, named or in use since then. Does nothing while an import is under way (it
+ * collects when it ends). `ret_freed_bytes` may be NULL. */
+int image_store_collect(struct image_store *store, int64_t keep_s, int64_t *ret_freed_bytes,
+                        struct error *error);
+
+/* Takes away the names of the image that was not in use for the longest, of those that were pulled
+ * from a registry, have no other name and are not pinned, for image_store_collect(). -ENOENT: there
+ * is none. */
+int image_store_forget_oldest(struct image_store *store, struct error *error);
 
 /* Reads this machine's manifest and configuration of the image with that digest. The caller frees
  * `*ret` with image_free(). -ENOENT if a blob is missing (see image_missing_blobs), -EBADMSG if one

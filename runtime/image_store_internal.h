@@ -11,6 +11,7 @@
 struct image_named {
     char reference[IMAGE_REFERENCE_BYTES_MAX]; /* short form */
     struct digest digest;
+    bool is_pulled; /* by this name from a registry, which has it, as far as is known */
 };
 
 struct image_pin {
@@ -30,5 +31,9 @@ struct image_store {
 };
 
 /* image_store_collect() with the mutex held. */
-int image_store_collect_locked(struct image_store *store, int64_t *ret_freed_bytes,
+int image_store_collect_locked(struct image_store *store, int64_t keep_s, int64_t *ret_freed_bytes,
                                struct error *error);
+
+/* Takes the name at that place away, with the mutex held; it stays if that can't be written. */
+int image_store_forget_locked(struct image_store *store, size_t index, struct error *error);
+bool image_store_is_pinned_locked(const struct image_store *store, const struct digest *digest);

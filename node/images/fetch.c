@@ -85,6 +85,7 @@ static void finish(struct fetch *fetch)
     if (is_whole)
         images_held(images, &fetch->digest);
     share_fetch_ended(images);
+    collector_look(images->collector);
     if (is_whole)
         tell(fetch, NULL);
     else

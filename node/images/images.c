@@ -34,6 +34,7 @@ void images_held(struct images *images, const struct digest *digest)
         return;
     if (digest_set_add(&images->held, digest) == 0)
         tell(images, digest, "");
+    collector_look(images->collector);
 }
 
 bool images_has(const struct images *images, const struct digest *digest)
@@ -136,8 +137,18 @@ struct images *images_new(const struct images_config *config)
     uint64_t seed;
     randombytes_buf(&seed, sizeof(seed));
     random_init(&images->random, seed);
+    images->collector = collector_new(images);
+    if (!images->collector) {
+        free(images);
+        return NULL;
+    }
     images_look(images, NULL, NULL);
     return images;
+}
+
+void images_begin_collecting(struct images *images)
+{
+    collector_begin(images->collector);
 }
 
 void images_close(struct images *images)
@@ -148,6 +159,8 @@ void images_close(struct images *images)
     images->is_closing = true;
     fetches_cancel(images);
     pulls_cancel(images);
+    collector_close(images->collector);
+    images->collector = NULL;
     images_release(images);
 }
 

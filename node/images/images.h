@@ -53,6 +53,10 @@ struct images *images_new(const struct images_config *config);
  * accepted. */
 void images_close(struct images *images);
 
+/* The containers that were here before are known and their images pinned: from now on what nothing
+ * needs is removed (collector.h). */
+void images_begin_collecting(struct images *images);
+
 /* Whether all blobs of the image are here, as far as is known without the disk: what images_fetch()
  * and imports completed, and what was here at the start. */
 bool images_has(const struct images *images, const struct digest *digest);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/random.h"
+#include "node/images/collector.h"
 #include "node/images/images.h"
 
 struct fetch;
@@ -21,6 +22,7 @@ struct images {
     struct images_config config;
     struct digest_set held; /* images that are here whole */
     struct fetch *fetches;
+    struct collector *collector;
     struct share *shares;
     struct serving *servings;
     unsigned transfers, share_count;

@@ -114,10 +114,8 @@ static void settle(uv_work_t *work)
     char name[IMAGE_REFERENCE_BYTES_MAX];
     blob_store_sweep_child(image_store_blobs(store), pull->child.pid);
     if (pull->error.code == 0 && name_of(pull->reference, name, &pull->error) == 0)
-        image_store_tag(store, name, &pull->digest, &pull->error);
-    image_store_import_end(store);
-    if (pull->error.code < 0)
-        image_store_collect(store, NULL, NULL); /* what came of it */
+        image_store_tag_pulled(store, name, &pull->digest, &pull->error);
+    image_store_import_end(store); /* what came of one that failed is there for the next */
 }
 
 static void on_settled(uv_work_t *work, int status)
@@ -130,6 +128,7 @@ static void on_settled(uv_work_t *work, int status)
     } else {
         log_warning("image %s is not pulled: %s", pull->reference, pull->error.message);
     }
+    collector_look(pull->images->collector);
     images_look(pull->images, finish, pull); /* the name means this image before anybody is told */
 }
 

@@ -352,6 +352,7 @@ static void reconcile(uv_timer_t *timer)
     if (!replicas->adopted) {
         replicas->adopted = true;
         runtime_list(peer->runtime, adopt, replicas);
+        images_begin_collecting(peer->images); /* what they use is pinned by now */
     }
     if (agent_intent_is_old(peer->agent))
         return; /* it may not name what was placed here since; called again when it is new */

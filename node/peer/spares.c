@@ -113,6 +113,28 @@ static bool is_chosen(const struct peer *peer, const struct digest *digest)
     return is_member && before < SPARES_HOLDERS - holders.count;
 }
 
+struct rank {
+    const struct digest *digest;
+    uint64_t own;
+    size_t before;
+};
+
+static void count_before(void *context, const struct swim_member *member)
+{
+    struct rank *rank = context;
+    rank->before += score_of(rank->digest, &member->id) > rank->own;
+}
+
+/* Whether this peer, which has a copy, is among those that should keep it. All reckon the same. */
+static bool is_keeper(const struct peer *peer, const struct digest *digest)
+{
+    struct rank rank = {.digest = digest, .own = score_of(digest, &peer->identity.id)};
+    char text[DIGEST_TEXT_BYTES];
+    digest_format(digest, text);
+    agent_image_holders(peer->agent, text, count_before, &rank);
+    return rank.before < SPARES_HOLDERS;
+}
+
 /* --- Getting and keeping them --- */
 
 struct fetch {
@@ -134,24 +156,33 @@ static void on_fetched(void *context, const struct error *error)
     }
 }
 
+/* Pins it. NULL: the next look tries again. */
+static struct spare *add(struct spares *spares, const struct digest *digest)
+{
+    struct spare *spare = calloc(1, sizeof(*spare));
+    if (!spare || image_store_pin(spares->peer->image_store, digest) < 0) {
+        free(spare);
+        return NULL;
+    }
+    *spare = (struct spare){.digest = *digest, .is_needed = true};
+    if (table_insert(&spares->table, spare) < 0) {
+        image_store_unpin(spares->peer->image_store, digest);
+        free(spare);
+        return NULL;
+    }
+    return spare;
+}
+
 static void get(struct spares *spares, const struct digest *digest)
 {
     struct peer *peer = spares->peer;
-    struct spare *spare = calloc(1, sizeof(*spare));
     struct fetch *fetch = malloc(sizeof(*fetch));
-    if (!spare || !fetch || image_store_pin(peer->image_store, digest) < 0) {
-        free(spare);
-        free(fetch);
-        return; /* the next look tries again */
-    }
-    *spare = (struct spare){.digest = *digest, .is_needed = true};
-    *fetch = (struct fetch){spares, *digest};
-    if (table_insert(&spares->table, spare) < 0) {
-        image_store_unpin(peer->image_store, digest);
-        free(spare);
+    struct spare *spare = fetch ? add(spares, digest) : NULL;
+    if (!spare) {
         free(fetch);
         return;
     }
+    *fetch = (struct fetch){spares, *digest};
     spare->is_fetching = true;
     if (images_fetch(peer->images, digest, false, on_fetched, fetch) < 0) {
         free(fetch);
@@ -168,9 +199,12 @@ static void need(struct spares *spares, const struct intent_service *service, ui
         digest_parse(revision->spec.image_digest, &digest) < 0)
         return;
     struct spare *spare = table_find(&spares->table, &digest);
+    bool is_here = images_has(peer->images, &digest);
     if (spare)
-        spare->is_needed = true;
-    else if (!images_has(peer->images, &digest) && is_chosen(peer, &digest))
+        spare->is_needed = spare->is_fetching || is_keeper(peer, &digest);
+    else if (is_here && is_keeper(peer, &digest))
+        add(spares, &digest);
+    else if (!is_here && is_chosen(peer, &digest))
         get(spares, &digest);
 }
 

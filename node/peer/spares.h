@@ -4,8 +4,9 @@
  *
  * Each peer decides for itself, from gossip: where too few hold an image, those with the highest
  * hash of (image, peer) among the others fetch it. Two that know different things at the moment
- * make one copy too many, never one too few for long. A copy is pinned as long as a service needs
- * it.
+ * make one copy too many, never one too few for long. The copies of the SPARES_HOLDERS with the
+ * highest hash among those that hold it are pinned as long as a service needs it, after a restart
+ * too; the others may go when room is needed.
  */
 #pragma once
 

@@ -4,64 +4,18 @@ Each cable lets RATE_MBIT out and in, as a site's network might, so that what is
 whom, and not how many peers share this machine's cores.
 """
 
-import hashlib
-import io
 import json
-import random
-import tarfile
 import time
 
 from testbed_lib.cluster import web
 from testbed_lib.network import inside, run
-from testbed_lib.registry import BadRegistry
+from testbed_lib.registry import BadRegistry, noise_archive
 
 PEERS = 5
 LAYERS = 6
 LAYER_MB = 20
 RATE_MBIT = 200
 PATIENCE_S = 600
-
-
-def make_archive(path, seed, layers=LAYERS, layer_mb=LAYER_MB):
-    """An OCI archive of bytes that don't compress, over examples/hello's files."""
-    import subprocess
-    from testbed_lib.cluster import HELLO, TOP
-    base = path.with_suffix(".base")
-    subprocess.run([TOP / "tools/make-image", "--format", "oci", HELLO / "image", base, "hello:1", "--", "/bin/web"],
-                   check=True, capture_output=True)
-    with tarfile.open(base) as tar:
-        files = {entry.name.removeprefix("./"): tar.extractfile(entry).read() for entry in tar if entry.isfile()}
-    index = json.loads(files["index.json"])
-
-    def blob(digest):
-        return f"blobs/sha256/{digest.partition(':')[2]}"
-
-    def put(data):
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        files[blob(digest)] = data
-        return {"digest": digest, "size": len(data)}
-
-    manifest = json.loads(files[blob(index["manifests"][0]["digest"])])
-    config = json.loads(files[blob(manifest["config"]["digest"])])
-    noise = random.Random(seed)
-    for number in range(layers):
-        data = io.BytesIO()
-        with tarfile.open(fileobj=data, mode="w") as tar:
-            entry = tarfile.TarInfo(f"data/{number}")
-            entry.size = layer_mb << 20
-            tar.addfile(entry, io.BytesIO(noise.randbytes(entry.size)))
-        layer = put(data.getvalue())
-        manifest["layers"].append({"mediaType": "application/vnd.oci.image.layer.v1.tar", **layer})
-        config["rootfs"]["diff_ids"].append(layer["digest"])
-    config.pop("history", None)
-    manifest["config"] |= put(json.dumps(config).encode())
-    index["manifests"][0] |= put(json.dumps(manifest).encode())
-    files["index.json"] = json.dumps(index).encode()
-    with tarfile.open(path, "w") as tar:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
 
 
 def shape(cluster, peer, rate_mbit):
@@ -80,7 +34,7 @@ def measure(cluster):
     cluster.start_options = ["--registries", settings]
     cluster.up(PEERS)
     archive = cluster.directory / "large.oci"
-    make_archive(archive, 1)
+    noise_archive(archive, 1, LAYERS, LAYER_MB)
     with with_registry as registry:
         registry.put("team/hello", "1", archive)
         for peer in cluster.peers():

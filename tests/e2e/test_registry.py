@@ -5,7 +5,7 @@ import subprocess
 
 from scenario import scenario
 from testbed_lib.cluster import HELLO, TOP, web
-from testbed_lib.registry import BadRegistry, Registry, read_archive
+from testbed_lib.registry import BadRegistry, Registry, noise_archive, read_archive
 
 
 def archive_of(cluster, name="hello.oci"):
@@ -149,3 +149,36 @@ def test_peers_first(cluster):
             path.unlink()
         three.consort("image", "pull", registry.name("team/hello:2"))
         assert given(layer) == 1, registry.seen
+
+
+@scenario(peers=1, bare=True)
+def test_full_disk(cluster):
+    """When the disk is nearly full, what was pulled and is not in use goes, the least recently used first;
+    what runs, and what an operator imported, stays."""
+    peer = cluster.peers()[0]
+    # Taken by the daemon once it is started anew, and away with the peer's other mounts.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", peer.data_dir], check=True)
+    with BadRegistry(cluster) as registry:
+        for number in range(1, 7):
+            path = cluster.directory / "noise.oci"
+            noise_archive(path, number, 1, 10)
+            registry.put("team/hello", str(number), path)
+        up_with(cluster, 1, insecure=[registry.host], auths={registry.host: {"auth": registry.auth}})
+        cluster.import_image(peer, "imported:1")
+        images = [registry.name(f"team/hello:{number}") for number in range(7)]
+        cluster.deploy(web(replicas=1, image=images[1], healthcheck={"disable": True}))  # it is in use: 20 MB
+        cluster.wait_serving(1)
+        for image in images[2:4]:
+            peer.consort("image", "pull", image)
+        assert {row["reference"] for row in peer.query("image", "ls")} == {"imported:1", *images[1:4]}
+        peer.consort("image", "pull", images[4])
+
+        def names():
+            return {row["reference"] for row in peer.query("image", "ls")}
+        cluster.wait(lambda: images[2] not in names(), "the image that was pulled first is gone")
+        assert names() == {"imported:1", images[1], images[3], images[4]}, names()
+        assert "images that nothing used are removed" in peer.log.read_text()
+        assert cluster.answers(peer)
+        peer.consort("image", "pull", images[5])
+        cluster.wait(lambda: images[3] not in names(), "and then the next")
+        assert names() == {"imported:1", images[1], images[4], images[5]}, names()

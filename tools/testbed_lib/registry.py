@@ -10,7 +10,9 @@ import base64
 import ctypes
 import hashlib
 import http.client
+import io
 import json
+import random
 import shutil
 import ssl
 import subprocess
@@ -21,6 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from .network import SWITCH_ADDRESS, inside
+from .testbed import TOP
 
 START_WAIT_S = 20
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -41,6 +44,46 @@ def read_archive(path):
     blobs = {name.removeprefix("blobs/").replace("/", ":"): data for name, data in files.items()
              if name.startswith("blobs/")}
     return blobs.pop(digest), blobs
+
+
+def noise_archive(path, seed, layers, layer_mb):
+    """An OCI archive of bytes that don't compress, over examples/hello's files."""
+    base = path.with_suffix(".base")
+    subprocess.run([TOP / "tools/make-image", "--format", "oci", TOP / "examples/hello/image", base, "hello:1", "--", "/bin/web"],
+                   check=True, capture_output=True)
+    with tarfile.open(base) as tar:
+        files = {entry.name.removeprefix("./"): tar.extractfile(entry).read() for entry in tar if entry.isfile()}
+    index = json.loads(files["index.json"])
+
+    def blob(digest):
+        return f"blobs/sha256/{digest.partition(':')[2]}"
+
+    def put(data):
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        files[blob(digest)] = data
+        return {"digest": digest, "size": len(data)}
+
+    manifest = json.loads(files[blob(index["manifests"][0]["digest"])])
+    config = json.loads(files[blob(manifest["config"]["digest"])])
+    noise = random.Random(seed)
+    for number in range(layers):
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            entry = tarfile.TarInfo(f"data/{number}")
+            entry.size = layer_mb << 20
+            tar.addfile(entry, io.BytesIO(noise.randbytes(entry.size)))
+        layer = put(data.getvalue())
+        manifest["layers"].append({"mediaType": "application/vnd.oci.image.layer.v1.tar", **layer})
+        config["rootfs"]["diff_ids"].append(layer["digest"])
+    config.pop("history", None)
+    manifest["config"] |= put(json.dumps(config).encode())
+    index["manifests"][0] |= put(json.dumps(manifest).encode())
+    files["index.json"] = json.dumps(index).encode()
+    with tarfile.open(path, "w") as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
 
 
 class Place:

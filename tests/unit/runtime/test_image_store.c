@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -121,7 +124,7 @@ static void test_collect(void **state)
     sample_store(&two, store, "two");
     assert_int_equal(count_blobs(store), 7); /* they share a layer */
     int64_t freed_bytes = -1;
-    assert_int_equal(image_store_collect(store, &freed_bytes, NULL), 0);
+    assert_int_equal(image_store_collect(store, 0, &freed_bytes, NULL), 0);
     assert_int_equal(freed_bytes, 0);
     assert_int_equal(count_blobs(store), 7);
 
@@ -132,19 +135,19 @@ static void test_collect(void **state)
     assert_int_equal(image_store_remove(store, "one", &error), -EBUSY);
     assert_true(strlen(error.hint) > 0);
     assert_int_equal(image_store_tag(store, "one", &two.digest, NULL), 0);
-    assert_int_equal(image_store_collect(store, NULL, NULL), 0);
+    assert_int_equal(image_store_collect(store, 0, NULL, NULL), 0);
     assert_int_equal(count_blobs(store), 7);
     image_store_unpin(store, &one.digest);
-    assert_int_equal(image_store_collect(store, NULL, NULL), 0);
+    assert_int_equal(image_store_collect(store, 0, NULL, NULL), 0);
     assert_int_equal(count_blobs(store), 7);
 
     /* Nothing is collected between an import's blobs and its names. */
     image_store_unpin(store, &one.digest);
     image_store_import_begin(store);
-    assert_int_equal(image_store_collect(store, NULL, NULL), 0);
+    assert_int_equal(image_store_collect(store, 0, NULL, NULL), 0);
     assert_int_equal(count_blobs(store), 7);
     image_store_import_end(store);
-    assert_int_equal(image_store_collect(store, &freed_bytes, NULL), 0);
+    assert_int_equal(image_store_collect(store, 0, &freed_bytes, NULL), 0);
     assert_int_equal(count_blobs(store), 4);
     assert_int_equal(freed_bytes, (int)(one.layers[1].size + one.config.size + one.manifest.size));
 
@@ -155,6 +158,99 @@ static void test_collect(void **state)
     assert_int_equal(count_blobs(store), 0);
     sample_done(&one);
     sample_done(&two);
+}
+
+/* Makes a blob look as if it was last in use so long ago. */
+static void age(const struct digest *digest, int64_t seconds)
+{
+    char name[SAMPLE_NAME_BYTES], path[SCRATCH_PATH_BYTES + SAMPLE_NAME_BYTES + 1];
+    struct timespec then = {.tv_sec = time(NULL) - seconds};
+    blob_name(digest, name);
+    snprintf(path, sizeof(path), "%s/%s", scratch, name);
+    assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[]){then, then}, 0), 0);
+}
+
+static void age_sample(const struct sample *sample, int64_t seconds)
+{
+    age(&sample->digest, seconds);
+    age(&sample->config_digest, seconds);
+    for (int i = 0; i < SAMPLE_LAYERS; i++)
+        age(&sample->layer_digests[i], seconds);
+}
+
+/* Breaks if what nothing needs goes before its time, or stays after it; or if what was in use until
+ * just now counts as old, although it was stored long ago. */
+static void test_age(void **state)
+{
+    struct image_store *store = *state;
+    struct sample one;
+    sample_make("one", ARCHIVE_FILTER_NONE, &one);
+    sample_store(&one, store, NULL);
+    assert_int_equal(image_store_collect(store, 1000, NULL, NULL), 0);
+    assert_int_equal(count_blobs(store), 4);
+    age_sample(&one, 900);
+    assert_int_equal(image_store_collect(store, 1000, NULL, NULL), 0);
+    assert_int_equal(count_blobs(store), 4);
+    age_sample(&one, 1100);
+    assert_int_equal(image_store_pin(store, &one.digest), 0);
+    assert_int_equal(image_store_collect(store, 1000, NULL, NULL), 0);
+    assert_int_equal(count_blobs(store), 4);
+    image_store_unpin(store, &one.digest);
+    assert_int_equal(image_store_collect(store, 1000, NULL, NULL), 0);
+    assert_int_equal(count_blobs(store), 4); /* all that its manifest leads to */
+    age_sample(&one, -5000);                 /* the clock was set back since */
+    assert_int_equal(image_store_collect(store, 1000, NULL, NULL), 0);
+    assert_int_equal(count_blobs(store), 4);
+    age(&one.digest, 1100);
+    age_sample(&one, 1100);
+    assert_int_equal(image_store_collect(store, 1000, NULL, NULL), 0);
+    assert_int_equal(count_blobs(store), 0);
+    sample_done(&one);
+}
+
+/* Breaks if, when room is needed, something goes that an operator named or a container uses, or
+ * what was just used goes before what was not; or if a restart forgets which is which. */
+static void test_forget_oldest(void **state)
+{
+    struct image_store *store = *state;
+    struct sample samples[4];
+    static const char *const words[] = {"old", "older", "used", "own"};
+    struct digest digest;
+    for (size_t i = 0; i < array_count(samples); i++) {
+        sample_make(words[i], ARCHIVE_FILTER_NONE, &samples[i]);
+        sample_store(&samples[i], store, NULL);
+        assert_int_equal(image_store_tag_pulled(store, words[i], &samples[i].digest, NULL), 0);
+    }
+    assert_int_equal(image_store_tag_pulled(store, "older:2", &samples[1].digest, NULL), 0);
+    assert_int_equal(image_store_tag(store, "mine", &samples[3].digest, NULL), 0);
+    age_sample(&samples[0], 100);
+    age_sample(&samples[1], 200);
+    age_sample(&samples[2], 300);
+    age_sample(&samples[3], 400);
+    image_store_free(store);
+    *state = store = NULL;
+    assert_int_equal(image_store_open(scratch, &store, NULL), 0);
+    *state = store;
+    assert_int_equal(image_store_pin(store, &samples[2].digest), 0);
+
+    image_store_import_begin(store);
+    assert_int_equal(image_store_forget_oldest(store, NULL), -ENOENT);
+    image_store_import_end(store);
+    assert_int_equal(image_store_forget_oldest(store, NULL), 0);
+    assert_int_equal(image_store_resolve(store, "older", &digest, NULL), -ENOENT);
+    assert_int_equal(image_store_resolve(store, "older:2", &digest, NULL), -ENOENT);
+    assert_resolves(store, "old", &samples[0].digest);
+    assert_int_equal(image_store_forget_oldest(store, NULL), 0);
+    assert_int_equal(image_store_resolve(store, "old", &digest, NULL), -ENOENT);
+    assert_int_equal(image_store_forget_oldest(store, NULL), -ENOENT);
+    assert_resolves(store, "used", &samples[2].digest);
+    assert_resolves(store, "own", &samples[3].digest);
+    image_store_unpin(store, &samples[2].digest);
+    /* Imported under the name that it was pulled by: it is an operator's now. */
+    assert_int_equal(image_store_tag(store, "used", &samples[2].digest, NULL), 0);
+    assert_int_equal(image_store_forget_oldest(store, NULL), -ENOENT);
+    for (size_t i = 0; i < array_count(samples); i++)
+        sample_done(&samples[i]);
 }
 
 /* Breaks if a peer cannot tell what to fetch of an image, or thinks that it is done too early. */
@@ -196,7 +292,7 @@ static void test_fetch(void **state)
         if (i < 3)
             assert_int_equal(image_store_load(store, &digest, &image, NULL), -ENOENT);
         /* What is pinned and arrives is not swept away. */
-        assert_int_equal(image_store_collect(store, NULL, NULL), 0);
+        assert_int_equal(image_store_collect(store, 0, NULL, NULL), 0);
         assert_int_equal(blob_store_put(image_store_blobs(store), served[i].blob->bytes,
                                         served[i].blob->size, NULL, NULL),
                          0);
@@ -315,6 +411,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_references, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_index, setup, teardown),
         cmocka_unit_test_setup_teardown(test_collect, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_age, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forget_oldest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_index_traps, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unpack, setup, teardown),

@@ -123,6 +123,7 @@ static void open_images(struct bench_peer *peer)
                                          .on_held = on_held};
     peer->images = images_new(&images);
     assert_non_null(peer->images);
+    images_begin_collecting(peer->images);
 }
 
 void bench_reopen(struct bench *b, unsigned peer)

@@ -36,6 +36,7 @@ static struct {
     int pins;
     int64_t skipped_ms;
     const struct container_status *adopted; /* what the runtime finds at the start */
+    unsigned listed, begun;                 /* how often it was asked, and collecting was begun */
 } rest;
 
 void agent_wanted(const struct agent *agent, int64_t now_ms,
@@ -109,6 +110,13 @@ int images_fetch(struct images *images, const struct digest *digest, bool asks_a
     return 0;
 }
 
+void images_begin_collecting(struct images *images)
+{
+    (void)images;
+    assert_int_equal(rest.listed, 1); /* what it found is pinned by then */
+    rest.begun++;
+}
+
 void mesh_changed(struct mesh *mesh)
 {
     (void)mesh;
@@ -180,6 +188,7 @@ void runtime_list(const struct runtime *runtime,
                   void (*each)(void *context, const struct container_status *status), void *context)
 {
     (void)runtime;
+    rest.listed++;
     if (rest.adopted)
         each(context, rest.adopted);
 }
