@@ -31,6 +31,7 @@ struct replica {
     bool is_fetching;
     bool is_started; /* the runtime has it */
     bool is_removing;
+    bool waits_for_key;    /* of a secret */
     bool is_limiting;      /* the runtime changes its limits */
     int64_t drained_at_ms; /* unwanted, and to be stopped then; 0: not yet */
     int64_t retry_at_ms;
@@ -187,19 +188,28 @@ static void start(struct replicas *replicas, struct replica *replica,
         return;
     }
     replica->is_started = true;
+    replica->waits_for_key = false;
     replica->retry_at_ms = 0;
 }
 
-/* Looks again a little later, for nobody tells what has changed. */
+/* Whether a secret that it shows is not sealed to this peer yet. */
+static bool waits_for_key(const struct peer *peer, const struct agent_wanted *wanted, char *words,
+                          size_t size)
+{
+    return holders_waits(agent_intent(peer->agent), &peer->identity.id, wanted->spec, words, size);
+}
+
+/* Looks again a little later, for nobody tells what has changed; or, for a secret's key, once the
+ * intent brings it. */
 static bool must_wait(struct replicas *replicas, struct replica *replica,
                       const struct agent_wanted *wanted)
 {
     const struct peer *peer = replicas->peer;
-    const struct intent *intent = agent_intent(peer->agent);
     char words[DEPENDENCY_WORDS_BYTES];
-    if (!dependency_waits(intent, agent_view(peer->agent), wanted->service->stack, wanted->spec,
-                          words) &&
-        !holders_waits(intent, &peer->identity.id, wanted->spec, words, sizeof(words)))
+    bool waits = dependency_waits(agent_intent(peer->agent), agent_view(peer->agent),
+                                  wanted->service->stack, wanted->spec, words);
+    replica->waits_for_key = !waits && waits_for_key(peer, wanted, words, sizeof(words));
+    if (!waits && !replica->waits_for_key)
         return false;
     if (replica->told.state != VIEW_REPLICA_PENDING || strcmp(replica->told.detail, words) != 0)
         publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, words);
@@ -274,6 +284,8 @@ static void want(void *context, const struct agent_wanted *wanted)
     replica->is_wanted = true;
     snprintf(replica->container_id, sizeof(replica->container_id), "%.40s.%u.%" PRIu64,
              wanted->service->name, wanted->replica->slot, replica->generation);
+    if (replica->waits_for_key && !waits_for_key(peer, wanted, NULL, 0))
+        replica->retry_at_ms = 0;
     if (replica->is_started && !replica->is_removing)
         keep_limits(replicas, replica, wanted->spec);
     if (replica->is_started || replica->is_fetching || replica->is_removing ||

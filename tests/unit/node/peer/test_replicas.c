@@ -349,6 +349,35 @@ static void test_fetch(void **state)
     assert_int_equal(rest.starts, 1);
 }
 
+/* Breaks if a replica starts without its secret, or goes on waiting once that is sealed to its
+ * peer.
+ */
+static void test_secret(void **state)
+{
+    struct here *h = *state;
+    struct intent_revision *revision = fixture_service(&rest.f, "s_web")->revisions.items[0];
+    struct command command = fixture_command(&rest.f, COMMAND_BLOB_SET);
+    fixture_secret(&command.blob_set.blob, "key", "hush", 1);
+    assert_int_equal(fixture_apply(&rest.f, &command), 0);
+    intent_blob_done(&command.blob_set.blob);
+    revision->spec.files = calloc(1, sizeof(*revision->spec.files));
+    assert_non_null(revision->spec.files);
+    revision->spec.file_count = 1;
+    revision->spec.files[0] = (struct spec_file){.kind = SPEC_FILE_SECRET,
+                                                 .source = strdup("key"),
+                                                 .target = strdup("/run/secrets/key"),
+                                                 .version = rest.f.result.version};
+    h->peer.identity.id = fixture_id(1);
+    look(h);
+    look(h);
+    assert_int_equal(rest.starts, 0);
+    assert_int_equal(rest.published.state, VIEW_REPLICA_PENDING);
+    assert_non_null(strstr(rest.published.detail, "secret key to be sealed"));
+    h->peer.identity.id = fixture_id(0); /* to whom it is sealed */
+    look(h);
+    assert_int_equal(rest.starts, 1);
+}
+
 static void set_limits(uint32_t cpu_millis, uint64_t memory_bytes)
 {
     struct intent_revision *revision = fixture_service(&rest.f, "s_web")->revisions.items[0];
@@ -547,6 +576,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_old_intent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_secret, setup, teardown),
         cmocka_unit_test_setup_teardown(test_start_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drained_first, setup, teardown),
