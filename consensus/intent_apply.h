@@ -118,8 +118,9 @@ bool intent_may_hold(const struct intent *intent, const struct id *peer);
 int intent_wraps_take(const struct intent *intent, const struct intent_blob *given,
                       struct intent_blob *blob);
 
-/* Nothing is sealed any more to one that left or was revoked. */
-void intent_wraps_drop(struct intent *intent, const struct id *peer);
+/* Nothing is sealed any more to one that left or was revoked. Returns how many secrets were, each
+ * of their versions counted. */
+size_t intent_wraps_drop(struct intent *intent, const struct id *peer);
 
 /* Whether the newest version of a config or secret has those contents. */
 bool intent_blob_is_there(const struct intent *intent, const struct intent_blob *given);

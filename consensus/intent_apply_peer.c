@@ -141,9 +141,13 @@ int intent_apply_peer_state(struct intent_apply *apply, const struct command_pee
         return rc;
     peer->state = change->state;
     peer->state_wall_ms = apply->head->wall_ms;
-    if (!intent_peer_is_member(peer))
-        intent_wraps_drop(apply->intent, &peer->id);
-    intent_event_add(apply, kind_of(peer->role), peer->name, "%s", words[change->state]);
+    size_t known = intent_peer_is_member(peer) ? 0 : intent_wraps_drop(apply->intent, &peer->id);
+    if (known > 0 && peer->state == INTENT_REVOKED)
+        intent_event_add(apply, kind_of(peer->role), peer->name,
+                         "%s; it could read secrets, %zu with all their versions: replace them",
+                         words[change->state], known);
+    else
+        intent_event_add(apply, kind_of(peer->role), peer->name, "%s", words[change->state]);
     return 0;
 }
 

@@ -93,19 +93,23 @@ int intent_wraps_take(const struct intent *intent, const struct intent_blob *giv
     return 0;
 }
 
-static void wrap_remove(struct intent_blob *blob, const struct id *peer)
+/* False if there was none. */
+static bool wrap_remove(struct intent_blob *blob, const struct id *peer)
 {
     size_t at = wrap_place(blob, peer);
     if (at == blob->wrap_count || !id_equal(&blob->wraps[at].peer, peer))
-        return;
+        return false;
     blob->wrap_count--;
     memmove(&blob->wraps[at], &blob->wraps[at + 1], (blob->wrap_count - at) * sizeof(*blob->wraps));
+    return true;
 }
 
-void intent_wraps_drop(struct intent *intent, const struct id *peer)
+size_t intent_wraps_drop(struct intent *intent, const struct id *peer)
 {
+    size_t count = 0;
     for (size_t i = 0; i < intent->blobs.count; i++)
-        wrap_remove(intent->blobs.items[i], peer);
+        count += wrap_remove(intent->blobs.items[i], peer);
+    return count;
 }
 
 static int wrap_add(struct intent_blob *blob, const struct intent_wrap *wrap)

@@ -131,6 +131,7 @@ static void test_gone(void **state)
     assert_true(holds(&f, "a", 1)); /* it still runs what it ran */
     assert_int_equal(fixture_peer_state(&f, 1, INTENT_LEFT), 0);
     assert_int_equal(fixture_peer_state(&f, 2, INTENT_REVOKED), 0);
+    assert_non_null(strstr(fixture_last_event(&f)->text, "could read secrets, 1 with"));
     assert_false(holds(&f, "a", 1) || holds(&f, "b", 1) || holds(&f, "a", 2));
     assert_int_equal(secret(&f, "a")->wrap_count, 2);
     assert_int_equal(secret(&f, "b")->wrap_count, 1);
