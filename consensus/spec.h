@@ -91,6 +91,7 @@ struct spec_sandbox {
     uint64_t swap_bytes;   /* memory and swap together; 0: no swap; UINT64_MAX: no limit */
     uint32_t cpu_shares;   /* weight among busy containers; 0: 1024 */
     int32_t oom_score_adj; /* -1000 to 1000 */
+    bool tty, stdin_open;  /* a terminal; standard input for those who attach */
 };
 
 struct spec_restart {

@@ -17,7 +17,7 @@ enum {
     FILE_FIELDS = 7,
     HEALTH_FIELDS = 8,
     RESOURCES_FIELDS = 5,
-    SANDBOX_FIELDS = 14,
+    SANDBOX_FIELDS = 16,
     RESTART_FIELDS = 4,
     UPDATE_FIELDS = 6,
 };
@@ -104,6 +104,8 @@ static void sandbox_write(struct writer *writer, const struct spec_sandbox *sand
     writer_u64(writer, sandbox->swap_bytes);
     writer_u64(writer, sandbox->cpu_shares);
     writer_i64(writer, sandbox->oom_score_adj);
+    writer_bool(writer, sandbox->tty);
+    writer_bool(writer, sandbox->stdin_open);
 }
 
 static void restart_write(struct writer *writer, const struct spec_restart *restart)
@@ -292,6 +294,8 @@ static void sandbox_read(struct reader *reader, struct spec_sandbox *sandbox)
         reader_refuse(reader);
     else
         sandbox->oom_score_adj = (int32_t)oom_score_adj;
+    reader_bool(reader, &sandbox->tty);
+    reader_bool(reader, &sandbox->stdin_open);
 }
 
 static void restart_read(struct reader *reader, struct spec_restart *restart)

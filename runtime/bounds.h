@@ -47,7 +47,9 @@ enum {
     RUNTIME_SUBNET_PREFIX_MAX = 29,
     RUNTIME_NETWORK_CHECK_MS = 30 * 1000, /* a firewall's reload may have dropped our rules */
 
-    /* Logs and exec (logs.c, exec.c). */
+    /* Logs, exec and attach (logs.c, exec.c, attach.c). */
+    TTY_ROWS_DEFAULT = 24,
+    TTY_COLUMNS_DEFAULT = 80,
     RUNTIME_LOG_LINE_BYTES_MAX = 64 * 1024, /* longer ones are passed on in pieces */
     RUNTIME_LOG_CHUNK_BYTES = 128 * 1024,
     RUNTIME_LOG_POLL_MS = 200,

@@ -22,6 +22,7 @@
 enum {
     SYNC_BYTES_MAX = 64 * 1024,
     EXIT_POLL_USEC = 5 * 1000,
+    CONMON_WORDS = 40, /* of its command line, with the NULL */
 };
 
 /* Why a start failed, in words that say what to do about it. */
@@ -105,7 +106,7 @@ static int read_sync(int fd, char *ret, size_t capacity)
 
 /* The longest command line, for it is built in one place; all paths are made by the caller. */
 static int spawn_conmon(const struct runtime_settings *settings, const char *id, const char *name,
-                        uint64_t log_bytes_max, int sync_fd)
+                        const struct conmon_options *options, int sync_fd)
 {
     struct path bundle = path_run(settings, id, NULL);
     struct path pid_file = path_run(settings, id, "pid");
@@ -117,46 +118,54 @@ static int spawn_conmon(const struct runtime_settings *settings, const char *id,
     path_format(sockets, sizeof(sockets), "%s/sockets", settings->run_dir);
     path_format(root, sizeof(root), "--root=%s/oci", settings->run_dir);
     path_format(log, sizeof(log), "k8s-file:%s", log_path.text);
-    snprintf(log_size, sizeof(log_size), "%" PRIu64, log_bytes_max);
-    const char *const argv[] = {settings->conmon,
-                                "--api-version",
-                                "1",
-                                "-c",
-                                id,
-                                "-u",
-                                id,
-                                "-n",
-                                name,
-                                "-r",
-                                settings->oci_runtime,
-                                "-b",
-                                bundle.text,
-                                "-p",
-                                pid_file.text,
-                                "--conmon-pidfile",
-                                conmon_pid_file.text,
-                                "--exit-dir",
-                                exits,
-                                "--persist-dir",
-                                persist.text,
-                                "--log-path",
-                                log,
-                                "--log-size-max",
-                                log_size,
-                                "--socket-dir-path",
-                                sockets,
-                                "--full-attach",
-                                "--no-sync-log",
-                                "--runtime-arg",
-                                root,
-                                NULL};
+    snprintf(log_size, sizeof(log_size), "%" PRIu64, options->log_bytes_max);
+    const char *argv[CONMON_WORDS] = {settings->conmon,
+                                      "--api-version",
+                                      "1",
+                                      "-c",
+                                      id,
+                                      "-u",
+                                      id,
+                                      "-n",
+                                      name,
+                                      "-r",
+                                      settings->oci_runtime,
+                                      "-b",
+                                      bundle.text,
+                                      "-p",
+                                      pid_file.text,
+                                      "--conmon-pidfile",
+                                      conmon_pid_file.text,
+                                      "--exit-dir",
+                                      exits,
+                                      "--persist-dir",
+                                      persist.text,
+                                      "--log-path",
+                                      log,
+                                      "--log-size-max",
+                                      log_size,
+                                      "--socket-dir-path",
+                                      sockets,
+                                      "--full-attach",
+                                      "--no-sync-log",
+                                      "--runtime-arg",
+                                      root};
+    size_t count = 0;
+    while (argv[count])
+        count++;
+    if (options->tty)
+        argv[count++] = "--terminal";
+    if (options->stdin_open) { /* also after somebody who had attached has gone */
+        argv[count++] = "--stdin";
+        argv[count++] = "--leave-stdin-open";
+    }
     /* In the bundle, for conmon tells of a kill for want of memory by a file in its own directory.
      */
     return process_run_with(argv, bundle.text, "_OCI_SYNCPIPE", sync_fd, RUNTIME_LAUNCH_TIMEOUT_MS);
 }
 
 int conmon_create(const struct runtime_settings *settings, const char *id, const char *name,
-                  uint64_t log_bytes_max, pid_t *ret_pid, struct error *error)
+                  const struct conmon_options *options, pid_t *ret_pid, struct error *error)
 {
     struct path persist = path_run(settings, id, "persist");
     int result = file_make_directories(persist.text, 0700);
@@ -167,7 +176,7 @@ int conmon_create(const struct runtime_settings *settings, const char *id, const
         return error_set_errno(error, result, "container %s: cannot prepare for conmon", id);
     cleanup_close int read_end = ends[0];
     cleanup_close int write_end = ends[1];
-    result = spawn_conmon(settings, id, name, log_bytes_max, write_end);
+    result = spawn_conmon(settings, id, name, options, write_end);
     close(take_fd(write_end));
     if (result < 0)
         return error_set_errno(error, result, "container %s: cannot run %s", id, settings->conmon);

@@ -11,10 +11,15 @@
 #include "base/error.h"
 #include "runtime/settings.h"
 
+struct conmon_options {
+    uint64_t log_bytes_max;
+    bool tty, stdin_open;
+};
+
 /* Has conmon create the container from the bundle RUN/containers/ID; `*ret_pid` is its first
  * process, which waits for conmon_start(). */
 int conmon_create(const struct runtime_settings *settings, const char *id, const char *name,
-                  uint64_t log_bytes_max, pid_t *ret_pid, struct error *error);
+                  const struct conmon_options *options, pid_t *ret_pid, struct error *error);
 
 /* Understands what conmon says of a creation: {"data": PID}, or a negative number with a "message",
  * which becomes the error's words. -EIO. */

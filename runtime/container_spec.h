@@ -83,6 +83,8 @@ struct container_sandbox {
     uint64_t swap_bytes; /* memory and swap together; 0: no swap; UINT64_MAX: no limit */
     uint32_t cpu_shares; /* 0: the kernel's 1024 */
     int32_t oom_score_adj;
+    bool tty;        /* a terminal instead of pipes; its output comes as one */
+    bool stdin_open; /* standard input for whoever attaches, instead of none */
 };
 
 struct container_spec {

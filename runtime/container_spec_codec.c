@@ -17,7 +17,7 @@ enum {
     MOUNT_FIELDS_MIN = 9, /* of the first daemons, which kept secrets in the clear */
     RESTART_FIELDS = 4,
     HEALTH_FIELDS = 7,
-    SANDBOX_FIELDS = 13,
+    SANDBOX_FIELDS = 15,
 };
 
 static void mounts_write(struct writer *writer, const struct container_spec *spec)
@@ -77,6 +77,8 @@ static void sandbox_write(struct writer *writer, const struct container_sandbox 
     writer_u64(writer, sandbox->swap_bytes);
     writer_u64(writer, sandbox->cpu_shares);
     writer_i64(writer, sandbox->oom_score_adj);
+    writer_bool(writer, sandbox->tty);
+    writer_bool(writer, sandbox->stdin_open);
 }
 
 void container_spec_write(struct writer *writer, const struct container_spec *spec)
@@ -248,6 +250,8 @@ static void sandbox_read(struct reader *reader, struct container_sandbox *sandbo
         reader_refuse(reader);
     else
         sandbox->oom_score_adj = (int32_t)oom_score_adj;
+    reader_bool(reader, &sandbox->tty);
+    reader_bool(reader, &sandbox->stdin_open);
     struct_end(reader, extra);
 }
 

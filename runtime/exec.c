@@ -18,14 +18,13 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "runtime/container.h"
+#include "runtime/bounds.h"
 #include "runtime/exec_process.h"
 
 enum {
     EXEC_DRAIN_MS = 500, /* for output still under way when the command has ended */
     EXEC_READ_BYTES = 64 * 1024,
     EXEC_HANDLES = 5, /* process, timer, three pipes */
-    TTY_ROWS_DEFAULT = 24,
-    TTY_COLUMNS_DEFAULT = 80,
     EXIT_NOT_FOUND = 127,
 };
 
@@ -85,7 +84,7 @@ void runtime_exec_close(struct runtime_exec *exec)
     if (!exec || exec->closed)
         return;
     exec->closed = true;
-    runtime_detach(&exec->attachment);
+    runtime_attachment_remove(&exec->attachment);
     if (exec->spawned && !exec->exited)
         kill_command(exec);
     unlink(exec->pid_file);
@@ -370,7 +369,7 @@ static struct runtime_exec *exec_alloc(struct runtime *runtime,
     exec->input.data = exec->output.data = exec->errors.data = exec;
     exec->handles_open = EXEC_HANDLES;
     runtime_hold(runtime);
-    runtime_attach(runtime, &exec->attachment);
+    runtime_attachment_add(runtime, &exec->attachment);
     return exec;
 }
 

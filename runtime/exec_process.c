@@ -74,6 +74,7 @@ static int change(json_t *process, const char *rootfs, const struct exec_options
     if (result == 0 && options->working_dir &&
         json_object_set_new(process, "cwd", json_string(options->working_dir)) < 0)
         result = -EINVAL;
+    json_object_del(process, "consoleSize"); /* its terminal is another */
     if (result == 0 && json_object_set_new(process, "terminal", json_boolean(options->tty)) < 0)
         result = -ENOMEM;
     return result;

@@ -64,5 +64,5 @@ void runtime_release(struct runtime *runtime);
 /* Runs the job when its turn comes; holds the runtime until `done` has returned. */
 void runtime_submit(struct runtime *runtime, struct job *job);
 
-void runtime_attach(struct runtime *runtime, struct attachment *attachment);
-void runtime_detach(struct attachment *attachment);
+void runtime_attachment_add(struct runtime *runtime, struct attachment *attachment);
+void runtime_attachment_remove(struct attachment *attachment);

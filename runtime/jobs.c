@@ -45,7 +45,7 @@ void runtime_submit(struct runtime *runtime, struct job *job)
     start_jobs(runtime);
 }
 
-void runtime_attach(struct runtime *runtime, struct attachment *attachment)
+void runtime_attachment_add(struct runtime *runtime, struct attachment *attachment)
 {
     attachment->next = runtime->attachments;
     attachment->link = &runtime->attachments;
@@ -54,7 +54,7 @@ void runtime_attach(struct runtime *runtime, struct attachment *attachment)
     runtime->attachments = attachment;
 }
 
-void runtime_detach(struct attachment *attachment)
+void runtime_attachment_remove(struct attachment *attachment)
 {
     if (!attachment->link)
         return;

@@ -172,10 +172,14 @@ static int prepare(const struct runtime_settings *settings, const struct contain
 static int start(const struct runtime_settings *settings, const struct container_spec *spec,
                  struct container_record *record, struct error *error)
 {
-    uint64_t log_bytes_max = spec->log_bytes_max ? spec->log_bytes_max : RUNTIME_LOG_BYTES_DEFAULT;
+    struct conmon_options options = {
+        .log_bytes_max = spec->log_bytes_max ? spec->log_bytes_max : RUNTIME_LOG_BYTES_DEFAULT,
+        .tty = spec->sandbox.tty,
+        .stdin_open = spec->sandbox.stdin_open,
+    };
     pid_t pid;
-    int result = conmon_create(settings, spec->id, spec->name ? spec->name : spec->id,
-                               log_bytes_max, &pid, error);
+    int result = conmon_create(settings, spec->id, spec->name ? spec->name : spec->id, &options,
+                               &pid, error);
     struct process process;
     if (result == 0) {
         result = process_identify(pid, &process);

@@ -246,7 +246,7 @@ int runtime_logs_open(struct runtime *runtime, const char *id, const struct logs
     uv_timer_init(runtime->loop, &logs->timer);
     logs->timer.data = logs;
     runtime_hold(runtime);
-    runtime_attach(runtime, &logs->attachment);
+    runtime_attachment_add(runtime, &logs->attachment);
     read_on(logs);
     *ret = logs;
     return 0;
@@ -273,6 +273,6 @@ void runtime_logs_close(struct runtime_logs *logs)
     if (!logs || logs->closed)
         return;
     logs->closed = true;
-    runtime_detach(&logs->attachment);
+    runtime_attachment_remove(&logs->attachment);
     uv_close((uv_handle_t *)&logs->timer, timer_closed);
 }

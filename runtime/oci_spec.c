@@ -250,12 +250,16 @@ static json_t *process_json(const struct oci_input *input, uint64_t capabilities
     for (size_t i = 0; i < input->user->group_count; i++)
         json_array_append_new(groups, json_integer(input->user->groups[i]));
     json_t *process = json_pack(
-        "{s:b, s:{s:I, s:I, s:o}, s:o, s:o, s:s, s:o, s:o, s:b}", "terminal", 0, "user", "uid",
-        (json_int_t)input->user->uid, "gid", (json_int_t)input->user->gid, "additionalGids", groups,
-        "args", argv_json(input), "env", environment_json(input), "cwd", input->plan->working_dir,
-        "capabilities", capabilities_json(input, capabilities), "rlimits",
-        rlimits_json(&input->spec->sandbox), "noNewPrivileges",
-        !input->spec->privileged_escalation && !input->spec->sandbox.privileged);
+        "{s:b, s:{s:I, s:I, s:o}, s:o, s:o, s:s, s:o, s:o, s:b}", "terminal",
+        input->spec->sandbox.tty, "user", "uid", (json_int_t)input->user->uid, "gid",
+        (json_int_t)input->user->gid, "additionalGids", groups, "args", argv_json(input), "env",
+        environment_json(input), "cwd", input->plan->working_dir, "capabilities",
+        capabilities_json(input, capabilities), "rlimits", rlimits_json(&input->spec->sandbox),
+        "noNewPrivileges", !input->spec->privileged_escalation && !input->spec->sandbox.privileged);
+    if (process && input->spec->sandbox.tty) /* until somebody attaches and says another */
+        json_object_set_new(
+            process, "consoleSize",
+            json_pack("{s:i, s:i}", "height", TTY_ROWS_DEFAULT, "width", TTY_COLUMNS_DEFAULT));
     if (process && input->spec->sandbox.oom_score_adj != 0)
         json_object_set_new(process, "oomScoreAdj",
                             json_integer(input->spec->sandbox.oom_score_adj));

@@ -231,5 +231,31 @@ void runtime_exec_pause(struct runtime_exec *exec, bool pause);
  * afterwards. */
 void runtime_exec_close(struct runtime_exec *exec);
 
+/* What a container prints from now on, and its standard input. */
+struct runtime_attach;
+
+struct attach_callbacks {
+    void *context;
+    void (*on_output)(void *context, bool is_error, struct bytes output);
+    void (*on_end)(void *context); /* the container has ended; the last call */
+};
+
+/* -ENOENT if there is no such container, -ESRCH if it does not run, or what connecting failed with.
+ */
+int runtime_attach(struct runtime *runtime, const char *id,
+                   const struct attach_callbacks *callbacks, struct runtime_attach **ret);
+
+/* Queues a copy of `data` for the container's standard input: 0, -ENOMEM, -EPIPE if it has none or
+ * ended, or -ENOBUFS while RUNTIME_EXEC_INPUT_BYTES_MAX wait to be taken. */
+int runtime_attach_write(struct runtime_attach *attach, struct bytes data);
+
+/* Of its terminal, if it has one. */
+void runtime_attach_resize(struct runtime_attach *attach, uint16_t rows, uint16_t columns);
+void runtime_attach_pause(struct runtime_attach *attach, bool pause);
+
+/* Must be called once, after on_end or before; the container goes on. No callback comes afterwards.
+ */
+void runtime_attach_close(struct runtime_attach *attach);
+
 /* "running": for people. */
 const char *container_state_name(enum container_state state);

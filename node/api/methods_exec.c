@@ -1,4 +1,4 @@
-/* Exec: answered by the peer that has the container, which may be another one. */
+/* Exec and attach: answered by the peer that has the container, which may be another one. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,29 @@ enum {
     EXEC_DIRECTORY_BYTES = 4096,
 };
 
+/* 1 when the client takes no more at the moment. */
+static int pass_output(struct api_call *call, bool is_error, struct bytes output)
+{
+    cleanup_buffer struct buffer payload = {0};
+    struct writer writer;
+    writer_init(&writer, &payload);
+    writer_array(&writer, 2);
+    writer_u64(&writer, is_error ? 2 : 1);
+    writer_binary(&writer, output.data, output.size);
+    return api_note(call, "output", buffer_view(&payload));
+}
+
+static bool read_size(struct bytes payload, uint16_t *ret_rows, uint16_t *ret_columns)
+{
+    struct reader reader;
+    reader_init(&reader, payload.data, payload.size);
+    reader_array_exact(&reader, 2);
+    reader_u16(&reader, ret_rows);
+    return reader_u16(&reader, ret_columns) == 0;
+}
+
+/* --- Exec --- */
+
 struct exec {
     struct api_call *call;
     struct runtime_exec *exec;
@@ -23,13 +46,7 @@ struct exec {
 static void on_output(void *context, bool is_error, struct bytes output)
 {
     struct exec *exec = context;
-    cleanup_buffer struct buffer payload = {0};
-    struct writer writer;
-    writer_init(&writer, &payload);
-    writer_array(&writer, 2);
-    writer_u64(&writer, is_error ? 2 : 1);
-    writer_binary(&writer, output.data, output.size);
-    if (api_note(exec->call, "output", buffer_view(&payload)) == 1)
+    if (pass_output(exec->call, is_error, output) == 1)
         runtime_exec_pause(exec->exec, true);
 }
 
@@ -57,8 +74,7 @@ static void on_exec_note(struct api_call *call, const char *kind, struct bytes p
         runtime_exec_write(exec->exec, input);
     else if (strcmp(kind, "end_input") == 0)
         runtime_exec_end_input(exec->exec);
-    else if (strcmp(kind, "resize") == 0 && reader_array_exact(&reader, 2) == 0 &&
-             reader_u16(&reader, &rows) == 0 && reader_u16(&reader, &columns) == 0)
+    else if (strcmp(kind, "resize") == 0 && read_size(payload, &rows, &columns))
         runtime_exec_resize(exec->exec, rows, columns);
 }
 
@@ -176,6 +192,92 @@ static bool enters_privileged(struct api_call *call, const struct intent_replica
     return revision && api_refuse_privileged(call, &revision->spec, 1);
 }
 
+/* --- Attach --- */
+
+struct attach {
+    struct api_call *call;
+    struct runtime_attach *attach;
+};
+
+static void on_attach_output(void *context, bool is_error, struct bytes output)
+{
+    struct attach *attach = context;
+    if (pass_output(attach->call, is_error, output) == 1)
+        runtime_attach_pause(attach->attach, true);
+}
+
+/* Also when the client leaves or is gone: the container goes on. */
+static void end_attach(void *context)
+{
+    struct attach *attach = context;
+    runtime_attach_close(attach->attach);
+    api_answer(attach->call, NULL);
+    free(attach);
+}
+
+static void on_attach_cancel(struct api_call *call)
+{
+    end_attach(call->context);
+}
+
+static void on_attach_drained(struct api_call *call)
+{
+    runtime_attach_pause(((struct attach *)call->context)->attach, false);
+}
+
+static void on_attach_note(struct api_call *call, const char *kind, struct bytes payload)
+{
+    struct attach *attach = call->context;
+    struct bytes input;
+    uint16_t rows, columns;
+    struct reader reader;
+    reader_init(&reader, payload.data, payload.size);
+    if (strcmp(kind, "detach") == 0)
+        end_attach(attach);
+    else if (strcmp(kind, "input") == 0 && reader_binary(&reader, &input) == 0)
+        runtime_attach_write(attach->attach, input);
+    else if (strcmp(kind, "resize") == 0 && read_size(payload, &rows, &columns))
+        runtime_attach_resize(attach->attach, rows, columns);
+}
+
+static void say_attached(struct api_call *call, const char *container)
+{
+    cleanup_buffer struct buffer payload = {0};
+    struct container_status status;
+    struct writer writer;
+    if (runtime_status(call->peer->runtime, container, &status) < 0)
+        return;
+    writer_init(&writer, &payload);
+    writer_map(&writer, 2);
+    put_flag(&writer, "tty", status.spec->sandbox.tty);
+    put_flag(&writer, "stdin_open", status.spec->sandbox.stdin_open);
+    api_note(call, "attached", buffer_view(&payload));
+}
+
+static void method_attach(struct api_call *call, struct bytes params)
+{
+    char container[RUNTIME_ID_BYTES_MAX + 1];
+    const struct intent_replica *replica = find_container_here(call, params, container);
+    if (!replica || enters_privileged(call, replica))
+        return;
+    struct attach *attach = calloc(1, sizeof(*attach));
+    struct attach_callbacks callbacks = {attach, on_attach_output, end_attach};
+    int rc = attach ? runtime_attach(call->peer->runtime, container, &callbacks, &attach->attach)
+                    : -ENOMEM;
+    if (rc < 0) {
+        free(attach);
+        api_fail_with(call, rc, "see its state with: consort ps", "attaching to %s: %s", container,
+                      strerror(-rc));
+        return;
+    }
+    attach->call = call;
+    call->context = attach;
+    call->on_note = on_attach_note;
+    call->on_drained = on_attach_drained;
+    call->on_cancel = on_attach_cancel;
+    say_attached(call, container);
+}
+
 static void method_exec(struct api_call *call, struct bytes params)
 {
     char container[RUNTIME_ID_BYTES_MAX + 1];
@@ -186,5 +288,6 @@ static void method_exec(struct api_call *call, struct bytes params)
 
 const struct api_entry api_exec_methods[] = {
     {"exec", ROLE_DEPLOYER, API_IN_CLUSTER, method_exec},
+    {"attach", ROLE_DEPLOYER, API_IN_CLUSTER, method_attach},
     {0},
 };

@@ -30,6 +30,8 @@ READER(read_environment, parse_pairs(parse, node, &to->environment))
 READER(read_user, parse_text(parse, node, &to->user))
 READER(read_read_only, parse_flag(parse, node, &to->read_only))
 READER(read_init, parse_flag(parse, node, &to->init))
+READER(read_tty, parse_flag(parse, node, &to->sandbox.tty))
+READER(read_stdin_open, parse_flag(parse, node, &to->sandbox.stdin_open))
 READER(read_stop_grace, parse_duration(parse, node, &to->stop_grace_ms))
 READER(read_labels, parse_pairs(parse, node, &to->labels))
 READER(read_cpus, parse_cpus(parse, node, &to->resources.cpu_limit_millis))
@@ -341,7 +343,9 @@ static const struct parse_key service_keys[] = {
     {"privileged", read_privileged},
     {"security_opt", read_security_opt},
     {"shm_size", read_shm_size},
+    {"stdin_open", read_stdin_open},
     {"sysctls", read_sysctls},
+    {"tty", read_tty},
     {"ulimits", read_ulimits},
     {"cpu_period", parse_pass_over}, /* cpu_quota reads it */
     {"expose", read_expose},
@@ -378,9 +382,7 @@ static const struct parse_key service_keys[] = {
     {"pre_stop", NULL},
     {"pull_policy", read_pull_policy},
     {"runtime", NULL},
-    {"stdin_open", NULL},
     {"storage_opt", NULL},
-    {"tty", NULL},
     {"userns_mode", NULL},
     {"uts", NULL},
     {"volumes_from", NULL},

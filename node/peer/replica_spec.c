@@ -125,6 +125,8 @@ static bool copy_sandbox(const struct spec_sandbox *from, struct container_spec 
     to->swap_bytes = from->swap_bytes;
     to->cpu_shares = from->cpu_shares;
     to->oom_score_adj = from->oom_score_adj;
+    to->tty = from->tty;
+    to->stdin_open = from->stdin_open;
     return text_list_copy(&to->groups, &from->groups) == 0 &&
            text_list_copy(&to->dns_search, &from->dns_search) == 0 &&
            text_list_copy(&to->dns_options, &from->dns_options) == 0 &&

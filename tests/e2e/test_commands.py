@@ -1,13 +1,16 @@
 """Every verb of the command line, on a cluster that is well."""
 
 import json
+import os
+import pty
 import subprocess
+import termios
 
 from scenario import scenario
 from testbed_lib.cluster import web
 
-VERBS = """node init join leave token peer cluster status deploy ps stats service scale update rollback rm logs exec
-events watch why image version context""".split()
+VERBS = """node init join leave token peer cluster status deploy ps stats service scale update rollback rm logs exec attach
+top port events watch why image version context""".split()
 
 
 @scenario(peers=1, bare=True)
@@ -118,6 +121,10 @@ def test_logs_and_exec(cluster):
     assert far.try_consort("port", "demo_web", "81").returncode == 1
     piped = far.consort("exec", "-i", row["name"], "--", "cat", input="through\n")
     assert piped == "through\n", piped
+    with open(__file__, "rb") as file:  # which can't be polled
+        counted = subprocess.run(far.words(far.binary, "--socket", far.socket, "exec", "-i", row["name"],
+                                           "wc", "-c"), stdin=file, stdout=subprocess.PIPE, check=True)
+    assert int(counted.stdout) == os.path.getsize(__file__), counted
 
     follow = subprocess.Popen(
         far.words(far.binary, "--socket", far.socket, "logs", "-f", "demo_web"),
@@ -136,6 +143,55 @@ def test_logs_and_exec(cluster):
         raise AssertionError("`logs -f` doesn't follow a replica that started later")
     follow.kill()
     follow.wait()
+
+
+class Typist:
+    """A command of a peer on a terminal of its own."""
+
+    def __init__(self, peer, *words):
+        self.master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (31, 97))
+        self.process = subprocess.Popen(peer.words(peer.binary, "--socket", peer.socket, *words),
+                                        stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        os.close(slave)
+        self.seen = ""
+
+    def type(self, keys):
+        os.write(self.master, keys.encode())
+
+    def wait_for(self, words):
+        while words not in self.seen:
+            self.seen += os.read(self.master, 4096).decode()
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+@scenario(peers=2)
+def test_attach(cluster):
+    """To a shell on a terminal, from another peer: keys, the terminal's size, and leaving it be."""
+    shell = {"image": "hello:1", "entrypoint": ["sh"], "tty": True, "stdin_open": True}
+    cluster.deploy({"services": {"shell": shell}})
+    (row,) = cluster.replicas("demo_shell")
+    far = next(peer for peer in cluster.peers() if peer.name != row["peer"])
+    typist = Typist(far, "attach", row["name"])
+    try:
+        typist.type("stty size; X=5; tty\n")
+        typist.wait_for("31 97")
+        typist.wait_for("/dev/pts/")
+        typist.type("\x10\x11")
+        assert typist.process.wait(timeout=60) == 0
+    finally:
+        typist.end()
+    typist = Typist(far, "attach", row["name"])
+    try:
+        typist.type("echo x$X; exit\n")
+        typist.wait_for("x5")  # the same shell
+        assert typist.process.wait(timeout=60) == 0, "the container's end ends it"
+    finally:
+        typist.end()
 
 
 @scenario(peers=2)

@@ -64,6 +64,7 @@ static void spec_fill(struct service_spec *spec)
     spec->sandbox.swap_bytes = UINT64_MAX;
     spec->sandbox.cpu_shares = 512;
     spec->sandbox.oom_score_adj = -500;
+    spec->sandbox.tty = spec->sandbox.stdin_open = true;
     spec->log_bytes_max = 1 << 16;
     spec->mode = SPEC_GLOBAL;
     list_fill(&spec->constraints, "node.labels.zone==a", "node.name!=b");

@@ -77,6 +77,7 @@ static void fill(struct container_spec *spec)
     spec->sandbox.swap_bytes = UINT64_MAX;
     spec->sandbox.cpu_shares = 2;
     spec->sandbox.oom_score_adj = -1000;
+    spec->sandbox.tty = spec->sandbox.stdin_open = true;
 }
 
 static void pack(const struct container_spec *spec, struct buffer *ret)

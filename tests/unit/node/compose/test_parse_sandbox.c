@@ -30,7 +30,7 @@ static void test_all(void **state)
         "    dns_opt: [\"ndots:2\", rotate]\n    shm_size: 1m\n    cpuset: 0-2,7\n"
         "    cpu_shares: 512\n    memswap_limit: 2g\n    oom_score_adj: -500\n"
         "    cpu_quota: 25000\n    cpu_period: 50000\n    expose: [\"80\"]\n"
-        "    sysctls: {net.core.somaxconn: 1024}\n    privileged: true\n"
+        "    sysctls: {net.core.somaxconn: 1024}\n    privileged: true\n    tty: true\n"
         "    ulimits: {nproc: 65535, nofile: {soft: 20000, hard: 40000}}\n"
         "    devices: [/dev/fuse, {source: /dev/kvm, target: /dev/k, permissions: r}]\n"
         "    security_opt: [\"no-new-privileges:false\", seccomp=unconfined]\n"
@@ -50,14 +50,19 @@ static void test_all(void **state)
     assert_int_equal(sandbox->cpu_shares, 512);
     assert_int_equal(sandbox->oom_score_adj, -500);
     assert_true(sandbox->privileged);
+    assert_true(sandbox->tty);
+    assert_false(sandbox->stdin_open);
     assert_true(sandbox->seccomp_off);
     assert_true(sandbox->may_gain_privileges);
     assert_int_equal(web->resources.cpu_limit_millis, 500);
     assert_int_equal(web->log_bytes_max, 30 << 20);
     compose_result_done(&result);
-    bench_load_service("    memswap_limit: -1\n    security_opt: [no-new-privileges]\n", &result);
+    bench_load_service("    memswap_limit: -1\n    security_opt: [no-new-privileges]\n"
+                       "    stdin_open: true\n",
+                       &result);
     assert_true(result.services[0].sandbox.swap_bytes == UINT64_MAX);
     assert_false(result.services[0].sandbox.may_gain_privileges);
+    assert_true(result.services[0].sandbox.stdin_open);
     compose_result_done(&result);
 }
 
