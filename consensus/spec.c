@@ -82,6 +82,7 @@ void service_spec_done(struct service_spec *spec)
     mounts_done(spec);
     files_done(spec);
     text_list_done(&spec->health.test);
+    free(spec->health.probe_path);
     sandbox_done(&spec->sandbox);
     text_list_done(&spec->constraints);
     text_list_done(&spec->spread);
@@ -105,6 +106,7 @@ static void copy_values(const struct service_spec *spec, struct service_spec *re
     *ret = *spec;
     ret->image = ret->image_digest = NULL;
     ret->working_dir = ret->user = ret->hostname = ret->stop_signal = NULL;
+    ret->health.probe_path = NULL;
     ret->command = ret->entrypoint = ret->environment = (struct text_list){0};
     ret->cap_add = ret->cap_drop = ret->extra_hosts = (struct text_list){0};
     ret->health.test = ret->constraints = ret->spread = (struct text_list){0};
@@ -126,7 +128,8 @@ static int copy_texts(const struct service_spec *spec, struct service_spec *ret)
         text_copy(spec->image_digest, &ret->image_digest) < 0 ||
         text_copy(spec->working_dir, &ret->working_dir) < 0 ||
         text_copy(spec->user, &ret->user) < 0 || text_copy(spec->hostname, &ret->hostname) < 0 ||
-        text_copy(spec->stop_signal, &ret->stop_signal) < 0)
+        text_copy(spec->stop_signal, &ret->stop_signal) < 0 ||
+        text_copy(spec->health.probe_path, &ret->health.probe_path) < 0)
         return -ENOMEM;
     if (text_list_copy(&ret->command, &spec->command) < 0 ||
         text_list_copy(&ret->entrypoint, &spec->entrypoint) < 0 ||

@@ -68,6 +68,8 @@ struct spec_health {
     bool is_set;           /* false: the image's own health check, if it has one, counts */
     bool disabled;         /* no check, also not the image's */
     struct text_list test; /* argv; a shell form stands as "/bin/sh", "-c", text */
+    uint16_t probe_port;   /* instead: a port that must be open; 0: none */
+    char *probe_path;      /* and answer a GET of this; NULL: TCP is enough */
     uint32_t interval_ms, timeout_ms, start_period_ms, start_interval_ms, retries;
 };
 

@@ -15,7 +15,7 @@ enum {
     DEPENDENCY_FIELDS = 2,
     MOUNT_FIELDS = 6,
     FILE_FIELDS = 7,
-    HEALTH_FIELDS = 8,
+    HEALTH_FIELDS = 10,
     RESOURCES_FIELDS = 5,
     SANDBOX_FIELDS = 16,
     RESTART_FIELDS = 4,
@@ -75,6 +75,8 @@ static void health_write(struct writer *writer, const struct spec_health *health
     writer_u64(writer, health->start_period_ms);
     writer_u64(writer, health->start_interval_ms);
     writer_u64(writer, health->retries);
+    writer_u64(writer, health->probe_port);
+    writer_text(writer, health->probe_path);
 }
 
 static void resources_write(struct writer *writer, const struct spec_resources *resources)
@@ -260,6 +262,8 @@ static void health_read(struct reader *reader, struct spec_health *health)
     reader_u32(reader, &health->start_period_ms);
     reader_u32(reader, &health->start_interval_ms);
     reader_u32(reader, &health->retries);
+    reader_u16(reader, &health->probe_port);
+    optional_text_read(reader, &health->probe_path);
 }
 
 static void resources_read(struct reader *reader, struct spec_resources *resources)

@@ -39,6 +39,7 @@ enum {
     RUNTIME_HEALTH_TIMEOUT_MS_DEFAULT = 30 * 1000,
     RUNTIME_HEALTH_START_INTERVAL_MS_DEFAULT = 5 * 1000,
     RUNTIME_HEALTH_RETRIES_DEFAULT = 3,
+    RUNTIME_PROBE_PATH_BYTES = 1024,       /* of a check by HTTP, with the NUL */
     RUNTIME_HEALTH_OUTPUT_BYTES_MAX = 512, /* kept of a failing check, for the error text */
 
     /* Network (network.c, netlink.c). */

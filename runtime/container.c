@@ -95,7 +95,7 @@ static void watch(struct container *container)
         container->process_ended = true;
         return;
     }
-    if (container->plan.health.command.count > 0) {
+    if (container->plan.health.command.count > 0 || container->plan.health.probe_port > 0) {
         container->health_state = HEALTH_STARTING;
         container->health = health_new(container);
     }

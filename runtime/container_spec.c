@@ -54,6 +54,7 @@ void container_spec_done(struct container_spec *spec)
     text_list_done(&spec->capability_add);
     text_list_done(&spec->capability_drop);
     text_list_done(&spec->health.command);
+    free(spec->health.probe_path);
     sandbox_done(&spec->sandbox);
     *spec = (struct container_spec){0};
 }

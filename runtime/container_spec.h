@@ -62,6 +62,8 @@ struct container_restart {
 struct container_health {
     bool disabled;            /* run no check, whatever the image says */
     struct text_list command; /* argv run inside; empty means the image's own check, if any */
+    uint16_t probe_port;      /* instead of the command: one that must be open; 0: none */
+    char *probe_path;         /* and answer a GET of this by HTTP; NULL: TCP is enough */
     int64_t interval_ms;      /* 0 in any of these means the default in runtime/bounds.h */
     int64_t timeout_ms;
     int64_t start_period_ms;   /* failures count only after it; 0 means at once */

@@ -16,7 +16,7 @@ enum {
     MOUNT_FIELDS = 11,
     MOUNT_FIELDS_MIN = 9, /* of the first daemons, which kept secrets in the clear */
     RESTART_FIELDS = 4,
-    HEALTH_FIELDS = 7,
+    HEALTH_FIELDS = 9,
     SANDBOX_FIELDS = 15,
 };
 
@@ -59,6 +59,8 @@ static void health_write(struct writer *writer, const struct container_health *h
     writer_i64(writer, health->start_period_ms);
     writer_i64(writer, health->start_interval_ms);
     writer_u64(writer, health->retries);
+    writer_u64(writer, health->probe_port);
+    writer_text(writer, health->probe_path);
 }
 
 static void sandbox_write(struct writer *writer, const struct container_sandbox *sandbox)
@@ -225,6 +227,8 @@ static void health_read(struct reader *reader, struct container_health *health)
     duration_read(reader, &health->start_period_ms);
     duration_read(reader, &health->start_interval_ms);
     reader_u32(reader, &health->retries);
+    reader_u16(reader, &health->probe_port);
+    text_read(reader, &health->probe_path);
     struct_end(reader, extra);
 }
 

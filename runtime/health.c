@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/health_probe.h"
+
 enum {
     FIRST_CHECK_MS = 150, /* after the start; doubles up to the interval until a check passes */
 };
@@ -10,8 +12,9 @@ enum {
 struct health {
     struct container *container;
     struct runtime *runtime;
-    uv_timer_t timer; /* until the next check, or the timeout of this one */
-    struct runtime_exec *exec;
+    uv_timer_t timer;          /* until the next check, or the timeout of this one */
+    struct runtime_exec *exec; /* the check under way, one of these or none */
+    struct health_probe *probe;
     int64_t started_ms;
     int64_t eager_ms;  /* until the next check of one that has just started; 0: the rules say */
     uint32_t failures; /* in a row, that count */
@@ -44,11 +47,17 @@ static void schedule(struct health *health)
                    (uint64_t)(health->eager_ms > 0 ? health->eager_ms : delay_ms), 0);
 }
 
+static void stop_check(struct health *health)
+{
+    runtime_exec_close(health->exec);
+    health_probe_cancel(health->probe);
+    health->exec = NULL;
+    health->probe = NULL;
+}
+
 static void finish_check(struct health *health, bool passed)
 {
-    struct runtime_exec *exec = health->exec;
-    health->exec = NULL;
-    runtime_exec_close(exec);
+    stop_check(health);
     bool counts = !in_start_period(health) && health->eager_ms == 0;
     if (passed)
         health->failures = 0;
@@ -87,22 +96,46 @@ static void on_timeout(uv_timer_t *timer)
     finish_check(health, false);
 }
 
-static void check(uv_timer_t *timer)
+static void on_probed(void *context, bool passed, const char *reason)
 {
-    struct health *health = timer->data;
+    struct health *health = context;
+    health->probe = NULL;
+    buffer_printf(&health->output, "port %u: %s", rules(health)->probe_port, reason);
+    finish_check(health, passed);
+}
+
+static int start_probe(struct health *health)
+{
+    struct address address =
+        address_from_v4(health->container->record.ip, rules(health)->probe_port);
+    return health_probe_start(health->runtime->loop, &address, rules(health)->probe_path, on_probed,
+                              health, &health->probe);
+}
+
+static int start_command(struct health *health)
+{
     struct exec_options options = {.argv = (const char *const *)rules(health)->command.items};
     struct exec_callbacks callbacks = {
         .context = health, .on_output = on_output, .on_exit = on_exit_code};
-    buffer_clear(&health->output);
     int result = runtime_exec(health->runtime, health->container->spec.id, &options, &callbacks,
                               &health->exec, NULL);
-    if (result < 0) {
+    if (result == 0)
+        runtime_exec_end_input(health->exec);
+    else
         health->exec = NULL;
+    return result;
+}
+
+static void check(uv_timer_t *timer)
+{
+    struct health *health = timer->data;
+    buffer_clear(&health->output);
+    int result = rules(health)->probe_port > 0 ? start_probe(health) : start_command(health);
+    if (result < 0) {
         buffer_printf(&health->output, "the check cannot be run: %s", strerror(-result));
         finish_check(health, false);
         return;
     }
-    runtime_exec_end_input(health->exec);
     uv_timer_start(&health->timer, on_timeout, (uint64_t)rules(health)->timeout_ms, 0);
 }
 
@@ -136,7 +169,6 @@ void health_free(struct health *health)
 {
     if (!health)
         return;
-    runtime_exec_close(health->exec);
-    health->exec = NULL;
+    stop_check(health);
     uv_close((uv_handle_t *)&health->timer, timer_closed);
 }

@@ -1,4 +1,5 @@
-/* A container's health check: its command run inside, again and again, by Docker's rules.
+/* A container's health check: its command run inside, or its port tried from outside
+ * (health_probe.h), again and again, by Docker's rules.
  *
  * Until the start period is over, failures do not count, and checks come at the start interval; the
  * first success makes it healthy at once. After that, `retries` failures in a row make it

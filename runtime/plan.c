@@ -133,8 +133,14 @@ static int plan_health(struct container_plan *plan, const struct container_spec 
     struct container_health *health = &plan->health;
     if (own->disabled)
         return 0;
-    int result = own->command.count > 0 ? append(&health->command, &own->command)
-                                        : plan_image_check(&health->command, &image->test);
+    int result = 0;
+    health->probe_port = own->probe_port;
+    if (own->probe_path && !(health->probe_path = strdup(own->probe_path)))
+        return -ENOMEM;
+    if (own->command.count > 0)
+        result = append(&health->command, &own->command);
+    else if (own->probe_port == 0)
+        result = plan_image_check(&health->command, &image->test);
     health->interval_ms =
         first_ms(own->interval_ms, image->interval_ms, RUNTIME_HEALTH_INTERVAL_MS_DEFAULT);
     health->timeout_ms =
@@ -197,6 +203,7 @@ void container_plan_done(struct container_plan *plan)
     text_list_done(&plan->argv);
     text_list_done(&plan->environment);
     text_list_done(&plan->health.command);
+    free(plan->health.probe_path);
     free(plan->working_dir);
     free(plan->user);
     *plan = (struct container_plan){0};

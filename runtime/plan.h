@@ -17,7 +17,8 @@ struct container_plan {
     char *working_dir;
     char *user; /* "" for root */
     int stop_signal;
-    struct container_health health; /* no zeroes left; an empty command means no check */
+    struct container_health health; /* no zeroes left but probe_port and, for
+                                    no check, an empty command */
 };
 
 /* -EINVAL if neither says what to run, or the image's stop signal is unknown. `ret` is

@@ -1,8 +1,10 @@
 /* deploy: how many, where, with what, and how updated; and the health check. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "node/compose/parse.h"
+#include "runtime/bounds.h"
 
 static const char *const modes[] = {"replicated", "global", NULL};
 static const char *const conditions[] = {"none", "on-failure", "any", NULL};
@@ -196,6 +198,43 @@ static int read_test(struct parse *parse, const struct tree_node *node, void *ta
     return 0;
 }
 
+static int read_tcp(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct spec_health *health = target;
+    uint64_t port = 0;
+    int rc = parse_number(parse, node, UINT16_MAX, &port);
+    if (rc == 0 && port == 0)
+        rc = parse_fail(parse, node, "a port from 1 to 65535 is expected");
+    health->probe_port = (uint16_t)port;
+    return rc;
+}
+
+/* "8080" or "8080/healthz?full": no host, for it is the container. */
+static int read_http(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct spec_health *health = target;
+    char *text = NULL;
+    int rc = parse_text(parse, node, &text);
+    if (rc < 0)
+        return rc;
+    size_t digits = strspn(text, "0123456789");
+    unsigned long port = strtoul(text, NULL, 10);
+    const char *path = text[digits] ? text + digits : "/";
+    bool is_clean = *path == '/' && strlen(path) < RUNTIME_PROBE_PATH_BYTES;
+    for (const char *at = path; *at; at++)
+        is_clean &= *at > ' ' && *at < 0x7f; /* it becomes part of a request's first line */
+    if (digits == 0 || digits > 5 || port == 0 || port > UINT16_MAX || !is_clean) {
+        rc = parse_fail(parse, node, "a port and a path are expected, as 8080/healthz");
+    } else {
+        health->probe_port = (uint16_t)port;
+        free(health->probe_path);
+        health->probe_path = strdup(path);
+        rc = health->probe_path ? 0 : -ENOMEM;
+    }
+    free(text);
+    return rc;
+}
+
 int read_health(struct parse *parse, const struct tree_node *node, void *spec)
 {
     static const struct parse_key keys[] = {{"test", read_test},
@@ -205,8 +244,15 @@ int read_health(struct parse *parse, const struct tree_node *node, void *spec)
                                             {"start_interval", read_start_interval},
                                             {"retries", read_retries},
                                             {"disable", read_disable},
+                                            {"x-tcp", read_tcp},
+                                            {"x-http", read_http},
                                             {0}};
     struct spec_health *health = &((struct service_spec *)spec)->health;
     health->is_set = true;
-    return parse_map(parse, node, keys, health);
+    int rc = parse_map(parse, node, keys, health);
+    int kinds = (health->test.count > 0) + (tree_find(node, "x-tcp") != NULL) +
+                (tree_find(node, "x-http") != NULL);
+    if (rc == 0 && kinds > 1)
+        rc = parse_fail(parse, node, "only one of test, x-tcp and x-http can be the check");
+    return rc;
 }

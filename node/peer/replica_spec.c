@@ -102,7 +102,9 @@ static bool set_health(const struct spec_health *from, struct container_health *
     to->start_period_ms = from->start_period_ms;
     to->start_interval_ms = from->start_interval_ms;
     to->retries = from->retries;
-    return text_list_copy(&to->command, &from->test) == 0;
+    to->probe_port = from->probe_port;
+    return text_list_copy(&to->command, &from->test) == 0 &&
+           copy(from->probe_path, &to->probe_path);
 }
 
 static bool copy_lists(const struct service_spec *from, struct container_spec *to)

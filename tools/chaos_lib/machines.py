@@ -33,6 +33,8 @@ class Machine(Peer):
     def __init__(self, network, index, directory, binary):
         super().__init__(network, index, directory, binary)
         self.preload = binary.parent.parent / "tests/chaos/chaos_preload.so"
+        if not self.preload.exists():  # the loader would pass it over, and no disk or clock would fail
+            raise FileNotFoundError(f"{self.preload} is not built: ninja -C {binary.parent.parent}")
         self.control = self.directory / "control"
         self.journal = self.directory / "journal"
         self.popen = None

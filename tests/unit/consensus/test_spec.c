@@ -50,6 +50,8 @@ static void spec_fill(struct service_spec *spec)
     spec->file_count = 1;
     spec->health.is_set = true;
     list_fill(&spec->health.test, "wget", "localhost");
+    spec->health.probe_port = 80;
+    spec->health.probe_path = strdup("/ok");
     spec->resources = (struct spec_resources){2000, 500, 1 << 30, 1 << 29, 100};
     list_fill(&spec->sandbox.groups, "video", "44");
     list_fill(&spec->sandbox.dns_search, "a.example", "b.example");

@@ -60,7 +60,9 @@ static void fill(struct container_spec *spec)
                                              .timeout_ms = 2,
                                              .start_period_ms = 3,
                                              .start_interval_ms = 4,
-                                             .retries = 5};
+                                             .retries = 5,
+                                             .probe_port = 80,
+                                             .probe_path = strdup("/ok")};
     text_list_add(&spec->health.command, "check");
     spec->stop_signal = 15;
     spec->stop_grace_ms = 30000;
@@ -103,6 +105,8 @@ static void comes_back_as_it_was(void **state)
     assert_string_equal(copy.mounts[3].target, "/target");
     assert_string_equal(copy.mounts[4].secret, "s_key");
     assert_int_equal(copy.health.retries, 5);
+    assert_int_equal(copy.health.probe_port, 80);
+    assert_string_equal(copy.health.probe_path, "/ok");
     assert_int_equal(copy.log_bytes_max, 1 << 20);
     buffer_done(&first);
     buffer_done(&second);

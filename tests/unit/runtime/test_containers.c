@@ -239,6 +239,28 @@ static void unhealthy_is_restarted(void **state)
     fixture_free(fixture);
 }
 
+static void port_is_checked(void **state)
+{
+    (void)state; /* would break: a check by HTTP of a container without a client of its own */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a", "mkdir /www; echo fine >/www/ok; httpd -p 8080 -h /www; sleep 1000",
+                 &spec);
+    spec.restart.policy = RESTART_ON_FAILURE;
+    spec.health.probe_port = 8080;
+    spec.health.probe_path = strdup("/ok");
+    spec.health.interval_ms = 100;
+    spec.health.retries = 2;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait(fixture, is_healthy, fixture));
+    assert_int_equal(fixture_exec(fixture, "a", "rm /www/ok", NULL, 0), 0);
+    assert_true(fixture_wait(fixture, was_restarted, fixture));
+    assert_non_null(strstr(fixture_status(fixture, "a").error, "unhealthy: port 8080: status 404"));
+    fixture_free(fixture);
+}
+
 static void slow_starter_is_healthy_soon(void **state)
 {
     (void)state; /* would break: looking at what has just started more often than the interval says;
@@ -574,6 +596,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(restarts_with_backoff),
         cmocka_unit_test(stops_and_starts),
         cmocka_unit_test(unhealthy_is_restarted),
+        cmocka_unit_test(port_is_checked),
         cmocka_unit_test(slow_starter_is_healthy_soon),
         cmocka_unit_test(check_that_hangs),
         cmocka_unit_test(limits_change_live),

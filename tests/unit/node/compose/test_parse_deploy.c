@@ -62,6 +62,24 @@ static void test_all(void **state)
     compose_result_done(&result);
 }
 
+/* Breaks if a check from outside asks elsewhere. */
+static void test_probes(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load_service("    healthcheck: {x-http: 8080/healthz?full, interval: 5s}\n", &result);
+    assert_int_equal(result.services[0].health.probe_port, 8080);
+    assert_string_equal(result.services[0].health.probe_path, "/healthz?full");
+    compose_result_done(&result);
+    bench_load_service("    healthcheck: {x-http: 80}\n", &result);
+    assert_string_equal(result.services[0].health.probe_path, "/");
+    compose_result_done(&result);
+    bench_load_service("    healthcheck: {x-tcp: 5432}\n", &result);
+    assert_int_equal(result.services[0].health.probe_port, 5432);
+    assert_null(result.services[0].health.probe_path);
+    compose_result_done(&result);
+}
+
 /* Breaks if a check is run otherwise than Docker runs it. */
 static void test_checks(void **state)
 {
@@ -126,6 +144,14 @@ static void test_refused(void **state)
         {"    healthcheck: {test: [CMD]}\n",
          ":4: services.web.healthcheck.test: [\"CMD\", …], [\"CMD-SHELL\", line] or [\"NONE\"] is "
          "expected"},
+        {"    healthcheck: {x-tcp: 0}\n",
+         ":4: services.web.healthcheck.x-tcp: a port from 1 to 65535 is expected"},
+        {"    healthcheck: {x-http: \"http://web/\"}\n",
+         ":4: services.web.healthcheck.x-http: a port and a path are expected, as 8080/healthz"},
+        {"    healthcheck: {x-http: \"80/a b\"}\n",
+         ":4: services.web.healthcheck.x-http: a port and a path are expected, as 8080/healthz"},
+        {"    healthcheck: {test: a, x-tcp: 80}\n",
+         ":4: services.web.healthcheck: only one of test, x-tcp and x-http can be the check"},
         {"    healthcheck: {disable: maybe}\n",
          ":4: services.web.healthcheck.disable: maybe is neither true nor false"},
     };
@@ -139,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all),
+        cmocka_unit_test(test_probes),
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_refused),
     };
