@@ -5,7 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct marks;
+/* Which wraps a placed replica needs: `used` has a flag for each, from `offsets` of its secret on.
+ */
+struct marks {
+    size_t first;
+    size_t *offsets;
+    bool *used;
+};
 
 struct finding {
     const struct intent *intent;
@@ -13,7 +19,7 @@ struct finding {
     const struct id *leader, *self;
     struct holders_change *changes;
     size_t count, max;
-    struct marks *marks;
+    struct marks marks; /* while what is idle is looked for */
 };
 
 /* Secrets are the last of the blobs. */
@@ -123,14 +129,6 @@ static bool is_rolling(const struct intent *intent, const struct intent_blob *bl
     return false;
 }
 
-/* Which wraps a placed replica needs: `used` has a flag for each, from `offsets` of its secret on.
- */
-struct marks {
-    size_t first;
-    size_t *offsets;
-    bool *used;
-};
-
 static int marks_init(struct marks *marks, const struct intent *intent, size_t first)
 {
     size_t count = intent->blobs.count - first, wraps = 0;
@@ -151,7 +149,7 @@ static void marks_done(struct marks *marks)
 
 static void mark(struct finding *finding, const struct intent_blob *blob, const struct id *peer)
 {
-    const struct marks *marks = finding->marks;
+    const struct marks *marks = &finding->marks;
     const struct intent_wrap *wrap = intent_wrap_find(blob, peer);
     size_t at = table_lower_bound(&finding->intent->blobs, blob) - marks->first;
     if (wrap)
@@ -176,16 +174,15 @@ static void find_idle_of(struct finding *finding, const struct intent_blob *blob
 static void find_idle(struct finding *finding, size_t first)
 {
     const struct intent *intent = finding->intent;
-    struct marks marks;
-    finding->marks = &marks;
-    if (marks_init(&marks, intent, first) == 0) {
+    struct marks *marks = &finding->marks;
+    if (marks_init(marks, intent, first) == 0) {
         each_shown(finding, mark);
         for (size_t i = first; i < intent->blobs.count; i++)
             if (is_duty(finding, intent->blobs.items[i]))
                 find_idle_of(finding, intent->blobs.items[i],
-                             marks.used + marks.offsets[i - first]);
+                             marks->used + marks->offsets[i - first]);
     }
-    marks_done(&marks);
+    marks_done(marks);
 }
 
 static bool has_duty(const struct finding *finding, size_t first)

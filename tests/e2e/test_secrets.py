@@ -116,7 +116,8 @@ def test_sealed(cluster):
     for peer in peers:
         if not peer.daemon_pid():
             peer.start()
-    lost = next(peer for peer in peers if peer.name in shown(cluster) and peer.name != leader.name)
+    lost = cluster.wait(lambda: next((peer for peer in peers if peer.name in shown(cluster) and peer.name != leader.name),
+                                     None), "a peer that does not lead runs one")
     lost.kill()
     cluster.wait(lambda: lost.name not in shown(cluster), "it moved")
     wait_shown(cluster, CANARY)
