@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "runtime/bounds.h"
@@ -12,6 +13,7 @@
 #include "runtime/conmon.h"
 #include "runtime/network.h"
 #include "runtime/rootfs.h"
+#include "runtime/strays.h"
 #include "runtime/tree.h"
 
 static int compare_id(const void *item, const void *key)
@@ -137,7 +139,7 @@ static void visit_container(struct sweep *sweep, const char *name)
     if (!container_id_valid(name))
         return;
     int result = load_container(sweep->settings, name, sweep->adoption);
-    if (result < 0)
+    if (result < 0 && result != -ENOENT) /* without: it was about to be made, or removed */
         log_warning("container %s: its spec cannot be read: %s", name, strerror(-result));
 }
 
@@ -170,6 +172,27 @@ static void sweep_orphans(struct sweep *sweep)
     network_sweep(&settings->network, ip_is_used, sweep->adoption);
 }
 
+static bool has_run(void *context, const char *id)
+{
+    const struct adoption *adoption = context;
+    const struct adopted *adopted = table_find(&adoption->found, id);
+    return adopted && adopted->record.process.pid != 0;
+}
+
+/* One that was created and never let go waits for ever at the OCI runtime's FIFO: it is made again.
+ */
+static void forget_unstarted(const struct runtime_settings *settings, struct adoption *adoption)
+{
+    for (size_t i = 0; i < adoption->found.count; i++) {
+        struct adopted *adopted = adoption->found.items[i];
+        struct path oci = path_oci(settings, adopted->spec.id);
+        char fifo[PATH_BYTES];
+        path_format(fifo, sizeof(fifo), "%.400s/exec.fifo", oci.text);
+        if (adopted->record.process.pid != 0 && access(fifo, F_OK) == 0)
+            adopted->record.process = (struct process){0};
+    }
+}
+
 int adopt_scan(const struct runtime_settings *settings, struct adoption *ret, struct error *error)
 {
     struct adoption adoption;
@@ -182,6 +205,8 @@ int adopt_scan(const struct runtime_settings *settings, struct adoption *ret, st
         adoption_done(&adoption);
         return error_set_errno(error, result, "runtime: cannot read %s", path);
     }
+    strays_end(settings, has_run, &adoption);
+    forget_unstarted(settings, &adoption);
     sweep_orphans(&sweep);
     *ret = adoption;
     return 0;

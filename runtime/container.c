@@ -487,6 +487,10 @@ void container_adopt(struct container *container, const struct container_record 
     if (record->process.pid != 0) {
         container->state = CONTAINER_RUNNING;
         watch(container);
+    } else if (record->over == OVER_ENDED) {
+        container->record.over = OVER_NO;
+        if (container->wanted == WANT_RUN)
+            apply_policy(container, record->exit_code != 0, true);
     } else if (record->over != OVER_NO) {
         container->state = record->over == OVER_FAILED ? CONTAINER_FAILED : CONTAINER_EXITED;
     }

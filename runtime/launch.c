@@ -186,25 +186,22 @@ static int start(const struct runtime_settings *settings, const struct container
         if (result < 0)
             error_set_errno(error, result, "container %s: its first process", spec->id);
     }
-    if (result == 0)
-        result = conmon_start(settings, spec->id, error);
     if (result < 0)
         return result;
     record->process = process;
     record->started_wall_ms = wall_ms();
     record->error[0] = '\0';
-    return 0;
+    /* Before it is let go, or a daemon that dies now would have it run a second time. */
+    result = launch_save_record(settings, spec->id, record);
+    if (result < 0)
+        return error_set_errno(error, result, "container %s: cannot save its state", spec->id);
+    return conmon_start(settings, spec->id, error);
 }
 
 int launch_start(const struct runtime_settings *settings, const struct container_spec *spec,
                  struct container_record *record, struct error *error)
 {
     int result = start(settings, spec, record, error);
-    if (result == 0) {
-        result = launch_save_record(settings, spec->id, record);
-        if (result < 0)
-            error_set_errno(error, result, "container %s: cannot save its state", spec->id);
-    }
     if (result < 0) {
         conmon_delete(settings, spec->id, NULL);
         record->process = (struct process){0};
@@ -278,17 +275,24 @@ void launch_collect(const struct runtime_settings *settings, const char *id,
     record->finished_wall_ms = wall_ms();
     record->process = (struct process){0};
     describe_exit(settings, id, record);
+    /* First, for nobody can say how it ended once what conmon wrote is gone. */
+    struct container_record ended_record = *record;
+    ended_record.over = OVER_ENDED;
+    int result = launch_save_record(settings, id, &ended_record);
+    if (result < 0)
+        log_error("container %s: cannot save its state: %s", id, strerror(-result));
     struct error error;
     if (conmon_delete(settings, id, &error) < 0)
         log_warning("%s", error.message);
-    int result = launch_save_record(settings, id, record);
-    if (result < 0)
-        log_error("container %s: cannot save its state: %s", id, strerror(-result));
 }
 
 int launch_remove(const struct runtime_settings *settings, const char *id, uint32_t ip,
                   struct error *error)
 {
+    /* First: without its spec it is nobody's, and goes even if we are killed from here on. Were its
+     * state lost before the spec, it would be taken for one that shall run. */
+    struct path spec = path_data(settings, id, "spec");
+    unlink(spec.text);
     int result = conmon_delete(settings, id, error);
     struct path netns = path_netns(settings, id);
     int one = network_detach(&settings->network, netns.text, ip);

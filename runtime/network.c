@@ -189,6 +189,19 @@ static int open_namespace(const char *netns_path, int *ret_fd)
     return 0;
 }
 
+/* All that a veth needs to work. Does no harm where it is done already. */
+static int configure(const struct firewall_config *config, struct netlink *netlink, int netns_fd,
+                     uint32_t ip)
+{
+    char name[IF_NAMESIZE];
+    veth_name(config, ip, name);
+    struct interior interior = {.ip = ip, .gateway = config->gateway, .prefix = config->prefix};
+    int result = in_namespace(netns_fd, configure_interior, &interior);
+    if (result < 0)
+        return result;
+    return netlink_set_up(netlink, if_nametoindex(name), if_nametoindex(config->bridge));
+}
+
 static int join(const struct firewall_config *config, int netns_fd, uint32_t ip)
 {
     char name[IF_NAMESIZE];
@@ -197,13 +210,15 @@ static int join(const struct firewall_config *config, int netns_fd, uint32_t ip)
     int result = netlink_open(&netlink);
     if (result == 0)
         result = netlink_add_veth(netlink, name, netns_fd, ip);
-    if (result < 0)
-        return result;
-    struct interior interior = {.ip = ip, .gateway = config->gateway, .prefix = config->prefix};
-    result = in_namespace(netns_fd, configure_interior, &interior);
-    if (result < 0)
-        return result;
-    return netlink_set_up(netlink, if_nametoindex(name), if_nametoindex(config->bridge));
+    return result < 0 ? result : configure(config, netlink, netns_fd, ip);
+}
+
+/* A daemon that was killed may have made the veth and no more. */
+static int join_again(const struct firewall_config *config, int netns_fd, uint32_t ip)
+{
+    __attribute__((cleanup(cleanup_netlink))) struct netlink *netlink = NULL;
+    int result = netlink_open(&netlink);
+    return result < 0 ? result : configure(config, netlink, netns_fd, ip);
 }
 
 int network_attach(const struct firewall_config *config, const char *netns_path, uint32_t ip,
@@ -212,7 +227,8 @@ int network_attach(const struct firewall_config *config, const char *netns_path,
     char name[IF_NAMESIZE];
     veth_name(config, ip, name);
     cleanup_close int fd = -1;
-    if (open_namespace(netns_path, &fd) == 0 && if_nametoindex(name) != 0)
+    if (open_namespace(netns_path, &fd) == 0 && if_nametoindex(name) != 0 &&
+        join_again(config, fd, ip) == 0)
         return 0;
 
     /* Half of it is as good as nothing: a namespace without its veth, or the reverse. */

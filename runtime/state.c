@@ -56,7 +56,7 @@ int container_record_read(struct reader *reader, struct container_record *ret)
     reader_copy_text(reader, record.error, sizeof(record.error));
     for (uint32_t i = RECORD_FIELDS; i < fields && reader_check(reader) == 0; i++)
         reader_skip(reader); /* a newer daemon's */
-    if (wanted > WANT_REMOVE || over > OVER_FAILED || pid > INT32_MAX || exit_code < -1 ||
+    if (wanted > WANT_REMOVE || over > OVER_ENDED || pid > INT32_MAX || exit_code < -1 ||
         exit_code > EXIT_CODE_MAX)
         return reader_refuse(reader);
     if (reader_check(reader) < 0)

@@ -23,6 +23,7 @@ enum container_over {
     OVER_NO,
     OVER_EXITED, /* as its restart policy has it */
     OVER_FAILED, /* after too many tries */
+    OVER_ENDED,  /* and what follows was not decided yet: on disk only, if a daemon died then */
 };
 
 enum {

@@ -172,6 +172,8 @@ void fixture_open(struct fixture *fixture)
         .bridge = "ctest0",
         .subnet = "10.88.0.0/16",
         .mesh_port = 7301,
+        .conmon = fixture->conmon,
+        .oci_runtime = fixture->oci_runtime,
         .images = fixture->images,
         .context = fixture,
         .on_ready = on_ready,
@@ -436,6 +438,30 @@ static unsigned count_entries(const char *path)
     return count;
 }
 
+unsigned fixture_count_processes(const char *word, const char *other, bool tell)
+{
+    unsigned count = 0;
+    DIR *directory = opendir("/proc");
+    for (struct dirent *entry; directory && (entry = readdir(directory)) != NULL;) {
+        char path[300], line[4096];
+        snprintf(path, sizeof(path), "/proc/%.200s/cmdline", entry->d_name);
+        FILE *file = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ? fopen(path, "re") : NULL;
+        if (!file)
+            continue;
+        size_t size = fread(line, 1, sizeof(line) - 1, file);
+        line[size] = '\0';
+        fclose(file);
+        if (memmem(line, size, word, strlen(word)) && memmem(line, size, other, strlen(other))) {
+            count++;
+            if (tell)
+                print_message("left: process %s, %s\n", entry->d_name, line);
+        }
+    }
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
 unsigned fixture_count_debris(struct fixture *fixture)
 {
     static const char *const directories[] = {"run/containers", "run/netns",       "run/oci",
@@ -464,5 +490,6 @@ unsigned fixture_count_debris(struct fixture *fixture)
     }
     if_freenameindex(links);
     cgroup_list(fixture->instance, count_cgroup, &count);
-    return count;
+    return count + fixture_count_processes("conmon", fixture->directory, true) +
+           fixture_count_processes("crun", fixture->directory, true);
 }

@@ -18,6 +18,7 @@ struct fixture {
     uv_timer_t tick; /* so that waiting for a condition looks again */
     char directory[64];
     char instance[32];
+    const char *conmon, *oci_runtime; /* NULL: as installed */
     struct image_store *images;
     char image[DIGEST_TEXT_BYTES];
     struct runtime *runtime;
@@ -73,5 +74,8 @@ int fixture_exec(struct fixture *fixture, const char *id, const char *script, ch
 void fixture_logs(struct fixture *fixture, const char *id, int64_t tail, char *output,
                   size_t capacity);
 
-/* Mounts, namespaces, veths and control groups that belong to this fixture. */
+/* How many processes have both words in their command lines; tells them if asked to. */
+unsigned fixture_count_processes(const char *word, const char *other, bool tell);
+
+/* Mounts, namespaces, veths, control groups and processes that belong to this fixture. */
 unsigned fixture_count_debris(struct fixture *fixture);

@@ -124,12 +124,96 @@ static void debris_is_swept(void **state)
     fixture_free(fixture);
 }
 
+/* A monitor that does not come to its work as fast as a daemon is started again. */
+static void make_slow_monitor(const struct fixture *fixture, char *ret, size_t capacity)
+{
+    snprintf(ret, capacity, "%s/slow-monitor", fixture->directory);
+    assert_int_equal(fixture_shell("printf '#!/bin/sh\nsleep 1\nexec conmon \"$@\"\n' > %s && "
+                                   "chmod 755 %s",
+                                   ret, ret),
+                     0);
+}
+
+static bool monitor_waits(void *context)
+{
+    return fixture_count_processes(((struct fixture *)context)->conmon, "", false) > 0;
+}
+
+static void dies_while_the_monitor_starts(void **state)
+{
+    (void)state; /* would break: a monitor on its way that starts what was started meanwhile */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_new();
+    char monitor[128];
+    make_slow_monitor(fixture, monitor, sizeof(monitor));
+    image_store_free(fixture->images);
+    fixture->images = NULL;
+    pid_t pid = fork();
+    if (pid == 0) {
+        fixture->conmon = monitor;
+        fixture_open(fixture);
+        fixture_start(fixture, "a", "exec sleep 1000");
+        bool fine = fixture_wait(fixture, monitor_waits, fixture);
+        _exit(fine ? 0 : 1); /* as if it was killed: without a word to anybody */
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    fixture_open(fixture);
+    fixture->conmon = monitor;
+    assert_false(monitor_waits(fixture));
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    assert_int_equal(fixture_count_processes("conmon", fixture->directory, false), 1);
+    fixture_free(fixture);
+}
+
+static void dies_before_the_container_is_let_go(void **state)
+{
+    (void)state; /* would break: a container that was created but never runs */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_new();
+    char runtime[128];
+    snprintf(runtime, sizeof(runtime), "%s/stuck-runtime", fixture->directory);
+    assert_int_equal(fixture_shell("printf '#!/bin/sh\n[ \"$2\" = start ] && exec sleep 1000\n"
+                                   "exec crun \"$@\"\n' > %s && chmod 755 %s",
+                                   runtime, runtime),
+                     0);
+    image_store_free(fixture->images);
+    fixture->images = NULL;
+    pid_t pid = fork();
+    if (pid == 0) {
+        fixture->oci_runtime = runtime;
+        fixture_open(fixture);
+        fixture_start(fixture, "a", "echo let go; exec sleep 1000");
+        fixture_wait_state(fixture, "a", CONTAINER_RUNNING);
+        _exit(1);
+    }
+    char record[128];
+    snprintf(record, sizeof(record), "%s/run/oci/a/exec.fifo", fixture->directory);
+    for (int i = 0; i < 1000 && access(record, F_OK) < 0; i++)
+        usleep(20 * 1000);
+    usleep(100 * 1000);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    fixture_open(fixture);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    char text[64] = "";
+    for (int i = 0; i < 1000 && !*text; i++) {
+        fixture_logs(fixture, "a", -1, text, sizeof(text));
+        usleep(20 * 1000);
+    }
+    assert_string_equal(text, "let go\n");
+    fixture_free(fixture);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(survives_the_daemon),
+        cmocka_unit_test(dies_while_the_monitor_starts),
+        cmocka_unit_test(dies_before_the_container_is_let_go),
         cmocka_unit_test(monitor_dies_too),
         cmocka_unit_test(debris_is_swept),
     };

@@ -1,0 +1,613 @@
+/* usage: container_sweep [--every N] [--first N] [--only NAME] [--list]
+ *
+ * Kills a "daemon" before each system call that changes something, in each operation of a
+ * container's life and an image's, one after the other, until the operation ends before its turn.
+ * After each kill the daemon is started again and told what its peer would tell it; then exactly
+ * the wanted containers must run, once, with a network; and when they are removed, nothing may be
+ * left. With --every N, each Nth call only, beginning elsewhere in each operation; with --first N,
+ * from that call on. Needs root, crun, conmon and busybox; exit code 77 without.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "container_fixture.h"
+#include "killer.h"
+#include "runtime/image_import.h"
+#include "runtime/process.h"
+#include "runtime/tree.h"
+
+enum {
+    SKIPPED = 77,
+    STEPS_MAX = 100 * 1000, /* no operation has as many */
+    SLEEP_BASE_S = 1000 * 1000,
+    MEMORY_BYTES = 64 * 1024 * 1024,
+    MILLICORES = 500,
+};
+
+static const char the_id[] = "a";
+
+/* What the killed daemon lets its successor's test know. */
+struct notes {
+    pid_t pid;         /* of the container that ran before the operation */
+    bool stays;        /* that process must never end */
+    bool said_stopped; /* it was told that the container has ended, which must last */
+    bool said_removed;
+    bool was_stopped; /* before the operation, which is not to start it even for a moment */
+    bool finished;
+};
+
+struct operation {
+    const char *name;
+    void (*before)(struct fixture *fixture); /* not counted */
+    void (*act)(struct fixture *fixture);
+    void (*again)(struct fixture *fixture); /* what a peer would ask again of a new daemon */
+    bool runs;                              /* whether the container is to run in the end */
+    bool closed;                            /* the daemon does not run before `act` */
+    bool image;                             /* about an image, and no runtime */
+    bool known;                             /* `again` also if nothing is known of the container */
+    void (*check)(struct fixture *fixture);
+};
+
+static struct notes *notes;
+static char archive[128];
+
+static void give_up(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "    ");
+    vfprintf(stderr, format, arguments);
+    fprintf(stderr, "\n");
+    va_end(arguments);
+    _exit(1);
+}
+
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            give_up(__VA_ARGS__);                                                                  \
+    } while (0)
+
+/* ---- Words of the operations ---- */
+
+static void make_spec(struct fixture *fixture, struct container_spec *ret)
+{
+    char script[64];
+    snprintf(script, sizeof(script), "exec sleep %d", SLEEP_BASE_S + (int)getppid());
+    fixture_spec(fixture, the_id, script, ret);
+    ret->restart.policy = RESTART_ANY;
+    ret->stop_signal = SIGKILL;
+    struct container_mount *volume = container_spec_add_mount(ret);
+    volume->type = MOUNT_VOLUME;
+    volume->source = strdup("kept");
+    volume->target = strdup("/kept");
+    struct container_mount *file = container_spec_add_mount(ret);
+    file->type = MOUNT_FILE;
+    file->target = strdup("/secret");
+    buffer_append_text(&file->content, "hush");
+}
+
+static void start(struct fixture *fixture)
+{
+    struct container_spec spec;
+    struct error error = {0};
+    make_spec(fixture, &spec);
+    CHECK(runtime_start(fixture->runtime, &spec, &error) == 0, "start: %s", error.message);
+    container_spec_done(&spec);
+    CHECK(fixture_wait_state(fixture, the_id, CONTAINER_RUNNING), "it does not run");
+}
+
+/* A job that ends by itself, to be run once, and notes in its volume that it ran. */
+static void start_job(struct fixture *fixture)
+{
+    struct container_spec spec;
+    struct error error = {0};
+    make_spec(fixture, &spec);
+    text_list_done(&spec.command);
+    text_list_add(&spec.command, "sh");
+    text_list_add(&spec.command, "-c");
+    text_list_add(&spec.command, "echo ran >> /kept/runs");
+    spec.restart.policy = RESTART_ON_FAILURE;
+    CHECK(runtime_start(fixture->runtime, &spec, &error) == 0, "start: %s", error.message);
+    container_spec_done(&spec);
+}
+
+static void run_job(struct fixture *fixture)
+{
+    start_job(fixture);
+    CHECK(fixture_wait_state(fixture, the_id, CONTAINER_EXITED), "it does not end");
+}
+
+/* A peer starts what the runtime does not know, and nothing else. */
+static void run_job_if_unknown(struct fixture *fixture)
+{
+    struct container_status status;
+    if (runtime_status(fixture->runtime, the_id, &status) == -ENOENT)
+        start_job(fixture);
+    CHECK(fixture_wait_state(fixture, the_id, CONTAINER_EXITED), "it does not end");
+}
+
+static void check_job(struct fixture *fixture)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/data/volumes/kept/runs", fixture->directory);
+    CHECK(fixture_shell("[ $(wc -l < %s) = 1 ]", path) == 0, "it did not run once");
+    CHECK(fixture_status(fixture, the_id).exit_code == 0, "its exit code is %d",
+          fixture_status(fixture, the_id).exit_code);
+    unlink(path);
+}
+
+static void stop(struct fixture *fixture)
+{
+    runtime_stop(fixture->runtime, the_id, 0);
+    CHECK(fixture_wait_state(fixture, the_id, CONTAINER_EXITED), "it does not stop");
+}
+
+static void act_stop(struct fixture *fixture)
+{
+    stop(fixture);
+    notes->said_stopped = true;
+}
+
+static void start_and_stop(struct fixture *fixture)
+{
+    start(fixture);
+    stop(fixture);
+}
+
+static void start_stop_and_note(struct fixture *fixture)
+{
+    start_and_stop(fixture);
+    notes->was_stopped = true;
+}
+
+static void remove_it(struct fixture *fixture)
+{
+    if (runtime_remove(fixture->runtime, the_id) == 0)
+        CHECK(fixture_wait_gone(fixture, the_id), "it is not removed");
+}
+
+static void act_remove(struct fixture *fixture)
+{
+    remove_it(fixture);
+    notes->said_removed = true;
+}
+
+static void start_to_stay(struct fixture *fixture)
+{
+    start(fixture);
+    notes->pid = fixture_status(fixture, the_id).pid;
+    notes->stays = true;
+}
+
+static void on_limits(void *context, const struct error *error)
+{
+    bool *done = context;
+    CHECK(!error, "limits: %s", error ? error->message : "");
+    *done = true;
+}
+
+static bool is_true(void *context)
+{
+    return *(bool *)context;
+}
+
+static void update(struct fixture *fixture)
+{
+    bool done = false;
+    CHECK(runtime_update_limits(fixture->runtime, the_id, MILLICORES, MEMORY_BYTES, on_limits,
+                                &done) == 0,
+          "limits refused");
+    CHECK(fixture_wait(fixture, is_true, &done), "limits: no answer");
+}
+
+static void check_limits(struct fixture *fixture)
+{
+    struct container_stats stats;
+    CHECK(runtime_stats(fixture->runtime, the_id, &stats) == 0, "no stats");
+    CHECK(stats.memory_limit_bytes == MEMORY_BYTES, "memory limit %ju",
+          (uintmax_t)stats.memory_limit_bytes);
+    CHECK(stats.cpu_limit_millicores == MILLICORES, "CPU limit %u", stats.cpu_limit_millicores);
+}
+
+static bool has_restarted(void *context)
+{
+    struct fixture *fixture = context;
+    struct container_status status = fixture_status(fixture, the_id);
+    return status.state == CONTAINER_RUNNING && status.restarts == 1;
+}
+
+static void crash(struct fixture *fixture)
+{
+    kill(fixture_status(fixture, the_id).pid, SIGKILL);
+    CHECK(fixture_wait(fixture, has_restarted, fixture), "it is not started again");
+}
+
+static void start_and_close(struct fixture *fixture)
+{
+    start_to_stay(fixture);
+    fixture_close(fixture);
+}
+
+/* Ends while the daemon is away. */
+static void start_close_and_kill(struct fixture *fixture)
+{
+    start(fixture);
+    pid_t pid = fixture_status(fixture, the_id).pid;
+    fixture_close(fixture);
+    kill(pid, SIGKILL);
+}
+
+static void open_until_running(struct fixture *fixture)
+{
+    fixture_open(fixture);
+    CHECK(fixture_wait_state(fixture, the_id, CONTAINER_RUNNING), "it is not taken back");
+}
+
+/* ---- Images ---- */
+
+static struct image_store *open_images(struct fixture *fixture)
+{
+    struct image_store *store;
+    struct error error = {0};
+    char path[128];
+    snprintf(path, sizeof(path), "%s/others", fixture->directory);
+    CHECK(image_store_open(path, &store, &error) == 0, "%s", error.message);
+    return store;
+}
+
+static void unpack(struct fixture *fixture, struct image_store *store)
+{
+    struct image *image;
+    struct digest digest;
+    struct text_list layers = {0};
+    struct error error = {0};
+    (void)fixture;
+    CHECK(image_store_resolve(store, "swept:1", &digest, &error) == 0, "%s", error.message);
+    CHECK(image_store_load(store, &digest, &image, &error) == 0, "%s", error.message);
+    CHECK(image_store_unpack(store, image, &layers, &error) == 0, "%s", error.message);
+    CHECK(layers.count == 1, "%zu layers", layers.count);
+    CHECK(fixture_shell("cd %s && [ $(cat etc/word) = swept ] && [ -L link ] && [ etc/word -ef hard"
+                        " ] && [ $(stat -c %%a private) = 700 ]",
+                        layers.items[0]) == 0,
+          "the layer is not as in the archive");
+    text_list_done(&layers);
+    image_free(image);
+}
+
+static void import_image(struct fixture *fixture)
+{
+    struct image_store *store = open_images(fixture);
+    struct error error = {0};
+    CHECK(image_import(store, archive, NULL, NULL, NULL, &error) == 0, "%s", error.message);
+    unpack(fixture, store);
+    image_store_free(store);
+}
+
+static void remove_image(struct fixture *fixture)
+{
+    struct image_store *store = open_images(fixture);
+    struct error error = {0};
+    int result = image_store_remove(store, "swept:1", &error);
+    CHECK(result == 0 || result == -ENOENT, "%s", error.message);
+    CHECK(image_store_collect(store, NULL, &error) == 0, "%s", error.message);
+    image_store_free(store);
+}
+
+static void import_again(struct fixture *fixture)
+{
+    import_image(fixture);
+    remove_image(fixture);
+}
+
+static unsigned count_image_files(struct fixture *fixture)
+{
+    return (unsigned)fixture_shell("cd %s/others && left=$(find blobs/sha256 tmp layers "
+                                   "-mindepth 1; find . -name '*.tmp') && [ -z \"$left\" ] || "
+                                   "{ echo \"$left\" >&2; exit 1; }",
+                                   fixture->directory);
+}
+
+/* ---- The operations ---- */
+
+static void nothing(struct fixture *fixture)
+{
+    (void)fixture;
+}
+
+static const struct operation operations[] = {
+    {.name = "open",
+     .before = nothing,
+     .act = fixture_open,
+     .again = start,
+     .runs = true,
+     .closed = true},
+    {.name = "create", .before = nothing, .act = start, .again = start, .runs = true},
+    {.name = "stop", .before = start, .act = act_stop, .again = stop},
+    {.name = "start", .before = start_and_stop, .act = start, .again = start, .runs = true},
+    {.name = "update",
+     .before = start_to_stay,
+     .act = update,
+     .again = update,
+     .runs = true,
+     .check = check_limits},
+    {.name = "crash", .before = start, .act = crash, .again = start, .runs = true},
+    {.name = "job",
+     .before = nothing,
+     .act = run_job,
+     .again = run_job_if_unknown,
+     .check = check_job,
+     .known = true},
+    {.name = "adopt",
+     .before = start_and_close,
+     .act = open_until_running,
+     .again = start,
+     .runs = true,
+     .closed = true},
+    {.name = "revive",
+     .before = start_close_and_kill,
+     .act = open_until_running,
+     .again = start,
+     .runs = true,
+     .closed = true},
+    {.name = "remove", .before = start, .act = act_remove, .again = remove_it},
+    {.name = "clear", .before = start_stop_and_note, .act = act_remove, .again = remove_it},
+    {.name = "import",
+     .before = nothing,
+     .act = import_image,
+     .again = import_again,
+     .image = true},
+    {.name = "collect",
+     .before = import_image,
+     .act = remove_image,
+     .again = remove_image,
+     .image = true},
+};
+
+/* ---- What must hold afterwards ---- */
+
+static unsigned count_running(void)
+{
+    char seconds[32];
+    snprintf(seconds, sizeof(seconds), "%d", SLEEP_BASE_S + (int)getppid());
+    /* not conmon's and crun's, which do not have the container's command in theirs */
+    return fixture_count_processes("sleep", seconds, false);
+}
+
+/* It is told to be running once the OCI runtime has let it go, which is before it is itself. */
+static bool does_run(void *context)
+{
+    struct fixture *fixture = context;
+    uv_run(&fixture->loop, UV_RUN_NOWAIT); /* has it ended meanwhile? */
+    return fixture_status(fixture, the_id).state == CONTAINER_RUNNING && count_running() > 0;
+}
+
+static void check_running(struct fixture *fixture)
+{
+    CHECK(fixture_wait(fixture, does_run, fixture), "it does not run, though it is said to");
+    struct container_status status = fixture_status(fixture, the_id);
+    CHECK(!notes->stays || status.pid == notes->pid, "it was started again: pid %d, not %d",
+          (int)status.pid, (int)notes->pid);
+    CHECK(fixture_count_processes("conmon", fixture->directory, false) == 1, "%u conmons",
+          fixture_count_processes("conmon", fixture->directory, true));
+    char text[256];
+    CHECK(fixture_exec(fixture, the_id, "ip route | grep -q default && [ $(cat /secret) = hush ]",
+                       text, sizeof(text)) == 0,
+          "inside it is not whole: %s", text);
+    const uint8_t *ip = status.address.ip + 12;
+    CHECK(fixture_shell("busybox ping -c 1 -W 5 %u.%u.%u.%u >/dev/null", ip[0], ip[1], ip[2],
+                        ip[3]) == 0,
+          "it is not on the network");
+    CHECK(count_running() == 1, "%u of it run", count_running());
+}
+
+static void remove_one(void *context, const struct container_status *status)
+{
+    struct fixture *fixture = context;
+    runtime_remove(fixture->runtime, status->id);
+}
+
+static void count_debris(struct fixture *fixture)
+{
+    CHECK(fixture_count_debris(fixture) == 0, "something is left");
+    CHECK(count_running() == 0, "it still runs");
+    CHECK(fixture_shell("cd %s && left=$(find run data -not -type d) && [ -z \"$left\" ] || "
+                        "{ echo \"$left\" >&2; exit 1; }",
+                        fixture->directory) == 0,
+          "files are left");
+    CHECK(fixture_shell("nft list ruleset > %s/rules.now && cmp %s/rules %s/rules.now",
+                        fixture->directory, fixture->directory, fixture->directory) == 0,
+          "the rules are not as they were");
+}
+
+/* What was said by the daemon before its end must be true, before anybody asks again. */
+static void check_promises(struct fixture *fixture)
+{
+    struct container_status status;
+    if (notes->said_removed)
+        CHECK(runtime_status(fixture->runtime, the_id, &status) == -ENOENT, "it came back");
+    bool was_stopped = notes->said_stopped;
+    if (notes->was_stopped && runtime_status(fixture->runtime, the_id, &status) == 0)
+        was_stopped = true;
+    if (was_stopped)
+        CHECK(count_running() == 0 && fixture_status(fixture, the_id).state == CONTAINER_EXITED,
+              "it was stopped, and is started");
+}
+
+static void restart_and_check(struct fixture *fixture, const struct operation *operation)
+{
+    if (operation->image) {
+        operation->again(fixture);
+        remove_image(fixture);
+        CHECK(count_image_files(fixture) == 0, "files are left");
+        return;
+    }
+    fixture_open(fixture);
+    check_promises(fixture);
+    struct container_status status;
+    /* A container that is being removed on disk must not be seen to run again. */
+    if (operation->runs || operation->known ||
+        runtime_status(fixture->runtime, the_id, &status) == 0)
+        operation->again(fixture);
+    if (operation->runs)
+        check_running(fixture);
+    else
+        CHECK(count_running() == 0, "it runs");
+    if (operation->check)
+        operation->check(fixture);
+    runtime_list(fixture->runtime, remove_one, fixture);
+    if (runtime_status(fixture->runtime, the_id, &status) == 0)
+        CHECK(fixture_wait_gone(fixture, the_id), "it is not removed");
+    fixture_close(fixture);
+    count_debris(fixture);
+}
+
+/* ---- Sweeping ---- */
+
+static void be_killed(struct fixture *fixture, const struct operation *operation)
+{
+    killer_trace_me();
+    if (!operation->image && (!operation->closed || operation->before != nothing))
+        fixture_open(fixture);
+    operation->before(fixture);
+    killer_mark();
+    operation->act(fixture);
+    killer_unmark();
+    notes->finished = true;
+    _exit(0);
+}
+
+static bool run_checks(struct fixture *fixture, const struct operation *operation)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        restart_and_check(fixture, operation);
+        _exit(0);
+    }
+    int status;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* One kill; 1 if the operation ended before, -1 if something was wrong. */
+static int sweep_step(struct fixture *fixture, const struct operation *operation, unsigned nth)
+{
+    *notes = (struct notes){0};
+    pid_t pid = fork();
+    if (pid == 0)
+        be_killed(fixture, operation);
+    struct killer_report report;
+    int result = killer_run(pid, nth, &report);
+    if (result < 0) {
+        fprintf(stderr, "cannot trace: %s\n", strerror(-result));
+        return -1;
+    }
+    bool fine = report.killed || notes->finished;
+    if (fine)
+        fine = run_checks(fixture, operation);
+    if (!fine) {
+        printf("%s: FAILED when killed before step %u, %s %s\n", operation->name, nth, report.call,
+               report.detail);
+        return -1;
+    }
+    return report.killed ? 0 : 1;
+}
+
+static struct fixture *begin(void)
+{
+    struct fixture *fixture = fixture_new();
+    image_store_free(fixture->images);
+    fixture->images = NULL;
+    snprintf(archive, sizeof(archive), "%s/swept.tar", fixture->directory);
+    const char *top = fixture->directory;
+    int made = fixture_shell(
+        "cd %s && mkdir -p l/etc l/private && chmod 700 l/private && echo swept > l/etc/word && "
+        "ln l/etc/word l/hard && ln -s etc/word l/link && tar -C l -cf layer.tar . && rm -r l && "
+        "printf '{\"os\":\"linux\",\"architecture\":\"%s\",\"config\":{\"Cmd\":[\"sh\"]},"
+        "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%%s\"]}}' "
+        "$(sha256sum layer.tar | cut -d' ' -f1) > config.json && "
+        "printf '[{\"Config\":\"config.json\",\"RepoTags\":[\"swept:1\"],"
+        "\"Layers\":[\"layer.tar\"]}]' > manifest.json && "
+        "tar -cf swept.tar layer.tar config.json manifest.json && "
+        "rm layer.tar config.json manifest.json",
+        top, image_host_architecture());
+    assert_int_equal(made, 0);
+    return fixture;
+}
+
+/* The rules and the bridge of a daemon without containers. */
+static void note_rules(struct fixture *fixture)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        fixture_open(fixture);
+        fixture_close(fixture);
+        _exit(fixture_shell("nft list ruleset > %s/rules", fixture->directory));
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_int_equal(status, 0);
+}
+
+static bool sweep(const struct operation *operation, unsigned first, unsigned every)
+{
+    struct fixture *fixture = begin();
+    unsigned kills = 0;
+    int result = 0;
+    note_rules(fixture);
+    uint64_t began = uv_hrtime();
+    for (unsigned nth = first; nth < STEPS_MAX && result == 0; nth += every) {
+        result = sweep_step(fixture, operation, nth);
+        kills += result == 0;
+    }
+    if (result > 0) {
+        printf("%s: killed at %u steps, nothing lost and nothing left (%.1f s)\n", operation->name,
+               kills, (double)(uv_hrtime() - began) / 1e9);
+        tree_remove_path(fixture->directory);
+    }
+    fflush(stdout);
+    free(fixture);
+    return result > 0;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned every = 1, first = 0;
+    const char *only = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--every") == 0 && i + 1 < argc)
+            every = (unsigned)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--first") == 0 && i + 1 < argc)
+            first = (unsigned)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
+            only = argv[++i];
+        else
+            return 2;
+    }
+    if (!fixture_possible())
+        return SKIPPED;
+    notes = mmap(NULL, sizeof(*notes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (notes == MAP_FAILED || every == 0)
+        return 2;
+    bool fine = true;
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+        if (only && strcmp(only, operations[i].name) != 0)
+            continue;
+        unsigned from = first ? first : 1 + (unsigned)i * 5 % every;
+        fine = sweep(&operations[i], from, every) && fine;
+    }
+    return fine ? 0 : 1;
+}
