@@ -90,7 +90,7 @@ static int load_container(const struct runtime_settings *settings, const char *i
     }
     load_record(settings, id, &adopted->record);
     struct error error;
-    if (process_alive(&adopted->record.process) &&
+    if (process_check(&adopted->record.process) != -ESRCH &&
         launch_plan(settings, &adopted->spec, &adopted->plan, &error) < 0)
         log_warning("%s; it goes on running, without health checks", error.message);
     result = table_insert(&adoption->found, adopted);

@@ -39,6 +39,15 @@ static int explain(struct error *error, int code, const char *id, const char *me
     return code;
 }
 
+static int hangs(const struct runtime_settings *settings, const char *id, const char *verb,
+                 struct error *error)
+{
+    error_set(error, -ETIMEDOUT, "container %s: %s %s did not end within %d s and was killed", id,
+              settings->oci_runtime, verb, settings->launch_timeout_ms / 1000);
+    error_hint(error, "is the disk or the machine overloaded? See: dmesg | tail");
+    return -ETIMEDOUT;
+}
+
 static int run_oci(const struct runtime_settings *settings, const char *verb, const char *option,
                    const char *id, struct error *error)
 {
@@ -52,9 +61,11 @@ static int run_oci(const struct runtime_settings *settings, const char *verb, co
     argv[count] = NULL;
     cleanup_buffer struct buffer output;
     buffer_init(&output);
-    int code = process_run(argv, RUNTIME_LAUNCH_TIMEOUT_MS, &output);
+    int code = process_run(argv, settings->launch_timeout_ms, &output);
     if (code == 0)
         return 0;
+    if (code == -ETIMEDOUT)
+        return hangs(settings, id, verb, error);
     if (code < 0)
         return error_set_errno(error, code, "container %s: %s %s", id, settings->oci_runtime, verb);
     cleanup_free char *text = buffer_take_text(&output);
@@ -82,12 +93,12 @@ int conmon_answer_parse(const char *id, const char *text, pid_t *ret_pid, struct
 }
 
 /* Reads one line from conmon: what it has to say about the creation. */
-static int read_sync(int fd, char *ret, size_t capacity)
+static int read_sync(int fd, int timeout_ms, char *ret, size_t capacity)
 {
     size_t size = 0;
     while (size < capacity - 1) {
         struct pollfd polls = {.fd = fd, .events = POLLIN};
-        int ready = poll(&polls, 1, RUNTIME_LAUNCH_TIMEOUT_MS);
+        int ready = poll(&polls, 1, timeout_ms);
         if (ready == 0)
             return -ETIMEDOUT;
         ssize_t got = ready < 0 ? -1 : read(fd, ret + size, capacity - 1 - size);
@@ -161,7 +172,8 @@ static int spawn_conmon(const struct runtime_settings *settings, const char *id,
     }
     /* In the bundle, for conmon tells of a kill for want of memory by a file in its own directory.
      */
-    return process_run_with(argv, bundle.text, "_OCI_SYNCPIPE", sync_fd, RUNTIME_LAUNCH_TIMEOUT_MS);
+    return process_run_with(argv, bundle.text, "_OCI_SYNCPIPE", sync_fd,
+                            settings->launch_timeout_ms);
 }
 
 int conmon_create(const struct runtime_settings *settings, const char *id, const char *name,
@@ -185,7 +197,15 @@ int conmon_create(const struct runtime_settings *settings, const char *id, const
     cleanup_free char *text = malloc(SYNC_BYTES_MAX);
     if (!text)
         return -ENOMEM;
-    result = read_sync(read_end, text, SYNC_BYTES_MAX);
+    result = read_sync(read_end, settings->launch_timeout_ms, text, SYNC_BYTES_MAX);
+    if (result == -ETIMEDOUT)
+        return hangs(settings, id, "create", error);
+    if (result == -EPIPE) {
+        error_set(error, -EIO, "container %s: %s ended without creating it, and did not say why",
+                  id, settings->oci_runtime);
+        error_hint(error, "does it work? Try: %s --version", settings->oci_runtime);
+        return -EIO;
+    }
     if (result < 0)
         return error_set_errno(error, result, "container %s: conmon did not answer", id);
     return conmon_answer_parse(id, text, ret_pid, error);

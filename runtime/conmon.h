@@ -1,7 +1,7 @@
 /* conmon, the monitor that holds one container's output, log and exit code while the daemon may
  * come and go; and through it, or beside it, the OCI runtime.
  *
- * All functions block, up to RUNTIME_LAUNCH_TIMEOUT_MS, and belong on a worker thread.
+ * All functions block, up to settings->launch_timeout_ms, and belong on a worker thread.
  */
 #pragma once
 

@@ -17,6 +17,7 @@
 enum {
     REMOVE_RETRY_MS = 2000, /* something was busy: a mount, a dying process */
     SECRET_RETRY_MS = 500,  /* one can't be read yet */
+    WATCH_RETRY_MS = 1000,  /* there was no file descriptor left */
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -84,21 +85,36 @@ static void on_process_end(void *context)
     container_advance(container);
 }
 
-/* Starts watching the record's process; has it ended already, that is as if it did later. */
-static void watch(struct container *container)
+/* Has it ended already, that is as if it did later. But one that can't be watched now is not one
+ * that has ended. */
+static void try_to_watch(struct container *container)
 {
-    container->process_ended = false;
-    container->unhealthy[0] = '\0';
-    container->health_state = HEALTH_NONE;
-    if (process_watch_new(container->runtime, &container->record.process, on_process_end, container,
-                          &container->watch) < 0) {
+    int result = process_watch_new(container->runtime, &container->record.process, on_process_end,
+                                   container, &container->watch);
+    if (result == -ESRCH) {
         container->process_ended = true;
+        return;
+    }
+    if (result < 0) {
+        log_warning("container %s: cannot watch its process: %s; trying again", container->spec.id,
+                    strerror(-result));
+        if (!uv_is_active((uv_handle_t *)&container->timer))
+            wake_after(container, WATCH_RETRY_MS);
         return;
     }
     if (container->plan.health.command.count > 0 || container->plan.health.probe_port > 0) {
         container->health_state = HEALTH_STARTING;
         container->health = health_new(container);
     }
+}
+
+/* Starts watching the record's process. */
+static void watch(struct container *container)
+{
+    container->process_ended = false;
+    container->unhealthy[0] = '\0';
+    container->health_state = HEALTH_NONE;
+    try_to_watch(container);
 }
 
 void container_health_changed(struct container *container, enum health_state state,
@@ -307,6 +323,9 @@ static bool needs_saving(const struct container *container)
 static void advance_running(struct container *container)
 {
     bool stop = container->wanted != WANT_RUN || container->unhealthy[0] != '\0';
+    if (!container->process_ended && !container->watch &&
+        !uv_is_active((uv_handle_t *)&container->timer))
+        try_to_watch(container);
     if (container->process_ended)
         container_step_begin(container, STEP_COLLECT);
     else if (stop && container->state != CONTAINER_STOPPING)

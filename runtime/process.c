@@ -22,15 +22,17 @@ const char *const process_environment[] = {
     NULL,
 };
 
-/* Reads the state and start time from /proc/PID/stat. The second field is the program's name, which
- * may hold anything, so counting starts behind the last parenthesis. */
+/* Reads the state and start time from /proc/PID/stat: -ESRCH if there is no such process, or what
+ * reading failed with. The second field is the program's name, which may hold anything, so counting
+ * starts behind the last parenthesis. */
 static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start_ticks)
 {
     enum { FIELDS_TO_START = 19 }; /* from the state, field 3, to the start time, field 22 */
     char path[64], text[1024];
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    if (file_read_text(path, text, sizeof(text)) < 0)
-        return -ESRCH;
+    int result = file_read_text(path, text, sizeof(text));
+    if (result < 0)
+        return result == -ENOENT ? -ESRCH : result;
     char *at = strrchr(text, ')');
     if (!at || at[1] != ' ')
         return -ESRCH;
@@ -66,18 +68,22 @@ int process_identify(pid_t pid, struct process *ret)
     return 0;
 }
 
-bool process_alive(const struct process *process)
+int process_check(const struct process *process)
 {
     if (process->pid <= 0)
-        return false;
+        return -ESRCH;
     char boot_id[BOOT_ID_BYTES];
-    if (read_boot_id(boot_id) < 0 || strcmp(boot_id, process->boot_id) != 0)
-        return false;
+    int result = read_boot_id(boot_id);
+    if (result < 0)
+        return result;
+    if (strcmp(boot_id, process->boot_id) != 0)
+        return -ESRCH;
     char state;
     uint64_t start_ticks;
-    if (read_stat(process->pid, &state, &start_ticks) < 0)
-        return false;
-    return start_ticks == process->start_ticks && state != 'Z' && state != 'X';
+    result = read_stat(process->pid, &state, &start_ticks);
+    if (result < 0)
+        return result;
+    return start_ticks == process->start_ticks && state != 'Z' && state != 'X' ? 0 : -ESRCH;
 }
 
 int process_open(const struct process *process, int *ret_pidfd)
@@ -88,8 +94,9 @@ int process_open(const struct process *process, int *ret_pidfd)
     if (fd < 0)
         return -errno;
     /* Checked after opening: the descriptor cannot change whom it means any more. */
-    if (!process_alive(process))
-        return -ESRCH;
+    int result = process_check(process);
+    if (result < 0)
+        return result;
     *ret_pidfd = take_fd(fd);
     return 0;
 }

@@ -26,11 +26,11 @@ struct process {
 /* Learns what tells the living process `pid` from later ones. -ESRCH if there is none. */
 int process_identify(pid_t pid, struct process *ret);
 
-/* True if that very process exists and is not a zombie. */
-bool process_alive(const struct process *process);
+/* 0 if that very process exists and is no zombie, -ESRCH if it is gone, or why nobody can say: with
+ * no file descriptor left, for one. */
+int process_check(const struct process *process);
 
-/* Opens a descriptor that gets readable when that very process ends. -ESRCH if it is gone already.
- */
+/* Opens a descriptor that gets readable when that very process ends. As process_check(). */
 int process_open(const struct process *process, int *ret_pidfd);
 
 /* Sends a signal to that very process; -ESRCH if it is gone. */

@@ -74,6 +74,7 @@ struct runtime_config {
     uint16_t mesh_port;         /* on the gateway; 0 redirects nothing */
     const char *oci_runtime;    /* NULL: "crun", looked up in PATH */
     const char *conmon;         /* NULL: "conmon" */
+    int launch_timeout_ms;      /* for one step of either; 0: RUNTIME_LAUNCH_TIMEOUT_MS */
     struct image_store *images; /* borrowed for the runtime's life */
 
     void *context; /* passed to the callbacks */

@@ -102,6 +102,8 @@ static int settings_fill(struct runtime_settings *settings, const struct runtime
     if (!settings->data_dir || !settings->run_dir || !settings->instance || !settings->bridge)
         return error_set_errno(error, -ENOMEM, "runtime");
     settings->images = config->images;
+    settings->launch_timeout_ms =
+        config->launch_timeout_ms > 0 ? config->launch_timeout_ms : RUNTIME_LAUNCH_TIMEOUT_MS;
     result = parse_network(settings, config, error);
     return result < 0 ? result : find_programs(settings, config, error);
 }

@@ -28,6 +28,7 @@ struct runtime_settings {
     char *bridge;
     char *oci_runtime; /* an absolute path */
     char *conmon;      /* an absolute path */
+    int launch_timeout_ms;
     struct firewall_config network;
     struct image_store *images; /* borrowed */
 };

@@ -174,6 +174,7 @@ void fixture_open(struct fixture *fixture)
         .mesh_port = 7301,
         .conmon = fixture->conmon,
         .oci_runtime = fixture->oci_runtime,
+        .launch_timeout_ms = fixture->launch_timeout_ms,
         .images = fixture->images,
         .context = fixture,
         .on_ready = on_ready,

@@ -19,6 +19,7 @@ struct fixture {
     char directory[64];
     char instance[32];
     const char *conmon, *oci_runtime; /* NULL: as installed */
+    int launch_timeout_ms;
     struct image_store *images;
     char image[DIGEST_TEXT_BYTES];
     struct runtime *runtime;
