@@ -15,9 +15,9 @@ static struct container *of_job(struct job *job)
 static int save(struct container *container)
 {
     const struct runtime_settings *settings = &container->runtime->settings;
-    int result = container->spec_unsaved ? launch_save_spec(settings, &container->spec) : 0;
+    int result = container->spec_unsaved ? launch_save_spec(settings, &container->spec, true) : 0;
     if (result == 0)
-        result = launch_save_record(settings, container->spec.id, &container->step_record);
+        result = launch_save_record(settings, container->spec.id, &container->step_record, true);
     return result;
 }
 

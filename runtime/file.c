@@ -63,7 +63,7 @@ static int sync_parent(const char *path)
     return 0;
 }
 
-int file_write_atomic(const char *path, mode_t mode, const void *data, size_t size_bytes)
+int file_replace(const char *path, mode_t mode, const void *data, size_t size_bytes, bool synced)
 {
     char temporary[PATH_BYTES];
     path_format(temporary, sizeof(temporary), "%s.new", path);
@@ -71,13 +71,13 @@ int file_write_atomic(const char *path, mode_t mode, const void *data, size_t si
     if (fd < 0)
         return -errno;
     int result = write_all(fd, data, size_bytes);
-    if (result == 0 && (fsync(fd) < 0 || rename(temporary, path) < 0))
+    if (result == 0 && ((synced && fsync(fd) < 0) || rename(temporary, path) < 0))
         result = -errno;
     if (result < 0) {
         unlink(temporary);
         return result;
     }
-    return sync_parent(path);
+    return synced ? sync_parent(path) : 0;
 }
 
 int file_write(const char *path, mode_t mode, const void *data, size_t size_bytes)

@@ -12,8 +12,10 @@
 /* Makes `path` and the directories above it, as needed, each with `mode`. */
 int file_make_directories(const char *path, mode_t mode);
 
-/* Writes beside `path`, syncs, and renames: a reader or a crash sees the old or the new content. */
-int file_write_atomic(const char *path, mode_t mode, const void *data, size_t size_bytes);
+/* Puts a file with that content in the place of whatever is there: all of it or nothing, whenever
+ * the process ends. `synced`: also if the machine loses its power; else it may then be the old one,
+ * or empty. */
+int file_replace(const char *path, mode_t mode, const void *data, size_t size_bytes, bool synced);
 
 /* Writes without syncing to a file that is made or emptied first. */
 int file_write(const char *path, mode_t mode, const void *data, size_t size_bytes);

@@ -39,7 +39,8 @@ static void cleanup_text_list(struct text_list *list)
     text_list_done(list);
 }
 
-int launch_save_spec(const struct runtime_settings *settings, const struct container_spec *spec)
+int launch_save_spec(const struct runtime_settings *settings, const struct container_spec *spec,
+                     bool synced)
 {
     cleanup_buffer struct buffer packed;
     buffer_init(&packed);
@@ -50,14 +51,14 @@ int launch_save_spec(const struct runtime_settings *settings, const struct conta
     if (result < 0)
         return result;
     struct path path = path_data(settings, spec->id, "spec");
-    return file_write_atomic(path.text, 0600, packed.bytes, packed.size);
+    return file_replace(path.text, 0600, packed.bytes, packed.size, synced);
 }
 
 int launch_save_record(const struct runtime_settings *settings, const char *id,
-                       const struct container_record *record)
+                       const struct container_record *record, bool synced)
 {
     struct path path = path_data(settings, id, "state");
-    return container_record_save(path.text, record);
+    return container_record_save(path.text, record, synced);
 }
 
 static int load_image(const struct runtime_settings *settings, const struct container_spec *spec,
@@ -192,7 +193,7 @@ static int start(const struct runtime_settings *settings, const struct container
     record->started_wall_ms = wall_ms();
     record->error[0] = '\0';
     /* Before it is let go, or a daemon that dies now would have it run a second time. */
-    result = launch_save_record(settings, spec->id, record);
+    result = launch_save_record(settings, spec->id, record, false);
     if (result < 0)
         return error_set_errno(error, result, "container %s: cannot save its state", spec->id);
     return conmon_start(settings, spec->id, error);
@@ -215,10 +216,12 @@ int launch_prepare(const struct runtime_settings *settings, const struct contain
 {
     struct path directory = path_data(settings, spec->id, NULL);
     int result = file_make_directories(directory.text, 0700);
+    /* Not synced: nothing that is being started outlives the machine, which its peer starts anew.
+     */
     if (result == 0)
-        result = launch_save_spec(settings, spec);
+        result = launch_save_spec(settings, spec, false);
     if (result == 0)
-        result = launch_save_record(settings, spec->id, record);
+        result = launch_save_record(settings, spec->id, record, false);
     if (result < 0)
         return error_set_errno(error, result, "container %s: cannot save its spec", spec->id);
     result = conmon_delete(settings, spec->id, error);
@@ -278,7 +281,7 @@ void launch_collect(const struct runtime_settings *settings, const char *id,
     /* First, for nobody can say how it ended once what conmon wrote is gone. */
     struct container_record ended_record = *record;
     ended_record.over = OVER_ENDED;
-    int result = launch_save_record(settings, id, &ended_record);
+    int result = launch_save_record(settings, id, &ended_record, true);
     if (result < 0)
         log_error("container %s: cannot save its state: %s", id, strerror(-result));
     struct error error;

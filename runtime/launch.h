@@ -34,9 +34,10 @@ int launch_remove(const struct runtime_settings *settings, const char *id, uint3
                   struct error *error);
 
 /* Saves spec and record. */
-int launch_save_spec(const struct runtime_settings *settings, const struct container_spec *spec);
+int launch_save_spec(const struct runtime_settings *settings, const struct container_spec *spec,
+                     bool synced);
 int launch_save_record(const struct runtime_settings *settings, const char *id,
-                       const struct container_record *record);
+                       const struct container_record *record, bool synced);
 
 /* Completes a spec from its image. */
 int launch_plan(const struct runtime_settings *settings, const struct container_spec *spec,

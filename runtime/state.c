@@ -69,7 +69,7 @@ int container_record_read(struct reader *reader, struct container_record *ret)
     return 0;
 }
 
-int container_record_save(const char *path, const struct container_record *record)
+int container_record_save(const char *path, const struct container_record *record, bool synced)
 {
     cleanup_buffer struct buffer packed;
     buffer_init(&packed);
@@ -79,7 +79,7 @@ int container_record_save(const char *path, const struct container_record *recor
     int result = writer_check(&writer);
     if (result < 0)
         return result;
-    return file_write_atomic(path, 0600, packed.bytes, packed.size);
+    return file_replace(path, 0600, packed.bytes, packed.size, synced);
 }
 
 int container_record_load(const char *path, struct container_record *ret)

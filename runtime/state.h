@@ -52,6 +52,6 @@ void container_record_write(struct writer *writer, const struct container_record
 /* -EBADMSG for anything that container_record_write() does not write; `*ret` untouched then. */
 int container_record_read(struct reader *reader, struct container_record *ret);
 
-/* Puts the record in place of the file at `path`, all or nothing. Blocks. */
-int container_record_save(const char *path, const struct container_record *record);
+/* Puts the record in place of the file at `path`, all or nothing; see file_replace(). Blocks. */
+int container_record_save(const char *path, const struct container_record *record, bool synced);
 int container_record_load(const char *path, struct container_record *ret);

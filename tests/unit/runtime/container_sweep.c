@@ -96,7 +96,8 @@ static void make_spec(struct fixture *fixture, struct container_spec *ret)
     struct container_mount *file = container_spec_add_mount(ret);
     file->type = MOUNT_FILE;
     file->target = strdup("/secret");
-    buffer_append_text(&file->content, "hush");
+    file->secret = strdup("password");
+    file->secret_version = 1;
 }
 
 static void start(struct fixture *fixture)
@@ -529,6 +530,7 @@ static int sweep_step(struct fixture *fixture, const struct operation *operation
 static struct fixture *begin(void)
 {
     struct fixture *fixture = fixture_new();
+    fixture->secret = "hush";
     image_store_free(fixture->images);
     fixture->images = NULL;
     snprintf(archive, sizeof(archive), "%s/swept.tar", fixture->directory);

@@ -254,7 +254,7 @@ static void machine_reboots(void **state)
                      0);
     assert_int_equal(process_identify(getpid(), &record.process), 0);
     record.process.boot_id[0] ^= 1;
-    assert_int_equal(container_record_save(path, &record), 0);
+    assert_int_equal(container_record_save(path, &record, true), 0);
     fixture_open(fixture);
     assert_true(fixture_wait(fixture, has_a_process, fixture));
     assert_int_not_equal(fixture_status(fixture, "a").pid, getpid());
