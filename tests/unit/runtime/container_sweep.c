@@ -304,7 +304,7 @@ static void remove_image(struct fixture *fixture)
     struct error error = {0};
     int result = image_store_remove(store, "swept:1", &error);
     CHECK(result == 0 || result == -ENOENT, "%s", error.message);
-    CHECK(image_store_collect(store, NULL, &error) == 0, "%s", error.message);
+    CHECK(image_store_collect(store, 0, NULL, &error) == 0, "%s", error.message);
     image_store_free(store);
 }
 
@@ -551,6 +551,13 @@ static struct fixture *begin(void)
     return fixture;
 }
 
+static void end(struct fixture *fixture)
+{
+    if (fixture)
+        tree_remove_path(fixture->directory);
+    free(fixture);
+}
+
 /* The rules and the bridge of a daemon without containers. */
 static void note_rules(struct fixture *fixture)
 {
@@ -565,24 +572,20 @@ static void note_rules(struct fixture *fixture)
     assert_int_equal(status, 0);
 }
 
-static bool sweep(const struct operation *operation, unsigned first, unsigned every)
+static bool sweep(struct fixture *fixture, const struct operation *operation, unsigned first,
+                  unsigned every)
 {
-    struct fixture *fixture = begin();
     unsigned kills = 0;
     int result = 0;
-    note_rules(fixture);
     uint64_t began = uv_hrtime();
     for (unsigned nth = first; nth < STEPS_MAX && result == 0; nth += every) {
         result = sweep_step(fixture, operation, nth);
         kills += result == 0;
     }
-    if (result > 0) {
+    if (result > 0)
         printf("%s: killed at %u steps, nothing lost and nothing left (%.1f s)\n", operation->name,
                kills, (double)(uv_hrtime() - began) / 1e9);
-        tree_remove_path(fixture->directory);
-    }
     fflush(stdout);
-    free(fixture);
     return result > 0;
 }
 
@@ -606,11 +609,21 @@ int main(int argc, char **argv)
     if (notes == MAP_FAILED || every == 0)
         return 2;
     bool fine = true;
+    struct fixture *fixture = NULL;
     for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
         if (only && strcmp(only, operations[i].name) != 0)
             continue;
         unsigned from = first ? first : 1 + (unsigned)i * 5 % (every < SHORTEST ? every : SHORTEST);
-        fine = sweep(&operations[i], from, every) && fine;
+        if (!fixture) {
+            fixture = begin();
+            note_rules(fixture);
+        }
+        if (!sweep(fixture, &operations[i], from, every)) {
+            free(fixture); /* what is left there is evidence, and would be held against the next */
+            fixture = NULL;
+            fine = false;
+        }
     }
+    end(fixture);
     return fine ? 0 : 1;
 }
