@@ -9,6 +9,7 @@
 #include "runtime/bounds.h"
 #include "runtime/disk.h"
 #include "runtime/image_json.h"
+#include "runtime/registry/helper.h"
 
 /* Whether a key of "auths" means that registry: Docker also writes "https://index.docker.io/v1/".
  */
@@ -38,6 +39,28 @@ static int decode_login(const char *text, char **ret, struct error *error)
     }
     *ret = login;
     return 0;
+}
+
+/* What a helper keeps: the one named for this registry, else the one for all. */
+static int ask_helper(const json_t *root, const char *registry, struct registry_settings *settings,
+                      struct error *error)
+{
+    const json_t *helpers = NULL;
+    const char *own = NULL, *store = NULL, *key;
+    json_t *value;
+    int rc = image_json_object(root, "credHelpers", &helpers, error);
+    if (rc == 0)
+        rc = image_json_text(root, "credsStore", &store, error);
+    json_object_foreach((json_t *)helpers, key, value)
+    {
+        if (is_key_of(key, registry) && json_is_string(value))
+            own = json_string_value(value);
+    }
+    if (rc < 0 || settings->login || (!own && (!store || !*store)))
+        return rc;
+    rc = credential_helper_get(own ? own : store, registry, &settings->login, error);
+    /* Docker's desktop leaves the name of its store where no such program is. */
+    return rc == -ENOENT && !own ? 0 : rc;
 }
 
 static int find_login(const json_t *root, const char *registry, struct registry_settings *settings,
@@ -109,10 +132,14 @@ int registry_settings_load(const char *path, const char *docker_path, const char
     if (rc == 0 && ours)
         rc = find_ways(ours, registry, &settings, error);
     if (rc == 0 && ours)
+        rc = ask_helper(ours, registry, &settings, error);
+    if (rc == 0 && ours)
         rc = find_login(ours, registry, &settings, error);
     if (rc == 0 && !settings.login) {
         from = docker_path;
         rc = read_file(docker_path, &docker, error);
+        if (rc == 0 && docker)
+            rc = ask_helper(docker, registry, &settings, error);
         if (rc == 0 && docker)
             rc = find_login(docker, registry, &settings, error);
     }

@@ -5,11 +5,13 @@
  *       "auths":    {"registry.example:5000": {"auth": "bmFtZTpwYXNzd29yZA=="}},
  *       "ca":       {"registry.example:5000": "/etc/ssl/example.pem"},
  *       "insecure": ["build.example:5000"],
- *       "mirrors":  {"docker.io": ["https://mirror.example"]}
+ *       "mirrors":  {"docker.io": ["https://mirror.example"]},
+ *       "credHelpers": {"registry.example": "pass"}, "credsStore": "secretservice"
  *     }
  *
  * "auths" is as in Docker's config.json, which is asked too ($DOCKER_CONFIG, else ~/.docker):
- * base64 of NAME:PASSWORD. Both files are read anew for each pull. Blocks on the disk.
+ * base64 of NAME:PASSWORD, or what a credential helper (helper.h) says. Both files are read anew
+ * for each pull. Blocks on the disk, and on the helper.
  */
 #pragma once
 

@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -131,13 +133,91 @@ static void test_mistakes(void **state)
     scene_done(&scene);
 }
 
+/* A credential helper in the scene's directory, which is all of PATH but /bin. */
+static void make_helper(struct scene *scene, const char *name, const char *script)
+{
+    char file[64], path[SCRATCH_PATH_BYTES + 64], search[SCRATCH_PATH_BYTES + 16];
+    snprintf(file, sizeof(file), "docker-credential-%s", name);
+    snprintf(path, sizeof(path), "%s/%s", scene->directory, file);
+    snprintf(search, sizeof(search), "%s:/bin", scene->directory);
+    scratch_write(scene->directory, file, bytes_of_text(script));
+    assert_int_equal(chmod(path, 0755), 0);
+    setenv("PATH", search, 1);
+}
+
+/* Breaks if a login that a helper keeps is not found, or the wrong one is asked. */
+static void test_helpers(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    make_helper(&scene, "own",
+                "#!/bin/sh\nread -r key\n[ $1 = get ] && [ \"$key\" = a.example:5000 ] && "
+                "echo '{\"Username\":\"ann\",\"Secret\":\"se:cret\"}' || exit 1\n");
+    make_helper(&scene, "all",
+                "#!/bin/sh\nread -r key\necho "
+                "\"{\\\"Username\\\":\\\"bob\\\",\\\"Secret\\\":\\\"$key\\\"}\"\n");
+    scratch_write(
+        scene.directory, "ours.json",
+        bytes_of_text("{\"credHelpers\":{\"a.example:5000\":\"own\",\"b.example\":\"own\"},"
+                      "\"auths\":{\"b.example\":{\"auth\":\"YjpiYg==\"}}}"));
+    scratch_write(scene.directory, "config.json", bytes_of_text("{\"credsStore\":\"all\"}"));
+    assert_int_equal(load(&scene, "a.example:5000"), 0);
+    assert_string_equal(scene.settings.login, "ann:se:cret");
+    assert_int_equal(load(&scene, "b.example"), 0); /* it knows none */
+    assert_string_equal(scene.settings.login, "b:bb");
+    assert_int_equal(load(&scene, "c.example"), 0);
+    assert_string_equal(scene.settings.login, "bob:c.example");
+    assert_int_equal(load(&scene, "docker.io"), 0);
+    assert_string_equal(scene.settings.login, "bob:https://index.docker.io/v1/");
+    /* A store that is not there says nothing; a helper that is named for the registry must be. */
+    scratch_write(scene.directory, "config.json", bytes_of_text("{\"credsStore\":\"desktop\"}"));
+    assert_int_equal(load(&scene, "c.example"), 0);
+    assert_null(scene.settings.login);
+    scratch_write(scene.directory, "ours.json",
+                  bytes_of_text("{\"credHelpers\":{\"a.example:5000\":\"desktop\"}}"));
+    assert_int_equal(load(&scene, "a.example:5000"), -ENOENT);
+    assert_non_null(strstr(scene.error.message, "docker-credential-desktop"));
+    scene_done(&scene);
+}
+
+/* Breaks if a helper that says nonsense, too much or nothing at all, is believed or waited for
+ * without end, or a name leads to another program. */
+static void test_bad_helpers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        int result;
+    } helpers[] = {
+        {"#!/bin/sh\necho nonsense\n", -EBADMSG},
+        {"#!/bin/sh\necho []\n", -EBADMSG},
+        {"#!/bin/sh\necho '{\"Username\":\"a\"}'\n", -EBADMSG},
+        {"#!/bin/sh\necho '{\"Username\":\"a:b\",\"Secret\":\"c\"}'\n", -EBADMSG},
+        {"#!/bin/sh\necho '{\"Username\":\"<token>\",\"Secret\":\"c\"}'\n", -ENOTSUP},
+        {"#!/bin/sh\nexec cat /dev/zero\n", -E2BIG},
+        {"#!/bin/sh\nkill -9 $$\n", -EBADMSG},
+    };
+    struct scene scene;
+    scene_init(&scene);
+    scratch_write(scene.directory, "ours.json", bytes_of_text("{\"credsStore\":\"bad\"}"));
+    for (size_t i = 0; i < array_count(helpers); i++) {
+        make_helper(&scene, "bad", helpers[i].script);
+        assert_int_equal(load(&scene, "a.example"), helpers[i].result);
+        assert_non_null(strstr(scene.error.message, "credential helper bad"));
+        assert_null(scene.settings.login);
+    }
+    scratch_write(scene.directory, "ours.json", bytes_of_text("{\"credsStore\":\"../bad\"}"));
+    assert_int_equal(load(&scene, "a.example"), -EINVAL);
+    scene_done(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_said),
-        cmocka_unit_test(test_ours),
-        cmocka_unit_test(test_docker),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_helpers),      cmocka_unit_test(test_bad_helpers),
+        cmocka_unit_test(test_nothing_said), cmocka_unit_test(test_ours),
+        cmocka_unit_test(test_docker),       cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
