@@ -87,6 +87,7 @@ enum {
     LAYER_DIRECTORY_LIST_BYTES_MAX =
         32 * 1024 * 1024, /* names kept to set directories' times last */
     IMAGE_COPY_CHUNK_BYTES = 128 * 1024,
+    IMAGE_UNPACKED_AT_ONCE_MAX = 4, /* layers of one image */
 };
 
 /* More than an enumerator holds. */

@@ -26,6 +26,7 @@ struct digest {
 
 struct digest_hasher {
     crypto_hash_sha256_state state;
+    bool is_fast; /* by the processor's own instructions */
 };
 
 int digest_compare(const struct digest *a, const struct digest *b);

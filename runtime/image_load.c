@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "runtime/image_store_internal.h"
@@ -139,14 +140,71 @@ int image_missing_blobs(struct image_store *store, const struct digest *digest,
     return 0;
 }
 
+struct unpacking {
+    struct image_store *store;
+    const struct image *image;
+    pthread_mutex_t mutex; /* guards all below */
+    size_t next;
+    int result;
+    struct error error; /* of the first failure; the others end */
+};
+
+static void *unpack_layers(void *context)
+{
+    struct unpacking *unpacking = context;
+    const struct image *image = unpacking->image;
+    struct error error = {0};
+    int r = 0;
+    for (;;) {
+        pthread_mutex_lock(&unpacking->mutex);
+        if (r < 0 && unpacking->result == 0) {
+            unpacking->result = r;
+            unpacking->error = error;
+        }
+        size_t i = unpacking->result == 0 ? unpacking->next++ : image->layer_count;
+        pthread_mutex_unlock(&unpacking->mutex);
+        if (i >= image->layer_count)
+            return NULL;
+        r = layer_store_unpack(unpacking->store->layers, unpacking->store->blobs, &image->layers[i],
+                               &error);
+    }
+}
+
+/* As many threads as there are processors to keep busy; alone, if there can't be any. */
+static int unpack_all(struct image_store *store, const struct image *image, struct error *error)
+{
+    struct unpacking unpacking = {.store = store, .image = image};
+    pthread_t threads[IMAGE_UNPACKED_AT_ONCE_MAX - 1];
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t count = 0;
+    pthread_mutex_init(&unpacking.mutex, NULL);
+    while (count < array_count(threads) && count + 1 < image->layer_count &&
+           (long)count + 1 < processors &&
+           pthread_create(&threads[count], NULL, unpack_layers, &unpacking) == 0)
+        count++;
+    unpack_layers(&unpacking);
+    for (size_t i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    pthread_mutex_destroy(&unpacking.mutex);
+    if (unpacking.result < 0 && error)
+        *error = unpacking.error;
+    return unpacking.result;
+}
+
+/* Then no thread is needed: a look at each. */
+static bool is_unpacked(struct image_store *store, const struct image *image)
+{
+    for (size_t i = 0; i < image->layer_count; i++)
+        if (!layer_store_has(store->layers, &image->layers[i].diff_id))
+            return false;
+    return true;
+}
+
 int image_store_unpack(struct image_store *store, const struct image *image,
                        struct text_list *paths, struct error *error)
 {
-    int r = 0;
+    int r = is_unpacked(store, image) ? 0 : unpack_all(store, image, error);
     for (size_t i = 0; r == 0 && i < image->layer_count; i++) {
-        r = layer_store_unpack(store->layers, store->blobs, &image->layers[i], error);
-        if (r < 0)
-            break;
         cleanup_free char *path = layer_store_path(store->layers, &image->layers[i].diff_id);
         r = path ? text_list_add(paths, path) : -ENOMEM;
         if (r < 0)

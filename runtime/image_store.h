@@ -13,8 +13,9 @@
  * are in memory and counted.
  *
  * Everything blocks on the disk: node calls it on the thread pool (uv_queue_work). Thread-safe: one
- * mutex guards references and pins, and is not held while a layer is unpacked. Unpacking is one
- * layer at a time; whoever waits for a layer that another thread is unpacking finds it done.
+ * mutex guards references and pins, and is not held while a layer is unpacked. The layers of an
+ * image are unpacked several at once, in threads of their own; whoever waits for a layer that
+ * another thread is unpacking finds it done.
  */
 #pragma once
 

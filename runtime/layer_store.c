@@ -20,8 +20,45 @@ enum {
 struct layer_store {
     char *path;
     int fd;
-    pthread_mutex_t changing; /* held while a layer is unpacked or removed */
+    pthread_mutex_t mutex; /* guards the claims */
+    pthread_cond_t released;
+    struct claim *claims; /* layers that are being unpacked or removed, each by one thread */
 };
+
+struct claim {
+    struct digest diff_id;
+    struct claim *next;
+};
+
+static bool is_claimed(const struct layer_store *store, const struct digest *diff_id)
+{
+    const struct claim *claim = store->claims;
+    while (claim && !digest_equal(&claim->diff_id, diff_id))
+        claim = claim->next;
+    return claim != NULL;
+}
+
+/* Waits until nobody else changes that layer. `ret` is the caller's until release_layer(). */
+static void claim_layer(struct layer_store *store, const struct digest *diff_id, struct claim *ret)
+{
+    pthread_mutex_lock(&store->mutex);
+    while (is_claimed(store, diff_id))
+        pthread_cond_wait(&store->released, &store->mutex);
+    *ret = (struct claim){*diff_id, store->claims};
+    store->claims = ret;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+static void release_layer(struct layer_store *store, struct claim *claim)
+{
+    pthread_mutex_lock(&store->mutex);
+    struct claim **link = &store->claims;
+    while (*link != claim)
+        link = &(*link)->next;
+    *link = claim->next;
+    pthread_cond_broadcast(&store->released);
+    pthread_mutex_unlock(&store->mutex);
+}
 
 static void temporary_name(const struct digest *diff_id, char ret[TEMPORARY_NAME_BYTES])
 {
@@ -42,7 +79,8 @@ int layer_store_open(const char *dir, struct layer_store **ret, struct error *er
     if (!store)
         return error_set_errno(error, -ENOMEM, "layer store %s", dir);
     store->fd = -1;
-    pthread_mutex_init(&store->changing, NULL);
+    pthread_mutex_init(&store->mutex, NULL);
+    pthread_cond_init(&store->released, NULL);
     store->path = strdup(dir);
     int r = store->path ? disk_open_directory(AT_FDCWD, dir, &store->fd) : -ENOMEM;
     if (r == 0)
@@ -60,12 +98,13 @@ void layer_store_free(struct layer_store *store)
     if (!store)
         return;
     cleanup_close_fd(&store->fd);
-    pthread_mutex_destroy(&store->changing);
+    pthread_mutex_destroy(&store->mutex);
+    pthread_cond_destroy(&store->released);
     free(store->path);
     free(store);
 }
 
-static bool has_layer(const struct layer_store *store, const struct digest *diff_id)
+bool layer_store_has(const struct layer_store *store, const struct digest *diff_id)
 {
     char name[DIGEST_HEX_BYTES];
     digest_format_hex(diff_id, name);
@@ -105,9 +144,10 @@ static int unpack_new(struct layer_store *store, const struct blob_store *blobs,
 int layer_store_unpack(struct layer_store *store, const struct blob_store *blobs,
                        const struct image_layer *layer, struct error *error)
 {
-    pthread_mutex_lock(&store->changing);
+    struct claim claim;
     int r = 0;
-    if (!has_layer(store, &layer->diff_id)) {
+    claim_layer(store, &layer->diff_id, &claim);
+    if (!layer_store_has(store, &layer->diff_id)) {
         r = unpack_new(store, blobs, layer, error);
         if (r < 0) {
             char temporary[TEMPORARY_NAME_BYTES];
@@ -115,7 +155,7 @@ int layer_store_unpack(struct layer_store *store, const struct blob_store *blobs
             tree_remove(store->fd, temporary); /* else it is swept at the next open */
         }
     }
-    pthread_mutex_unlock(&store->changing);
+    release_layer(store, &claim);
     return r;
 }
 
@@ -132,13 +172,14 @@ int layer_store_remove(struct layer_store *store, const struct digest *diff_id, 
     char temporary[TEMPORARY_NAME_BYTES], name[DIGEST_HEX_BYTES];
     temporary_name(diff_id, temporary);
     digest_format_hex(diff_id, name);
-    pthread_mutex_lock(&store->changing);
+    struct claim claim;
+    claim_layer(store, diff_id, &claim);
     int r = tree_remove(store->fd, temporary);
     if (r == 0 && renameat(store->fd, name, store->fd, temporary) < 0 && errno != ENOENT)
         r = -errno;
     if (r == 0)
         r = tree_remove(store->fd, temporary);
-    pthread_mutex_unlock(&store->changing);
+    release_layer(store, &claim);
     return r < 0 ? error_set_errno(error, r, "remove layer %s/%s", store->path, name) : 0;
 }
 

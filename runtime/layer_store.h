@@ -6,7 +6,7 @@
  * starts with a dot is swept at open.
  *
  * Everything blocks: node calls it on the thread pool, through image_store.h. Thread-safe: one
- * mutex lets one thread at a time unpack or remove.
+ * thread at a time unpacks or removes a layer, and several do so with several layers.
  */
 #pragma once
 
@@ -22,6 +22,8 @@ struct layer_store;
 /* Opens the store in `dir` (made if it is not there) and sweeps. The caller frees `*ret`. */
 int layer_store_open(const char *dir, struct layer_store **ret, struct error *error);
 void layer_store_free(struct layer_store *store);
+
+bool layer_store_has(const struct layer_store *store, const struct digest *diff_id);
 
 /* Unpacks the layer from its blob if it is not there yet. */
 int layer_store_unpack(struct layer_store *store, const struct blob_store *blobs,

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
 #include "runtime/digest.h"
 
 static const char abc_text[] =
@@ -76,10 +77,44 @@ static void test_set(void **state)
     digest_set_done(&set);
 }
 
+/* Breaks if what is hashed in pieces, of whatever sizes, has another digest than the whole has by
+ * libsodium's own code. */
+static void test_pieces(void **state)
+{
+    (void)state;
+    enum { SIZE_MAX_BYTES = 4096 };
+    static uint8_t bytes[SIZE_MAX_BYTES + 1];
+    struct random random;
+    random_init(&random, 1);
+    random_fill(&random, bytes, sizeof(bytes));
+    for (size_t size = 0; size <= 300; size++) {
+        struct digest found, expected;
+        digest_of(bytes + size % 2, size, &found); /* at odd addresses, too */
+        crypto_hash_sha256(expected.bytes, bytes + size % 2, size);
+        assert_true(digest_equal(&found, &expected));
+    }
+    for (int round = 0; round < 500; round++) {
+        struct digest_hasher hasher;
+        struct digest found, expected;
+        size_t size = random_below(&random, SIZE_MAX_BYTES), done = 0;
+        digest_hasher_init(&hasher);
+        while (done < size) {
+            size_t piece = 1 + random_below(&random, round % 2 ? 200 : size - done);
+            piece = piece < size - done ? piece : size - done;
+            digest_hasher_update(&hasher, bytes + done, piece);
+            done += piece;
+        }
+        digest_hasher_final(&hasher, &found);
+        crypto_hash_sha256(expected.bytes, bytes, size);
+        assert_true(digest_equal(&found, &expected));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known),
+        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_set),
     };

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -158,6 +159,60 @@ static void test_collect(void **state)
     assert_int_equal(count_blobs(store), 0);
     sample_done(&one);
     sample_done(&two);
+}
+
+struct unpacker {
+    struct image_store *store;
+    const struct image *image;
+    int result;
+};
+
+static void *unpack_it(void *context)
+{
+    struct unpacker *unpacker = context;
+    struct text_list paths = {0};
+    unpacker->result = image_store_unpack(unpacker->store, unpacker->image, &paths, NULL);
+    if (unpacker->result == 0 && paths.count != SAMPLE_LAYERS)
+        unpacker->result = -EINVAL;
+    text_list_done(&paths);
+    return NULL;
+}
+
+/* Breaks if containers that start at once, of images that share layers, unpack one twice or find it
+ * half there; or if a layer that is damaged fails its own image's unpacking without a word. */
+static void test_unpacked_at_once(void **state)
+{
+    if (!is_root())
+        skip();
+    enum { THREADS = 8 };
+    struct image_store *store = *state;
+    struct sample samples[2];
+    struct image *images[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        sample_make(i ? "one" : "two", ARCHIVE_FILTER_GZIP, &samples[i]);
+        sample_store(&samples[i], store, NULL);
+        assert_int_equal(image_store_load(store, &samples[i].digest, &images[i], NULL), 0);
+    }
+    pthread_t threads[THREADS];
+    struct unpacker unpackers[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        unpackers[i] = (struct unpacker){store, images[i % 2], -1};
+        assert_int_equal(pthread_create(&threads[i], NULL, unpack_it, &unpackers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(unpackers[i].result, 0);
+    }
+    images[0]->layers[1].diff_id.bytes[0] ^= 1; /* now it is not what it says */
+    struct text_list paths = {0};
+    struct error error = {0};
+    assert_int_equal(image_store_unpack(store, images[0], &paths, &error), -EBADMSG);
+    assert_non_null(strstr(error.message, "uncompressed bytes"));
+    assert_int_equal(paths.count, 0);
+    for (int i = 0; i < 2; i++) {
+        image_free(images[i]);
+        sample_done(&samples[i]);
+    }
 }
 
 /* Makes a blob look as if it was last in use so long ago. */
@@ -411,6 +466,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_references, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_index, setup, teardown),
         cmocka_unit_test_setup_teardown(test_collect, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unpacked_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_age, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forget_oldest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch, setup, teardown),
