@@ -4,6 +4,7 @@
 enum {
     INTENT_SERVICE_NAME_BYTES_MAX = 127, /* stack + "_" + service */
     INTENT_ACTOR_BYTES_MAX = 63,
+    INTENT_VERSION_BYTES_MAX = 31, /* of consort's version */
     INTENT_KIND_BYTES_MAX = 15,
     INTENT_REASON_BYTES_MAX = 1023,
     INTENT_PLACE_REASON_BYTES_MAX = 255, /* there are thousands of these */
@@ -35,7 +36,6 @@ enum {
     INTENT_WRAP_BYTES = 80,   /* of a key that is sealed to a peer */
     INTENT_WRAPS_MAX = 32768, /* of all secrets */
     INTENT_BLOBS_BYTES_MAX = 8 * 1024 * 1024, /* of all contents: half of a snapshot */
-    COMMAND_VERSION = 1,
     COMMAND_BYTES_MAX = 4 * 1024 * 1024,
     COMMAND_PLACE_CHANGES_MAX = 1024,
     COMMAND_DEPLOY_SERVICES_MAX = 512,

@@ -1,4 +1,4 @@
-/* A command's bytes: an array of the version, the head's fields and the body. */
+/* A command's bytes: an array of the level, the head's fields and the body. */
 #include "consensus/command.h"
 
 #include <assert.h>
@@ -13,12 +13,7 @@ enum {
     COMMAND_FIELDS = 7,
 };
 
-struct command_kind {
-    void (*write)(struct writer *writer, const struct command *command);
-    void (*read)(struct reader *reader, struct command *command);
-};
-
-static const struct command_kind kinds[] = {
+const struct command_kind command_kinds[] = {
     [COMMAND_ADMIT] = {command_write_admit, command_read_admit},
     [COMMAND_PEER_STATE] = {command_write_peer_state, command_read_peer_state},
     [COMMAND_TOKEN_CREATE] = {command_write_token_create, command_read_token_create},
@@ -36,22 +31,27 @@ static const struct command_kind kinds[] = {
     [COMMAND_BLOB_REMOVE] = {command_write_blob_remove, command_read_blob_remove},
     [COMMAND_QUOTA] = {command_write_quota, command_read_quota},
     [COMMAND_SEAL] = {command_write_seal, command_read_seal},
+    [COMMAND_LEVEL] = {command_write_level, command_read_level},
 };
 
 int command_encode(const struct command *command, struct buffer *ret)
 {
-    assert(command->head.type < array_count(kinds));
+    const struct command_kind *kind;
+    uint32_t first = level_of_type(command->head.type, &kind);
+    uint32_t level = command->head.level > 0 ? command->head.level : first;
+    assert(first > 0);
+    assert(level >= first);
     size_t size_before = ret->size;
     struct writer writer;
     writer_init(&writer, ret);
     writer_array(&writer, COMMAND_FIELDS);
-    writer_u64(&writer, COMMAND_VERSION);
+    writer_u64(&writer, level);
     writer_u64(&writer, command->head.type);
     writer_i64(&writer, command->head.wall_ms);
     writer_text(&writer, command->head.actor);
     writer_u64(&writer, command->head.client);
     writer_u64(&writer, command->head.sequence);
-    kinds[command->head.type].write(&writer, command);
+    kind->write(&writer, command);
     int rc = writer_check(&writer);
     if (rc == 0 && ret->size - size_before > COMMAND_BYTES_MAX)
         rc = -E2BIG;
@@ -69,26 +69,46 @@ static void head_read(struct reader *reader, struct command_head *head)
     reader_u64(reader, &head->sequence);
 }
 
+static int level_read(struct reader *reader, uint32_t *ret_fields, uint32_t *ret_level)
+{
+    uint32_t fields = 0, level = 0;
+    if (reader_array(reader, &fields) < 0 || reader_u32(reader, &level) < 0 || level == 0)
+        return -EBADMSG;
+    *ret_fields = fields;
+    *ret_level = level;
+    return 0;
+}
+
+int command_level_peek(struct bytes bytes, uint32_t *ret)
+{
+    struct reader reader;
+    uint32_t fields;
+    reader_init(&reader, bytes.data, bytes.size);
+    return level_read(&reader, &fields, ret);
+}
+
 int command_decode(struct bytes bytes, struct command *ret)
 {
     if (bytes.size > COMMAND_BYTES_MAX)
         return -EBADMSG;
     struct reader reader;
-    uint32_t fields, version;
+    struct command command = {0};
+    const struct command_kind *kind;
+    uint32_t fields = 0, first;
     reader_init(&reader, bytes.data, bytes.size);
-    if (reader_array(&reader, &fields) < 0 || reader_u32(&reader, &version) < 0 || version == 0)
+    if (level_read(&reader, &fields, &command.head.level) < 0)
         return -EBADMSG;
-    if (version > COMMAND_VERSION)
+    if (command.head.level > level_newest)
         return -EPROTONOSUPPORT;
     if (fields != COMMAND_FIELDS)
         return -EBADMSG;
-    struct command command = {0};
     head_read(&reader, &command.head);
     if (reader_check(&reader) < 0)
         return -EBADMSG;
-    if (command.head.type >= array_count(kinds))
-        return -EPROTONOSUPPORT; /* to call it malformed would leave the others without a word */
-    kinds[command.head.type].read(&reader, &command);
+    first = level_of_type(command.head.type, &kind);
+    if (first == 0 || first > command.head.level)
+        return -EBADMSG; /* also where the type is known: all peers must take it alike */
+    kind->read(&reader, &command);
     int rc = reader_end(&reader);
     if (rc < 0) {
         command_done(&command);

@@ -2,7 +2,7 @@
  *
  * Every command carries who asked, when (the proposer's wall clock, for people), and a (client,
  * sequence) pair by which the intent applies a command that was proposed twice only once. Encoders
- * append to a buffer; the decoder is bounded and knows every version up to COMMAND_VERSION.
+ * append to a buffer; the decoder is bounded, and knows all up to level_newest (consensus/level.h).
  */
 #pragma once
 
@@ -28,10 +28,12 @@ enum command_type {
     COMMAND_BLOB_REMOVE,
     COMMAND_QUOTA, /* what a stack's services may have together */
     COMMAND_SEAL,  /* a holder's: keys of secrets sealed to more peers, or to fewer */
+    COMMAND_LEVEL, /* the leader's: all peers know a higher level of the state */
 };
 
 struct command_head {
-    uint8_t type; /* enum command_type */
+    uint8_t type;   /* enum command_type, or one that a later level adds */
+    uint32_t level; /* by which the body is written; 0: by the one that brought the type */
     int64_t wall_ms;
     char actor[INTENT_ACTOR_BYTES_MAX + 1];
     uint64_t client, sequence; /* 0, 0: not deduplicated */
@@ -153,6 +155,12 @@ struct command_quota {
     uint64_t cpu_millis, memory_bytes;
 };
 
+/* Refused if anybody was admitted since the leader looked: that one may not know the level. */
+struct command_level {
+    struct intent_level level;
+    uint64_t next_serial; /* the intent's, as the leader saw it */
+};
+
 struct command {
     struct command_head head;
     union {
@@ -173,13 +181,18 @@ struct command {
         struct command_blob_remove blob_remove;
         struct command_quota quota;
         struct command_seal seal;
+        struct command_level level;
     };
 };
 
 /* Appends the command's bytes. -ENOMEM, or -E2BIG past COMMAND_BYTES_MAX. */
 int command_encode(const struct command *command, struct buffer *ret);
 
-/* -EBADMSG, or -EPROTONOSUPPORT for a newer version, or a type that this one does not know. On
- * success the caller calls command_done(). */
+/* The level by which the bytes are written, which is all that can be told of one that is not known.
+ * -EBADMSG. */
+int command_level_peek(struct bytes bytes, uint32_t *ret);
+
+/* -EBADMSG, which a type above the command's own level is, too; or -EPROTONOSUPPORT for a level
+ * that this build does not know. On success the caller calls command_done(). */
 int command_decode(struct bytes bytes, struct command *ret);
 void command_done(struct command *command);

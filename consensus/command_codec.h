@@ -6,6 +6,10 @@
 #pragma once
 
 #include "consensus/command.h"
+#include "consensus/level.h"
+
+/* Of level 1, by enum command_type. */
+extern const struct command_kind command_kinds[];
 
 void command_write_admit(struct writer *writer, const struct command *command);
 void command_read_admit(struct reader *reader, struct command *command);
@@ -46,6 +50,13 @@ void command_read_seal(struct reader *reader, struct command *command);
 
 void command_write_quota(struct writer *writer, const struct command *command);
 void command_read_quota(struct reader *reader, struct command *command);
+
+void command_write_level(struct writer *writer, const struct command *command);
+void command_read_level(struct reader *reader, struct command *command);
+
+/* A level's number and version, two values, as its raise and a snapshot carry them. */
+void intent_level_write(struct writer *writer, const struct intent_level *level);
+void intent_level_read(struct reader *reader, struct intent_level *ret);
 
 /* A blob's name, kind, content and wraps, as commands and a snapshot carry it; what is read is the
  * blob's own. */

@@ -1,10 +1,12 @@
 #include "consensus/intent.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "consensus/intent_apply.h"
+#include "consensus/level.h"
 
 static int compare_u64(uint64_t a, uint64_t b)
 {
@@ -113,6 +115,8 @@ struct intent *intent_new(const struct id *cluster)
     if (!intent)
         return NULL;
     tables_init(intent);
+    intent->level.number = 1;
+    snprintf(intent->level.version, sizeof(intent->level.version), "%s", level_version(1));
     intent->history = calloc(INTENT_HISTORY_MAX, sizeof(*intent->history));
     intent->successions = calloc(INTENT_SUCCESSIONS_MAX, sizeof(*intent->successions));
     if (!intent->history || !intent->successions) {

@@ -173,7 +173,14 @@ struct intent_gossip {
     char actor[INTENT_ACTOR_BYTES_MAX + 1];
 };
 
+/* At which level the state is (consensus/level.h), and the version of consort that it takes. */
+struct intent_level {
+    uint32_t number;
+    char version[INTENT_VERSION_BYTES_MAX + 1];
+};
+
 struct intent {
+    struct intent_level level; /* grows only */
     uint64_t applied_index, applied_term;
     uint64_t epoch; /* of applied_index; grows only by intent_recover() */
     uint64_t next_serial, next_generation;
@@ -204,13 +211,15 @@ struct intent_result {
     bool unchanged;     /* all was as the command says already */
 };
 
+/* Empty, at level 1. */
 struct intent *intent_new(const struct id *cluster);
 void intent_free(struct intent *intent);
 
 /* Applies the committed entry (index, term) with `command`'s bytes. Returns 0 also for a command
- * that was refused or malformed (see ret_result->code). Any other return means that this peer can't
- * tell the state any more, and the caller must stop applying: -ENOMEM, or -EPROTONOSUPPORT when the
- * command is of a newer version than this peer knows. `index` is greater than the applied one. */
+ * that was refused or malformed, or of a level above the state's (see ret_result->code). Any other
+ * return means that this peer can't tell the state any more, and the caller must stop applying:
+ * -ENOMEM, or -EPROTONOSUPPORT when the state was raised to a level that this build does not know:
+ * only intent->level is right then. `index` is greater than the applied one. */
 int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct bytes command,
                  struct intent_result *ret_result);
 
@@ -246,8 +255,17 @@ int intent_recover(struct intent *intent, const struct intent_recovery *recovery
 int intent_write(const struct intent *intent, struct buffer *ret);
 
 /* Makes a new state from such bytes. -EBADMSG when they are malformed, -EPROTONOSUPPORT when they
- * are of a newer version, or -ENOMEM. */
+ * are of a level that this build does not know, or -ENOMEM. */
 int intent_read(struct bytes bytes, struct intent **ret);
+
+/* The level of such bytes, known or not. -EBADMSG. */
+int intent_level_peek(struct bytes bytes, struct intent_level *ret);
+
+/* What stands for a version of consort: as names do. */
+bool intent_version_is_valid(const char *version);
+
+/* Says that a change of that level waits until the state is there. Returns -EPROTONOSUPPORT. */
+int intent_refuse_level(struct error *error, uint32_t level, const struct intent_level *agreed);
 
 /* One succession, as the intent's bytes hold it. Reading fails the reader if it is malformed. */
 void intent_succession_write(struct writer *writer, const struct intent_succession *succession);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consensus/level.h"
+
 void intent_event_push(struct intent *intent, const struct intent_event *event)
 {
     struct intent_event *place = &intent->history[intent->history_next];
@@ -45,7 +47,7 @@ int intent_refuse_service(struct intent_apply *apply, const char *name)
     return -ENOENT;
 }
 
-static int dispatch(struct intent_apply *apply, struct command *command)
+int intent_apply_command(struct intent_apply *apply, struct command *command)
 {
     switch ((enum command_type)command->head.type) {
     case COMMAND_ADMIT:
@@ -82,8 +84,17 @@ static int dispatch(struct intent_apply *apply, struct command *command)
         return intent_apply_quota(apply, &command->quota);
     case COMMAND_SEAL:
         return intent_apply_seal(apply, &command->seal);
+    case COMMAND_LEVEL:
+        return intent_apply_level(apply, &command->level);
     }
     return error_set(&apply->result->error, -EBADMSG, "the command is of no known type");
+}
+
+static int dispatch(struct intent_apply *apply, struct command *command)
+{
+    const struct command_kind *kind;
+    uint32_t level = level_of_type(command->head.type, &kind);
+    return levels[level - 1].apply(apply, command);
 }
 
 /* Answers a command that was applied before, or that a later one of its client overtook. */
@@ -149,30 +160,41 @@ static int apply_once(struct intent_apply *apply, struct command *command)
     return rc == -ENOMEM ? rc : remember_client(apply, client, rc);
 }
 
+/* Reads and applies a command of a level that is in force. */
+static int apply_bytes(struct intent *intent, uint64_t index, struct bytes bytes,
+                       struct intent_result *result, bool *ret_can_go_on)
+{
+    struct command command;
+    struct intent_apply apply = {
+        .intent = intent, .index = index, .head = &command.head, .result = result};
+    int rc = command_decode(bytes, &command);
+    if (rc == -EBADMSG)
+        return error_set(&result->error, rc, "the command's bytes are malformed");
+    if (rc == 0) {
+        rc = apply_once(&apply, &command);
+        command_done(&command);
+    }
+    if (apply.no_memory)
+        rc = -ENOMEM;
+    *ret_can_go_on = rc != -ENOMEM && !apply.is_outdated;
+    return rc;
+}
+
 int intent_apply(struct intent *intent, uint64_t index, uint64_t term, struct bytes command,
                  struct intent_result *ret_result)
 {
     assert(index > intent->applied_index);
     struct intent_result result = {0};
-    struct command decoded;
-    int rc = command_decode(command, &decoded);
-    if (rc == -ENOMEM || rc == -EPROTONOSUPPORT)
-        return rc;
-    if (rc < 0) {
-        error_set(&result.error, rc, "the command's bytes are malformed");
-    } else {
-        struct intent_apply apply = {intent, index, &decoded.head, &result, false};
-        rc = apply_once(&apply, &decoded);
-        if (apply.no_memory)
-            rc = -ENOMEM;
-        command_done(&decoded);
-        if (rc == -ENOMEM)
-            return rc;
-    }
-    intent_apply_nothing(intent, index, term);
-    result.code = rc;
+    bool can_go_on = true;
+    uint32_t level = 0;
+    if (command_level_peek(command, &level) == 0 && level > intent->level.number)
+        result.code = intent_refuse_level(&result.error, level, &intent->level);
+    else
+        result.code = apply_bytes(intent, index, command, &result, &can_go_on);
+    if (can_go_on)
+        intent_apply_nothing(intent, index, term);
     *ret_result = result;
-    return 0;
+    return can_go_on ? 0 : result.code;
 }
 
 void intent_succession_add(struct intent *intent, uint64_t index, const struct raft_seal *seal)

@@ -17,7 +17,8 @@ struct intent_apply {
     uint64_t index; /* of the log */
     const struct command_head *head;
     struct intent_result *result;
-    bool no_memory; /* an event could not be written down */
+    bool no_memory;   /* an event could not be written down */
+    bool is_outdated; /* the state is of a level that this build does not know */
 };
 
 int intent_apply_admit(struct intent_apply *apply, const struct command_admit *admit);
@@ -37,6 +38,10 @@ int intent_apply_blob_set(struct intent_apply *apply, const struct command_blob_
 int intent_apply_blob_remove(struct intent_apply *apply, const struct command_blob_remove *remove);
 int intent_apply_seal(struct intent_apply *apply, const struct command_seal *seal);
 int intent_apply_quota(struct intent_apply *apply, const struct command_quota *change);
+int intent_apply_level(struct intent_apply *apply, const struct command_level *raise);
+
+/* Any command of level 1. */
+int intent_apply_command(struct intent_apply *apply, struct command *command);
 
 /* Remembers a change of the voters, which the configuration has already; the oldest one goes when
  * there is no room. */

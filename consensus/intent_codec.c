@@ -15,7 +15,6 @@
 #include "consensus/intent_apply.h"
 
 enum {
-    SNAPSHOT_VERSION = 1,
     PEER_FIELDS = 8,
     ROLLOUT_FIELDS = 7,
     REVISION_FIELDS = 4,
@@ -158,7 +157,7 @@ int intent_write(const struct intent *intent, struct buffer *ret)
     size_t size_before = ret->size;
     struct writer writer;
     writer_init(&writer, ret);
-    writer_u64(&writer, SNAPSHOT_VERSION);
+    intent_level_write(&writer, &intent->level);
     writer_u64(&writer, intent->applied_index);
     writer_u64(&writer, intent->applied_term);
     writer_u64(&writer, intent->epoch);
@@ -503,14 +502,25 @@ static void gossip_read(struct reader *reader, struct intent_gossip *gossip)
         reader_refuse(reader);
 }
 
-static int version_read(struct reader *reader)
+/* All that can be told of a level that is not known. */
+static int level_read(struct reader *reader, struct intent_level *ret)
 {
-    uint32_t version = 0;
-    if (reader_u32(reader, &version) < 0)
-        return -EBADMSG;
-    if (version > SNAPSHOT_VERSION)
-        return -EPROTONOSUPPORT;
-    return version == SNAPSHOT_VERSION ? 0 : -EBADMSG;
+    intent_level_read(reader, ret);
+    if (reader_check(reader) < 0)
+        return reader_check(reader);
+    return ret->number > level_newest ? -EPROTONOSUPPORT : 0;
+}
+
+int intent_level_peek(struct bytes bytes, struct intent_level *ret)
+{
+    struct intent_level level;
+    struct reader reader;
+    reader_init(&reader, bytes.data, bytes.size);
+    int rc = level_read(&reader, &level);
+    if (rc < 0 && rc != -EPROTONOSUPPORT)
+        return rc;
+    *ret = level;
+    return 0;
 }
 
 static int snapshot_read(struct reader *reader, struct intent *intent)
@@ -549,7 +559,7 @@ int intent_read(struct bytes bytes, struct intent **ret)
         return -ENOMEM;
     struct reader reader;
     reader_init(&reader, bytes.data, bytes.size);
-    int rc = version_read(&reader);
+    int rc = level_read(&reader, &intent->level);
     if (rc == 0)
         rc = snapshot_read(&reader, intent);
     if (rc < 0) {

@@ -66,7 +66,8 @@ int intent_recover(struct intent *intent, const struct intent_recovery *recovery
     if (rc < 0)
         return rc;
     uint64_t end = intent->applied_index, index = intent_epoch_base(intent->epoch + 1);
-    struct intent_apply apply = {intent, index, &head, &result, false};
+    struct intent_apply apply = {
+        .intent = intent, .index = index, .head = &head, .result = &result};
     memcpy(head.actor, recovery->actor, sizeof(head.actor));
     name_others(intent, &recovery->voter, others, sizeof(others));
     if (recovery->revokes_the_others)

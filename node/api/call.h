@@ -50,6 +50,9 @@ extern const struct api_entry api_cluster_methods[], api_service_methods[], api_
     api_image_methods[], api_profile_methods[], api_blob_methods[], api_quota_methods[],
     api_recover_methods[];
 
+/* All of them; ends with NULL. */
+extern const struct api_entry *const api_methods[];
+
 /* Has the method answer once this peer's intent shows all changes that were agreed on by now; or
  * fails within AGENT_READ_TIMEOUT_MS. `params` is copied. */
 void api_answer_consistently(struct api_call *call, api_method *method, struct bytes params);

@@ -8,6 +8,7 @@
 #include "node/api/describe.h"
 #include "node/api/find.h"
 #include "node/control/control.h"
+#include "node/control/level.h"
 #include "node/mesh/mesh.h"
 #include "node/transport/socket.h"
 
@@ -40,6 +41,30 @@ static void put_address(struct writer *writer, const char *key, const struct add
     if (!address_is_none(address))
         address_format(address, text);
     put_text(writer, key, text);
+}
+
+/* At which level the cluster's state is, the highest that any peer knows, and who keeps it from
+ * there. */
+static void put_level(struct writer *writer, const struct peer *peer)
+{
+    const struct intent *intent = agent_intent(peer->agent);
+    const struct view *view = agent_view(peer->agent);
+    uint32_t next = level_of_any(intent, view);
+    size_t count = 0;
+    if (next < intent->level.number)
+        next = intent->level.number;
+    put_u64(writer, "level", intent->level.number);
+    put_text(writer, "level_version", intent->level.version);
+    put_u64(writer, "level_next", next);
+    for (size_t i = 0; i < intent->peers.count; i++)
+        count += level_is_above(next, intent->peers.items[i], view);
+    writer_text(writer, "level_waits_for");
+    writer_array(writer, count);
+    for (size_t i = 0; i < intent->peers.count; i++) {
+        const struct intent_peer *known = intent->peers.items[i];
+        if (level_is_above(next, known, view))
+            writer_text(writer, known->name);
+    }
 }
 
 static void status_of_member(struct writer *writer, const struct peer *peer)
@@ -75,6 +100,7 @@ static void status_of_member(struct writer *writer, const struct peer *peer)
     put_address(writer, "seen_at", &seen);
     put_flag(writer, "called_revoked", peer->links && links_is_called_revoked(peer->links));
     put_u64(writer, "connections", mesh_connection_count(peer->mesh));
+    put_level(writer, peer);
 }
 
 static void method_status(struct api_call *call, struct bytes params)
@@ -86,7 +112,7 @@ static void method_status(struct api_call *call, struct bytes params)
     (void)params;
     address_format(&peer->options.advertised, address);
     writer_init(&writer, &result);
-    writer_map(&writer, 5 + (peer->agent ? 19 : 0));
+    writer_map(&writer, 5 + (peer->agent ? 23 : 0));
     put_text(&writer, "phase", phase_text(peer->phase));
     put_id(&writer, "id", &peer->identity.id);
     put_text(&writer, "name", peer->options.name);

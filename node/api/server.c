@@ -127,12 +127,8 @@ int api_note(struct api_call *call, const char *kind, struct bytes payload)
 
 static const struct api_entry *find_method(const char *name)
 {
-    static const struct api_entry *const tables[] = {
-        api_cluster_methods, api_service_methods,   api_query_methods, api_peer_methods,
-        api_watch_methods,   api_container_methods, api_exec_methods,  api_image_methods,
-        api_profile_methods, api_blob_methods,      api_quota_methods, api_recover_methods};
-    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-        for (const struct api_entry *entry = tables[i]; entry->name; entry++)
+    for (const struct api_entry *const *table = api_methods; *table; table++)
+        for (const struct api_entry *entry = *table; entry->name; entry++)
             if (strcmp(entry->name, name) == 0)
                 return entry;
     return NULL;

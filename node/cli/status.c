@@ -5,6 +5,22 @@
 #include "node/cli/options.h"
 #include "node/cli/output.h"
 
+/* Only if the peers differ. */
+static void say_level(const json_t *status)
+{
+    const json_t *waits_for = json_object_get(status, "level_waits_for"), *name;
+    size_t i;
+    if (json_number(status, "level_next") == json_number(status, "level"))
+        return;
+    printf(
+        "the cluster's state is at level %lld; it is raised to %lld once all peers know that, as "
+        "these don't yet:",
+        (long long)json_number(status, "level"), (long long)json_number(status, "level_next"));
+    json_array_foreach(waits_for, i, name)
+        printf("%s %s", i > 0 ? "," : "", json_string_value(name));
+    puts(json_array_size(waits_for) > 0 ? "" : " none");
+}
+
 static void say_status(const json_t *status)
 {
     printf("peer %s (%s), version %s, at %s: %s\n", json_text(status, "name"),
@@ -34,6 +50,7 @@ static void say_status(const json_t *status)
                "without them, on a machine that is left: consort recover\n",
                (long long)json_number(status, "live_voters"),
                (long long)json_number(status, "voters"));
+    say_level(status);
     printf("%lld services, %lld of %lld replicas serve\n",
            (long long)json_number(status, "services"),
            (long long)json_number(status, "replicas_serving"),

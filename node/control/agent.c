@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consensus/level.h"
 #include "node/control/agent_private.h"
 
 static int compare_id(const void *item, const void *key)
@@ -50,6 +51,8 @@ static int start_intent(struct agent *agent, const struct agent_stored *stored)
         agent->intent = intent_new(&agent->config.cluster);
     if (!agent->intent)
         return -ENOMEM;
+    if (agent->intent->level.number > agent->config.level)
+        return -EPROTONOSUPPORT;
     return id_equal(&agent->intent->cluster, &agent->config.cluster) ? 0 : -EINVAL;
 }
 
@@ -155,6 +158,7 @@ int agent_new(const struct agent_config *config, const struct agent_stored *stor
     set_default(&agent->config.compact_after_entries, AGENT_COMPACT_ENTRIES_DEFAULT);
     set_default(&agent->config.compact_after_bytes, AGENT_COMPACT_BYTES_DEFAULT);
     set_default(&agent->config.voters_max, AGENT_VOTERS_DEFAULT);
+    set_default(&agent->config.level, level_newest);
     random_init(&agent->random, config->seed);
     agent->read_round = first_read_round(config->seed);
     view_init(&agent->view);
@@ -200,8 +204,15 @@ void agent_free(struct agent *agent)
     free(agent);
 }
 
+static void set_level(struct intent *intent, uint32_t number)
+{
+    intent->level.number = number;
+    strncpy(intent->level.version, level_version(number), sizeof(intent->level.version) - 1);
+}
+
 int agent_bootstrap(const struct id *cluster, const struct id *self, const char *name,
-                    int64_t wall_ms, struct buffer *ret_state, struct raft_snapshot *ret_snapshot)
+                    uint32_t level, int64_t wall_ms, struct buffer *ret_state,
+                    struct raft_snapshot *ret_snapshot)
 {
     cleanup_buffer struct buffer bytes = {0};
     struct intent *intent = intent_new(cluster);
@@ -212,6 +223,8 @@ int agent_bootstrap(const struct id *cluster, const struct id *self, const char 
         .members = {{RAFT_ADD_VOTER, *self}}, .count = 1, .transition = RAFT_TRANSITION_AUTO};
     struct raft_snapshot snapshot = {.index = 2, .term = 1};
 
+    if (intent)
+        set_level(intent, level > 0 ? level : level_newest);
     strncpy(command.head.actor, name, sizeof(command.head.actor) - 1);
     strncpy(command.admit.name, name, sizeof(command.admit.name) - 1);
     int rc = intent ? command_encode(&command, &bytes) : -ENOMEM;
@@ -437,7 +450,7 @@ int agent_step(struct agent *agent, const struct agent_input *input, struct agen
         do_what_is_due(agent);
     agent->output = NULL;
     if (agent->failed)
-        return agent->outdated ? -ENOTRECOVERABLE : -ENOMEM;
+        return agent->outdated.number > 0 ? -ENOTRECOVERABLE : -ENOMEM;
     return rc;
 }
 

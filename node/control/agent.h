@@ -69,7 +69,9 @@ struct agent_config {
     uint32_t voter_move_ms;          /* between two voters that give way to another zone's */
     uint32_t compact_after_entries;
     uint32_t compact_after_bytes;
-    uint32_t voters_max;           /* 1, 3, 5 or 7 */
+    uint32_t voters_max; /* 1, 3, 5 or 7 */
+    uint32_t level; /* the highest of the cluster's state that this peer says it knows; tests alone
+                       set it, below what the build knows */
     uint32_t clock_drift_permille; /* a leader answers consistent reads by its lease; 0: never. See
                                       raft_config; all voters must be given the same */
 };
@@ -216,21 +218,27 @@ int agent_new(const struct agent_config *config, const struct agent_stored *stor
 void agent_free(struct agent *agent);
 
 /* Makes the bytes of the first intent of a new cluster, in which `self` is the only peer and voter,
- * and the raft snapshot that goes with it, whose data borrows from `ret_state`. */
+ * at a level that it knows (0: the newest), and the raft snapshot that goes with it, whose data
+ * borrows from `ret_state`. */
 int agent_bootstrap(const struct id *cluster, const struct id *self, const char *name,
-                    int64_t wall_ms, struct buffer *ret_state, struct raft_snapshot *ret_snapshot);
+                    uint32_t level, int64_t wall_ms, struct buffer *ret_state,
+                    struct raft_snapshot *ret_snapshot);
 
 /* Takes one input. -EBADMSG, or -EPROTONOSUPPORT for a newer version's: the bytes made no sense
  * (from whom, the caller knows). The caller should stop at -ENOMEM: the state may lack something;
- * and at -ENOTRECOVERABLE: what was agreed on is of a newer version. The output is valid in every
- * case. */
+ * and at -ENOTRECOVERABLE: what was agreed on is of a newer version, see agent_outdated(). The
+ * output is valid in every case. */
 int agent_step(struct agent *agent, const struct agent_input *input, struct agent_output *output);
+
+/* The level of what was agreed on, if this peer does not know it; else NULL. */
+const struct intent_level *agent_outdated(const struct agent *agent);
 
 /* Does the work: long, and pure. Give it back by AGENT_COMPACTED, or free it. */
 void agent_compaction_run(struct agent_compaction *compaction);
 void agent_compaction_free(struct agent_compaction *compaction);
 
-/* Says what this peer is and can. The word spreads with the next steps; so for all publishing. */
+/* Says what this peer is and can; its level is filled in. The word spreads with the next steps; so
+ * for all publishing. */
 int agent_publish_capacity(struct agent *agent, int64_t now_ms,
                            const struct view_capacity *capacity);
 

@@ -130,6 +130,8 @@ void agent_feed_head_seen(struct agent *agent, const struct id *from, struct byt
         agent_add_event(agent, AGENT_FEED_BAD, from);
         return;
     }
+    if (votes && !agent_level_fits(agent, &(struct intent_level){.number = head.level}))
+        return;
     if (votes)
         feed->announced = head;
     else

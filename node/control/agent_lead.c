@@ -48,5 +48,6 @@ void agent_lead_tick(struct agent *agent)
     if (agent->now_ms >= agent->voters_deadline_ms) {
         agent->voters_deadline_ms = agent->now_ms + AGENT_VOTER_INTERVAL_MS;
         agent_voters_tick(agent);
+        agent_level_raise(agent);
     }
 }

@@ -254,13 +254,15 @@ int agent_publish_capacity(struct agent *agent, int64_t now_ms,
                            const struct view_capacity *capacity)
 {
     cleanup_buffer struct buffer value = {0};
-    int rc = view_capacity_encode(capacity, &value);
+    struct view_capacity said = *capacity;
+    said.level = agent->config.level;
+    int rc = view_capacity_encode(&said, &value);
     if (rc < 0)
         return rc;
     struct view_peer *self = view_peer_get(&agent->view, &agent->self);
     if (!self)
         return -ENOMEM;
-    self->capacity = *capacity;
+    self->capacity = said;
     self->has_capacity = true;
     return swim_publish(agent->swim, now_ms, SWIM_TABLE_CAPACITY, bytes_of_text(capacity_key),
                         buffer_view(&value));

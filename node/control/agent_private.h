@@ -133,7 +133,7 @@ struct agent {
     int64_t now_ms, now_us, wall_ms; /* of the step under way */
     struct agent_output *output;     /* of the step under way, else NULL */
     bool failed;                     /* ran out of memory where nothing may be left out */
-    bool outdated;                   /* failed, since what was agreed on is of a newer version */
+    struct intent_level outdated;    /* failed, since what was agreed on is of this level; 0: no */
 };
 
 /* agent_epoch.c: takes the intent over, which is of a later epoch than ours. `head` is NULL if this
@@ -259,6 +259,11 @@ void agent_voters_tick(struct agent *agent);
  */
 void agent_names_tick(struct agent *agent);
 void agent_names_propose(struct agent *agent);
+
+/* agent_level.c: raises the level, as the leader, if all know a higher one; and whether this peer
+ * knows the one that was agreed on: if not, it has failed. */
+void agent_level_raise(struct agent *agent);
+bool agent_level_fits(struct agent *agent, const struct intent_level *level);
 
 /* agent_lease.c */
 bool agent_lease_is_valid(const struct agent *agent, int64_t now_ms);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "node/control/agent_private.h"
+#include "node/control/level.h"
 
 enum {
     RESULT_FIELDS = 10,
@@ -134,14 +135,20 @@ static void forward(struct agent *agent, const struct id *from, uint64_t request
         agent->failed = true;
 }
 
-/* What the leader itself can't read must never be agreed on: every peer would stop at it. */
-static int check_command(struct bytes bytes)
+/* What has no effect, or makes no sense, is not worth an entry: 0, or why it is refused. */
+static int check_command(const struct agent *agent, struct bytes bytes, struct error *ret_error)
 {
     struct command command;
+    uint32_t level = 0;
+    if (command_level_peek(bytes, &level) == 0 && level > agent->intent->level.number)
+        return level_refuse(agent->intent, &agent->view, level, ret_error);
     int rc = command_decode(bytes, &command);
-    if (rc == 0)
-        command_done(&command);
-    return rc;
+    if (rc == -ENOMEM)
+        return error_set(ret_error, rc, "the leading peer is out of memory");
+    if (rc < 0)
+        return error_set(ret_error, rc, "the change makes no sense to the leading peer");
+    command_done(&command);
+    return 0;
 }
 
 void agent_propose(struct agent *agent, const struct id *from, uint64_t request, uint8_t hops,
@@ -159,12 +166,11 @@ void agent_propose(struct agent *agent, const struct id *from, uint64_t request,
         return;
     }
     bool is_ours = agent_leads(agent) && command.size <= COMMAND_BYTES_MAX; /* else Raft refuses */
-    int rc = is_ours ? check_command(command) : 0;
-    if (rc == -ENOMEM || rc == -EBADMSG || rc == -EPROTONOSUPPORT) {
-        answer_error(agent, from, request, rc,
-                     rc == -EPROTONOSUPPORT ? "the leading peer runs an older version of consort"
-                     : rc == -EBADMSG       ? "the change makes no sense to the leading peer"
-                                            : "the leading peer is out of memory");
+    struct intent_result refused = {0};
+    int rc = is_ours ? check_command(agent, command, &refused.error) : 0;
+    if (rc < 0) {
+        refused.code = rc;
+        answer(agent, from, request, &refused, NULL);
         return;
     }
     rc = agent_raft_step(agent, &input, &index, &term);

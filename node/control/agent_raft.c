@@ -119,9 +119,10 @@ static void apply_entry(struct agent *agent, const struct raft_entry *entry)
     struct intent_result result = {0};
     struct id admitted = ID_NONE;
     int rc = feed_apply_entry(agent->intent, entry, &result, &admitted);
+    if (!agent_level_fits(agent, &agent->intent->level))
+        return;
     if (rc < 0) {
         agent->failed = true;
-        agent->outdated = rc == -EPROTONOSUPPORT;
         return;
     }
     agent_feed_applied(agent, entry);
@@ -211,9 +212,16 @@ static int verify(struct agent *agent, const struct raft_snapshot *snapshot)
     agent_raft_hash(snapshot->data, hash);
     if (memcmp(hash, snapshot->hash, sizeof(hash)) != 0)
         return -EBADMSG;
+    struct intent_level level;
     int rc = intent_read(snapshot->data, &intent);
+    if (rc == -EPROTONOSUPPORT && intent_level_peek(snapshot->data, &level) == 0)
+        agent_level_fits(agent, &level);
     if (rc < 0)
         return rc;
+    if (!agent_level_fits(agent, &intent->level)) {
+        intent_free(intent);
+        return -EPROTONOSUPPORT;
+    }
     if (intent->applied_index != snapshot->index || intent->applied_term != snapshot->term ||
         !raft_configuration_equal(&intent->configuration, &snapshot->configuration) ||
         !id_equal(&intent->cluster, &agent->config.cluster)) {

@@ -7,6 +7,8 @@
 
 static const char head_purpose[] = "consort feed head";
 
+enum { HEAD_FIELDS = 6 };
+
 enum push_kind { PUSH_NOTHING, PUSH_ENTRIES, PUSH_INTENT };
 
 void feed_init(struct feed *feed)
@@ -120,6 +122,7 @@ static int signed_bytes(const struct feed_head *head, const struct id *cluster, 
     writer_binary(&writer, cluster->bytes, ID_BYTES);
     writer_u64(&writer, head->index);
     writer_u64(&writer, head->term);
+    writer_u64(&writer, head->level);
     writer_binary(&writer, head->hash, sizeof(head->hash));
     return writer_check(&writer);
 }
@@ -127,8 +130,10 @@ static int signed_bytes(const struct feed_head *head, const struct id *cluster, 
 int feed_head_sign(const struct intent *intent, const struct identity *identity,
                    struct feed_head *ret)
 {
-    struct feed_head head = {
-        .index = intent->applied_index, .term = intent->applied_term, .signer = identity->id};
+    struct feed_head head = {.index = intent->applied_index,
+                             .term = intent->applied_term,
+                             .level = intent->level.number,
+                             .signer = identity->id};
     cleanup_buffer struct buffer message = {0};
     int rc = feed_hash(intent, head.hash);
     if (rc == 0)
@@ -153,9 +158,10 @@ int feed_head_verify(const struct feed_head *head, const struct id *cluster)
 
 void feed_head_write(struct writer *writer, const struct feed_head *head)
 {
-    writer_array(writer, 5);
+    writer_array(writer, HEAD_FIELDS);
     writer_u64(writer, head->index);
     writer_u64(writer, head->term);
+    writer_u64(writer, head->level);
     writer_binary(writer, head->hash, sizeof(head->hash));
     writer_binary(writer, head->signer.bytes, ID_BYTES);
     writer_binary(writer, head->signature, sizeof(head->signature));
@@ -164,9 +170,10 @@ void feed_head_write(struct writer *writer, const struct feed_head *head)
 int feed_head_read(struct reader *reader, struct feed_head *ret)
 {
     struct feed_head head;
-    reader_array_exact(reader, 5);
+    reader_array_exact(reader, HEAD_FIELDS);
     reader_u64(reader, &head.index);
     reader_u64(reader, &head.term);
+    reader_u32(reader, &head.level);
     reader_fixed(reader, head.hash, sizeof(head.hash));
     reader_fixed(reader, head.signer.bytes, ID_BYTES);
     reader_fixed(reader, head.signature, sizeof(head.signature));
@@ -276,7 +283,8 @@ static int check_against_head(const struct intent *intent, const struct feed_hea
                               const struct id *cluster)
 {
     uint8_t hash[FEED_HASH_BYTES];
-    if (!id_equal(&intent->cluster, cluster) || intent->applied_index != head->index)
+    if (!id_equal(&intent->cluster, cluster) || intent->applied_index != head->index ||
+        intent->level.number != head->level)
         return -EKEYREJECTED;
     int rc = feed_head_verify(head, cluster);
     if (rc == 0)

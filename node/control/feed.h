@@ -18,6 +18,7 @@
 
 struct feed_head {
     uint64_t index, term;
+    uint32_t level;                /* of the intent at `index` */
     uint8_t hash[FEED_HASH_BYTES]; /* BLAKE2b of intent_write()'s bytes at `index` */
     struct id signer;
     uint8_t signature[SIGNATURE_BYTES];

@@ -35,6 +35,7 @@ struct view_capacity {
     uint64_t memory_bytes;
     char version[VIEW_VERSION_BYTES_MAX + 1];
     char labels[VIEW_LABELS_BYTES_MAX + 1]; /* "disk=ssd,zone=a", sorted by key */
+    uint32_t level; /* of the cluster's state, the highest that it knows (consensus/level.h) */
 };
 
 /* A peer's record about one replica that it holds; its key is the generation. */

@@ -7,7 +7,7 @@
 #include "node/control/view.h"
 
 enum {
-    CAPACITY_FIELDS = 4,
+    CAPACITY_FIELDS = 5,
     REPLICA_FIELDS = 6,
     HOLDING_FIELDS = 3,
 };
@@ -43,6 +43,7 @@ int view_capacity_encode(const struct view_capacity *capacity, struct buffer *re
     writer_u64(&writer, capacity->memory_bytes);
     writer_text(&writer, capacity->version);
     writer_text(&writer, capacity->labels);
+    writer_u64(&writer, capacity->level);
     return writer_check(&writer);
 }
 
@@ -56,6 +57,7 @@ int view_capacity_decode(struct bytes bytes, struct view_capacity *ret)
     reader_u64(&reader, &capacity.memory_bytes);
     reader_copy_text(&reader, capacity.version, sizeof(capacity.version));
     reader_copy_text(&reader, capacity.labels, sizeof(capacity.labels));
+    reader_u32(&reader, &capacity.level);
     if (end(&reader, extra) < 0)
         return -EBADMSG;
     *ret = capacity;

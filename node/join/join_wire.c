@@ -5,14 +5,19 @@
 #include "base/reader.h"
 #include "base/writer.h"
 
+enum {
+    REQUEST_FIELDS = 4,
+};
+
 int join_request_encode(const struct join_request *request, struct buffer *ret)
 {
     struct writer writer;
     writer_init(&writer, ret);
-    writer_array(&writer, 3);
+    writer_array(&writer, REQUEST_FIELDS);
     writer_u64(&writer, JOIN_VERSION);
     writer_text(&writer, request->name);
     writer_u64(&writer, request->role);
+    writer_u64(&writer, request->level);
     return writer_check(&writer);
 }
 
@@ -23,11 +28,12 @@ int join_request_decode(struct bytes bytes, struct join_request *ret)
     uint64_t version = 0;
     uint8_t role = 0;
     reader_init(&reader, bytes.data, bytes.size);
-    reader_array_exact(&reader, 3);
+    reader_array_exact(&reader, REQUEST_FIELDS);
     if (reader_u64(&reader, &version) == 0 && version > JOIN_VERSION)
         return -EPROTONOSUPPORT;
     reader_copy_text(&reader, request.name, sizeof(request.name));
     reader_u8(&reader, &role);
+    reader_u32(&reader, &request.level);
     if (reader_end(&reader) < 0 || role < ROLE_PEER || role > ROLE_ADMIN)
         return -EBADMSG;
     request.role = (enum role)role;

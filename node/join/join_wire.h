@@ -24,6 +24,7 @@ enum {
 struct join_request {
     char name[BASE_NAME_BYTES_MAX + 1]; /* the label that it wants */
     enum role role;
+    uint32_t level; /* of the cluster's state, that a newcomer knows (consensus/level.h) */
 };
 
 struct join_seed {

@@ -110,6 +110,25 @@ static void on_decided(void *context, const struct agent_result *result)
     }
 }
 
+/* Whether a newcomer knows the cluster's state as it is; what it would agree to stands there. */
+static bool knows_level(struct admission *admission)
+{
+    const struct intent_level *level = &agent_intent(admission->peer->agent)->level;
+    struct join_answer refusal = {0};
+    if (admission->request.role != ROLE_PEER || admission->request.level >= level->number)
+        return true;
+    log_warning(
+        "peer %s was not admitted: it knows level %u of the cluster's state, which is at %u",
+        admission->request.name, admission->request.level, level->number);
+    error_set(&refusal.error, -EPROTONOSUPPORT,
+              "this machine's consort is too old: the cluster's state is at level %u, which takes "
+              "consort %s or a later version",
+              level->number, level->version);
+    error_hint(&refusal.error, "upgrade consort on this machine, and join again");
+    answer(admission, &refusal);
+    return false;
+}
+
 static void take_request(struct admission *admission)
 {
     struct command command = {.head.type = COMMAND_ADMIT};
@@ -124,6 +143,8 @@ static void take_request(struct admission *admission)
         refuse(admission, rc, "the request to join makes no sense");
         return;
     }
+    if (!knows_level(admission))
+        return;
     command.admit.id = admission->id;
     command.admit.role = (uint8_t)(admission->request.role - ROLE_PEER);
     command.admit.has_token = true;

@@ -341,6 +341,25 @@ static size_t packet_room(void *context, int64_t now_ms, const struct id *to)
                      : SESSION_FIRST_PAYLOAD_BYTES_MIN;
 }
 
+static void say_why_not_started(const struct peer *peer, const struct agent_stored *stored, int rc,
+                                struct error *ret)
+{
+    const struct raft_snapshot *snapshot = stored->raft.snapshot;
+    struct intent_level level = {0}, of_snapshot = {0};
+    intent_level_peek(stored->intent, &level);
+    if (snapshot && intent_level_peek(snapshot->data, &of_snapshot) == 0 &&
+        of_snapshot.number > level.number)
+        level = of_snapshot;
+    if (rc == -EPROTONOSUPPORT) {
+        error_set(ret, rc, "the cluster's state is at level %u, which takes consort %s",
+                  level.number, level.version);
+        error_hint(ret, "upgrade consort on this machine; its containers go on");
+        return;
+    }
+    error_set_errno(ret, rc, "the stored state in %s contradicts itself", peer->options.data_dir);
+    error_hint(ret, "move %s away and join again with a new token", peer->options.data_dir);
+}
+
 static int start_agent(struct peer *peer, struct error *error)
 {
     struct peer_loaded *loaded;
@@ -362,12 +381,9 @@ static int start_agent(struct peer *peer, struct error *error)
     if (rc < 0)
         return rc;
     rc = agent_new(&config, stored, peer_now_ms(peer), &peer->agent);
+    if (rc < 0)
+        say_why_not_started(peer, stored, rc, error);
     peer_loaded_free(loaded);
-    if (rc < 0) {
-        error_set_errno(error, rc, "the stored state in %s contradicts itself",
-                        peer->options.data_dir);
-        error_hint(error, "move %s away and join again with a new token", peer->options.data_dir);
-    }
     return rc;
 }
 

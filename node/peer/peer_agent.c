@@ -334,6 +334,17 @@ static void carry_out(struct peer *peer)
         mesh_changed(peer->mesh);
 }
 
+static void say_why_stopping(const struct intent_level *outdated)
+{
+    if (!outdated)
+        log_error("stopping: out of memory; containers go on");
+    else
+        log_error(
+            "stopping: the cluster's state is at level %u, which takes consort %s: upgrade it on "
+            "this machine; containers go on",
+            outdated->number, outdated->version[0] ? outdated->version : "in a newer version");
+}
+
 void peer_step(struct peer *peer, struct agent_input *input)
 {
     assert(!peer->is_stepping);
@@ -350,10 +361,7 @@ void peer_step(struct peer *peer, struct agent_input *input)
     peer->is_stepping = true;
     int rc = agent_step(peer->agent, input, &peer->output);
     if (rc == -ENOMEM || rc == -ENOTRECOVERABLE) {
-        log_error("stopping: %s; containers go on",
-                  rc == -ENOMEM ? "out of memory"
-                                : "the cluster agreed on a change that only a newer version of "
-                                  "consort understands: upgrade it on this machine");
+        say_why_stopping(rc == -ENOMEM ? NULL : agent_outdated(peer->agent));
         peer_stop(peer, 1);
     } else {
         if (rc == -EBADMSG)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "consensus/level.h"
 #include "node/peer/peer.h"
 #include "node/store/secret_file.h"
 
@@ -210,7 +211,7 @@ int peer_init_cluster(struct peer *peer, peer_membership_callback *callback, voi
         rc = make_root(peer, error);
     if (rc < 0)
         return rc;
-    rc = agent_bootstrap(&peer->cluster, &peer->identity.id, peer->options.name, peer_wall_ms(),
+    rc = agent_bootstrap(&peer->cluster, &peer->identity.id, peer->options.name, 0, peer_wall_ms(),
                          &state, &snapshot);
     if (rc < 0)
         return error_set_errno(error, rc, "making the first state");
@@ -256,7 +257,7 @@ static void on_answer(void *context, const struct join_answer *answer, const str
 int peer_join_cluster(struct peer *peer, const struct token *token,
                       peer_membership_callback *callback, void *context, struct error *error)
 {
-    struct join_request request = {.role = ROLE_PEER};
+    struct join_request request = {.role = ROLE_PEER, .level = level_newest};
     int rc = check_alone(peer, error);
     if (rc < 0)
         return rc;

@@ -136,8 +136,8 @@ static void found(struct cluster *c, struct machine *machine)
     snprintf(leaf.name, sizeof(leaf.name), "%s", machine->name);
     if (certificate_sign(&leaf, &c->root) < 0 ||
         certificate_chain_extend(&leaf, &no_chain, &chain) < 0 ||
-        agent_bootstrap(&c->root.id, &machine->identity.id, machine->name, SIM_WALL_START_MS,
-                        &state, &snapshot) < 0)
+        agent_bootstrap(&c->root.id, &machine->identity.id, machine->name, machine->level,
+                        SIM_WALL_START_MS, &state, &snapshot) < 0)
         abort();
     disk_found(&machine->disk, &chain, &snapshot);
 }

@@ -67,7 +67,7 @@ struct cluster {
     int thief; /* the machine that lies, see thief.h; -1: none does */
 
     unsigned commands_under_way;
-    int last_result; /* of the last command that was decided */
+    struct error last_error; /* of the last command that was decided; code 0: it was not refused */
 };
 
 void cluster_init(struct cluster *c, unsigned count, uint64_t seed);
@@ -125,6 +125,9 @@ void cluster_set_profile(struct cluster *c, unsigned via, enum intent_profile pr
 
 /* A change that makes nothing else happen: one commit. */
 void cluster_make_token(struct cluster *c, unsigned via, uint8_t number);
+
+/* Any other; the actor is filled in. */
+void cluster_propose(struct cluster *c, unsigned via, struct command *command);
 
 /* Begins a new epoch at machine `via`; under the seal of the root key, or of its own. */
 void cluster_recover(struct cluster *c, unsigned via, bool with_root_key);

@@ -15,12 +15,13 @@ static void on_decided(void *context, const struct agent_result *result)
 {
     struct cluster *c = context;
     c->commands_under_way--;
-    c->last_result = result->result.code;
+    c->last_error = result->result.error;
+    c->last_error.code = result->result.code;
     trace_line(c, "a command is answered: %d %s", result->result.code,
                result->result.error.message);
 }
 
-static void propose(struct cluster *c, unsigned via, struct command *command)
+void cluster_propose(struct cluster *c, unsigned via, struct command *command)
 {
     struct machine *machine = &c->machines[via];
     snprintf(command->head.actor, sizeof(command->head.actor), "ann");
@@ -59,7 +60,7 @@ void cluster_deploy(struct cluster *c, unsigned via, const struct sim_service *s
     snprintf(command.deploy.stack, sizeof(command.deploy.stack), "%s", service->name);
     command.deploy.services = &spec;
     command.deploy.service_count = 1;
-    propose(c, via, &command);
+    cluster_propose(c, via, &command);
     service_spec_done(&spec);
 }
 
@@ -70,7 +71,7 @@ void cluster_update(struct cluster *c, unsigned via, const struct sim_service *s
                service->image ? service->image : "app:1", via);
     snprintf(command.update.service, sizeof(command.update.service), "%s_app", service->name);
     spec_make(service, &command.update.spec);
-    propose(c, via, &command);
+    cluster_propose(c, via, &command);
     service_spec_done(&command.update.spec);
 }
 
@@ -80,7 +81,7 @@ void cluster_scale(struct cluster *c, unsigned via, const char *name, uint32_t r
     trace_line(c, "scale %s to %u via m%u", name, replicas, via);
     snprintf(command.scale.service, sizeof(command.scale.service), "%s_app", name);
     command.scale.replicas = replicas;
-    propose(c, via, &command);
+    cluster_propose(c, via, &command);
 }
 
 void cluster_remove(struct cluster *c, unsigned via, const char *name)
@@ -89,7 +90,7 @@ void cluster_remove(struct cluster *c, unsigned via, const char *name)
     trace_line(c, "remove %s via m%u", name, via);
     snprintf(command.remove.name, sizeof(command.remove.name), "%s", name);
     command.remove.is_stack = true;
-    propose(c, via, &command);
+    cluster_propose(c, via, &command);
 }
 
 void cluster_set_profile(struct cluster *c, unsigned via, enum intent_profile profile)
@@ -98,7 +99,7 @@ void cluster_set_profile(struct cluster *c, unsigned via, enum intent_profile pr
     trace_line(c, "profile %s via m%u", intent_profile_text((uint8_t)profile), via);
     command.gossip.has_profile = true;
     command.gossip.profile = (uint8_t)profile;
-    propose(c, via, &command);
+    cluster_propose(c, via, &command);
 }
 
 void cluster_leave(struct cluster *c, unsigned i)
@@ -132,5 +133,5 @@ void cluster_make_token(struct cluster *c, unsigned via, uint8_t number)
     trace_line(c, "token %u via m%u", number, via);
     command.token.id[0] = number;
     snprintf(command.token.actor, sizeof(command.token.actor), "ann");
-    propose(c, via, &command);
+    cluster_propose(c, via, &command);
 }

@@ -346,6 +346,23 @@ static void set_deadline(struct machine *machine)
     plan(machine, at_ms > now_ms ? at_ms : now_ms + 1, on_deadline, machine->timer_version);
 }
 
+static void on_outdated(void *context, void *payload)
+{
+    struct machine *machine = context;
+    uint64_t unused;
+    if (is_due(machine, on_outdated, payload, &unused))
+        machine_stop_daemon(machine);
+}
+
+/* It is a newer version's state: the daemon ends, and does nothing until it has. */
+static void become_outdated(struct machine *machine)
+{
+    if (machine->level == 0)
+        cluster_fail(machine->cluster, "%s stops: it knows the newest level", machine->name);
+    machine->is_outdated = true;
+    plan(machine, timeline_of(machine)->now_ms, on_outdated, 0);
+}
+
 static void step_once(struct machine *machine, struct agent_input *input)
 {
     input->now_ms = machine_now_ms(machine);
@@ -356,6 +373,8 @@ static void step_once(struct machine *machine, struct agent_input *input)
     if (rc == -ENOMEM)
         cluster_fail(machine->cluster, "%s stops: its state can't be right any more",
                      machine->name);
+    else if (rc == -ENOTRECOVERABLE)
+        become_outdated(machine);
     else if (rc == -EBADMSG)
         cluster_fail(machine->cluster, "%s can't make sense of a message of kind %u", machine->name,
                      (unsigned)input->kind);
@@ -369,7 +388,13 @@ void machine_step(struct machine *machine, struct agent_input *input)
         input->more = true;
         machine_wake(machine);
     }
+    if (machine->is_outdated)
+        return;
     step_once(machine, input);
+    if (machine->is_outdated) {
+        machine->is_stepping = false;
+        return;
+    }
     uint64_t newest = newest_sequence(&machine->output);
     carry_out(machine);
     machine->is_stepping = false;
@@ -391,6 +416,8 @@ static void load_seeds(struct machine *machine)
     }
 }
 
+static void end_run(struct machine *machine);
+
 static void start_member(struct machine *machine)
 {
     struct agent_stored stored;
@@ -408,6 +435,7 @@ static void start_member(struct machine *machine)
         .voter_settle_ms = SIM_VOTER_SETTLE_MS,
         .voter_move_ms = SIM_VOTER_MOVE_MS,
         .compact_after_entries = SIM_COMPACT_ENTRIES,
+        .level = machine->level,
         .clock_drift_permille = machine->cluster->clock_drift_permille,
     };
     snprintf(config.name, sizeof(config.name), "%s", machine->name);
@@ -415,6 +443,11 @@ static void start_member(struct machine *machine)
         config.swim.forget_dead_ms = machine->cluster->forget_dead_ms;
     disk_load(&machine->disk, &stored);
     int rc = agent_new(&config, &stored, machine_now_ms(machine), &machine->agent);
+    if (rc == -EPROTONOSUPPORT && machine->level > 0) {
+        machine->is_outdated = true;
+        end_run(machine);
+        return;
+    }
     if (rc < 0) {
         cluster_fail(machine->cluster, "%s can't start from its disk: %s", machine->name,
                      strerror(-rc));
@@ -444,6 +477,7 @@ void machine_start_daemon(struct machine *machine)
     machine->wakes = false;
     machine->reconciles = false;
     machine->is_leaving = false;
+    machine->is_outdated = false;
     memset(machine->knows, 0, sizeof(machine->knows));
     machine->disk.content.generation++;
     machine->phase = MACHINE_ALONE;

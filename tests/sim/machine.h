@@ -62,7 +62,9 @@ struct machine {
     char name[8];
     struct identity identity;
     struct address address;
-    char zone[8]; /* its label; "": none */
+    char zone[8];     /* its label; "": none */
+    uint32_t level;   /* of the state, that its daemon knows; 0: the newest */
+    bool is_outdated; /* its daemon ended: the state is at a higher one */
     struct random random;
     struct machine_clock clock;
     int64_t wall_offset_ms;

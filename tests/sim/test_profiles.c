@@ -85,7 +85,7 @@ static void choose(struct cluster *c, unsigned via, enum intent_profile profile)
     wanted = profile;
     cluster_set_profile(c, via, profile);
     assert_true(cluster_wait(c, COMMAND_MS, cluster_is_answered));
-    assert_int_equal(c->last_result, 0);
+    assert_int_equal(c->last_error.code, 0);
 }
 
 /* Breaks if a peer does not take on what was agreed on, be it voter or not, and be it that it was

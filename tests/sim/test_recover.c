@@ -25,7 +25,7 @@ static int answer(struct cluster *c)
 {
     if (!cluster_wait(c, SETTLE_MS, cluster_is_answered))
         fail_msg("%s", c->has_failed ? c->failure : "a command is never answered");
-    return c->last_result;
+    return c->last_error.code;
 }
 
 static void deploy(struct cluster *c, unsigned via, const struct sim_service *service)

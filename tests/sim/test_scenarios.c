@@ -24,7 +24,7 @@ static void deploy(struct cluster *c, unsigned via, const struct sim_service *se
 {
     cluster_deploy(c, via, service);
     assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
-    assert_int_equal(c->last_result, 0);
+    assert_int_equal(c->last_error.code, 0);
     scene_settle(c, SETTLE_MS);
 }
 
@@ -114,7 +114,7 @@ static void test_two_of_five_die(void **state)
     assert_true(cluster_wait(c, 10000, web_runs_five_times));
     cluster_scale(c, (leader + 2) % 5, "web", 3);
     assert_true(cluster_wait(c, 10000, cluster_is_answered));
-    assert_int_equal(c->last_result, 0);
+    assert_int_equal(c->last_error.code, 0);
     cluster_restart(c, leader);
     cluster_restart(c, other);
     scene_settle(c, SETTLE_MS);
@@ -143,7 +143,7 @@ static void test_udp_is_blocked(void **state)
     }
     cluster_scale(c, blocked, "web", 10);
     assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
-    assert_int_equal(c->last_result, 0);
+    assert_int_equal(c->last_error.code, 0);
     scene_settle(c, SETTLE_MS);
     cluster_scale(c, blocked, "web", 5);
     assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
@@ -286,7 +286,7 @@ static void test_leader_leaves(void **state)
         int64_t began_ms = c->timeline.now_ms;
         cluster_deploy(c, i, &next);
         assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
-        assert_int_equal(c->last_result, 0);
+        assert_int_equal(c->last_error.code, 0);
         assert_in_range(c->timeline.now_ms - began_ms, 0, 1000);
     }
     scene_settle(c, SETTLE_MS);

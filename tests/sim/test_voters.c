@@ -47,7 +47,7 @@ static void test_scale_in(void **state)
         scene_settle(c, SETTLE_MS);
         cluster_set_profile(c, 4, left % 2 == 0 ? INTENT_PROFILE_WAN : INTENT_PROFILE_LAN);
         assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
-        assert_int_equal(c->last_result, 0);
+        assert_int_equal(c->last_error.code, 0);
     }
     assert_int_equal(voters_in(c, 4, '\0'), 1);
     scene_end(c);

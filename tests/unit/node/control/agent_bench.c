@@ -380,7 +380,7 @@ void fleet_found(struct fleet *f, uint32_t voters_max)
     peer->identity = first.identity;
     peer->chain = first.chain;
     peer->disk.has_snapshot = true;
-    assert_int_equal(agent_bootstrap(&f->root.id, &first.identity.id, "p0", WALL_START_MS,
+    assert_int_equal(agent_bootstrap(&f->root.id, &first.identity.id, "p0", 0, WALL_START_MS,
                                      &peer->disk.snapshot_data, &peer->disk.snapshot),
                      0);
     peer->disk.log_index = peer->disk.snapshot.index;

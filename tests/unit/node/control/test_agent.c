@@ -45,7 +45,8 @@ static void test_refuses_store(void **state)
                                   .swim = swim_config_lan()};
     struct agent_stored stored = {.intent = bytes_of_text("\xc1")};
     assert_int_equal(agent_new(&config, &stored, 0, &agent), -EINVAL);
-    stored.intent = bytes_of_text("\x7f"); /* a version */
+    stored.intent = bytes_of_text("\x7f\xa3"
+                                  "9.0"); /* of a level that is not known */
     assert_int_equal(agent_new(&config, &stored, 0, &agent), -EPROTONOSUPPORT);
 
     stored.intent = buffer_view(&peer->disk.snapshot_data);

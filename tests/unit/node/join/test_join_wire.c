@@ -17,7 +17,7 @@ static void test_request(void **state)
 {
     (void)state;
     cleanup_buffer struct buffer bytes = {0};
-    const struct join_request said = {.name = "db1", .role = ROLE_DEPLOYER};
+    const struct join_request said = {.name = "db1", .role = ROLE_DEPLOYER, .level = 7};
     struct join_request heard = {.role = ROLE_VIEWER};
     assert_int_equal(join_request_encode(&said, &bytes), 0);
     assert_true(bytes.size <= JOIN_REQUEST_BYTES_MAX);
@@ -27,8 +27,9 @@ static void test_request(void **state)
     assert_int_equal(join_request_decode(buffer_view(&bytes), &heard), 0);
     assert_string_equal(heard.name, "db1");
     assert_int_equal(heard.role, ROLE_DEPLOYER);
+    assert_int_equal(heard.level, 7);
 
-    uint8_t *role = &bytes.bytes[bytes.size - 1], *version = &bytes.bytes[1];
+    uint8_t *role = &bytes.bytes[bytes.size - 2], *version = &bytes.bytes[1];
     *role = 0;
     assert_int_equal(join_request_decode(buffer_view(&bytes), &heard), -EBADMSG);
     *role = ROLE_ADMIN + 1;
