@@ -485,14 +485,15 @@ int peer_start_member(struct peer *peer, struct error *error)
                                      .memory_bytes = peer->options.memory_bytes,
                                      .version = CONSORT_VERSION};
     uv_update_time(peer->loop);
-    uv_timer_init(peer->loop, &peer->deadline);
-    uv_idle_init(peer->loop, &peer->wake);
-    peer->deadline.data = peer->wake.data = peer;
-
     take_admitted_name(peer);
     int rc = start_agent(peer, error);
-    if (rc == 0)
-        rc = start_network(peer, error);
+    if (rc < 0)
+        return rc;
+    uv_timer_init(peer->loop,
+                  &peer->deadline); /* close_member() closes them, if there is an agent */
+    uv_idle_init(peer->loop, &peer->wake);
+    peer->deadline.data = peer->wake.data = peer;
+    rc = start_network(peer, error);
     if (rc == 0)
         rc = start_residents(peer, error);
     if (rc < 0)

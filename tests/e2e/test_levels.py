@@ -70,18 +70,18 @@ def test_upgraded_one_by_one(cluster):
         assert refused and "too old: " in refused.message, refused
         assert all(name in refused.message for name in waits_for - {peer.name}), refused
         assert "upgrade consort" in refused.hint, refused.hint
-        cluster.deploy(web(replicas=2, version=str(number)), ask=peers[-number])
+        cluster.deploy(web(replicas=2, version=str(number)), ask=peers[-number], wait=False)
         wait_same(cluster, peers)
         assert {other.query("status")["level"] for other in peers} == {OLD_LEVEL}
         assert "raised to 2 once all peers know that" in peer.consort("status")
 
     cluster.wait(lambda: {other.query("status")["level"] for other in peers} == {NEXT_LEVEL},
                  "the level is raised")
+    cluster.wait_serving(2, ask=peers[0])
     assert note(peers[0]) is None
     wait_same(cluster, peers)
-    events = peers[1].query("events")
-    assert sum(event["kind"] == "level" for event in events) == 1
-    assert events[-1]["kind"] == "note", events[-1]
+    kinds = [event["kind"] for event in peers[1].query("events")]
+    assert kinds.count("level") == 1 and kinds.index("level") < kinds.index("note"), kinds
     assert "level" not in peers[0].consort("status")
 
     voters = {peer.name: peer.query("status")["is_voter"] for peer in peers}
