@@ -49,7 +49,7 @@ static void prepare(void)
 static void write_head(struct writer *writer, uint64_t index, struct bytes state)
 {
     static const char purpose[] = "consort feed head";
-    struct feed_head head = {.index = index, .term = 1, .signer = identity.id};
+    struct feed_head head = {.index = index, .term = 1, .level = 1, .signer = identity.id};
     cleanup_buffer struct buffer message = {0};
     struct writer signed_writer;
     crypto_generichash(head.hash, sizeof(head.hash), state.data, state.size, NULL, 0);
@@ -57,6 +57,7 @@ static void write_head(struct writer *writer, uint64_t index, struct bytes state
     writer_binary(&signed_writer, intent->cluster.bytes, ID_BYTES);
     writer_u64(&signed_writer, head.index);
     writer_u64(&signed_writer, head.term);
+    writer_u64(&signed_writer, head.level);
     writer_binary(&signed_writer, head.hash, sizeof(head.hash));
     identity_sign(&identity, purpose, buffer_view(&message), head.signature);
     assert(feed_head_verify(&head, &intent->cluster) == 0);
