@@ -247,7 +247,7 @@ static void test_old_one_stops(void **state)
         assert_true(cluster_wait(c, SETTLE_MS, all_are_raised));
         change_daemon(c, last, OLD_LEVEL);
         assert_true(cluster_wait(c, SETTLE_MS, last_is_outdated));
-            deploy(c, 0, 3);
+        deploy(c, 0, 3);
         upgrade(c, last);
         scene_settle(c, SETTLE_MS);
         expect_same(c);

@@ -112,7 +112,7 @@ static void random_seal(struct random *random, const struct intent *intent,
 static struct command random_command(struct random *random, const struct fixture *f)
 {
     struct command command =
-        fixture_command(f, (enum command_type)random_below(random, COMMAND_SEAL + 1));
+        fixture_command(f, (enum command_type)random_below(random, COMMAND_LEVEL + 1));
     unsigned number = (unsigned)random_below(random, REPLAY_PEERS);
     command.head.client = random_below(random, 3);
     command.head.sequence = command.head.client ? 1 + random_below(random, REPLAY_COMMANDS) : 0;
@@ -186,6 +186,9 @@ static struct command random_command(struct random *random, const struct fixture
         break;
     case COMMAND_SEAL:
         random_seal(random, f->intent, &command.seal);
+    case COMMAND_LEVEL:
+        command.level.level = f->intent->level;
+        command.level.next_serial = f->intent->next_serial;
         break;
     }
     return command;
