@@ -60,7 +60,8 @@ static void test_capacity(void **state)
     struct view_capacity said = {.cpu_millis = 4000,
                                  .memory_bytes = (uint64_t)8 << 30,
                                  .version = "1.2.3",
-                                 .labels = "disk=ssd,zone=a"};
+                                 .labels = "disk=ssd,zone=a",
+                                 .level = 3};
     struct view_capacity heard = {0};
     assert_int_equal(view_capacity_encode(&said, &bytes), 0);
     for (size_t size = 0; size < bytes.size; size++)
@@ -70,6 +71,7 @@ static void test_capacity(void **state)
     assert_int_equal(heard.memory_bytes, said.memory_bytes);
     assert_string_equal(heard.version, "1.2.3");
     assert_string_equal(heard.labels, "disk=ssd,zone=a");
+    assert_int_equal(heard.level, 3);
 }
 
 /* Breaks if a replica's state is misread, or one that does not exist is accepted. */
@@ -108,15 +110,17 @@ static void test_newer(void **state)
     struct writer writer;
     struct view_capacity heard;
     writer_init(&writer, &bytes);
-    writer_array(&writer, 5);
+    writer_array(&writer, 6);
     writer_u64(&writer, 1000);
     writer_u64(&writer, 2000);
     writer_text(&writer, "9");
     writer_text(&writer, "");
+    writer_u64(&writer, 7);
     writer_array(&writer, 1);
     writer_text(&writer, "gpu");
     assert_int_equal(view_capacity_decode(buffer_view(&bytes), &heard), 0);
     assert_int_equal(heard.memory_bytes, 2000);
+    assert_int_equal(heard.level, 7);
 }
 
 int main(void)
