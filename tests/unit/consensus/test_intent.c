@@ -186,6 +186,7 @@ static struct command random_command(struct random *random, const struct fixture
         break;
     case COMMAND_SEAL:
         random_seal(random, f->intent, &command.seal);
+        break;
     case COMMAND_LEVEL:
         command.level.level = f->intent->level;
         command.level.next_serial = f->intent->next_serial;
