@@ -1,7 +1,7 @@
 /* A service's spec as MessagePack: each struct an array of its fields in the header's order.
  *
- * The number of fields is exact. What a spec may hold grows only with a level (consensus/level.h): a
- * peer that dropped a field it does not know would no longer hash its intent as the others do.
+ * The number of fields is exact. What a spec may hold grows only with a level (consensus/level.h):
+ * a peer that dropped a field it does not know would no longer hash its intent as the others do.
  */
 #include <errno.h>
 #include <stdlib.h>
