@@ -42,6 +42,9 @@ enum {
     COMMAND_DEPLOY_BLOBS_MAX = 512,
     COMMAND_SEAL_CHANGES_MAX = 1024,
     SPEC_LIST_ITEMS_MAX = 1024,
+    SPEC_NETWORKS_MAX = 8,
+    SPEC_NETWORK_NAME_MAX = 127, /* STACK_NAME */
+    SPEC_ALIASES_MAX = 32,       /* in one network */
     SPEC_TEXT_BYTES_MAX = 32 * 1024,
     SPEC_OOM_SCORE_MAX = 1000, /* the kernel's own bound */
     RAFT_MEMBERS_MAX = 16,     /* voters old and new, and learners */

@@ -1,6 +1,7 @@
 #include "consensus/spec.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,8 @@ void service_spec_done(struct service_spec *spec)
     text_list_done(&spec->spread);
     text_list_done(&spec->labels);
     free(spec->dependencies);
+    spec_networks_done(spec->networks, spec->network_count);
+    text_list_done(&spec->servers);
     *spec = (struct service_spec){0};
 }
 
@@ -119,6 +122,9 @@ static void copy_values(const struct service_spec *spec, struct service_spec *re
     ret->mounts = NULL;
     ret->files = NULL;
     ret->dependencies = NULL;
+    ret->networks = NULL;
+    ret->network_count = 0;
+    ret->servers = (struct text_list){0};
     ret->port_count = ret->mount_count = ret->file_count = ret->dependency_count = 0;
 }
 
@@ -140,7 +146,8 @@ static int copy_texts(const struct service_spec *spec, struct service_spec *ret)
         text_list_copy(&ret->health.test, &spec->health.test) < 0 ||
         text_list_copy(&ret->constraints, &spec->constraints) < 0 ||
         text_list_copy(&ret->spread, &spec->spread) < 0 ||
-        text_list_copy(&ret->labels, &spec->labels) < 0)
+        text_list_copy(&ret->labels, &spec->labels) < 0 ||
+        text_list_copy(&ret->servers, &spec->servers) < 0)
         return -ENOMEM;
     return 0;
 }
@@ -219,13 +226,54 @@ static int copy_files(const struct service_spec *spec, struct service_spec *ret)
     return 0;
 }
 
+void spec_network_default(const char *stack, char ret[SPEC_NETWORK_NAME_MAX + 1])
+{
+    snprintf(ret, SPEC_NETWORK_NAME_MAX + 1, "%s%sdefault", stack, stack[0] ? "_" : "");
+}
+
+int spec_networks_copy(const struct spec_network *networks, size_t count, struct spec_network **ret)
+{
+    struct spec_network *copies = calloc(count + 1, sizeof(*copies));
+    int rc = copies ? 0 : -ENOMEM;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        copies[i].internal = networks[i].internal;
+        rc = text_copy(networks[i].name, &copies[i].name);
+        if (rc == 0)
+            rc = text_list_copy(&copies[i].aliases, &networks[i].aliases);
+    }
+    if (rc < 0 && copies)
+        spec_networks_done(copies, count);
+    if (rc == 0)
+        *ret = copies;
+    return rc;
+}
+
+void spec_networks_done(struct spec_network *networks, size_t count)
+{
+    for (size_t i = 0; networks && i < count; i++) {
+        free(networks[i].name);
+        text_list_done(&networks[i].aliases);
+    }
+    free(networks);
+}
+
+static int copy_networks(const struct service_spec *spec, struct service_spec *ret)
+{
+    if (spec->network_count == 0)
+        return 0;
+    int rc = spec_networks_copy(spec->networks, spec->network_count, &ret->networks);
+    ret->network_count = rc < 0 ? 0 : spec->network_count;
+    return rc;
+}
+
 int service_spec_copy(const struct service_spec *spec, struct service_spec *ret)
 {
     struct service_spec copy;
     copy_values(spec, &copy);
     if (copy_texts(spec, &copy) < 0 || copy_sandbox(&spec->sandbox, &copy.sandbox) < 0 ||
         copy_ports(spec, &copy) < 0 || copy_dependencies(spec, &copy) < 0 ||
-        copy_mounts(spec, &copy) < 0 || copy_files(spec, &copy) < 0) {
+        copy_mounts(spec, &copy) < 0 || copy_files(spec, &copy) < 0 ||
+        copy_networks(spec, &copy) < 0) {
         service_spec_done(&copy);
         return -ENOMEM;
     }

@@ -15,6 +15,7 @@
 #include "base/reader.h"
 #include "base/text_list.h"
 #include "base/writer.h"
+#include "consensus/bounds.h"
 
 enum spec_mode { SPEC_REPLICATED, SPEC_GLOBAL };
 enum spec_protocol { SPEC_TCP, SPEC_UDP };
@@ -31,6 +32,11 @@ enum spec_dependency_condition {
     SPEC_DEPENDS_STARTED,
     SPEC_DEPENDS_HEALTHY,   /* a replica serves */
     SPEC_DEPENDS_COMPLETED, /* a replica has ended well, and is not started again */
+};
+enum spec_network_mode {
+    SPEC_NETWORK_BRIDGE,
+    SPEC_NETWORK_NONE, /* a loopback alone */
+    SPEC_NETWORK_HOST, /* the machine's own */
 };
 enum spec_on_minority { SPEC_MINORITY_HOLD, SPEC_MINORITY_DUPLICATE };
 
@@ -62,6 +68,13 @@ struct spec_file {
 struct spec_dependency {
     char name[BASE_NAME_BYTES_MAX + 1]; /* within the stack */
     uint8_t condition;                  /* enum spec_dependency_condition */
+};
+
+/* A network that the service is on. Services that share none neither see nor reach each other. */
+struct spec_network {
+    char *name;               /* in the cluster: "shop_front" */
+    bool internal;            /* no way to the world */
+    struct text_list aliases; /* names of the service, for those on this network */
 };
 
 struct spec_health {
@@ -146,12 +159,24 @@ struct service_spec {
     uint32_t failover_after_ms; /* x-consort: how long a dead peer's replicas wait; default 0 */
     uint8_t on_minority;        /* x-consort: enum spec_on_minority */
     bool exclusive;             /* x-consort: at most one runs, at any time */
+    uint8_t network_mode;       /* enum spec_network_mode */
+    struct spec_network *networks;
+    size_t network_count;     /* 0: the stack's default network */
+    struct text_list servers; /* DNS servers, for names that are not the cluster's; 0: the peer's */
 };
 
 /* Fills in the defaults: Compose's, but for updates, which by default start the new replica before
  * the old one is stopped and roll back on failure, so that an update loses no request. */
 void service_spec_init(struct service_spec *spec);
 void service_spec_done(struct service_spec *spec);
+
+/* The network of a service that names none: "shop_default". */
+void spec_network_default(const char *stack, char ret[SPEC_NETWORK_NAME_MAX + 1]);
+
+/* A copy for the caller to end; -ENOMEM leaves `*ret` untouched. */
+int spec_networks_copy(const struct spec_network *networks, size_t count,
+                       struct spec_network **ret);
+void spec_networks_done(struct spec_network *networks, size_t count);
 
 /* -ENOMEM leaves `*ret` untouched. */
 int service_spec_copy(const struct service_spec *spec, struct service_spec *ret);

@@ -10,9 +10,10 @@
 #include "consensus/spec.h"
 
 enum {
-    SPEC_FIELDS = 36,
+    SPEC_FIELDS = 39,
     PORT_FIELDS = 3,
     DEPENDENCY_FIELDS = 2,
+    NETWORK_FIELDS = 3,
     MOUNT_FIELDS = 6,
     FILE_FIELDS = 7,
     HEALTH_FIELDS = 10,
@@ -140,6 +141,17 @@ static void dependencies_write(struct writer *writer, const struct service_spec 
     }
 }
 
+static void networks_write(struct writer *writer, const struct service_spec *spec)
+{
+    writer_array(writer, spec->network_count);
+    for (size_t i = 0; i < spec->network_count; i++) {
+        writer_array(writer, NETWORK_FIELDS);
+        writer_text(writer, spec->networks[i].name);
+        writer_bool(writer, spec->networks[i].internal);
+        text_list_write(writer, &spec->networks[i].aliases);
+    }
+}
+
 /* What runs: the first half of the fields. */
 static void process_write(struct writer *writer, const struct service_spec *spec)
 {
@@ -185,6 +197,9 @@ void service_spec_write(struct writer *writer, const struct service_spec *spec)
     writer_u64(writer, spec->failover_after_ms);
     writer_u64(writer, spec->on_minority);
     writer_bool(writer, spec->exclusive);
+    writer_u64(writer, spec->network_mode);
+    networks_write(writer, spec);
+    text_list_write(writer, &spec->servers);
 }
 
 static void text_read(struct reader *reader, char **ret)
@@ -354,6 +369,19 @@ static void process_read(struct reader *reader, struct service_spec *spec)
     reader_u32(reader, &spec->stop_grace_ms);
 }
 
+static void networks_read(struct reader *reader, struct service_spec *spec)
+{
+    spec->networks =
+        codec_read_items(reader, SPEC_NETWORKS_MAX, sizeof(*spec->networks), &spec->network_count);
+    for (size_t i = 0; i < spec->network_count; i++) {
+        struct spec_network *network = &spec->networks[i];
+        reader_array_exact(reader, NETWORK_FIELDS);
+        reader_dup_text(reader, &network->name, SPEC_NETWORK_NAME_MAX);
+        reader_bool(reader, &network->internal);
+        text_list_read(reader, SPEC_ALIASES_MAX, BASE_NAME_BYTES_MAX, &network->aliases);
+    }
+}
+
 static void spec_read(struct reader *reader, struct service_spec *spec)
 {
     reader_array_exact(reader, SPEC_FIELDS);
@@ -378,6 +406,9 @@ static void spec_read(struct reader *reader, struct service_spec *spec)
     reader_u32(reader, &spec->failover_after_ms);
     codec_read_enum(reader, SPEC_MINORITY_DUPLICATE, &spec->on_minority);
     reader_bool(reader, &spec->exclusive);
+    codec_read_enum(reader, SPEC_NETWORK_HOST, &spec->network_mode);
+    networks_read(reader, spec);
+    list_read(reader, &spec->servers);
 }
 
 int service_spec_read(struct reader *reader, struct service_spec *ret)

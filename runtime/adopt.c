@@ -130,7 +130,7 @@ static void remove_orphan(struct sweep *sweep, const char *id)
         return;
     log_notice("container %s: removing what was left of it", id);
     struct error error = {0};
-    if (launch_remove(sweep->settings, id, 0, &error) < 0)
+    if (launch_remove(sweep->settings, id, &(struct network_ends){0}, &error) < 0)
         log_warning("%s", error.message);
 }
 
@@ -151,9 +151,13 @@ static void visit_cgroup(void *context, const char *id)
 static bool ip_is_used(void *context, uint32_t ip)
 {
     const struct adoption *adoption = context;
-    for (size_t i = 0; i < adoption->found.count; i++)
-        if (((const struct adopted *)adoption->found.items[i])->record.ip == ip)
-            return true;
+    for (size_t i = 0; i < adoption->found.count; i++) {
+        const struct network_ends *ends =
+            &((const struct adopted *)adoption->found.items[i])->record.ends;
+        for (size_t j = 0; j < ends->count; j++)
+            if (ends->ips[j] == ip)
+                return true;
+    }
     return false;
 }
 

@@ -43,7 +43,9 @@ enum {
     RUNTIME_HEALTH_OUTPUT_BYTES_MAX = 512, /* kept of a failing check, for the error text */
 
     /* Network (network.c, netlink.c). */
-    RUNTIME_BRIDGE_NAME_MAX = 10,   /* leaves room for "-ffff" in the kernel's 15 */
+    RUNTIME_BRIDGE_NAME_MAX = 10, /* leaves room for "-ffff" and "ni3f" in the kernel's 15 */
+    RUNTIME_NETWORKS_MAX = 8,     /* of one container */
+    RUNTIME_NETWORK_NAME_MAX = 127,
     RUNTIME_SUBNET_PREFIX_MIN = 16, /* at most 65,534 addresses: one bit each in memory */
     RUNTIME_SUBNET_PREFIX_MAX = 29,
     RUNTIME_NETWORK_CHECK_MS = 30 * 1000, /* a firewall's reload may have dropped our rules */

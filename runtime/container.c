@@ -43,8 +43,13 @@ void container_fill_status(const struct container *container, struct container_s
         .finished_wall_ms = record->finished_wall_ms,
         .error = record->error,
     };
-    if (record->ip != 0)
-        ret->address = address_from_v4(record->ip, 0);
+    ret->address_count = record->ends.count;
+    for (size_t i = 0; i < record->ends.count; i++)
+        ret->addresses[i] = address_from_v4(record->ends.ips[i], 0);
+    if (container->spec.network_mode == CONTAINER_NETWORK_HOST) {
+        ret->address_count = 1;
+        ret->addresses[0] = runtime_gateway(container->runtime);
+    }
 }
 
 void container_report(struct container *container)
@@ -272,8 +277,8 @@ static void removed(struct container *container)
         container->result = -ENOENT;
         limited(container);
     }
-    address_pool_release(&runtime->addresses, container->record.ip);
-    container->record.ip = 0;
+    network_pool_release(&runtime->networks, &container->record.ends);
+    container->record.ends = (struct network_ends){0};
     container_steps_unpin(container);
     table_remove(&runtime->containers, container->spec.id);
     set_state(container, CONTAINER_REMOVED);
@@ -359,12 +364,16 @@ static void prepare(struct container *container)
 {
     struct runtime *runtime = container->runtime;
     container->record.over = OVER_NO;
-    if (container->record.ip == 0 &&
-        address_pool_take(&runtime->addresses, &container->record.ip) < 0) {
-        error_set(&container->error, -EADDRNOTAVAIL,
-                  "container %s: all addresses of the subnet are taken", container->spec.id);
-        launch_failed(container);
-        return;
+    if (container->record.ends.count == 0) {
+        int result =
+            network_pool_take(&runtime->networks, &container->spec, &container->record.ends);
+        if (result < 0) {
+            error_set_errno(&container->error, result, "container %s: %s", container->spec.id,
+                            result == -ENOSPC ? "containers of too many networks run here"
+                                              : "no address of its network is left");
+            launch_failed(container);
+            return;
+        }
     }
     if (!have_secrets(container))
         return;
@@ -501,8 +510,8 @@ void container_adopt(struct container *container, const struct container_record 
     container->wanted = record->wanted;
     container->plan = *plan;
     *plan = (struct container_plan){0};
-    if (address_pool_take_this(&container->runtime->addresses, record->ip) < 0)
-        container->record.ip = 0;
+    if (network_pool_take_back(&container->runtime->networks, &container->spec, &record->ends) < 0)
+        container->record.ends = (struct network_ends){0};
     if (record->process.pid != 0) {
         container->state = CONTAINER_RUNNING;
         watch(container);

@@ -55,12 +55,13 @@ static int write_resolv_conf(const struct oci_input *input, uint32_t gateway)
     return result < 0 ? result : write_named(input, "resolv.conf", &content);
 }
 
-static int write_hosts(const struct oci_input *input, uint32_t ip)
+static int write_hosts(const struct oci_input *input, uint32_t ip, uint32_t gateway)
 {
     cleanup_buffer struct buffer content;
     buffer_init(&content);
-    char address[INET_ADDRSTRLEN];
-    format_ip(ip, address);
+    char address[INET_ADDRSTRLEN], gateway_text[INET_ADDRSTRLEN];
+    format_ip(ip != 0 ? ip : INADDR_LOOPBACK, address);
+    format_ip(gateway, gateway_text);
     int result = buffer_printf(&content,
                                "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
                                "%s %s\n",
@@ -68,7 +69,9 @@ static int write_hosts(const struct oci_input *input, uint32_t ip)
     for (size_t i = 0; i < input->spec->extra_hosts.count && result == 0; i++) {
         const char *name = input->spec->extra_hosts.items[i];
         const char *value = strchr(name, '='); /* container_spec_check() saw to it */
-        result = buffer_printf(&content, "%s %.*s\n", value + 1, (int)(value - name), name);
+        bool is_machine = strcmp(value + 1, "host-gateway") == 0;
+        result = buffer_printf(&content, "%s %.*s\n", is_machine ? gateway_text : value + 1,
+                               (int)(value - name), name);
     }
     return result < 0 ? result : write_named(input, "hosts", &content);
 }
@@ -141,7 +144,7 @@ int container_files_write(const struct oci_input *input, const struct secrets *s
 {
     int result = write_resolv_conf(input, gateway);
     if (result == 0)
-        result = write_hosts(input, ip);
+        result = write_hosts(input, ip, gateway);
     if (result == 0)
         result = write_hostname(input);
     if (result < 0)

@@ -10,8 +10,8 @@
 #include "runtime/oci_spec.h"
 #include "runtime/secrets.h"
 
-/* Writes them for a container with address `ip`; `gateway` serves DNS unless the spec says other.
- */
+/* Writes them for a container with address `ip` (0: it has none of its own); `gateway` serves DNS
+ * unless the spec says other. */
 int container_files_write(const struct oci_input *input, const struct secrets *secrets, uint32_t ip,
                           uint32_t gateway, struct error *error);
 

@@ -46,6 +46,8 @@ void container_spec_done(struct container_spec *spec)
     free(spec->user);
     free(spec->hostname);
     text_list_done(&spec->extra_hosts);
+    text_list_done(&spec->networks);
+    text_list_done(&spec->internal_networks);
     free(spec->dns_server);
     text_list_done(&spec->labels);
     for (size_t i = 0; i < spec->mount_count; i++)
@@ -149,6 +151,8 @@ static int sizes_check(const struct container_spec *spec, struct error *error)
         spec->health.start_interval_ms,
     };
     size_t content_size = 0;
+    if (spec->networks.count + spec->internal_networks.count > RUNTIME_NETWORKS_MAX)
+        return error_set(error, -EINVAL, "more than %d networks", RUNTIME_NETWORKS_MAX);
     for (size_t i = 0; i < array_count(durations); i++)
         if (durations[i] < 0 || durations[i] > RUNTIME_DURATION_MS_MAX)
             return error_set(error, -EINVAL, "a duration of %lld ms is over 24 days",

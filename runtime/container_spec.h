@@ -89,6 +89,12 @@ struct container_sandbox {
     bool stdin_open; /* standard input for whoever attaches, instead of none */
 };
 
+enum container_network_mode {
+    CONTAINER_NETWORK_BRIDGE,
+    CONTAINER_NETWORK_NONE, /* nothing but a loopback */
+    CONTAINER_NETWORK_HOST, /* the machine's own */
+};
+
 struct container_spec {
     char *id;         /* unique on this peer: letters, digits, '-', '_', '.'; at most 64 */
     char *name;       /* for people: "shop/web.1" */
@@ -101,7 +107,7 @@ struct container_spec {
     char *working_dir;
     char *user; /* "user", "user:group", "uid:gid" */
     char *hostname;
-    struct text_list extra_hosts; /* "name=address" */
+    struct text_list extra_hosts; /* "name=address", or "name=host-gateway" */
     char *dns_server;             /* NULL: the bridge's gateway */
     struct text_list labels;      /* "key=value", in key order */
 
@@ -123,6 +129,10 @@ struct container_spec {
     int64_t stop_grace_ms;  /* between the stop signal and SIGKILL; 0: default */
     uint64_t log_bytes_max; /* 0: default */
     struct container_sandbox sandbox;
+
+    enum container_network_mode network_mode;
+    struct text_list networks;          /* with a way to the world; "default" if there is none */
+    struct text_list internal_networks; /* without; RUNTIME_NETWORKS_MAX in all */
 };
 
 /* All empty: no limits, no restart, no health check of its own. */

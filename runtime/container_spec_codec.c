@@ -11,13 +11,14 @@
 #include <stdlib.h>
 
 enum {
-    SPEC_FIELDS = 29,
-    SPEC_FIELDS_MIN = 28, /* of the first daemons, which knew no sandbox */
+    SPEC_FIELDS = 32,
+    SPEC_FIELDS_MIN = 28, /* of the first daemons, which knew no sandbox and no networks */
     MOUNT_FIELDS = 11,
     MOUNT_FIELDS_MIN = 9, /* of the first daemons, which kept secrets in the clear */
     RESTART_FIELDS = 4,
     HEALTH_FIELDS = 9,
     SANDBOX_FIELDS = 15,
+    NETWORK_FIELDS = 3, /* of the spec itself */
 };
 
 static void mounts_write(struct writer *writer, const struct container_spec *spec)
@@ -115,6 +116,9 @@ void container_spec_write(struct writer *writer, const struct container_spec *sp
     writer_i64(writer, spec->stop_grace_ms);
     writer_u64(writer, spec->log_bytes_max);
     sandbox_write(writer, &spec->sandbox);
+    writer_u64(writer, spec->network_mode);
+    text_list_write(writer, &spec->networks);
+    text_list_write(writer, &spec->internal_networks);
 }
 
 /* Enters an array of at least `fields` values; `*ret_extra` are the ones a newer daemon added. */
@@ -259,6 +263,16 @@ static void sandbox_read(struct reader *reader, struct container_sandbox *sandbo
     struct_end(reader, extra);
 }
 
+static void networks_read(struct reader *reader, struct container_spec *spec)
+{
+    spec->network_mode = (enum container_network_mode)number_read(reader, CONTAINER_NETWORK_HOST);
+    text_list_read(reader, RUNTIME_NETWORKS_MAX, RUNTIME_NETWORK_NAME_MAX, &spec->networks);
+    text_list_read(reader, RUNTIME_NETWORKS_MAX, RUNTIME_NETWORK_NAME_MAX,
+                   &spec->internal_networks);
+    if (spec->networks.count + spec->internal_networks.count > RUNTIME_NETWORKS_MAX)
+        reader_refuse(reader);
+}
+
 static void identity_read(struct reader *reader, struct container_spec *spec)
 {
     text_read(reader, &spec->id);
@@ -301,6 +315,10 @@ int container_spec_read(struct reader *reader, struct container_spec *ret)
     if (extra > 0) {
         sandbox_read(reader, &spec.sandbox);
         extra--;
+    }
+    if (extra >= NETWORK_FIELDS) {
+        networks_read(reader, &spec);
+        extra -= NETWORK_FIELDS;
     }
     struct_end(reader, extra);
     if (reader_check(reader) < 0) {

@@ -48,7 +48,7 @@ static void run_step(struct job *job)
                                        &container->error);
         break;
     case STEP_REMOVE:
-        result = launch_remove(settings, id, container->step_record.ip, &container->error);
+        result = launch_remove(settings, id, &container->step_record.ends, &container->error);
         break;
     case STEP_NONE:
         break;

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/log.h"
+#include "runtime/network_pool.h"
 
 enum {
     DNS_PORT = 53,
@@ -50,6 +52,55 @@ static int run(const char *commands, bool json, char **ret_output, struct error 
     return result;
 }
 
+/* Each network's bridge with itself, and with its part of the subnet, for all that there may be. */
+static void write_sets(struct buffer *commands, const struct firewall_config *config)
+{
+    uint8_t prefix = network_block_prefix(config->prefix);
+    uint32_t count = 1u << (prefix - config->prefix);
+    static const char *const marks[] = {"n", "ni"};
+    for (int set = 0; set < 2; set++) {
+        buffer_append_text(commands, set == 0 ? " set same { type ifname . ifname;\n  elements = {"
+                                              : " set own { type ifname . ipv4_addr; "
+                                                "flags interval;\n  elements = {");
+        for (uint32_t i = 1; i < count; i++) {
+            struct subnet_text block = subnet_text(config->network + (i << (32 - prefix)), prefix);
+            for (size_t m = 0; m < array_count(marks); m++) {
+                char bridge[32];
+                snprintf(bridge, sizeof(bridge), "\"%s%s%x\"", config->bridge, marks[m], i);
+                buffer_printf(commands, "%s %s . %s", i + m > 1 ? "," : "", bridge,
+                              set == 0 ? bridge : block.text);
+            }
+        }
+        buffer_append_text(commands, " }\n }\n");
+    }
+}
+
+/* Networks are kept apart; an internal one has no way out but to the gateway's mesh and names. */
+static void write_isolation(struct buffer *commands, const struct firewall_config *config)
+{
+    const char *bridge = config->bridge;
+    buffer_printf(
+        commands,
+        " chain own_addresses { type filter hook prerouting priority raw; policy accept;\n"
+        "  iifname \"%sn*\" iifname . ip saddr != @own drop\n }\n"
+        " chain forward { type filter hook forward priority filter; policy accept;\n"
+        "  iifname . oifname @same accept\n"
+        "  iifname \"%sn*\" oifname \"%sn*\" drop\n"
+        "  iifname \"%sni*\" drop\n"
+        "  oifname \"%sni*\" drop\n"
+        "  oifname \"%sn*\" ct state new drop\n }\n",
+        bridge, bridge, bridge, bridge, bridge, bridge);
+    buffer_printf(commands,
+                  " chain input { type filter hook input priority filter; policy accept;\n"
+                  "  iifname != \"%sni*\" accept\n"
+                  "  ct state established,related accept\n"
+                  "  meta l4proto { tcp, udp } th dport { %d, %d } accept\n"
+                  "  ip daddr %s meta l4proto udp accept\n"
+                  "  drop\n }\n",
+                  bridge, DNS_PORT, config->mesh_port ? config->mesh_port : DNS_PORT,
+                  subnet_text(config->virtual_network, config->virtual_prefix).text);
+}
+
 static void write_redirection(struct buffer *commands, const struct firewall_config *config)
 {
     struct subnet_text virtual = subnet_text(config->virtual_network, config->virtual_prefix);
@@ -58,7 +109,7 @@ static void write_redirection(struct buffer *commands, const struct firewall_con
     inet_ntop(AF_INET, &in, gateway, sizeof(gateway));
     buffer_printf(commands,
                   " chain prerouting { type nat hook prerouting priority dstnat;\n"
-                  "  iifname \"%s\" ip daddr %s meta l4proto tcp dnat to %s:%u\n }\n"
+                  "  iifname \"%sn*\" ip daddr %s meta l4proto tcp dnat to %s:%u\n }\n"
                   " chain output { type nat hook output priority -100;\n"
                   "  ip daddr %s meta l4proto tcp dnat to %s:%u\n }\n",
                   config->bridge, virtual.text, gateway, config->mesh_port, virtual.text, gateway,
@@ -67,16 +118,15 @@ static void write_redirection(struct buffer *commands, const struct firewall_con
 
 static int write_table(struct buffer *commands, const struct firewall_config *config)
 {
-    struct subnet_text subnet = subnet_text(config->network, config->prefix);
+    buffer_append_text(commands, "table ip consort\n"
+                                 "delete table ip consort\n"
+                                 "table ip consort {\n");
+    write_sets(commands, config);
+    write_isolation(commands, config);
     buffer_printf(commands,
-                  "table ip consort\n"
-                  "delete table ip consort\n"
-                  "table ip consort {\n"
-                  " chain forward { type filter hook forward priority filter; policy accept;\n"
-                  "  oifname \"%s\" iifname != \"%s\" ct state new drop\n }\n"
                   " chain postrouting { type nat hook postrouting priority srcnat;\n"
-                  "  ip saddr %s oifname != \"%s\" masquerade\n }\n",
-                  config->bridge, config->bridge, subnet.text, config->bridge);
+                  "  ip saddr %s oifname != \"%sn*\" masquerade\n }\n",
+                  subnet_text(config->network, config->prefix).text, config->bridge);
     if (config->mesh_port != 0)
         write_redirection(commands, config);
     return buffer_append_text(commands, "}\n");
@@ -127,19 +177,20 @@ static int open_chain(const struct strict_chain *chain, const struct firewall_co
 {
     char command[1024];
     if (chain->input)
-        snprintf(command, sizeof(command),
-                 "insert rule %s %s %s iifname \"%s\" meta l4proto { tcp, udp } th dport { %d, %d }"
-                 " counter accept comment \"consort\"\n"
-                 "insert rule %s %s %s iifname \"%s\" ip daddr %s meta l4proto udp"
-                 " counter accept comment \"consort\"",
-                 chain->family, chain->table, chain->name, config->bridge, DNS_PORT,
-                 config->mesh_port ? config->mesh_port : DNS_PORT, chain->family, chain->table,
-                 chain->name, config->bridge,
-                 subnet_text(config->virtual_network, config->virtual_prefix).text);
+        snprintf(
+            command, sizeof(command),
+            "insert rule %s %s %s iifname \"%sn*\" meta l4proto { tcp, udp } th dport { %d, %d }"
+            " counter accept comment \"consort\"\n"
+            "insert rule %s %s %s iifname \"%sn*\" ip daddr %s meta l4proto udp"
+            " counter accept comment \"consort\"",
+            chain->family, chain->table, chain->name, config->bridge, DNS_PORT,
+            config->mesh_port ? config->mesh_port : DNS_PORT, chain->family, chain->table,
+            chain->name, config->bridge,
+            subnet_text(config->virtual_network, config->virtual_prefix).text);
     else
         snprintf(command, sizeof(command),
-                 "insert rule %s %s %s iifname \"%s\" counter accept comment \"consort\"\n"
-                 "insert rule %s %s %s oifname \"%s\" counter accept comment \"consort\"",
+                 "insert rule %s %s %s iifname \"%sn*\" counter accept comment \"consort\"\n"
+                 "insert rule %s %s %s oifname \"%sn*\" counter accept comment \"consort\"",
                  chain->family, chain->table, chain->name, config->bridge, chain->family,
                  chain->table, chain->name, config->bridge);
     log_notice("firewall: chain %s %s %s drops by default; letting %s pass", chain->family,

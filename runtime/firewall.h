@@ -2,6 +2,9 @@
  *
  * All rules of our own stand in the table `ip consort`, which is replaced as a whole in one
  * transaction:
+ * - networks are kept apart: no packet passes from one's bridge to another's, and none comes from a
+ * container with an address that is not its network's;
+ * - an internal network has no way out but to the mesh and to names;
  * - what containers send to the world is masqueraded;
  * - strangers who route packets into the subnet are not let in: services are reached by the mesh;
  * - TCP to virtual addresses, from containers and from this machine, is redirected to the mesh,

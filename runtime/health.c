@@ -1,5 +1,6 @@
 #include "runtime/health.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,8 +107,12 @@ static void on_probed(void *context, bool passed, const char *reason)
 
 static int start_probe(struct health *health)
 {
-    struct address address =
-        address_from_v4(health->container->record.ip, rules(health)->probe_port);
+    struct container_status status;
+    container_fill_status(health->container, &status);
+    if (status.address_count == 0)
+        return -EHOSTUNREACH; /* network_mode: none */
+    struct address address = status.addresses[0];
+    address.port = rules(health)->probe_port;
     return health_probe_start(health->runtime->loop, &address, rules(health)->probe_path, on_probed,
                               health, &health->probe);
 }

@@ -9,8 +9,8 @@
 #include <uv.h>
 
 #include "base/table.h"
-#include "runtime/address_pool.h"
 #include "runtime/launch.h"
+#include "runtime/network_pool.h"
 #include "runtime/runtime.h"
 #include "runtime/settings.h"
 #include "runtime/state.h"
@@ -41,7 +41,7 @@ struct runtime {
 
     bool ready;
     struct table containers; /* of struct container, by id */
-    struct address_pool addresses;
+    struct network_pool networks;
     uv_timer_t network_timer;
     bool network_checking;
 

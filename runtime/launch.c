@@ -130,13 +130,14 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
         .user = &user,
         .hostname = spec->hostname ? spec->hostname : spec->id,
         .rootfs = rootfs,
-        .netns_path = netns.text,
+        .netns_path = spec->network_mode == CONTAINER_NETWORK_HOST ? NULL : netns.text,
         .cgroup_path = cgroup,
         .files_dir = bundle.text,
         .secrets_dir = secrets_dir.text,
         .volumes_dir = volumes,
     };
-    result = container_files_write(&input, secrets, record->ip, settings->network.gateway, error);
+    result = container_files_write(&input, secrets, record->ends.ips[0], settings->network.gateway,
+                                   error);
     if (result == 0 && spec->init)
         result = container_files_find_init(&init_path, error);
     if (result < 0)
@@ -160,7 +161,8 @@ static int prepare(const struct runtime_settings *settings, const struct contain
     int result = file_make_directories(bundle.text, 0700);
     if (result < 0)
         return error_set_errno(error, result, "cannot make %s", bundle.text);
-    result = network_attach(&settings->network, netns.text, record->ip, error);
+    if (spec->network_mode != CONTAINER_NETWORK_HOST)
+        result = network_attach(&settings->network, netns.text, &record->ends, error);
     if (result < 0)
         return result;
     cleanup_free char *rootfs = NULL;
@@ -289,8 +291,8 @@ void launch_collect(const struct runtime_settings *settings, const char *id,
         log_warning("%s", error.message);
 }
 
-int launch_remove(const struct runtime_settings *settings, const char *id, uint32_t ip,
-                  struct error *error)
+int launch_remove(const struct runtime_settings *settings, const char *id,
+                  const struct network_ends *ends, struct error *error)
 {
     /* First: without its spec it is nobody's, and goes even if we are killed from here on. Were its
      * state lost before the spec, it would be taken for one that shall run. */
@@ -298,7 +300,7 @@ int launch_remove(const struct runtime_settings *settings, const char *id, uint3
     unlink(spec.text);
     int result = conmon_delete(settings, id, error);
     struct path netns = path_netns(settings, id);
-    int one = network_detach(&settings->network, netns.text, ip);
+    int one = network_detach(&settings->network, netns.text, ends);
     if (one < 0)
         result = error_set_errno(error, one, "container %s: cannot remove its network", id);
     struct path directory = path_data(settings, id, NULL);

@@ -30,8 +30,8 @@ void launch_collect(const struct runtime_settings *settings, const char *id,
                     struct container_record *record);
 
 /* Removes everything of a container but its volumes. */
-int launch_remove(const struct runtime_settings *settings, const char *id, uint32_t ip,
-                  struct error *error);
+int launch_remove(const struct runtime_settings *settings, const char *id,
+                  const struct network_ends *ends, struct error *error);
 
 /* Saves spec and record. */
 int launch_save_spec(const struct runtime_settings *settings, const struct container_spec *spec,

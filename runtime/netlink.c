@@ -112,7 +112,8 @@ int netlink_add_bridge(struct netlink *netlink, const char *name, uint32_t ip)
     return ignore_existing(finish(netlink));
 }
 
-int netlink_add_veth(struct netlink *netlink, const char *name, int netns_fd, uint32_t ip)
+int netlink_add_veth(struct netlink *netlink, const char *name, const char *inside, int netns_fd,
+                     uint32_t ip)
 {
     begin(netlink, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
     put_link(netlink, 0);
@@ -122,7 +123,7 @@ int netlink_add_veth(struct netlink *netlink, const char *name, int netns_fd, ui
     struct nlattr *data = mnl_attr_nest_start(netlink->request, IFLA_INFO_DATA);
     struct nlattr *peer = mnl_attr_nest_start(netlink->request, VETH_INFO_PEER);
     put_link(netlink, 0);
-    mnl_attr_put_strz(netlink->request, IFLA_IFNAME, "eth0");
+    mnl_attr_put_strz(netlink->request, IFLA_IFNAME, inside);
     mnl_attr_put_u32(netlink->request, IFLA_NET_NS_FD, (uint32_t)netns_fd);
     put_mac(netlink, ip);
     mnl_attr_nest_end(netlink->request, peer);
@@ -173,13 +174,15 @@ static struct rtmsg *put_route(struct netlink *netlink, uint8_t prefix)
     return route;
 }
 
-int netlink_add_default_route(struct netlink *netlink, uint32_t gateway)
+int netlink_add_route(struct netlink *netlink, uint32_t network, uint8_t prefix, uint32_t gateway)
 {
     begin(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
-    struct rtmsg *route = put_route(netlink, 0);
+    struct rtmsg *route = put_route(netlink, prefix);
     route->rtm_table = RT_TABLE_MAIN;
     route->rtm_type = RTN_UNICAST;
     route->rtm_scope = RT_SCOPE_UNIVERSE;
+    if (prefix > 0)
+        mnl_attr_put_u32(netlink->request, RTA_DST, htonl(network));
     mnl_attr_put_u32(netlink->request, RTA_GATEWAY, htonl(gateway));
     return finish(netlink);
 }

@@ -323,9 +323,11 @@ static json_t *linux_json(const struct oci_input *input, uint64_t capabilities, 
                           json_t *allowed)
 {
     const struct container_sandbox *sandbox = &input->spec->sandbox;
-    json_t *namespaces = json_pack("[{s:s}, {s:s}, {s:s}, {s:s}, {s:s}, {s:s, s:s}]", "type", "pid",
-                                   "type", "ipc", "type", "uts", "type", "mount", "type", "cgroup",
-                                   "type", "network", "path", input->netns_path);
+    json_t *namespaces = json_pack("[{s:s}, {s:s}, {s:s}, {s:s}, {s:s}]", "type", "pid", "type",
+                                   "ipc", "type", "uts", "type", "mount", "type", "cgroup");
+    if (input->netns_path) /* else the machine's own */
+        json_array_append_new(
+            namespaces, json_pack("{s:s, s:s}", "type", "network", "path", input->netns_path));
     size_t masked_count = sandbox->privileged ? 0 : array_count(masked_paths);
     size_t readonly_count = sandbox->privileged ? 0 : array_count(readonly_paths);
     json_t *document = json_pack(

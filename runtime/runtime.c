@@ -37,7 +37,7 @@ void runtime_release(struct runtime *runtime)
     void (*on_closed)(void *context) = runtime->on_closed;
     void *context = runtime->closed_context;
     table_done(&runtime->containers);
-    address_pool_done(&runtime->addresses);
+    network_pool_done(&runtime->networks);
     settings_done(&runtime->settings);
     free(runtime);
     if (on_closed)
@@ -127,7 +127,7 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
     struct setup_job *setup = calloc(1, sizeof(*setup));
     int result = runtime && setup ? settings_init(&runtime->settings, config, error) : -ENOMEM;
     if (result == 0) {
-        result = address_pool_init(&runtime->addresses, runtime->settings.network.network,
+        result = network_pool_init(&runtime->networks, runtime->settings.network.network,
                                    runtime->settings.network.prefix);
         if (result < 0)
             settings_done(&runtime->settings);
@@ -202,6 +202,17 @@ static void on_network_timer(uv_timer_t *timer)
 struct address runtime_gateway(const struct runtime *runtime)
 {
     return address_from_v4(runtime->settings.network.gateway, 0);
+}
+
+bool runtime_has_address(const struct runtime *runtime, const struct address *address)
+{
+    const struct network_pool *pool = &runtime->networks;
+    if (!address_is_v4(address))
+        return false;
+    uint32_t ip = (uint32_t)address->ip[12] << 24 | (uint32_t)address->ip[13] << 16 |
+                  (uint32_t)address->ip[14] << 8 | address->ip[15];
+    return ip >> (32 - pool->prefix) == pool->network >> (32 - pool->prefix) &&
+           ip >> (32 - pool->block_prefix) != pool->network >> (32 - pool->block_prefix);
 }
 
 /* ---- Commands ---- */

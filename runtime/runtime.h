@@ -54,11 +54,14 @@ struct container_status {
     const struct container_spec *spec;
     enum container_state state;
     enum health_state health;
-    struct address address; /* on the bridge, port 0; none before the network was made */
-    pid_t pid;              /* 0 while no process runs */
-    int exit_code;          /* of the last run: 0-255, 128 + signal, -1 while unknown */
-    bool oom_killed;        /* in the last run */
-    uint32_t restarts;      /* since runtime_start() */
+    /* In its networks, port 0; none before the network was made. The first is where the mesh
+     * reaches it; with the machine's own network that is the gateway. */
+    struct address addresses[RUNTIME_NETWORKS_MAX];
+    size_t address_count;
+    pid_t pid;         /* 0 while no process runs */
+    int exit_code;     /* of the last run: 0-255, 128 + signal, -1 while unknown */
+    bool oom_killed;   /* in the last run */
+    uint32_t restarts; /* since runtime_start() */
     int64_t started_wall_ms;
     int64_t finished_wall_ms;
     const char *error; /* "exit code 1; last log lines: …"; "" while all is well */
@@ -69,7 +72,7 @@ struct runtime_config {
     const char *run_dir;  /* "/run/consort": what a reboot shall forget; short, for UNIX sockets */
     const char *instance; /* tells peers on one machine apart, in cgroups: "consort-1f2e3d4c5b6a" */
     const char *bridge;   /* NULL: "consort0" */
-    const char *subnet;   /* NULL: "10.88.0.0/16"; the first address is the gateway */
+    const char *subnet; /* NULL: "10.88.0.0/16"; the first address is the gateway: network_pool.h */
     const char *virtual_subnet; /* NULL: "10.97.0.0/16"; TCP to it is redirected to mesh_port */
     uint16_t mesh_port;         /* on the gateway; 0 redirects nothing */
     const char *oci_runtime;    /* NULL: "crun", looked up in PATH */
@@ -101,6 +104,9 @@ void runtime_close(struct runtime *runtime, void (*on_closed)(void *context), vo
 
 /* The gateway's address on the bridge, where the daemon's DNS and mesh shall listen. */
 struct address runtime_gateway(const struct runtime *runtime);
+
+/* True for an address that is, or may become, a container's here. */
+bool runtime_has_address(const struct runtime *runtime, const struct address *address);
 
 /* Starts a container, or does nothing if one with that id is there and was not stopped (a stopped
  * or failed one is started again, counting its restarts anew). Copies `spec`. -EAGAIN before

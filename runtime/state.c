@@ -6,7 +6,8 @@
 #include "runtime/file.h"
 
 enum {
-    RECORD_FIELDS = 13,
+    RECORD_FIELDS = 15,
+    RECORD_FIELDS_MIN = 13, /* of the first daemons, which knew one network */
     EXIT_CODE_MAX = 255,
 };
 
@@ -19,7 +20,7 @@ void container_record_write(struct writer *writer, const struct container_record
 {
     writer_array(writer, RECORD_FIELDS);
     writer_u64(writer, record->wanted);
-    writer_u64(writer, record->ip);
+    writer_u64(writer, record->ends.ips[0]);
     writer_u64(writer, (uint64_t)record->process.pid);
     writer_u64(writer, record->process.start_ticks);
     writer_text(writer, record->process.boot_id);
@@ -31,6 +32,25 @@ void container_record_write(struct writer *writer, const struct container_record
     writer_i64(writer, record->started_wall_ms);
     writer_i64(writer, record->finished_wall_ms);
     writer_text(writer, record->error);
+    writer_u64(writer, record->ends.open_count);
+    writer_array(writer, record->ends.count > 0 ? record->ends.count - 1u : 0);
+    for (size_t i = 1; i < record->ends.count; i++)
+        writer_u64(writer, record->ends.ips[i]);
+}
+
+/* The addresses behind the first. */
+static void ends_read(struct reader *reader, struct network_ends *ends)
+{
+    uint32_t count = 0;
+    reader_u8(reader, &ends->open_count);
+    reader_array(reader, &count);
+    if (count >= RUNTIME_NETWORKS_MAX || (count > 0 && ends->count == 0) ||
+        ends->open_count > ends->count + count) {
+        reader_refuse(reader);
+        return;
+    }
+    for (uint32_t i = 0; i < count && reader_check(reader) == 0; i++)
+        reader_u32(reader, &ends->ips[ends->count++]);
 }
 
 int container_record_read(struct reader *reader, struct container_record *ret)
@@ -39,10 +59,11 @@ int container_record_read(struct reader *reader, struct container_record *ret)
     container_record_init(&record);
     uint32_t fields = 0, wanted = 0, pid = 0, over = 0;
     int64_t exit_code = -1;
-    if (reader_array(reader, &fields) < 0 || fields < RECORD_FIELDS)
+    if (reader_array(reader, &fields) < 0 || fields < RECORD_FIELDS_MIN)
         return reader_refuse(reader);
     reader_u32(reader, &wanted);
-    reader_u32(reader, &record.ip);
+    reader_u32(reader, &record.ends.ips[0]);
+    record.ends.count = record.ends.open_count = record.ends.ips[0] != 0;
     reader_u32(reader, &pid);
     reader_u64(reader, &record.process.start_ticks);
     reader_copy_text(reader, record.process.boot_id, sizeof(record.process.boot_id));
@@ -54,7 +75,10 @@ int container_record_read(struct reader *reader, struct container_record *ret)
     reader_i64(reader, &record.started_wall_ms);
     reader_i64(reader, &record.finished_wall_ms);
     reader_copy_text(reader, record.error, sizeof(record.error));
-    for (uint32_t i = RECORD_FIELDS; i < fields && reader_check(reader) == 0; i++)
+    if (fields >= RECORD_FIELDS)
+        ends_read(reader, &record.ends);
+    for (uint32_t i = fields < RECORD_FIELDS ? RECORD_FIELDS_MIN : RECORD_FIELDS;
+         i < fields && reader_check(reader) == 0; i++)
         reader_skip(reader); /* a newer daemon's */
     if (wanted > WANT_REMOVE || over > OVER_ENDED || pid > INT32_MAX || exit_code < -1 ||
         exit_code > EXIT_CODE_MAX)

@@ -10,6 +10,7 @@
 
 #include "base/reader.h"
 #include "base/writer.h"
+#include "runtime/network_pool.h"
 #include "runtime/process.h"
 
 enum container_wanted {
@@ -33,8 +34,8 @@ enum {
 
 struct container_record {
     enum container_wanted wanted;
-    uint32_t ip;            /* on the bridge, host order; 0: none yet */
-    struct process process; /* pid 0: not running as far as known */
+    struct network_ends ends; /* none yet, if the count is 0 */
+    struct process process;   /* pid 0: not running as far as known */
     enum container_over over;
     int exit_code; /* of the last run; -1: unknown or never run */
     bool oom_killed;

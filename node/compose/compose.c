@@ -123,7 +123,7 @@ static const struct parse_key top_keys[] = {
     {"services", read_services},
     {"volumes", read_top_volumes},
     {"include", parse_pass_over}, /* it has been carried out */
-    {"networks", NULL},
+    {"networks", read_top_networks},
     {"models", NULL},
     {0}};
 

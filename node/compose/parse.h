@@ -95,6 +95,16 @@ int read_expose(struct parse *parse, const struct tree_node *node, void *spec);
 int read_volumes(struct parse *parse, const struct tree_node *node, void *spec);
 int read_tmpfs(struct parse *parse, const struct tree_node *node, void *spec);
 
+/* parse_networks.c: */
+int read_top_networks(struct parse *parse, const struct tree_node *node, void *target);
+int read_networks(struct parse *parse, const struct tree_node *node, void *spec);
+int read_network_mode(struct parse *parse, const struct tree_node *node, void *spec);
+int read_dns(struct parse *parse, const struct tree_node *node, void *spec);
+
+/* Once all keys of the service have been read. */
+int parse_service_networks(struct parse *parse, const struct tree_node *node,
+                           struct service_spec *spec);
+
 /* parse_files.c: */
 int read_configs(struct parse *parse, const struct tree_node *node, void *spec);
 int read_secrets(struct parse *parse, const struct tree_node *node, void *spec);

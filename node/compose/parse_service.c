@@ -164,8 +164,10 @@ static int add_host(struct parse *parse, const struct tree_node *node, const cha
         size -= 2;
     }
     snprintf(ip, sizeof(ip), "%.*s", (int)size, address);
+    bool is_machine = strcmp(ip, "host-gateway") == 0; /* the machine that it runs on */
     if (name_size == 0 || size >= sizeof(ip) ||
-        (inet_pton(AF_INET, ip, binary) != 1 && inet_pton(AF_INET6, ip, binary) != 1))
+        (!is_machine && inet_pton(AF_INET, ip, binary) != 1 &&
+         inet_pton(AF_INET6, ip, binary) != 1))
         return parse_fail(parse, node, "NAME=ADDRESS is expected, as in db=192.0.2.1");
     int length = snprintf(host, sizeof(host), "%.*s=%s", (int)name_size, name, ip);
     if (length >= (int)sizeof(host))
@@ -349,6 +351,10 @@ static const struct parse_key service_keys[] = {
     {"ulimits", read_ulimits},
     {"cpu_period", parse_pass_over}, /* cpu_quota reads it */
     {"expose", read_expose},
+    {"container_name", parse_pass_over}, /* parse_service_networks() reads it */
+    {"dns", read_dns},
+    {"network_mode", read_network_mode},
+    {"networks", read_networks},
     {"x-consort", read_consort},
     /* Known to the Compose Specification, and not supported: */
     {"annotations", NULL},
@@ -357,14 +363,12 @@ static const struct parse_key service_keys[] = {
     {"build", NULL},
     {"cgroup", NULL},
     {"cgroup_parent", NULL},
-    {"container_name", NULL},
     {"cpu_count", NULL},
     {"cpu_percent", NULL},
     {"cpu_rt_period", NULL},
     {"cpu_rt_runtime", NULL},
     {"credential_spec", NULL},
     {"device_cgroup_rules", NULL},
-    {"dns", NULL},
     {"domainname", NULL},
     {"external_links", NULL},
     {"gpus", NULL},
@@ -373,8 +377,6 @@ static const struct parse_key service_keys[] = {
     {"links", NULL},
     {"mac_address", NULL},
     {"mem_swappiness", NULL},
-    {"network_mode", NULL},
-    {"networks", NULL},
     {"oom_kill_disable", NULL},
     {"pid", NULL},
     {"platform", NULL},
@@ -398,6 +400,8 @@ int parse_service(struct parse *parse, const struct tree_node *node, struct serv
         return parse_fail(parse, env_file, "more than %d items", BASE_TEXT_LIST_ITEMS_MAX);
     if (rc == 0)
         rc = parse_map(parse, node, service_keys, spec);
+    if (rc == 0)
+        rc = parse_service_networks(parse, node, spec);
     if (rc < 0)
         return rc;
     if (!spec->image)

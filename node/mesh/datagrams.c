@@ -36,7 +36,7 @@ static void on_datagram(void *context, const struct address *from, const struct 
     struct route *route = port->virtual_ip == 0
                               ? routes_by_port(routes, port->number, SPEC_UDP, &target)
                               : routes_by_virtual_ip(routes, port->virtual_ip);
-    if (route)
+    if (route && (port->virtual_ip == 0 || mesh_may_reach(port->mesh, from, route)))
         flow_datagram(port->mesh, port, &key, route, target, data);
 }
 

@@ -103,14 +103,27 @@ static void on_forward_answer(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffe
     end_forward(forward);
 }
 
-static int pass_on(struct dns *dns, const struct sockaddr_in *asker, struct bytes question)
+/* Its service's own server, or else the machine's. That is read anew for each question: it may
+ * change, and the file is small and cached. */
+static int find_server(const struct route *asker, struct in_addr *ret)
+{
+    uint32_t ip;
+    if (asker && asker->server.s_addr != 0) {
+        *ret = asker->server;
+        return 0;
+    }
+    int rc = resolver_find("/etc/resolv.conf", &ip);
+    if (rc == 0)
+        ret->s_addr = htonl(ip);
+    return rc;
+}
+
+static int pass_on(struct dns *dns, const struct route *asker_route,
+                   const struct sockaddr_in *asker, struct bytes question)
 {
     struct sockaddr_in resolver = {.sin_family = AF_INET, .sin_port = htons(DNS_PORT)};
-    uint32_t ip;
-    /* Read anew for each question: it may change, and the file is small and cached. */
-    if (dns->forward_count >= DNS_FORWARDS_MAX || resolver_find("/etc/resolv.conf", &ip) < 0)
+    if (dns->forward_count >= DNS_FORWARDS_MAX || find_server(asker_route, &resolver.sin_addr) < 0)
         return -EAGAIN;
-    resolver.sin_addr.s_addr = htonl(ip);
     struct forward *forward = calloc(1, sizeof(*forward));
     if (!forward || buffer_append(&forward->question, question.data, question.size) < 0) {
         free(forward);
@@ -140,19 +153,18 @@ static void on_question(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffer,
                         const struct sockaddr *from, unsigned flags)
 {
     struct dns *dns = udp->data;
-    struct mesh_config *config = &dns->mesh->config;
     cleanup_buffer struct buffer answer = {0};
-    char stack[BASE_NAME_BYTES_MAX + 1] = "";
+    const struct route *asker_route;
     if (size <= 0 || !from || from->sa_family != AF_INET || (flags & UV_UDP_PARTIAL))
         return;
     struct sockaddr_in asker = *(const struct sockaddr_in *)(const void *)from;
     struct bytes question = {(const uint8_t *)buffer->base, (size_t)size};
     struct address ip = address_from_v4(ntohl(asker.sin_addr.s_addr), ntohs(asker.sin_port));
-    if (config->stack_of)
-        config->stack_of(config->context, &ip, stack);
-    enum dns_outcome outcome =
-        dns_answer(&dns->mesh->routes, stack, MESH_VIRTUAL_BASE, question, &answer);
-    if (outcome == DNS_FOREIGN && pass_on(dns, &asker, question) < 0)
+    if (!mesh_asker_find(dns->mesh, &ip, &asker_route))
+        dns_fail(question, &answer);
+    else if (dns_answer(&dns->mesh->routes, asker_route, MESH_VIRTUAL_BASE, question, &answer) ==
+                 DNS_FOREIGN &&
+             pass_on(dns, asker_route, &asker, question) < 0)
         dns_fail(question, &answer);
     send_answer(dns, &asker, &answer);
 }

@@ -30,9 +30,9 @@ enum dns_outcome {
     DNS_FOREIGN,  /* not a service's name: to be passed on */
 };
 
-/* Answers one question packet from a container of `stack` ("" if that is not known). `base` is the
- * first address of the virtual range, in host order. Pure but for memory. */
-enum dns_outcome dns_answer(const struct routes *routes, const char *stack, uint32_t base,
+/* Answers one question packet from a container of the service `asker` (NULL: from the machine).
+ * `base` is the first address of the virtual range, in host order. Pure but for memory. */
+enum dns_outcome dns_answer(const struct routes *routes, const struct route *asker, uint32_t base,
                             struct bytes question, struct buffer *answer);
 
 /* The same question, refused because nobody answered. */

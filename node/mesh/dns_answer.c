@@ -104,7 +104,7 @@ static void cut_slot(char *name)
         *dot = '\0';
 }
 
-enum dns_outcome dns_answer(const struct routes *routes, const char *stack, uint32_t base,
+enum dns_outcome dns_answer(const struct routes *routes, const struct route *asker, uint32_t base,
                             struct bytes question, struct buffer *answer)
 {
     char name[LDNS_MAX_DOMAINLEN + 1];
@@ -115,7 +115,7 @@ enum dns_outcome dns_answer(const struct routes *routes, const char *stack, uint
     const ldns_rr *asked = ldns_rr_list_rr(ldns_pkt_question(query), 0);
     if (name_text(ldns_rr_owner(asked), name, sizeof(name))) {
         cut_slot(name);
-        const struct route *route = routes_by_dns_name(routes, name, stack);
+        const struct route *route = routes_by_dns_name(routes, name, asker);
         if (!route && strchr(name, '.'))
             outcome = DNS_FOREIGN;
         else if (answer_query(route, base, query, route ? LDNS_RCODE_NOERROR : LDNS_RCODE_NXDOMAIN,

@@ -49,10 +49,13 @@ static const char *find_service(const struct listener *listener, uv_tcp_t *tcp, 
     const struct route *route;
     if (listener->is_redirect) {
         struct sockaddr_in meant;
-        if (original_destination(tcp, &meant) < 0)
+        struct address from;
+        if (original_destination(tcp, &meant) < 0 || socket_remote_address(tcp, &from) < 0)
             return NULL;
         *ret_port = ntohs(meant.sin_port);
         route = routes_by_virtual_ip(routes, (uint16_t)ntohl(meant.sin_addr.s_addr));
+        if (route && !mesh_may_reach(listener->mesh, &from, route))
+            route = NULL;
     } else {
         route = routes_by_port(routes, listener->port, SPEC_TCP, ret_port);
     }

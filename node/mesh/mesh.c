@@ -22,6 +22,24 @@ void mesh_release(struct mesh *mesh)
     free(mesh);
 }
 
+bool mesh_asker_find(const struct mesh *mesh, const struct address *address,
+                     const struct route **ret)
+{
+    const struct mesh_config *config = &mesh->config;
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    enum mesh_asker asker =
+        config->asker ? config->asker(config->context, address, service) : MESH_ASKER_MACHINE;
+    *ret = asker == MESH_ASKER_CONTAINER ? routes_by_name(&mesh->routes, service) : NULL;
+    return asker == MESH_ASKER_MACHINE || *ret;
+}
+
+bool mesh_may_reach(const struct mesh *mesh, const struct address *address,
+                    const struct route *route)
+{
+    const struct route *asker;
+    return mesh_asker_find(mesh, address, &asker) && (!asker || routes_share(asker, route));
+}
+
 /* Listens at the gateway for what the containers of this peer ask; true once all is open. */
 static bool open_gateway(struct mesh *mesh)
 {

@@ -31,6 +31,13 @@ enum {
     MESH_VIRTUAL_BASE = 10 << 24 | 97 << 16,
 };
 
+/* Who sends something to a virtual address, or asks for a name. */
+enum mesh_asker {
+    MESH_ASKER_MACHINE,   /* a program of this machine: reaches all */
+    MESH_ASKER_CONTAINER, /* reaches what is on a network of its service */
+    MESH_ASKER_UNKNOWN,   /* a container that is not known (any more): reaches nothing */
+};
+
 struct mesh_config {
     uv_loop_t *loop;
     struct links *links; /* borrowed */
@@ -40,10 +47,9 @@ struct mesh_config {
     const struct view *(*view)(void *context);
     /* Where a replica of this peer takes connections (port 0); false if it does not run here. */
     bool (*local_address)(void *context, uint64_t generation, struct address *ret);
-    /* The stack of the container with that address on this peer's bridge; false if there is none.
-     * May be NULL. */
-    bool (*stack_of)(void *context, const struct address *address,
-                     char ret[BASE_NAME_BYTES_MAX + 1]);
+    /* Who has that address here, and its service if it is a container. NULL: the machine. */
+    enum mesh_asker (*asker)(void *context, const struct address *address,
+                             char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1]);
 };
 
 /* NULL when there is no memory. */

@@ -57,6 +57,14 @@ struct mesh {
 void mesh_hold(struct mesh *mesh);
 void mesh_release(struct mesh *mesh);
 
+/* The route of whoever has that address: NULL for the machine itself. False: it reaches nothing. */
+bool mesh_asker_find(const struct mesh *mesh, const struct address *address,
+                     const struct route **ret);
+
+/* Whether that address may send to the service's virtual address. */
+bool mesh_may_reach(const struct mesh *mesh, const struct address *address,
+                    const struct route *route);
+
 /* listener.c: opens and closes listeners so that they are those of the routes; true if a port could
  * not be had and should be tried again. */
 bool listeners_update(struct mesh *mesh);

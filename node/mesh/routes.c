@@ -1,5 +1,6 @@
 #include "node/mesh/routes.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,23 @@ static int copy_ports(const struct service_spec *spec, struct route *route)
     return 0;
 }
 
+static int copy_networks(const struct service_spec *spec, struct route *route)
+{
+    char name[SPEC_NETWORK_NAME_MAX + 1];
+    struct spec_network by_default = {.name = name};
+    bool is_default = spec->network_count == 0;
+    for (size_t i = 0; i < spec->servers.count && route->server.s_addr == 0; i++)
+        if (inet_pton(AF_INET, spec->servers.items[i], &route->server) != 1)
+            route->server.s_addr = 0;
+    if (spec->network_mode != SPEC_NETWORK_BRIDGE)
+        return 0;
+    spec_network_default(route->stack, name);
+    size_t count = is_default ? 1 : spec->network_count;
+    int rc = spec_networks_copy(is_default ? &by_default : spec->networks, count, &route->networks);
+    route->network_count = rc < 0 ? 0 : count;
+    return rc;
+}
+
 static int make_route(const struct intent_service *service, const struct routes *old,
                       struct route *route)
 {
@@ -23,7 +41,10 @@ static int make_route(const struct intent_service *service, const struct routes 
     *route = (struct route){.virtual_ip = service->virtual_ip, .next = before ? before->next : 0};
     memcpy(route->service, service->name, sizeof(route->service));
     memcpy(route->stack, service->stack, sizeof(route->stack));
-    return revision ? copy_ports(&revision->spec, route) : 0;
+    if (!revision)
+        return 0;
+    int rc = copy_ports(&revision->spec, route);
+    return rc < 0 ? rc : copy_networks(&revision->spec, route);
 }
 
 static bool can_serve(const struct view *view, const struct intent_replica *replica)
@@ -73,6 +94,7 @@ void routes_done(struct routes *routes)
     for (size_t i = 0; i < routes->count; i++) {
         free(routes->items[i].ports);
         free(routes->items[i].endpoints);
+        spec_networks_done(routes->items[i].networks, routes->items[i].network_count);
     }
     free(routes->items);
     *routes = (struct routes){0};
@@ -130,14 +152,49 @@ static bool is_qualified(const struct route *route, const char *name)
             strcasecmp(name + length + 1, route->stack) == 0);
 }
 
-struct route *routes_by_dns_name(const struct routes *routes, const char *name, const char *stack)
+static bool share_with(const struct route *route, const struct spec_network *network)
 {
-    struct route *only = NULL;
+    for (size_t i = 0; i < route->network_count; i++)
+        if (strcmp(route->networks[i].name, network->name) == 0)
+            return true;
+    return false;
+}
+
+bool routes_share(const struct route *a, const struct route *b)
+{
+    for (size_t i = 0; i < a->network_count; i++)
+        if (share_with(b, &a->networks[i]))
+            return true;
+    return false;
+}
+
+static bool has_alias(const struct route *route, const char *name, const struct route *asker)
+{
+    for (size_t i = 0; i < route->network_count; i++) {
+        const struct spec_network *network = &route->networks[i];
+        if (asker && !share_with(asker, network))
+            continue;
+        for (size_t j = 0; j < network->aliases.count; j++)
+            if (strcasecmp(network->aliases.items[j], name) == 0)
+                return true;
+    }
+    return false;
+}
+
+struct route *routes_by_dns_name(const struct routes *routes, const char *name,
+                                 const struct route *asker)
+{
+    const char *stack = asker ? asker->stack : "";
+    struct route *only = NULL, *alias = NULL;
     size_t same_name_count = 0;
     for (size_t i = 0; i < routes->count; i++) {
         struct route *route = &routes->items[i];
+        if (asker && !routes_share(asker, route))
+            continue;
         if (is_qualified(route, name))
             return route;
+        if (!alias && has_alias(route, name, asker))
+            alias = route;
         if (strcasecmp(name, short_name(route)) != 0)
             continue;
         if (strcmp(route->stack, stack) == 0)
@@ -145,6 +202,8 @@ struct route *routes_by_dns_name(const struct routes *routes, const char *name, 
         only = route;
         same_name_count++;
     }
+    if (alias)
+        return alias;
     return same_name_count == 1 ? only : NULL;
 }
 

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/id.h"
@@ -24,7 +26,10 @@ struct route {
     size_t port_count;
     struct endpoint *endpoints; /* by generation */
     size_t endpoint_count;
-    size_t next; /* whose turn it is */
+    size_t next;                   /* whose turn it is */
+    struct spec_network *networks; /* none if it is on its machine's own */
+    size_t network_count;
+    struct in_addr server; /* of names that are not the cluster's; 0: the machine's */
 };
 
 struct routes {
@@ -44,10 +49,15 @@ struct route *routes_by_virtual_ip(const struct routes *routes, uint16_t virtual
 struct route *routes_by_port(const struct routes *routes, uint16_t port, uint8_t protocol,
                              uint16_t *ret_target);
 
-/* The service that a container of `stack` (may be "") means by a DNS name: "web", "stack_web" or
- * "web.stack", without regard to case. A short name means the own stack's service first; of others
- * only one that has the name alone. */
-struct route *routes_by_dns_name(const struct routes *routes, const char *name, const char *stack);
+/* Whether they are on a network together. */
+bool routes_share(const struct route *a, const struct route *b);
+
+/* The service that a container of the service `asker` (NULL: the machine) means by a DNS name:
+ * "web", "stack_web", "web.stack" or an alias, without regard to case. Only services count with
+ * which it shares a network, and aliases on such a one. A short name means the own stack's service
+ * first, then an alias; of other stacks only one that has the name alone. */
+struct route *routes_by_dns_name(const struct routes *routes, const char *name,
+                                 const struct route *asker);
 
 /* The next endpoint in turn that is not among `tried`; NULL if there is none. */
 const struct endpoint *route_next(struct route *route, const uint64_t *tried, size_t tried_count);

@@ -238,10 +238,13 @@ static bool get_local_address(void *context, uint64_t generation, struct address
     return replicas_address(((struct peer *)context)->replicas, generation, ret);
 }
 
-static bool get_stack_of(void *context, const struct address *address,
-                         char ret[BASE_NAME_BYTES_MAX + 1])
+static enum mesh_asker get_asker(void *context, const struct address *address,
+                                 char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1])
 {
-    return replicas_stack_of(((struct peer *)context)->replicas, address, ret);
+    struct peer *peer = context;
+    if (replicas_service_of(peer->replicas, address, ret))
+        return MESH_ASKER_CONTAINER;
+    return runtime_has_address(peer->runtime, address) ? MESH_ASKER_UNKNOWN : MESH_ASKER_MACHINE;
 }
 
 struct holder_walk {
@@ -446,7 +449,7 @@ static int start_residents(struct peer *peer, struct error *error)
                                .intent = get_intent,
                                .view = get_view,
                                .local_address = get_local_address,
-                               .stack_of = get_stack_of};
+                               .asker = get_asker};
     struct runtime_config runtime = {.data_dir = peer->options.data_dir,
                                      .run_dir = peer->options.run_dir,
                                      .instance = instance,

@@ -117,6 +117,26 @@ static bool copy_lists(const struct service_spec *from, struct container_spec *t
            text_list_copy(&to->capability_drop, &from->cap_drop) == 0;
 }
 
+/* Those that lead to the world first: the first of all has the default route. */
+static bool copy_networks(const struct agent_wanted *wanted, struct container_spec *to)
+{
+    static const enum container_network_mode modes[] = {
+        [SPEC_NETWORK_BRIDGE] = CONTAINER_NETWORK_BRIDGE,
+        [SPEC_NETWORK_NONE] = CONTAINER_NETWORK_NONE,
+        [SPEC_NETWORK_HOST] = CONTAINER_NETWORK_HOST};
+    const struct service_spec *from = wanted->spec;
+    char name[SPEC_NETWORK_NAME_MAX + 1];
+    to->network_mode = modes[from->network_mode];
+    for (size_t i = 0; i < from->network_count; i++) {
+        const struct spec_network *network = &from->networks[i];
+        if (text_list_add(network->internal ? &to->internal_networks : &to->networks,
+                          network->name) < 0)
+            return false;
+    }
+    spec_network_default(wanted->service->stack, name);
+    return from->network_count > 0 || text_list_add(&to->networks, name) == 0;
+}
+
 static bool copy_sandbox(const struct spec_sandbox *from, struct container_spec *spec)
 {
     struct container_sandbox *to = &spec->sandbox;
@@ -177,7 +197,8 @@ int replica_spec_make(const struct agent_wanted *wanted, const struct intent *in
     int rc = -ENOMEM;
     if (copy_texts(wanted, container_id, &spec) && copy_lists(from, &spec) &&
         add_labels(wanted, &spec) && set_health(&from->health, &spec.health) &&
-        copy_sandbox(&from->sandbox, &spec) && copy_mounts(wanted, &spec))
+        copy_sandbox(&from->sandbox, &spec) && copy_networks(wanted, &spec) &&
+        copy_mounts(wanted, &spec))
         rc = copy_files(wanted, intent, &spec, error);
     if (rc < 0) {
         if (rc == -ENOMEM)

@@ -35,7 +35,8 @@ struct replica {
     bool is_limiting;      /* the runtime changes its limits */
     int64_t drained_at_ms; /* unwanted, and to be stopped then; 0: not yet */
     int64_t retry_at_ms;
-    struct address address;
+    struct address addresses[RUNTIME_NETWORKS_MAX];
+    size_t address_count;
     struct view_replica told; /* what was last published */
 };
 
@@ -452,16 +453,17 @@ void replicas_status(struct replicas *replicas, const struct container_status *s
     };
     snprintf(told.detail, sizeof(told.detail), "%s%.480s",
              status->oom_killed ? "out of memory: " : "", status->error);
-    replica->address = status->address;
+    memcpy(replica->addresses, status->addresses, sizeof(replica->addresses));
+    replica->address_count = status->address_count;
     publish(replicas, replica, &told);
 }
 
 bool replicas_address(const struct replicas *replicas, uint64_t generation, struct address *ret)
 {
     const struct replica *replica = table_find(&replicas->table, &generation);
-    if (!replica || !replica->is_started)
+    if (!replica || !replica->is_started || replica->address_count == 0)
         return false;
-    *ret = replica->address;
+    *ret = replica->addresses[0];
     return true;
 }
 
@@ -470,20 +472,26 @@ size_t replicas_count(const struct replicas *replicas)
     return replicas->table.count;
 }
 
-bool replicas_stack_of(const struct replicas *replicas, const struct address *address,
-                       char ret[BASE_NAME_BYTES_MAX + 1])
+static bool has_address(const struct replica *replica, const struct address *address)
+{
+    for (size_t i = 0; i < replica->address_count; i++)
+        if (memcmp(replica->addresses[i].ip, address->ip, sizeof(address->ip)) == 0)
+            return true;
+    return false;
+}
+
+bool replicas_service_of(const struct replicas *replicas, const struct address *address,
+                         char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1])
 {
     const struct intent *intent = agent_intent(replicas->peer->agent);
     for (size_t i = 0; i < replicas->table.count; i++) {
         const struct replica *replica = replicas->table.items[i];
-        if (memcmp(replica->address.ip, address->ip, sizeof(address->ip)) != 0)
+        if (!has_address(replica, address))
             continue;
         const struct intent_replica *known = intent_replica_find(intent, replica->generation);
-        const struct intent_service *service =
-            known ? intent_service_find(intent, known->service) : NULL;
-        if (!service)
+        if (!known)
             continue;
-        memcpy(ret, service->stack, sizeof(service->stack));
+        snprintf(ret, INTENT_SERVICE_NAME_BYTES_MAX + 1, "%s", known->service);
         return true;
     }
     return false;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "consensus/intent.h"
 #include "runtime/runtime.h"
 
 struct peer;
@@ -35,9 +36,9 @@ bool replicas_address(const struct replicas *replicas, uint64_t generation, stru
 /* How many containers are here, or still being fetched for or removed. */
 size_t replicas_count(const struct replicas *replicas);
 
-/* The stack of the replica that runs here at that address; false if none does. */
-bool replicas_stack_of(const struct replicas *replicas, const struct address *address,
-                       char ret[BASE_NAME_BYTES_MAX + 1]);
+/* The service of the replica that runs here at that address; false if none does. */
+bool replicas_service_of(const struct replicas *replicas, const struct address *address,
+                         char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1]);
 
 /* The generation in a container's id; 0 if there is none. */
 uint64_t replicas_generation_of(const char *container_id);

@@ -1,11 +1,13 @@
 """Networks: UDP at every peer, who reaches whom by name and by address, and what a restart leaves."""
 
+import json
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
 
 from scenario import scenario
+from testbed_lib.cluster import web
 
 # What runs in a container's network, with the machine's own Python: the images have only busybox.
 ECHO = """
@@ -76,3 +78,58 @@ def test_udp(cluster):
             done = peer.run(*network_of(peer, asker), sys.executable, "-c", ASK, virtual, "53",
                             capture_output=True, text=True)
             assert done.stdout.split() == ["echo:hello", virtual], (peer, done)
+
+
+def tcp(cluster, row, name, port=80):
+    """What busybox in that container gets from http://NAME:PORT/, or nothing."""
+    done = cluster.any().try_consort("exec", row["name"], "--", "wget", "-q", "-O", "-",
+                                     f"http://{name}:{port}/")
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def bridges(peer):
+    """Bridges of Compose networks on that peer."""
+    done = peer.run("ip", "-json", "link", "show", "type", "bridge", capture_output=True, text=True)
+    return [link["ifname"] for link in json.loads(done.stdout or "[]") if link["ifname"] != "consort0"]
+
+
+@scenario(peers=3)
+def test_isolation(cluster):
+    """Services see and reach those alone that are on a network with them, at whichever peer; what is
+    published is reached by all; and nothing is left of a network when its last container goes."""
+    keys = {"deploy": {"mode": "global"}, "healthcheck": None, "ports": []}
+    service = {key: value for key, value in web(**keys)["services"]["web"].items() if value}
+    cluster.deploy({
+        "services": {
+            "front": {**service, "networks": ["edge"]},
+            "api": {**service, "networks": {"edge": None, "back": {"aliases": ["backend"]}}},
+            "db": {**service, "networks": ["back"], "ports": ["8085:80"]}},
+        "networks": {"edge": None, "back": {"internal": True}}}, stack="shop")
+    cluster.deploy({"services": {"web": service}}, stack="other")
+    rows = {}
+    for row in cluster.replicas():
+        rows.setdefault(row["service"], []).append(row)
+    addresses = {name: cluster.any().query("service", "inspect", name)["virtual_ip"] for name in rows}
+    reached = {"shop_front": {"api", "shop_api"}, "shop_api": {"front", "db", "shop_db"},
+               "shop_db": {"api", "backend"}, "other_web": {"web"}}
+    hidden = {"shop_front": {"db", "shop_db", "db.shop", "backend", "other_web", addresses["shop_db"],
+                             addresses["other_web"]},
+              "shop_db": {"front", "web", addresses["shop_front"], addresses["other_web"]},
+              "other_web": {"api", "db", "shop_front", addresses["shop_api"]}}
+    for name, names in reached.items():
+        for row in rows[name]:
+            for other in names:
+                cluster.wait(lambda: tcp(cluster, row, other), f"{row['name']} reaches {other}", 30)
+    for name, names in hidden.items():
+        for other in names:
+            assert not tcp(cluster, rows[name][0], other), (name, other)
+    for name in ("shop_front", "other_web"):  # published is published
+        assert tcp(cluster, rows[name][0], cluster.peer(2).address, 8085)
+    assert all(len(bridges(peer)) == 3 for peer in cluster.peers()), list(map(bridges, cluster.peers()))
+    for peer in cluster.peers():
+        peer.kill_daemon()
+        peer.start()
+    cluster.wait(lambda: tcp(cluster, rows["shop_front"][0], "api"), "names after a restart", 60)
+    assert not tcp(cluster, rows["shop_front"][0], "db")
+    cluster.any().consort("rm", "shop")
+    cluster.wait(lambda: all(len(bridges(peer)) == 1 for peer in cluster.peers()), "bridges are gone")

@@ -1,5 +1,5 @@
 /* Questions from containers: answered, refused or passed on. An answer is a well-formed packet with
- * the question's id; the first byte says of which stack the container is.
+ * the question's id; the first byte says who asks.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -23,19 +23,21 @@ static void check_answer(struct bytes question, const struct buffer *answer)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const stacks[] = {"", "hello", "other"};
+    static char hello_name[] = "hello_default", other_name[] = "other_default";
+    struct spec_network network = {.name = hello_name}, other = {.name = other_name};
     struct route items[] = {
-        {.service = "hello_db", .stack = "hello", .virtual_ip = 2},
-        {.service = "hello_web", .stack = "hello", .virtual_ip = 3},
-        {.service = "other_web", .stack = "other", .virtual_ip = 4},
+        {"hello_db", "hello", .virtual_ip = 2, .networks = &network, .network_count = 1},
+        {"hello_web", "hello", .virtual_ip = 3, .networks = &network, .network_count = 1},
+        {"other_web", "other", .virtual_ip = 4, .networks = &other, .network_count = 1},
     };
+    const struct route *const askers[] = {NULL, &items[0], &items[2]};
     const struct routes routes = {items, sizeof(items) / sizeof(items[0])};
     cleanup_buffer struct buffer answer = {0}, refusal = {0};
     if (size == 0)
         return 0;
     struct bytes question = {data + 1, size - 1};
     enum dns_outcome outcome =
-        dns_answer(&routes, stacks[data[0] % 3], VIRTUAL_BASE, question, &answer);
+        dns_answer(&routes, askers[data[0] % 3], VIRTUAL_BASE, question, &answer);
     if (outcome == DNS_ANSWERED)
         check_answer(question, &answer);
     else

@@ -78,6 +78,13 @@ static void spec_fill(struct service_spec *spec)
     spec->dependency_count = 2;
     spec->failover_after_ms = 1234;
     spec->on_minority = SPEC_MINORITY_DUPLICATE;
+    spec->network_mode = SPEC_NETWORK_HOST;
+    spec->networks = calloc(2, sizeof(*spec->networks));
+    spec->networks[0].name = strdup("s_front");
+    list_fill(&spec->networks[0].aliases, "www", "site");
+    spec->networks[1] = (struct spec_network){.name = strdup("s_back"), .internal = true};
+    spec->network_count = 2;
+    list_fill(&spec->servers, "192.0.2.53", "192.0.2.54");
 }
 
 static void spec_encode(const struct service_spec *spec, struct buffer *ret)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 TOP = Path(sys.argv[2])
-NAMED = re.compile(r"`([a-z0-9/_]+\.(?:c|py)): (test_\w+)`")
+NAMED = re.compile(r"`([a-z0-9/_]+\.(?:c|py)): (\w+)`")
 RUN = {".c": r"cmocka_unit_test\w*\({}\b", ".py": r"@scenario\(.*\)\ndef {}\("}
 
 

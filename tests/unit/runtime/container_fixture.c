@@ -484,7 +484,7 @@ unsigned fixture_count_debris(struct fixture *fixture)
     }
     struct if_nameindex *links = if_nameindex();
     for (struct if_nameindex *link = links; link && link->if_index != 0; link++) {
-        if (strncmp(link->if_name, "ctest0-", 7) == 0) {
+        if (strncmp(link->if_name, "ctest0", 6) == 0 && link->if_name[6] != '\0') {
             print_message("left: interface %s\n", link->if_name);
             count++;
         }

@@ -408,7 +408,7 @@ static void check_running(struct fixture *fixture)
     CHECK(fixture_exec(fixture, the_id, "ip route | grep -q default && [ $(cat /secret) = hush ]",
                        text, sizeof(text)) == 0,
           "inside it is not whole: %s", text);
-    const uint8_t *ip = status.address.ip + 12;
+    const uint8_t *ip = status.addresses[0].ip + 12;
     CHECK(fixture_shell("busybox ping -c 1 -W 5 %u.%u.%u.%u >/dev/null", ip[0], ip[1], ip[2],
                         ip[3]) == 0,
           "it is not on the network");

@@ -36,7 +36,7 @@ static void talk_through(struct fixture *fixture)
     fixture_start(fixture, "c", "while :; do nc -l -p 80 -e echo answer; done");
     assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
     assert_true(fixture_wait_state(fixture, "c", CONTAINER_RUNNING));
-    struct address address = fixture_status(fixture, "c").address;
+    struct address address = fixture_status(fixture, "c").addresses[0];
     snprintf(script, sizeof(script),
              "for i in 1 2 3 4 5; do nc -w 2 %u.%u.%u.%u 80 && exit; sleep 1; done; exit 1",
              address.ip[12], address.ip[13], address.ip[14], address.ip[15]);
@@ -127,7 +127,7 @@ static void the_world_is_reached_and_kept_out(void **state)
     /* the world has no route to 10.88.0.0/16: without masquerade there is no answer */
     assert_int_equal(fixture_exec(fixture, "a", "nc -w 3 192.0.2.2 9000", text, sizeof(text)), 0);
     assert_string_equal(text, "world\n");
-    struct address address = fixture_status(fixture, "a").address;
+    struct address address = fixture_status(fixture, "a").addresses[0];
     assert_int_not_equal(
         fixture_shell("ip -n world route add 10.88.0.0/16 via 192.0.2.1 && "
                       "ip netns exec world busybox nc -w 1 10.88.%u.%u 80 </dev/null",
@@ -166,6 +166,164 @@ static void a_flushed_firewall_is_restored(void **state)
     assert_int_equal(fixture_shell("nft flush ruleset"), 0);
 }
 
+/* Starts a container on those networks, NULL for none, that answers its name on port 80. */
+static void start_on(struct fixture *fixture, const char *id, const char *open,
+                     const char *internal)
+{
+    struct container_spec spec;
+    struct error error = {0};
+    char script[64];
+    snprintf(script, sizeof(script), "while :; do nc -l -p 80 -e echo %s; done", id);
+    fixture_spec(fixture, id, script, &spec);
+    if (open)
+        assert_int_equal(text_list_add(&spec.networks, open), 0);
+    if (internal)
+        assert_int_equal(text_list_add(&spec.internal_networks, internal), 0);
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, id, CONTAINER_RUNNING));
+}
+
+/* Whether `to` answers `from` at its address of that index, once it has begun to listen. */
+static bool reaches(struct fixture *fixture, const char *from, const char *to, size_t index)
+{
+    char script[256], text[64] = "", expected[64];
+    const struct address address = fixture_status(fixture, to).addresses[index];
+    snprintf(script, sizeof(script),
+             "for i in 1 2 3; do nc -w 1 %u.%u.%u.%u 80 && exit; sleep 0.3; done; exit 1",
+             address.ip[12], address.ip[13], address.ip[14], address.ip[15]);
+    snprintf(expected, sizeof(expected), "%s\n", to);
+    return fixture_exec(fixture, from, script, text, sizeof(text)) == 0 &&
+           strcmp(text, expected) == 0;
+}
+
+static void expect_isolation(struct fixture *fixture)
+{
+    assert_true(reaches(fixture, "front", "both", 0));
+    assert_true(reaches(fixture, "both", "front", 0));
+    assert_true(reaches(fixture, "both", "back", 0));
+    assert_true(reaches(fixture, "back", "both", 1));
+    assert_false(reaches(fixture, "front", "back", 0));
+    assert_false(reaches(fixture, "front", "both", 1));
+    assert_false(reaches(fixture, "back", "front", 0));
+    assert_false(reaches(fixture, "back", "both", 0));
+}
+
+static unsigned bridge_count(void)
+{
+    unsigned count = 0;
+    for (char digit = '1'; digit <= '3'; digit++)
+        count += fixture_shell("test $(ip -o link | grep -c ': ctest0n') -ge %c", digit) == 0;
+    return count;
+}
+
+static void networks_are_kept_apart(void **state)
+{
+    (void)state; /* would break: whoever gets into one service gets at all others */
+    NEEDS_CONTAINERS();
+    raise_strict_firewall();
+    struct fixture *fixture = fixture_begin();
+    assert_int_equal(bridge_count(), 0);
+    start_on(fixture, "front", "shop_front", NULL);
+    assert_int_equal(bridge_count(), 1);
+    start_on(fixture, "both", "shop_front", "shop_back");
+    start_on(fixture, "back", NULL, "shop_back");
+    assert_int_equal(bridge_count(), 2);
+    expect_isolation(fixture);
+
+    /* an internal network has no way to the world, nor to the machine's own ports */
+    assert_int_not_equal(fixture_exec(fixture, "back", "nc -w 1 10.88.0.1 22 </dev/null", NULL, 0),
+                         0);
+    char text[512];
+    assert_int_equal(fixture_exec(fixture, "back", "ip route", text, sizeof(text)), 0);
+    assert_null(strstr(text, "default"));
+
+    fixture_close(fixture); /* who comes back knows the networks, and breaks nothing */
+    fixture_open(fixture);
+    assert_true(fixture_wait_state(fixture, "back", CONTAINER_RUNNING));
+    expect_isolation(fixture);
+    start_on(fixture, "late", "shop_front", NULL);
+    assert_true(reaches(fixture, "late", "both", 0));
+    assert_int_equal(bridge_count(), 2);
+
+    assert_int_equal(runtime_remove(fixture->runtime, "back"), 0);
+    assert_true(fixture_wait_gone(fixture, "back"));
+    assert_int_equal(bridge_count(), 2); /* another is still on it */
+    assert_int_equal(runtime_remove(fixture->runtime, "both"), 0);
+    assert_true(fixture_wait_gone(fixture, "both"));
+    assert_int_equal(bridge_count(), 1);
+    fixture_free(fixture);
+    assert_int_equal(fixture_shell("nft delete table ip filter"), 0);
+}
+
+static void a_restart_breaks_no_connection(void **state)
+{
+    (void)state; /* would break: every upgrade of the daemon, for whoever is connected */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    struct error error = {0};
+    char script[256], text[64];
+    fixture_spec(fixture, "server", "nc -l -p 81 -e cat", &spec);
+    assert_int_equal(text_list_add(&spec.networks, "one"), 0);
+    assert_int_equal(text_list_add(&spec.networks, "two"), 0);
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "server", CONTAINER_RUNNING));
+    const struct address to = fixture_status(fixture, "server").addresses[1];
+    /* says "before", then "after" once it is told to, and keeps what came back */
+    snprintf(script, sizeof(script),
+             "mkfifo /in; nc %u.%u.%u.%u 81 </in >/out & exec 3>/in; echo before >&3; "
+             "until [ -e /go ]; do sleep 0.1; done; echo after >&3; sleep 1000",
+             to.ip[12], to.ip[13], to.ip[14], to.ip[15]);
+    fixture_spec(fixture, "client", script, &spec);
+    assert_int_equal(text_list_add(&spec.networks, "two"), 0);
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "client", CONTAINER_RUNNING));
+    assert_int_equal(fixture_exec(fixture, "client",
+                                  "for i in $(seq 100); do grep -q before /out && exit; "
+                                  "sleep 0.1; done; exit 1",
+                                  NULL, 0),
+                     0);
+    fixture_close(fixture);
+    fixture_open(fixture);
+    assert_true(fixture_wait_state(fixture, "client", CONTAINER_RUNNING));
+    assert_int_equal(fixture_exec(fixture, "client",
+                                  "touch /go; for i in $(seq 100); do grep -q after /out && break; "
+                                  "sleep 0.1; done; cat /out",
+                                  text, sizeof(text)),
+                     0);
+    assert_string_equal(text, "before\nafter\n");
+    fixture_free(fixture);
+}
+
+static void without_a_network_or_with_the_machines(void **state)
+{
+    (void)state; /* would break: network_mode: none, and host */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    struct error error = {0};
+    char text[1024];
+    fixture_spec(fixture, "none", "sleep 1000", &spec);
+    spec.network_mode = CONTAINER_NETWORK_NONE;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
+    spec.network_mode = CONTAINER_NETWORK_HOST;
+    strcpy(spec.id, "host");
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "none", CONTAINER_RUNNING));
+    assert_true(fixture_wait_state(fixture, "host", CONTAINER_RUNNING));
+    assert_int_equal(fixture_status(fixture, "none").address_count, 0);
+    assert_int_equal(fixture_exec(fixture, "none", "ls /sys/class/net", text, sizeof(text)), 0);
+    assert_string_equal(text, "lo\n");
+    assert_int_equal(fixture_exec(fixture, "host", "ls /sys/class/net", text, sizeof(text)), 0);
+    assert_non_null(strstr(text, "ctest0"));
+    assert_int_equal(bridge_count(), 0);
+    fixture_free(fixture);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -176,6 +334,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(virtual_addresses_lead_to_the_mesh),
         cmocka_unit_test(the_world_is_reached_and_kept_out),
         cmocka_unit_test(a_flushed_firewall_is_restored),
+        cmocka_unit_test(networks_are_kept_apart),
+        cmocka_unit_test(a_restart_breaks_no_connection),
+        cmocka_unit_test(without_a_network_or_with_the_machines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -181,7 +181,8 @@ static void record_comes_back(void **state)
     struct container_record record, back;
     container_record_init(&record);
     record.wanted = WANT_STOP;
-    record.ip = 0x0a580002;
+    record.ends = (struct network_ends){
+        .ips = {0x0a580402, 0x0a580803, 0x0a580c04}, .count = 3, .open_count = 2};
     record.process = (struct process){.pid = 4711, .start_ticks = 99, .boot_id = "boot"};
     record.over = OVER_FAILED;
     record.exit_code = 137;
@@ -205,6 +206,7 @@ static void record_comes_back(void **state)
     assert_int_equal(container_record_read(&reader, &back), 0);
     assert_int_equal(back.wanted, WANT_STOP);
     assert_int_equal(back.process.pid, 4711);
+    assert_memory_equal(&back.ends, &record.ends, sizeof(back.ends));
     assert_string_equal(back.process.boot_id, "boot");
     assert_int_equal(back.over, OVER_FAILED);
     assert_int_equal(back.exit_code, 137);

@@ -46,8 +46,8 @@ static void test_refused(void **state)
 static void test_warnings(void **state)
 {
     (void)state;
-    bench_warn("services: {web: {image: a}}\nnetworks: {back: {}}\n",
-               ":2: networks: not supported by Consort: ignored");
+    bench_warn("services: {web: {image: a}}\nmodels: {back: {}}\n",
+               ":2: models: not supported by Consort: ignored");
     bench_warn("services: {web: {image: a}}\nvolumes:\n  data: {driver: nfs}\n",
                ":3: volumes.data.driver: not supported by Consort: ignored");
 }

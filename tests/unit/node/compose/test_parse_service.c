@@ -129,8 +129,8 @@ static void test_refused(void **state)
     bench_refuse("services:\n  web: {command: a}\n",
                  ":2: services.web: no image; build it elsewhere, import it with consort image "
                  "import, and name it: image: NAME");
-    bench_warn_service("    container_name: x\n",
-                       ":4: services.web.container_name: not supported by Consort: ignored");
+    bench_warn_service("    mac_address: x\n",
+                       ":4: services.web.mac_address: not supported by Consort: ignored");
     bench_warn_service("    depends_on: {db: {restart: true}}\n  db: {image: a}\n",
                        ":4: services.web.depends_on.db.restart: not supported by Consort: ignored");
     bench_warn_service("    x-consort: {on_minority: duplicate}\n",

@@ -192,12 +192,15 @@ static bool local_address(void *context, uint64_t generation, struct address *re
     return true;
 }
 
-static bool stack_of(void *context, const struct address *address, char *ret)
+static enum mesh_asker asker_of(void *context, const struct address *address, char *ret)
 {
     struct bench_side *side = context;
+    const char *asker = side->bench->asker;
     (void)address;
-    strcpy(ret, side->bench->stack);
-    return true;
+    if (strcmp(asker, "?") == 0)
+        return MESH_ASKER_UNKNOWN;
+    strcpy(ret, asker);
+    return asker[0] ? MESH_ASKER_CONTAINER : MESH_ASKER_MACHINE;
 }
 
 static void on_stream(void *context, const struct link_remote *remote, struct mux_stream *stream,
@@ -231,7 +234,7 @@ static void open_side(struct bench *b, unsigned number)
                                      .intent = get_intent,
                                      .view = get_view,
                                      .local_address = local_address,
-                                     .stack_of = stack_of};
+                                     .asker = asker_of};
     side->mesh = mesh_new(&mesh);
     assert_non_null(side->mesh);
 

@@ -85,7 +85,8 @@ struct bench {
     struct backend *replicas[BENCH_REPLICAS_MAX]; /* by generation - 1 */
     unsigned replica_count;
     uint16_t published, target;
-    char stack[BASE_NAME_BYTES_MAX + 1]; /* of whoever asks for a name */
+    /* Who asks for a name, or connects: a service, "?" for an unknown container, "" the machine. */
+    char asker[INTENT_SERVICE_NAME_BYTES_MAX + 1];
 };
 
 void bench_start(struct bench *b);

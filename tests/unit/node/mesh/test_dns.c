@@ -63,7 +63,8 @@ static size_t answer_count(struct bench *b, const char *name)
     return count;
 }
 
-/* Breaks if the gateway does not answer containers, each for its own stack; or answers junk. */
+/* Breaks if the gateway does not answer containers, each what is on its networks; or answers junk.
+ */
 static void test_gateway(void **state)
 {
     (void)state;
@@ -75,7 +76,7 @@ static void test_gateway(void **state)
     bench_start(&b);
     mesh_gateway_ready(b.sides[0].mesh, &gateway);
     bench_run(&b, 50);
-    strcpy(b.stack, "s");
+    strcpy(b.asker, "s_web");
     assert_int_equal(answer_count(&b, "web."), 1);
     assert_int_equal(answer_count(&b, "s_web."), 1);
     assert_int_equal(answer_count(&b, "wep."), 0);
@@ -85,7 +86,13 @@ static void test_gateway(void **state)
     service_spec_done(&spec);
     bench_update(&b);
     assert_int_equal(answer_count(&b, "web."), 1);
-    strcpy(b.stack, "u");
+    assert_int_equal(answer_count(&b, "t_web."), 0); /* on another network */
+    strcpy(b.asker, "t_web");
+    assert_int_equal(answer_count(&b, "t_web."), 1);
+    strcpy(b.asker, "?");
+    assert_int_equal(answer_count(&b, "t_web."), 0);
+    strcpy(b.asker, ""); /* the machine sees all */
+    assert_int_equal(answer_count(&b, "t_web."), 1);
     assert_int_equal(answer_count(&b, "web."), 0); /* whose? */
     ask(&b, &asker, (const uint8_t *)"junk", 4);
     assert_int_equal(asker.answer.size, 0);

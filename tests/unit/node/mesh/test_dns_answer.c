@@ -12,12 +12,25 @@
 
 static const uint32_t base = 10u << 24 | 97u << 16;
 
-/* The services s_web (.1) and t_db (.258). */
+static char shared_name[] = "shared", apart_name[] = "apart";
+static struct spec_network shared = {.name = shared_name}, apart = {.name = apart_name};
+
+/* The services s_web (.1) and t_db (.258), and one that shares no network with them. */
 static struct route items[] = {
-    {.service = "s_web", .stack = "s", .virtual_ip = 1},
-    {.service = "t_db", .stack = "t", .virtual_ip = 258},
+    {"s_web", "s", .virtual_ip = 1, .networks = &shared, .network_count = 1},
+    {"t_db", "t", .virtual_ip = 258, .networks = &shared, .network_count = 1},
+    {"u_lone", "u", .virtual_ip = 3, .networks = &apart, .network_count = 1},
 };
-static const struct routes routes = {items, 2};
+static const struct routes routes = {items, 3};
+
+/* The first service of the stack; "" is the machine. */
+static const struct route *of_stack(const char *stack)
+{
+    for (size_t i = 0; i < routes.count; i++)
+        if (strcmp(items[i].stack, stack) == 0)
+            return &items[i];
+    return NULL;
+}
 
 static void ask(const char *name, ldns_rr_type type, struct buffer *ret)
 {
@@ -40,7 +53,8 @@ static const char *answer_for(const char *name, ldns_rr_type type, const char *s
     static char text[64];
     cleanup_buffer struct buffer question = {0}, answer = {0};
     ask(name, type, &question);
-    enum dns_outcome outcome = dns_answer(&routes, stack, base, buffer_view(&question), &answer);
+    enum dns_outcome outcome =
+        dns_answer(&routes, of_stack(stack), base, buffer_view(&question), &answer);
     if (outcome == DNS_FOREIGN) {
         assert_int_equal(answer.size, 0);
         return "passed on";
@@ -72,6 +86,11 @@ static void test_services(void **state)
     assert_string_equal(answer_for("db.t.", LDNS_RR_TYPE_A, "s"), "10.97.1.2");
     assert_string_equal(answer_for("DB.", LDNS_RR_TYPE_A, "s"), "10.97.1.2");
     assert_string_equal(answer_for("db.1.", LDNS_RR_TYPE_A, "t"), "10.97.1.2"); /* from db.1 */
+    /* a network in common, or none */
+    assert_string_equal(answer_for("lone.", LDNS_RR_TYPE_A, "s"), "NXDOMAIN");
+    assert_string_equal(answer_for("web.", LDNS_RR_TYPE_A, "u"), "NXDOMAIN");
+    assert_string_equal(answer_for("u_lone.", LDNS_RR_TYPE_A, "u"), "10.97.0.3");
+    assert_string_equal(answer_for("lone.", LDNS_RR_TYPE_A, ""), "10.97.0.3");
     /* there, but without such an address: not the same as not there */
     assert_string_equal(answer_for("web.", LDNS_RR_TYPE_AAAA, "s"), "none");
 }
@@ -94,16 +113,19 @@ static void test_no_question(void **state)
     ask("web.", LDNS_RR_TYPE_A, &question);
     for (size_t size = 0; size < question.size; size++) {
         struct bytes cut = {question.bytes, size};
-        assert_int_equal(dns_answer(&routes, "s", base, cut, &answer), DNS_IGNORED);
+        assert_int_equal(dns_answer(&routes, &items[0], base, cut, &answer), DNS_IGNORED);
         dns_fail(cut, &answer);
     }
     question.bytes[2] |= 0x80; /* an answer */
-    assert_int_equal(dns_answer(&routes, "s", base, buffer_view(&question), &answer), DNS_IGNORED);
+    assert_int_equal(dns_answer(&routes, &items[0], base, buffer_view(&question), &answer),
+                     DNS_IGNORED);
     question.bytes[2] = 0x10; /* a status request */
-    assert_int_equal(dns_answer(&routes, "s", base, buffer_view(&question), &answer), DNS_IGNORED);
+    assert_int_equal(dns_answer(&routes, &items[0], base, buffer_view(&question), &answer),
+                     DNS_IGNORED);
     question.bytes[2] = 1;
     question.bytes[5] = 0; /* no question in it */
-    assert_int_equal(dns_answer(&routes, "s", base, buffer_view(&question), &answer), DNS_IGNORED);
+    assert_int_equal(dns_answer(&routes, &items[0], base, buffer_view(&question), &answer),
+                     DNS_IGNORED);
     assert_int_equal(answer.size, 0);
 }
 

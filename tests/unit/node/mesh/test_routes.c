@@ -212,30 +212,89 @@ static void test_finders(void **state)
     done(&s);
 }
 
+/* Deploys a service that is on those networks ("a b"), with an alias on the first. */
+static void deploy_on(struct seen *s, const char *stack, const char *name, const char *networks,
+                      const char *alias)
+{
+    struct service_spec spec;
+    fixture_spec(&spec, name);
+    spec.networks = calloc(SPEC_NETWORKS_MAX, sizeof(*spec.networks));
+    for (const char *at = networks; *at;) {
+        size_t size = strcspn(at, " ");
+        spec.networks[spec.network_count++].name = strndup(at, size);
+        at += size + strspn(at + size, " ");
+    }
+    if (alias)
+        assert_int_equal(text_list_add(&spec.networks[0].aliases, alias), 0);
+    assert_int_equal(fixture_deploy(&s->f, stack, &spec, 1), 0);
+    service_spec_done(&spec);
+}
+
+static struct route *named(struct seen *s, const char *name, const char *asker)
+{
+    const struct route *route = routes_by_name(&s->routes, asker);
+    assert_true(route || !asker[0]);
+    return routes_by_dns_name(&s->routes, name, route);
+}
+
 /* Breaks if a name means another stack's service although there is one of the own. */
 static void test_names(void **state)
 {
     (void)state;
     struct seen s;
     start(&s);
-    deploy(&s, "t", "web", 0);
-    deploy(&s, "v", "db", 0);
+    deploy_on(&s, "s", "web", "s_default shared", NULL);
+    deploy_on(&s, "t", "web", "t_default shared", NULL);
+    deploy_on(&s, "u", "job", "shared", NULL);
+    deploy_on(&s, "v", "db", "shared v_back", NULL);
     make(&s);
     struct route *s_web = routes_by_name(&s.routes, "s_web");
     struct route *t_web = routes_by_name(&s.routes, "t_web");
     struct route *v_db = routes_by_name(&s.routes, "v_db");
-    assert_ptr_equal(routes_by_dns_name(&s.routes, "web", "s"), s_web);
-    assert_ptr_equal(routes_by_dns_name(&s.routes, "WEB", "t"), t_web);
-    assert_null(routes_by_dns_name(&s.routes, "web", ""));            /* which? */
-    assert_null(routes_by_dns_name(&s.routes, "web", "u"));           /* which? */
-    assert_ptr_equal(routes_by_dns_name(&s.routes, "db", "s"), v_db); /* there is only one */
-    assert_ptr_equal(routes_by_dns_name(&s.routes, "t_web", "s"), t_web);
-    assert_ptr_equal(routes_by_dns_name(&s.routes, "web.t", "s"), t_web);
-    assert_ptr_equal(routes_by_dns_name(&s.routes, "Web.S", "t"), s_web);
-    assert_null(routes_by_dns_name(&s.routes, "web.u", "s"));
-    assert_null(routes_by_dns_name(&s.routes, "we", "s"));
-    assert_null(routes_by_dns_name(&s.routes, "webs", "s"));
-    assert_null(routes_by_dns_name(&s.routes, "", "s"));
+    assert_ptr_equal(named(&s, "web", "s_web"), s_web);
+    assert_ptr_equal(named(&s, "WEB", "t_web"), t_web);
+    assert_null(named(&s, "web", ""));                /* which? */
+    assert_null(named(&s, "web", "u_job"));           /* which? */
+    assert_ptr_equal(named(&s, "db", "s_web"), v_db); /* there is only one */
+    assert_ptr_equal(named(&s, "t_web", "s_web"), t_web);
+    assert_ptr_equal(named(&s, "web.t", "s_web"), t_web);
+    assert_ptr_equal(named(&s, "Web.S", "t_web"), s_web);
+    assert_null(named(&s, "web.u", "s_web"));
+    assert_null(named(&s, "we", "s_web"));
+    assert_null(named(&s, "webs", "s_web"));
+    assert_null(named(&s, "", "s_web"));
+    done(&s);
+}
+
+/* Breaks if services see each other, or each other's aliases, that share no network; or those of a
+ * stack that names no networks don't. */
+static void test_networks(void **state)
+{
+    (void)state;
+    struct seen s;
+    start(&s);
+    deploy(&s, "p", "plain", 0);
+    deploy_on(&s, "t", "front", "t_front", NULL);
+    deploy_on(&s, "u", "api", "t_back t_front", "backend");
+    deploy_on(&s, "v", "db", "t_back", "store");
+    deploy_on(&s, "w", "job", "p_default", NULL);
+    make(&s);
+    assert_ptr_equal(named(&s, "api", "t_front"), routes_by_name(&s.routes, "u_api"));
+    assert_null(named(&s, "backend", "t_front")); /* that is on the other network */
+    assert_ptr_equal(named(&s, "backend", "v_db"), routes_by_name(&s.routes, "u_api"));
+    assert_ptr_equal(named(&s, "STORE", "u_api"), routes_by_name(&s.routes, "v_db"));
+    assert_ptr_equal(named(&s, "store", ""), routes_by_name(&s.routes, "v_db"));
+    static const char *const hidden[] = {"db", "v_db", "db.v", "store", "plain", "s_web"};
+    for (size_t i = 0; i < sizeof(hidden) / sizeof(*hidden); i++)
+        assert_null(named(&s, hidden[i], "t_front"));
+    assert_ptr_equal(named(&s, "plain", "w_job"), routes_by_name(&s.routes, "p_plain"));
+    assert_false(
+        routes_share(routes_by_name(&s.routes, "s_web"), routes_by_name(&s.routes, "p_plain")));
+
+    struct intent_service *service = fixture_service(&s.f, "p_plain");
+    ((struct intent_revision *)service->revisions.items[0])->spec.network_mode = SPEC_NETWORK_HOST;
+    make(&s);
+    assert_null(named(&s, "plain", "w_job"));
     done(&s);
 }
 
@@ -245,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_only_what_serves), cmocka_unit_test(test_suspects),
         cmocka_unit_test(test_stopping),         cmocka_unit_test(test_turns),
         cmocka_unit_test(test_finders),          cmocka_unit_test(test_names),
+        cmocka_unit_test(test_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

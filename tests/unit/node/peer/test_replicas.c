@@ -264,7 +264,9 @@ static void report(struct here *h, enum container_state state, enum health_state
 {
     struct container_status status = {
         .id = "s_web.1.1", .state = state, .health = health, .exit_code = 3, .error = ""};
-    status.address = address_from_v4(0x0a580002, 0);
+    status.addresses[0] = address_from_v4(0x0a580002, 0);
+    status.addresses[1] = address_from_v4(0x0a580003, 0);
+    status.address_count = 2;
     replicas_status(h->peer.replicas, &status);
 }
 
@@ -295,7 +297,7 @@ static void test_start(void **state)
 {
     struct here *h = *state;
     struct address address;
-    char id[RUNTIME_ID_BYTES_MAX + 1], stack[BASE_NAME_BYTES_MAX + 1];
+    char id[RUNTIME_ID_BYTES_MAX + 1], service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
     look(h);
     look(h);
     assert_int_equal(rest.starts, 1);
@@ -312,10 +314,12 @@ static void test_start(void **state)
     assert_false(replicas_address(h->peer.replicas, 2, &address));
     assert_true(replicas_container_id(h->peer.replicas, 1, id));
     assert_string_equal(id, "s_web.1.1");
-    assert_true(replicas_stack_of(h->peer.replicas, &address, stack));
-    assert_string_equal(stack, "s");
+    assert_true(replicas_service_of(h->peer.replicas, &address, service));
+    assert_string_equal(service, "s_web");
+    address.ip[15] = 3; /* its other one */
+    assert_true(replicas_service_of(h->peer.replicas, &address, service));
     address.ip[15] = 9;
-    assert_false(replicas_stack_of(h->peer.replicas, &address, stack));
+    assert_false(replicas_service_of(h->peer.replicas, &address, service));
     assert_int_equal(replicas_count(h->peer.replicas), 1);
 }
 

@@ -1,0 +1,244 @@
+/* networks, at the top level and of a service; network_mode, container_name and dns */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "consensus/bounds.h"
+#include "gossip/certificate.h"
+#include "node/compose/parse.h"
+
+static const char default_key[] = "default";
+
+/* --- The top level --- */
+
+static int read_driver(struct parse *parse, const struct tree_node *node, void *target)
+{
+    (void)target;
+    bool is_known = node->type == TREE_SCALAR &&
+                    (strcmp(node->text, "bridge") == 0 || strcmp(node->text, "overlay") == 0);
+    return is_known ? 0
+                    : parse_fail(parse, node,
+                                 "the driver must be bridge or overlay, which mean the same: a "
+                                 "bridge at each peer, and the mesh between peers");
+}
+
+static int read_ipam_config(struct parse *parse, const struct tree_node *node, void *target)
+{
+    (void)target;
+    return parse_warn(parse, node,
+                      "ignored: each peer hands out addresses of its own range, which no file can "
+                      "choose");
+}
+
+static int read_ipam(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const struct parse_key keys[] = {
+        {"driver", parse_pass_over}, {"config", read_ipam_config}, {"options", NULL}, {0}};
+    return parse_map(parse, node, keys, target);
+}
+
+static int check_network(struct parse *parse, const struct tree_node *node)
+{
+    static const struct parse_key keys[] = {{"name", parse_pass_over}, /* read where it is used */
+                                            {"external", parse_pass_over},
+                                            {"internal", parse_pass_over},
+                                            {"attachable", parse_pass_over}, /* they all are */
+                                            {"driver", read_driver},
+                                            {"ipam", read_ipam},
+                                            {"enable_ipv4", parse_pass_over},
+                                            {"enable_ipv6", NULL},
+                                            {"driver_opts", NULL},
+                                            {"labels", NULL},
+                                            {0}};
+    return tree_is_null(node) ? 0 : parse_map(parse, node, keys, NULL);
+}
+
+int read_top_networks(struct parse *parse, const struct tree_node *node, void *target)
+{
+    int rc = node->type == TREE_MAP ? 0 : parse_fail(parse, node, "a map of networks is expected");
+    (void)target;
+    for (size_t i = 0; i < node->count && rc == 0; i++)
+        if (strncmp(node->children[i]->key, "x-", 2) != 0)
+            rc = check_network(parse, node->children[i]);
+    return rc;
+}
+
+/* --- Names --- */
+
+/* `external` may be a map that has nothing but the name: Compose's old form. */
+static int find_external(struct parse *parse, const struct tree_node *network, bool *ret,
+                         const struct tree_node **ret_name)
+{
+    const struct tree_node *external = tree_find(network, "external");
+    *ret_name = tree_find(network, "name");
+    *ret = external && external->type == TREE_MAP;
+    if (*ret && !*ret_name)
+        *ret_name = tree_find(external, "name");
+    return tree_is_null(external) || *ret ? 0 : parse_flag(parse, external, ret);
+}
+
+/* What the file's network `key` is called in the cluster. */
+static int resolve(struct parse *parse, const struct tree_node *node, const char *key,
+                   struct spec_network *ret)
+{
+    const struct tree_node *networks = tree_find(parse->root, "networks");
+    const struct tree_node *network = tree_find(networks, key), *name = NULL;
+    char text[SPEC_NETWORK_NAME_MAX + 2];
+    bool is_external = false;
+    int rc = find_external(parse, network, &is_external, &name);
+    if (rc == 0 && !network && strcmp(key, default_key) != 0)
+        rc = parse_fail(parse, node, "there is no network %s at the top level", key);
+    const struct tree_node *internal = tree_find(network, "internal");
+    if (rc == 0 && !tree_is_null(internal))
+        rc = parse_flag(parse, internal, &ret->internal);
+    if (rc < 0)
+        return rc;
+    if (name && name->type == TREE_SCALAR)
+        snprintf(text, sizeof(text), "%s", name->text);
+    else if (is_external)
+        snprintf(text, sizeof(text), "%s", key);
+    else
+        snprintf(text, sizeof(text), "%s_%s", parse->result->stack, key);
+    if (!text[0] || strlen(text) > SPEC_NETWORK_NAME_MAX)
+        return parse_fail(parse, name ? name : node, "a network's name has 1 to %d characters",
+                          SPEC_NETWORK_NAME_MAX);
+    ret->name = strdup(text);
+    return ret->name ? 0 : -ENOMEM;
+}
+
+/* --- A service's --- */
+
+static int read_aliases(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct spec_network *network = target;
+    int rc = parse_list(parse, node, &network->aliases);
+    if (rc == 0 && network->aliases.count > SPEC_ALIASES_MAX)
+        rc = parse_fail(parse, node, "more than %d aliases", SPEC_ALIASES_MAX);
+    for (size_t i = 0; i < network->aliases.count && rc == 0; i++)
+        if (!network->aliases.items[i][0] ||
+            strlen(network->aliases.items[i]) > BASE_NAME_BYTES_MAX)
+            rc = parse_fail(parse, node, "an alias has 1 to %d characters", BASE_NAME_BYTES_MAX);
+    return rc;
+}
+
+static int refuse_address(struct parse *parse, const struct tree_node *node, void *target)
+{
+    (void)target;
+    return parse_fail(parse, node,
+                      "a container's address can't be chosen: each peer hands out its own; use the "
+                      "service's name, which has one address everywhere");
+}
+
+static int add_network(struct parse *parse, const struct tree_node *node, const char *key,
+                       const struct tree_node *settings, struct service_spec *spec)
+{
+    static const struct parse_key keys[] = {{"aliases", read_aliases},
+                                            {"ipv4_address", refuse_address},
+                                            {"ipv6_address", refuse_address},
+                                            {"priority", parse_pass_over},
+                                            {"gw_priority", NULL},
+                                            {"interface_name", NULL},
+                                            {"link_local_ips", NULL},
+                                            {"mac_address", NULL},
+                                            {"driver_opts", NULL},
+                                            {0}};
+    if (spec->network_count == SPEC_NETWORKS_MAX)
+        return parse_fail(parse, node, "more than %d networks", SPEC_NETWORKS_MAX);
+    struct spec_network *grown = parse_grow(spec->networks, spec->network_count, sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    spec->networks = grown;
+    struct spec_network *network = &grown[spec->network_count++];
+    int rc = resolve(parse, node, key, network);
+    for (size_t i = 0; rc == 0 && i + 1 < spec->network_count; i++)
+        if (strcmp(grown[i].name, network->name) == 0)
+            rc = parse_fail(parse, node, "the network %s twice", network->name);
+    return rc < 0 || tree_is_null(settings) ? rc : parse_map(parse, settings, keys, network);
+}
+
+int read_networks(struct parse *parse, const struct tree_node *node, void *target)
+{
+    int rc = node->type == TREE_SCALAR ? parse_fail(parse, node, "a list or a map is expected") : 0;
+    for (size_t i = 0; i < node->count && rc == 0; i++) {
+        const struct tree_node *item = node->children[i];
+        if (node->type == TREE_MAP)
+            rc = add_network(parse, item, item->key, item, target);
+        else if (item->type == TREE_SCALAR)
+            rc = add_network(parse, item, item->text, NULL, target);
+        else
+            rc = parse_fail(parse, item, "a network's name is expected");
+    }
+    return rc;
+}
+
+int read_network_mode(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const char *const modes[] = {"bridge", "none", "host", NULL};
+    struct service_spec *spec = target;
+    if (node->type == TREE_SCALAR &&
+        (strncmp(node->text, "service:", 8) == 0 || strncmp(node->text, "container:", 10) == 0))
+        return parse_fail(parse, node,
+                          "a container can't share another's network; give both a network in "
+                          "common");
+    return parse_word(parse, node, modes, &spec->network_mode);
+}
+
+int read_dns(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct text_list *servers = &((struct service_spec *)target)->servers;
+    struct in_addr v4;
+    struct in6_addr v6;
+    size_t usable = 0;
+    int rc = parse_list(parse, node, servers);
+    for (size_t i = 0; i < servers->count && rc == 0; i++) {
+        bool is_v4 = inet_pton(AF_INET, servers->items[i], &v4) == 1;
+        usable += is_v4;
+        if (!is_v4 && inet_pton(AF_INET6, servers->items[i], &v6) != 1)
+            rc = parse_fail(parse, node, "%s is no address", servers->items[i]);
+    }
+    return rc == 0 && usable == 0 && servers->count > 0
+               ? parse_warn(parse, node, "no IPv4 server among them: the machine's own is asked")
+               : rc;
+}
+
+/* --- What hangs on several keys --- */
+
+/* A name by which the container is known to whoever is on a network with it. */
+static int add_container_name(struct parse *parse, const struct tree_node *node,
+                              struct service_spec *spec)
+{
+    cleanup_free char *name = NULL;
+    int rc = parse_text(parse, node, &name);
+    if (rc < 0)
+        return rc;
+    if (!name[0] || strlen(name) > BASE_NAME_BYTES_MAX)
+        return parse_fail(parse, node, "a container's name has 1 to %d characters",
+                          BASE_NAME_BYTES_MAX);
+    if (spec->replicas > 1 || spec->mode == SPEC_GLOBAL)
+        return parse_fail(parse, node,
+                          "a service with several replicas can't have a container's "
+                          "name; leave it out: the service's name means them all");
+    for (size_t i = 0; i < spec->network_count && rc == 0; i++)
+        rc = spec->networks[i].aliases.count < SPEC_ALIASES_MAX
+                 ? text_list_add(&spec->networks[i].aliases, name)
+                 : parse_fail(parse, node, "more than %d aliases", SPEC_ALIASES_MAX);
+    return rc;
+}
+
+int parse_service_networks(struct parse *parse, const struct tree_node *node,
+                           struct service_spec *spec)
+{
+    const struct tree_node *mode = tree_find(node, "network_mode");
+    const struct tree_node *name = tree_find(node, "container_name");
+    const struct tree_node *top = tree_find(tree_find(parse->root, "networks"), default_key);
+    bool is_bridged = spec->network_mode == SPEC_NETWORK_BRIDGE;
+    int rc = 0;
+    if (!tree_is_null(mode) && spec->network_count > 0)
+        return parse_fail(parse, mode, "network_mode and networks exclude each other");
+    if (is_bridged && spec->network_count == 0 && (!tree_is_null(top) || !tree_is_null(name)))
+        rc = add_network(parse, node, default_key, NULL, spec);
+    return rc < 0 || tree_is_null(name) ? rc : add_container_name(parse, name, spec);
+}

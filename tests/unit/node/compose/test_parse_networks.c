@@ -1,0 +1,129 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/node/compose/compose_bench.h"
+
+/* Breaks if services are on other networks than their file says, or under other names. */
+static void test_networks(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load("name: shop\n"
+               "services:\n"
+               "  web: {image: a, networks: [front, back]}\n"
+               "  db: {image: a, networks: {back: {aliases: [store, base], priority: 3}}}\n"
+               "  job: {image: a}\n"
+               "  tool: {image: a, networks: [outer, named, old, default]}\n"
+               "networks:\n"
+               "  front: {driver: bridge}\n"
+               "  back: {internal: true, driver: overlay, attachable: true}\n"
+               "  outer: {external: true}\n"
+               "  named: {name: other_net}\n"
+               "  old: {external: {name: elsewhere}}\n"
+               "  x-unused: 1\n",
+               &result);
+    const struct service_spec *web = &result.services[0], *db = &result.services[1];
+    const struct service_spec *job = &result.services[2], *tool = &result.services[3];
+    assert_int_equal(web->network_count, 2);
+    assert_string_equal(web->networks[0].name, "shop_front");
+    assert_false(web->networks[0].internal);
+    assert_string_equal(web->networks[1].name, "shop_back");
+    assert_true(web->networks[1].internal);
+    assert_int_equal(db->network_count, 1);
+    assert_int_equal(db->networks[0].aliases.count, 2);
+    assert_string_equal(db->networks[0].aliases.items[1], "base");
+    assert_int_equal(job->network_count, 0);
+    assert_int_equal(tool->network_count, 4);
+    assert_string_equal(tool->networks[0].name, "outer");
+    assert_string_equal(tool->networks[1].name, "other_net");
+    assert_string_equal(tool->networks[2].name, "elsewhere");
+    assert_string_equal(tool->networks[3].name, "shop_default");
+    assert_int_equal(result.warnings.count, 0);
+    compose_result_done(&result);
+}
+
+/* Breaks if what the file says of the default network is passed over. */
+static void test_default(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load("name: shop\n"
+               "services: {web: {image: a}, up: {image: a, network_mode: bridge}}\n"
+               "networks: {default: {external: true, name: shared}}\n",
+               &result);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(result.services[i].network_count, 1);
+        assert_string_equal(result.services[i].networks[0].name, "shared");
+    }
+    compose_result_done(&result);
+}
+
+/* Breaks if a container's name or the resolver's keys get lost. */
+static void test_names(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load("name: shop\n"
+               "services:\n"
+               "  web: {image: a, container_name: shop-web, dns: 192.0.2.53,\n"
+               "        extra_hosts: ['host.docker.internal:host-gateway']}\n"
+               "  box: {image: a, network_mode: none}\n"
+               "  own: {image: a, network_mode: host}\n",
+               &result);
+    const struct service_spec *web = &result.services[0];
+    assert_int_equal(web->network_count, 1);
+    assert_string_equal(web->networks[0].name, "shop_default");
+    assert_string_equal(web->networks[0].aliases.items[0], "shop-web");
+    assert_string_equal(web->servers.items[0], "192.0.2.53");
+    assert_string_equal(web->extra_hosts.items[0], "host.docker.internal=host-gateway");
+    assert_int_equal(result.services[1].network_mode, SPEC_NETWORK_NONE);
+    assert_int_equal(result.services[2].network_mode, SPEC_NETWORK_HOST);
+    compose_result_done(&result);
+}
+
+/* Breaks if what can't be had is passed over in silence. */
+static void test_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"    networks: [nowhere]\n", "networks: there is no network nowhere at the top level"},
+        {"    networks: front\n", "networks: a list or a map is expected"},
+        {"    networks: [default, default]\n", "networks: the network shop_default twice"},
+        {"    networks: {default: {ipv4_address: 10.0.0.2}}\n",
+         "networks.default.ipv4_address: a container's address can't be chosen: each peer hands "
+         "out "
+         "its own; use the service's name, which has one address everywhere"},
+        {"    network_mode: service:db\n",
+         "network_mode: a container can't share another's network; give both a network in common"},
+        {"    network_mode: host\n    networks: [default]\n",
+         "network_mode: network_mode and networks exclude each other"},
+        {"    container_name: a\n    deploy: {replicas: 2}\n",
+         "container_name: a service with several replicas can't have a container's name; leave it "
+         "out: the service's name means them all"},
+        {"    dns: [here]\n", "dns: here is no address"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        char words[512];
+        snprintf(words, sizeof(words), ":4: services.web.%s", bad[i][1]);
+        bench_refuse_service(bad[i][0], words);
+    }
+    bench_warn_service("    dns: ['2001:db8::53']\n",
+                       ":4: services.web.dns: no IPv4 server among them: the machine's own is "
+                       "asked");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_default),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
