@@ -49,6 +49,8 @@ enum {
     LINKS_TIE_MS = 2000,      /* two links opened within this were dialed by both sides at once */
     LINKS_BACKOFF_MS = 250,   /* first wait after a failed dial; doubles */
     LINKS_BACKOFF_MAX_MS = 8000,
+    LINKS_LOOK_AGAIN_MS = 10, /* whether a vital peer is gone, that resets a dial; doubles, … */
+    LINKS_LOOKS_MAX = 6,      /* … so often */
     LINKS_MESSAGE_BYTES_MAX = 17 * 1024 * 1024,  /* one control message: a snapshot of all intent */
     LINKS_SMALL_BYTES_MAX = 64 * 1024,           /* larger ones have a stream of their own */
     LINKS_MESSAGE_QUEUE_BYTES = 4 * 1024 * 1024, /* queued on one stream; the oldest go first */

@@ -212,6 +212,7 @@ static void on_link_open(void *context, struct link *link)
         return;
     entry->peer->failures = 0;
     entry->peer->retry_ms = 0;
+    entry->peer->looks = 0;
     limit_links_of(links, entry->peer);
     if (entry->greeting_kind != 0)
         say_greeting(entry);
@@ -257,17 +258,51 @@ void links_back_off(struct peer *peer)
 
 static void finish_closing(struct links *links);
 
-/* What the end of a link with that peer says of it. */
-static void look_after(struct links *links, const struct id *id, bool broke_off, bool was_refused)
+/* What the end of a link says of the peer at its other end. */
+enum ending {
+    ENDING_NOTHING,
+    ENDING_BROKE_OFF, /* it was open, and no goodbye was said */
+    ENDING_REFUSED,   /* dialed, and its machine says that nobody listens there */
+    ENDING_RESET,     /* dialed and connected, and then reset before a word was heard */
+};
+
+static enum ending ending_of(const struct entry *entry, const struct error *why)
+{
+    if (entry->was_open)
+        return link_broke_off(entry->link) ? ENDING_BROKE_OFF : ENDING_NOTHING;
+    if (entry->is_relayed || !link_is_dialed(entry->link))
+        return ENDING_NOTHING;
+    if (why->code == -ECONNREFUSED)
+        return ENDING_REFUSED;
+    return why->code == -ECONNRESET || why->code == -EPIPE ? ENDING_RESET : ENDING_NOTHING;
+}
+
+/* A process that is being killed loses its links and its listener one after the other: who dials
+ * in between is connected by the kernel, and reset. */
+static void look_again(struct peer *peer)
+{
+    struct links *links = peer->links;
+    if (peer->looks == LINKS_LOOKS_MAX)
+        return; /* somebody listens there, and takes no link */
+    peer->look_ms = links_now(links) + ((int64_t)LINKS_LOOK_AGAIN_MS << peer->looks++);
+    if (!uv_is_active((uv_handle_t *)&links->look_timer))
+        uv_timer_start(&links->look_timer, links_on_look, LINKS_LOOK_AGAIN_MS, 0);
+}
+
+static void look_after(struct links *links, const struct id *id, enum ending ending)
 {
     const struct links_config *config = &links->config;
     struct peer *peer = links_find_peer(links, id);
-    if (links->is_closing)
+    if (links->is_closing || ending == ENDING_NOTHING)
         return;
-    if (was_refused && config->on_refused)
+    if (ending == ENDING_REFUSED && config->on_refused)
         config->on_refused(config->context, id);
-    else if (broke_off && peer && config->is_vital && config->is_vital(config->context, id))
-        links_look_directly(links, peer);
+    else if (peer && config->is_vital && config->is_vital(config->context, id)) {
+        if (ending == ENDING_BROKE_OFF)
+            links_look_directly(links, peer);
+        else
+            look_again(peer);
+    }
 }
 
 static void on_link_close(void *context, struct link *link, const struct error *why)
@@ -282,15 +317,13 @@ static void on_link_close(void *context, struct link *link, const struct error *
         log_limited(LOG_NOTICE, "%s", why->message);
     if (link_was_refused(link) && why->code == link_refusal_errno(LINK_REFUSED_REVOKED))
         links->revoked_until_ms = links_now(links) + LINKS_REFUSAL_MS;
-    bool was_open = entry->was_open, broke_off = was_open && link_broke_off(link);
-    bool was_refused =
-        !was_open && !entry->is_relayed && link_is_dialed(link) && why->code == -ECONNREFUSED;
+    enum ending ending = ending_of(entry, why);
     struct id id = entry->peer ? entry->peer->id : ID_NONE;
-    if (!was_open && entry->peer)
+    if (!entry->was_open && entry->peer)
         links_back_off(entry->peer);
     links_entry_free(entry);
     if (!id_is_none(&id))
-        look_after(links, &id, broke_off, was_refused);
+        look_after(links, &id, ending);
     finish_closing(links);
 }
 
@@ -413,8 +446,9 @@ struct links *links_new(const struct links_config *config)
         return NULL;
     }
     uv_timer_init(config->link.loop, &links->timer);
-    links->listener.data = links->timer.data = links;
-    links->handles = 2;
+    uv_timer_init(config->link.loop, &links->look_timer);
+    links->listener.data = links->timer.data = links->look_timer.data = links;
+    links->handles = 3;
     uv_timer_start(&links->timer, on_tick, grid_wait_ms(config->link.loop, TICK_MS), 0);
     return links;
 }
@@ -428,6 +462,7 @@ void links_close(struct links *links, void (*on_closed)(void *context), void *co
     links->on_closed_context = context;
     uv_close((uv_handle_t *)&links->listener, on_handle_closed);
     uv_close((uv_handle_t *)&links->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&links->look_timer, on_handle_closed);
     links_relays_close(links);
     for (struct entry *entry = links->first; entry; entry = entry->next)
         link_close(entry->link, -ESHUTDOWN);

@@ -42,7 +42,7 @@ struct links_config {
     /* Who may reach that peer where this one doesn't? NULL: nobody is asked. */
     void (*helpers)(void *context, const struct id *id, struct links_helpers *ret);
     /* True for a peer of whom it must be known at once if it is gone: when the last link with it
-     * ends, it is dialed. NULL: none is. */
+     * ends, it is dialed, and again soon if that is reset. NULL: none is. */
     bool (*is_vital)(void *context, const struct id *id);
     /* The machine of that peer, dialed where it is thought to be, refuses connections. */
     void (*on_refused)(void *context, const struct id *id);

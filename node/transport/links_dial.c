@@ -25,15 +25,18 @@ static int dial_directly(struct links *links, struct peer *peer, struct entry **
     return 0;
 }
 
-static int may_dial(const struct links *links, const struct peer *peer)
+static int has_room(const struct links *links, const struct peer *peer)
 {
     if (links->is_closing)
         return -ESHUTDOWN;
-    if (links_now(links) < peer->retry_ms)
-        return -EAGAIN;
     if (peer->link_count >= LINKS_PER_PEER_MAX || links->count >= LINKS_MAX)
         return -EMFILE;
     return 0;
+}
+
+static int may_dial(const struct links *links, const struct peer *peer)
+{
+    return links_now(links) < peer->retry_ms ? -EAGAIN : has_room(links, peer);
 }
 
 /* Through one after the other of those who may reach it. */
@@ -76,6 +79,25 @@ void links_look_directly(struct links *links, struct peer *peer)
     struct entry *entry;
     if (!links_choose(links, peer, true) && may_dial(links, peer) == 0)
         dial_directly(links, peer, &entry);
+}
+
+void links_on_look(uv_timer_t *timer)
+{
+    struct links *links = timer->data;
+    struct entry *entry;
+    bool is_more = false;
+    for (size_t i = 0; i < links->peers.count; i++) {
+        struct peer *peer = links->peers.items[i];
+        if (peer->look_ms > links_now(links)) {
+            is_more = true;
+        } else if (peer->look_ms > 0) {
+            peer->look_ms = 0;
+            if (!links_choose(links, peer, true) && has_room(links, peer) == 0)
+                dial_directly(links, peer, &entry);
+        }
+    }
+    if (is_more)
+        uv_timer_start(timer, links_on_look, LINKS_LOOK_AGAIN_MS, 0);
 }
 
 void links_try_directly(struct links *links, struct peer *peer)

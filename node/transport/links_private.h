@@ -42,6 +42,8 @@ struct peer {
     unsigned failures; /* dials in a row */
     int64_t retry_ms;  /* no dial before that */
     int64_t direct_ms; /* when a direct link is tried although there is a relayed one */
+    int64_t look_ms;   /* when it is dialed to see whether it is gone; 0: not */
+    unsigned looks;    /* such dials since it last was linked */
     struct lane lanes[LANE_COUNT];
 };
 
@@ -54,8 +56,8 @@ struct links {
     int64_t revoked_until_ms; /* see links_is_called_revoked() */
     struct relay *relays;     /* links_relay.c */
     uv_tcp_t listener;
-    uv_timer_t timer;
-    unsigned handles; /* of these two and of relays, not closed yet */
+    uv_timer_t timer, look_timer;
+    unsigned handles; /* of these three and of relays, not closed yet */
     bool is_listening, is_closing;
     void (*on_closed)(void *context);
     void *on_closed_context;
@@ -111,6 +113,10 @@ void links_try_directly(struct links *links, struct peer *peer);
 
 /* links_dial.c: dials the peer if there is no direct link with it. */
 void links_look_directly(struct links *links, struct peer *peer);
+
+/* links_dial.c: does so for those whose `look_ms` has come, however long ago the last dial failed.
+ */
+void links_on_look(uv_timer_t *timer);
 
 struct peer *links_find_peer(const struct links *links, const struct id *id);
 

@@ -1,5 +1,9 @@
 /* The links of a peer: dialed and taken, used again, dropped, and what goes over them. */
 #include <assert.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "links_fixture.h"
 
@@ -238,6 +242,81 @@ static void test_gone(void **state)
     assert_true(id_equal(&a->refused_by, &b->party.identity.id));
 }
 
+/* A listener that the kernel connects to, and nobody else. */
+static int deaf_listener(struct address *ret)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof(any);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&any, &size), 0);
+    *ret = address_from_v4(INADDR_LOOPBACK, ntohs(any.sin_port));
+    return fd;
+}
+
+/* Breaks if a peer that is being killed is not found out to be gone when its links end a moment
+ * before its listener does: who dials in between is connected, and reset. */
+static void test_gone_after_reset(void **state)
+{
+    struct fixture *fixture = *state;
+    struct end *a = &fixture->a, *b = &fixture->b;
+    struct user user = {0};
+    struct address deaf;
+    bool is_closed = false;
+    int listener = deaf_listener(&deaf);
+    assert_int_equal(ask(a, b, STREAM_API, &user), 0);
+    run_until_closed(fixture, &user);
+    assert_echoed(&user);
+    a->vital = b->party.identity.id;
+    assert_int_equal(links_set_address(a->links, &a->vital, &deaf), 0);
+    links_close(b->links, on_pool_closed, &is_closed);
+    for (struct pollfd waiting = {listener, POLLIN, 0}; poll(&waiting, 1, 0) == 0 || !is_closed;)
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    assert_int_equal(a->refusals, 0);
+    close(listener);
+    while (a->refusals == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_true(id_equal(&a->refused_by, &b->party.identity.id));
+    end_open(fixture, b, 0);
+}
+
+/* Breaks if a peer that resets all dials, and listens, is dialed for this without end, or held for
+ * gone. */
+static void test_resets_all(void **state)
+{
+    struct fixture *fixture = *state;
+    struct end *a = &fixture->a, *b = &fixture->b;
+    struct user user = {0};
+    struct address deaf;
+    bool is_closed = false;
+    unsigned dials = 0;
+    int listener = deaf_listener(&deaf);
+    assert_int_equal(ask(a, b, STREAM_API, &user), 0);
+    run_until_closed(fixture, &user);
+    assert_echoed(&user);
+    a->vital = b->party.identity.id;
+    assert_int_equal(links_set_address(a->links, &a->vital, &deaf), 0);
+    links_close(b->links, on_pool_closed, &is_closed);
+    const uint64_t begin_ms = uv_now(&fixture->loop);
+    while (uv_now(&fixture->loop) < begin_ms + (LINKS_LOOK_AGAIN_MS << (LINKS_LOOKS_MAX + 1))) {
+        struct pollfd waiting = {listener, POLLIN, 0};
+        if (poll(&waiting, 1, 1) == 1) {
+            const struct linger abort = {.l_onoff = 1};
+            int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+            close(fd);
+            dials++;
+        }
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    }
+    assert_in_range(dials, 2, 1 + LINKS_LOOKS_MAX);
+    assert_int_equal(a->refusals, 0);
+    close(listener);
+    end_open(fixture, b, 0);
+}
+
 /* Breaks if a newcomer can do more than join, or an operator can pass for a peer. */
 static void test_who_may_what(void **state)
 {
@@ -318,6 +397,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_called_revoked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gone_after_reset, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_resets_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_may_what, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_open_flood, setup, teardown),
     };
