@@ -375,6 +375,9 @@ static int take_input(struct agent *agent, const struct agent_input *input)
     case AGENT_READ_LOCAL:
         agent_read_start(agent, input->request);
         return 0;
+    case AGENT_HAND_OVER:
+        agent_hand_over(agent);
+        return 0;
     case AGENT_RECOVER:
         if (!input->recovery)
             return -EINVAL;
@@ -414,6 +417,7 @@ static void do_what_is_due(struct agent *agent)
     agent_lead_tick(agent);
     agent_gone_tick(agent);
     agent_raft_step(agent, &raft_tick, NULL, NULL);
+    agent_hand_over_tick(agent);
     settle_intent(agent);
     agent_feed_tick(agent);
     agent_read_tick(agent);

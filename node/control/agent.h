@@ -98,6 +98,8 @@ enum agent_input_type {
                             were agreed on before this input */
     AGENT_COMPACTED,     /* compaction: it was run */
     AGENT_RECOVER,       /* request, recovery: begin a new epoch with this peer as the only voter */
+    AGENT_HAND_OVER,     /* this peer is about to stop: if it leads, another shall; see
+                            agent_is_handing_over() */
 };
 
 struct agent_recovery {
@@ -295,6 +297,10 @@ void agent_wanted(const struct agent *agent, int64_t now_ms,
 /* True while this peer only has an older intent than it once had: what runs here goes on, and
  * nothing is started or removed, until the others have brought the newest. */
 bool agent_intent_is_old(const struct agent *agent);
+
+/* After AGENT_HAND_OVER: true while it is worth waiting for, since another voter can take over the
+ * lead, or is about to. The caller bounds the wait. */
+bool agent_is_handing_over(const struct agent *agent);
 
 struct agent_status {
     enum raft_role role;

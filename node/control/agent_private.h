@@ -82,8 +82,13 @@ struct agent {
     bool intent_is_old;      /* by all that is known, and nothing may be removed by it */
     bool is_compacting;      /* the node has it done, and has not given it back yet */
 
-    uint64_t gone_term;     /* in which the leader's process was found gone, see agent_gone.c */
-    int64_t campaign_at_ms; /* when to stand for election because of that; INT64_MAX: not */
+    uint64_t gone_term;       /* in which the leader's process was found gone, see agent_gone.c */
+    int64_t campaign_at_ms;   /* when to stand for election because of that; INT64_MAX: not */
+    int64_t campaign_each_ms; /* and then again */
+    unsigned campaigns_left;
+
+    bool hands_over; /* see agent_hand_over.c */
+    uint32_t hand_over_tries;
 
     struct intent *intent;
     struct intent *verified; /* of a snapshot that Raft is about to install, else NULL */
@@ -218,6 +223,10 @@ struct id agent_leader(const struct agent *agent);
 /* agent_gone.c */
 void agent_gone(struct agent *agent, const struct id *id);
 void agent_gone_tick(struct agent *agent);
+
+/* agent_hand_over.c */
+void agent_hand_over(struct agent *agent);
+void agent_hand_over_tick(struct agent *agent);
 
 /* agent_read.c */
 void agent_read_start(struct agent *agent, uint64_t request);

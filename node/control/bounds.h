@@ -22,6 +22,7 @@ enum {
     AGENT_PROPOSE_HOPS_MAX = 3,        /* from one peer that does not lead to another */
     AGENT_GONE_CAMPAIGN_MS = 20,       /* so that other voters know, too, that the leader is gone */
     AGENT_GONE_CAMPAIGN_EACH_MS = 150, /* then the next voter stands for election */
+    AGENT_GONE_CAMPAIGNS = 3, /* each voter's, while nobody leads; then Raft's own timeouts do */
     AGENT_VOTERS_DEFAULT = 5,
     AGENT_VOTER_REPLACE_MS_DEFAULT =
         10 * 60 * 1000,                            /* dead for longer than any machine's restart */

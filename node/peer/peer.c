@@ -71,12 +71,6 @@ static int make_directory(const char *path, mode_t mode, struct error *error)
     return rc;
 }
 
-static void on_signal(uv_signal_t *handle, int number)
-{
-    log_notice("stopping on signal %d; containers go on", number);
-    peer_stop(handle->data, 0);
-}
-
 static int write_metrics(void *context, struct buffer *ret)
 {
     struct metrics metrics;
@@ -134,11 +128,7 @@ int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *op
         peer_done(peer, NULL);
         return rc;
     }
-    uv_signal_init(loop, &peer->interrupt);
-    uv_signal_init(loop, &peer->terminate);
-    peer->interrupt.data = peer->terminate.data = peer;
-    uv_signal_start(&peer->interrupt, on_signal, SIGINT);
-    uv_signal_start(&peer->terminate, on_signal, SIGTERM);
+    stopping_start(peer);
     return 0;
 }
 
@@ -566,8 +556,7 @@ void peer_stop(struct peer *peer, int exit_code)
 int peer_run(struct peer *peer)
 {
     uv_run(peer->loop, UV_RUN_DEFAULT);
-    uv_close((uv_handle_t *)&peer->interrupt, NULL);
-    uv_close((uv_handle_t *)&peer->terminate, NULL);
+    stopping_done(peer);
     return peer->exit_code;
 }
 

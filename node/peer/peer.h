@@ -125,6 +125,8 @@ struct peer {
     unsigned pinging_count; /* see node/api/pinging.h */
 
     uv_signal_t interrupt, terminate;
+    uv_timer_t patience;
+    bool is_handing_over; /* it was told to stop, and another peer shall lead first */
     bool is_stopping;
     bool is_forgetting; /* its cluster: the agent takes no more steps */
     bool starts_anew;   /* it has left: to be started again at once, and in no cluster */
@@ -179,6 +181,12 @@ void peer_removed(struct peer *peer);
  * (error) can't. */
 int peer_leave(struct peer *peer, bool force, void (*progress)(void *context, const char *words),
                peer_membership_callback *callback, void *context, struct error *error);
+
+/* stopping.c: heeds signals, from peer_start() until peer_run() ends; and stops, once that is due,
+ * after each step of the agent. */
+void stopping_start(struct peer *peer);
+void stopping_done(struct peer *peer);
+void stopping_look(struct peer *peer);
 
 /* peer_agent.c: gives the agent an input and carries out what it returns. Not from inside itself.
  */

@@ -377,6 +377,7 @@ void peer_step(struct peer *peer, struct agent_input *input)
     peer->is_stepping = false;
     if (input->more)
         return;
+    stopping_look(peer);
     /* Never at once: timers that are due run before sockets are looked at again. On a grid, so that
      * what is due at about the same time costs one waking. */
     int64_t now_ms = peer_now_ms(peer);

@@ -1,5 +1,8 @@
 """Daemons and machines that die, one and many, and the whole fleet at once."""
 
+import re
+import signal
+
 from scenario import scenario
 from testbed_lib.cluster import cables, overlays, web
 
@@ -22,6 +25,22 @@ def test_leader_daemon_killed(cluster):
     cluster.wait(lambda: cluster.states(other).get(leader.name) == "alive", "the peer is back")
     cluster.wait_serving(5)
     cluster.wait_no_orphans()
+
+
+@scenario(peers=3)
+def test_leader_daemon_stops(cluster):
+    """SIGTERM to the leader's daemon: it ends once another leads, by one term and no election."""
+    cluster.wait(lambda: cluster.any().query("status")["live_voters"] == 3, "all vote")
+    old = cluster.leader()
+    other = cluster.follower()
+    term = old.query("status")["term"]
+    old.kill_daemon(signal.SIGTERM)
+    heir = re.search(r"the lead is handed over to peer (\S+)", old.log_tail())
+    assert heir, f"it did not say who took over:\n{old.log_tail()}"
+    cluster.wait(lambda: cluster.leader(other).name == heir[1], "all follow whom it named")
+    old.start()
+    cluster.wait(lambda: cluster.leader(old).name == heir[1], "who stopped follows")
+    assert [peer.query("status")["term"] for peer in cluster.peers()] == 3 * [term + 1]
 
 
 @scenario(peers=3)

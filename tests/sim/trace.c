@@ -56,6 +56,7 @@ void trace_step(struct cluster *cluster, const struct machine *machine,
         [AGENT_PROPOSE_LOCAL] = "propose",
         [AGENT_READ_LOCAL] = "read",
         [AGENT_COMPACTED] = "compacted",
+        [AGENT_HAND_OVER] = "hand over",
         [AGENT_RECOVER] = "recover",
     };
     struct agent_status status;

@@ -240,7 +240,8 @@ static void test_junk(void **state)
         .type = AGENT_PACKET, .from = fleet_id(&f, 1), .bytes = {junk, sizeof(junk)}};
     assert_int_equal(fleet_step(&f, 0, packet), -EBADMSG);
     assert_int_equal(fleet_step(&f, 0, (struct agent_input){.type = AGENT_COMPACTED}), -EINVAL);
-    assert_int_equal(fleet_step(&f, 0, (struct agent_input){.type = AGENT_COMPACTED + 1}), -EINVAL);
+    assert_int_equal(fleet_step(&f, 0, (struct agent_input){.type = AGENT_RECOVER}), -EINVAL);
+    assert_int_equal(fleet_step(&f, 0, (struct agent_input){.type = AGENT_HAND_OVER + 1}), -EINVAL);
     fleet_run(&f, 1000);
     assert_int_equal(fleet_status(&f, 0).applied_index, index);
     assert_int_equal(fleet_status(&f, 0).live_count, 2);

@@ -63,6 +63,33 @@ static void test_next_in_line(void **state)
     fleet_done(&f);
 }
 
+/* Breaks if an election timeout goes by when the only voter that can win asked before the others
+ * knew that the leader is gone. */
+static void test_longest_log_asked_too_early(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, 3, 3);
+    fleet_run(&f, FLEET_ELECTION_MS);
+    unsigned leader = fleet_leader(&f), first = (leader + 1) % 3, second = (leader + 2) % 3;
+    if (id_compare(&f.peers[first].identity.id, &f.peers[second].identity.id) > 0)
+        first = second, second = 3 - leader - first;
+    struct command command = fleet_command(COMMAND_PEER_STATE);
+    command.peer_state.id = fleet_id(&f, second);
+    command.peer_state.state = INTENT_DRAINING;
+    fleet_cut(&f, second, true); /* what is agreed on now, it lacks */
+    fleet_agree(&f, leader, &command);
+    fleet_cut(&f, second, false);
+    fleet_kill(&f, leader);
+    tell_gone(&f, first, leader);
+    fleet_run(&f, AGENT_GONE_CAMPAIGN_MS + 8 * FLEET_DELAY_MS);
+    assert_int_equal(agent_raft_status(f.peers[first].agent)->role, RAFT_PRE_CANDIDATE);
+    tell_gone(&f, second, leader);
+    fleet_run(&f, 2 * AGENT_GONE_CAMPAIGN_EACH_MS + 8 * FLEET_DELAY_MS);
+    assert_int_equal(fleet_leader(&f), first);
+    fleet_done(&f);
+}
+
 /* Breaks if a wrong word unseats a leader that lives, or leaves the peer without one for long, or
  * again and again. */
 static void test_lives_after_all(void **state)
@@ -113,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elects_at_once),
         cmocka_unit_test(test_next_in_line),
+        cmocka_unit_test(test_longest_log_asked_too_early),
         cmocka_unit_test(test_lives_after_all),
         cmocka_unit_test(test_told_at_once),
     };
