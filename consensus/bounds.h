@@ -30,6 +30,7 @@ enum {
     INTENT_VIRTUAL_IP_FIRST = 2,
     INTENT_VIRTUAL_IP_LAST = 65534,
     INTENT_QUOTAS_MAX = 1024,
+    INTENT_VOTERS_MAX = 7,
     INTENT_BLOBS_MAX = 4096,
     INTENT_BLOB_BYTES_MAX = 512 * 1024,
     INTENT_SEAL_BYTES = 16,   /* by which a sealed secret is longer than what is in it */

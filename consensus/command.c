@@ -32,6 +32,7 @@ const struct command_kind command_kinds[] = {
     [COMMAND_QUOTA] = {command_write_quota, command_read_quota},
     [COMMAND_SEAL] = {command_write_seal, command_read_seal},
     [COMMAND_LEVEL] = {command_write_level, command_read_level},
+    [COMMAND_VOTERS] = {command_write_voters, command_read_voters},
 };
 
 int command_encode(const struct command *command, struct buffer *ret)

@@ -26,9 +26,10 @@ enum command_type {
     COMMAND_NAMESAKES, /* the leader's: two that live have one name */
     COMMAND_BLOB_SET,  /* a config or secret of the cluster's own: a new version */
     COMMAND_BLOB_REMOVE,
-    COMMAND_QUOTA, /* what a stack's services may have together */
-    COMMAND_SEAL,  /* a holder's: keys of secrets sealed to more peers, or to fewer */
-    COMMAND_LEVEL, /* the leader's: all peers know a higher level of the state */
+    COMMAND_QUOTA,  /* what a stack's services may have together */
+    COMMAND_SEAL,   /* a holder's: keys of secrets sealed to more peers, or to fewer */
+    COMMAND_LEVEL,  /* the leader's: all peers know a higher level of the state */
+    COMMAND_VOTERS, /* how many peers vote */
 };
 
 struct command_head {
@@ -161,6 +162,10 @@ struct command_level {
     uint64_t next_serial; /* the intent's, as the leader saw it */
 };
 
+struct command_voters {
+    uint32_t max; /* 1, 3, 5 or 7 */
+};
+
 struct command {
     struct command_head head;
     union {
@@ -182,6 +187,7 @@ struct command {
         struct command_quota quota;
         struct command_seal seal;
         struct command_level level;
+        struct command_voters voters;
     };
 };
 

@@ -58,6 +58,9 @@ void command_read_level(struct reader *reader, struct command *command);
 void intent_level_write(struct writer *writer, const struct intent_level *level);
 void intent_level_read(struct reader *reader, struct intent_level *ret);
 
+void command_write_voters(struct writer *writer, const struct command *command);
+void command_read_voters(struct reader *reader, struct command *command);
+
 /* A blob's name, kind, content and wraps, as commands and a snapshot carry it; what is read is the
  * blob's own. */
 void intent_blob_write(struct writer *writer, const struct intent_blob *blob);

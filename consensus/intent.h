@@ -179,6 +179,13 @@ struct intent_level {
     char version[INTENT_VERSION_BYTES_MAX + 1];
 };
 
+/* How many of the peers vote, if there are so many. */
+struct intent_voters {
+    uint32_t max;    /* 1, 3, 5 or 7; 0: nobody has said */
+    int64_t wall_ms; /* who set it, and when; 0 and "": nobody yet */
+    char actor[INTENT_ACTOR_BYTES_MAX + 1];
+};
+
 struct intent {
     struct intent_level level; /* grows only */
     uint64_t applied_index, applied_term;
@@ -193,6 +200,7 @@ struct intent {
     struct table quotas;   /* of struct intent_quota, by stack */
     struct table clients;  /* of struct intent_client, by client */
     struct intent_gossip gossip;
+    struct intent_voters voters;
     struct raft_configuration configuration; /* who takes part in Raft, as the entries say */
     uint64_t configuration_index;            /* of the entry that last changed the members */
     struct intent_succession *successions;   /* the newest INTENT_SUCCESSIONS_MAX, by index */
@@ -324,6 +332,9 @@ int intent_profile_parse(const char *text, uint8_t *ret);
 
 /* Whether the values are 0 or within bounds.h. */
 bool intent_gossip_is_valid(const struct intent_gossip *gossip);
+
+/* Whether so many can be chosen to vote: 1, 3, 5 or 7. */
+bool intent_voters_max_is_valid(uint32_t max);
 
 /* Neither left nor revoked: belongs to the cluster. */
 bool intent_peer_is_member(const struct intent_peer *peer);

@@ -86,6 +86,8 @@ int intent_apply_command(struct intent_apply *apply, struct command *command)
         return intent_apply_seal(apply, &command->seal);
     case COMMAND_LEVEL:
         return intent_apply_level(apply, &command->level);
+    case COMMAND_VOTERS:
+        return intent_apply_voters(apply, &command->voters);
     }
     return error_set(&apply->result->error, -EBADMSG, "the command is of no known type");
 }

@@ -43,6 +43,9 @@ int intent_apply_level(struct intent_apply *apply, const struct command_level *r
 /* Any command of level 1. */
 int intent_apply_command(struct intent_apply *apply, struct command *command);
 
+/* intent_apply_voters.c */
+int intent_apply_voters(struct intent_apply *apply, const struct command_voters *change);
+
 /* Remembers a change of the voters, which the configuration has already; the oldest one goes when
  * there is no room. */
 void intent_succession_add(struct intent *intent, uint64_t index, const struct raft_seal *seal);

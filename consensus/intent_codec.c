@@ -26,6 +26,7 @@ enum {
     CLIENT_FIELDS = 8,
     SUCCESSION_FIELDS = 4,
     GOSSIP_FIELDS = 6,
+    VOTERS_FIELDS = 3,
 };
 
 static void peer_write(struct writer *writer, const struct intent_peer *peer)
@@ -152,6 +153,14 @@ static void gossip_write(struct writer *writer, const struct intent_gossip *goss
     writer_text(writer, gossip->actor);
 }
 
+static void voters_write(struct writer *writer, const struct intent_voters *voters)
+{
+    writer_array(writer, VOTERS_FIELDS);
+    writer_u64(writer, voters->max);
+    writer_i64(writer, voters->wall_ms);
+    writer_text(writer, voters->actor);
+}
+
 int intent_write(const struct intent *intent, struct buffer *ret)
 {
     size_t size_before = ret->size;
@@ -194,6 +203,7 @@ int intent_write(const struct intent *intent, struct buffer *ret)
     for (size_t i = 0; i < intent->history_count; i++)
         event_write(&writer, intent_event_at(intent, i));
     gossip_write(&writer, &intent->gossip);
+    voters_write(&writer, &intent->voters);
     int rc = writer_check(&writer);
     if (rc < 0)
         ret->size = size_before;
@@ -502,6 +512,16 @@ static void gossip_read(struct reader *reader, struct intent_gossip *gossip)
         reader_refuse(reader);
 }
 
+static void voters_read(struct reader *reader, struct intent_voters *voters)
+{
+    reader_array_exact(reader, VOTERS_FIELDS);
+    reader_u32(reader, &voters->max);
+    reader_i64(reader, &voters->wall_ms);
+    reader_copy_text(reader, voters->actor, sizeof(voters->actor));
+    if (voters->max != 0 && !intent_voters_max_is_valid(voters->max))
+        reader_refuse(reader);
+}
+
 /* All that can be told of a level that is not known. */
 static int level_read(struct reader *reader, struct intent_level *ret)
 {
@@ -546,6 +566,7 @@ static int snapshot_read(struct reader *reader, struct intent *intent)
     successions_read(reader, intent);
     history_read(reader, intent);
     gossip_read(reader, &intent->gossip);
+    voters_read(reader, &intent->voters);
     if (intent->epoch != intent_epoch_of(intent->applied_index) ||
         intent->epoch != intent_epoch_of(intent->applied_term))
         reader_refuse(reader);

@@ -14,5 +14,6 @@ const struct api_entry *const api_methods[] = {api_cluster_methods,
                                                api_profile_methods,
                                                api_blob_methods,
                                                api_quota_methods,
+                                               api_voters_methods,
                                                api_recover_methods,
                                                NULL};

@@ -91,6 +91,7 @@ static void status_of_member(struct writer *writer, const struct peer *peer)
     put_u64(writer, "newest", status.newest_index);
     put_u64(writer, "voters", status.voter_count);
     put_u64(writer, "live_voters", status.live_voter_count);
+    put_u64(writer, "voters_max", agent_voters_max(peer->agent));
     put_u64(writer, "members", status.member_count);
     put_u64(writer, "live", status.live_count);
     put_text(writer, "profile", intent_profile_text(intent->gossip.profile));
@@ -112,7 +113,7 @@ static void method_status(struct api_call *call, struct bytes params)
     (void)params;
     address_format(&peer->options.advertised, address);
     writer_init(&writer, &result);
-    writer_map(&writer, 5 + (peer->agent ? 23 : 0));
+    writer_map(&writer, 5 + (peer->agent ? 24 : 0));
     put_text(&writer, "phase", phase_text(peer->phase));
     put_id(&writer, "id", &peer->identity.id);
     put_text(&writer, "name", peer->options.name);

@@ -70,6 +70,7 @@ int verb_peer_ping(struct cli *cli, int argc, char **argv);
 int verb_peer_trace(struct cli *cli, int argc, char **argv);
 int verb_peer_revoke(struct cli *cli, int argc, char **argv);
 int verb_cluster_profile(struct cli *cli, int argc, char **argv);
+int verb_cluster_voters(struct cli *cli, int argc, char **argv);
 int verb_status(struct cli *cli, int argc, char **argv);
 int verb_deploy(struct cli *cli, int argc, char **argv);
 int verb_ps(struct cli *cli, int argc, char **argv);

@@ -1,4 +1,4 @@
-/* consort cluster profile */
+/* consort cluster profile, voters */
 #include <stdio.h>
 
 #include "base/cleanup.h"
@@ -6,6 +6,7 @@
 #include "node/cli/bounds.h"
 #include "node/cli/options.h"
 #include "node/cli/output.h"
+#include "node/cli/quantity.h"
 
 static void say_value(const json_t *profile, const char *title, const char *key, const char *unit)
 {
@@ -16,9 +17,19 @@ static void say_value(const json_t *profile, const char *title, const char *key,
            is_set ? " (set)" : "");
 }
 
-static void say_profile(const json_t *profile)
+static void say_who_set(const json_t *result)
 {
     char age[CLI_TEXT_BYTES_MAX] = "";
+    cell_since(result, "since_wall_ms", age);
+    if (age[0] == '\0')
+        return;
+    printf("%-16s ", "set by:");
+    output_text(json_text(result, "actor"));
+    printf(", %s ago\n", age);
+}
+
+static void say_profile(const json_t *profile)
+{
     printf("%-16s ", "profile:");
     output_text(json_text(profile, "profile"));
     puts("");
@@ -26,12 +37,7 @@ static void say_profile(const json_t *profile)
     say_value(profile, "probe timeout:", "probe_timeout_ms", " ms");
     say_value(profile, "suspicion:", "suspicion", "");
     say_value(profile, "fanout:", "fanout", "");
-    cell_since(profile, "since_wall_ms", age);
-    if (age[0] == '\0')
-        return;
-    printf("%-16s ", "set by:");
-    output_text(json_text(profile, "actor"));
-    printf(", %s ago\n", age);
+    say_who_set(profile);
 }
 
 static void say_set(const json_t *result)
@@ -72,4 +78,36 @@ int verb_cluster_profile(struct cli *cli, int argc, char **argv)
     if (rows[2].is_given)
         json_object_set_new(params, "fanout", json_integer(fanout));
     return cli_do(cli, "cluster.profile.set", params, say_set);
+}
+
+static void say_voters(const json_t *voters)
+{
+    printf("%-16s %lld\n", "at most:", (long long)json_number(voters, "max"));
+    printf("%-16s %lld, of whom %lld answer\n", "voters:", (long long)json_number(voters, "voters"),
+           (long long)json_number(voters, "live_voters"));
+    say_who_set(voters);
+}
+
+static void say_voters_set(const json_t *result)
+{
+    puts(json_flag(result, "unchanged")
+             ? "unchanged"
+             : "the leader makes it so, step by step; who votes is shown by: consort peer ls");
+}
+
+int verb_cluster_voters(struct cli *cli, int argc, char **argv)
+{
+    struct option_row rows[] = {OPTION_CONSISTENT(cli)};
+    int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
+    if (rc != OPTIONS_GO_ON)
+        return rc;
+    if (argc > 1)
+        return cli_usage(cli, "one number is expected: 1, 3, 5 or 7");
+    if (argc == 0)
+        return cli_do(cli, "cluster.voters", NULL, say_voters);
+    uint32_t max;
+    if (quantity_parse_count(argv[0], &max) < 0 || !intent_voters_max_is_valid(max))
+        return cli_usage(cli, "%s: 1, 3, 5 or 7 peers can vote", argv[0]);
+    return cli_do(cli, "cluster.voters.set", json_pack("{s:I}", "max", (json_int_t)max),
+                  say_voters_set);
 }

@@ -27,6 +27,8 @@ static const struct verb verbs[] = {
     {"peer revoke", "PEER", "Shut a peer or an operator out for good", verb_peer_revoke},
     {"cluster profile", "[lan|wan|edge]", "Show or choose how patiently peers watch one another",
      verb_cluster_profile},
+    {"cluster voters", "[1|3|5|7]", "Show or choose how many peers vote at most",
+     verb_cluster_voters},
     {"recover", "", "Go on without voters that are gone for good", verb_recover},
     {"status", "", "Show how this peer and the cluster are", verb_status},
     {"deploy", "[-f FILE] [NAME]", "Run what a Compose file says", verb_deploy},

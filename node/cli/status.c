@@ -41,9 +41,10 @@ static void say_status(const json_t *status)
             "another peer refuses this one: its key was revoked. To bring this machine back, stop "
             "the daemon, move its data\ndirectory away, start it, and join again with a new token");
     if (json_flag(status, "quorum"))
-        printf("%s leads, %lld of %lld voters answer\n", json_text(status, "leader"),
-               (long long)json_number(status, "live_voters"),
-               (long long)json_number(status, "voters"));
+        printf("%s leads, %lld of %lld voters answer (at most %lld vote)\n",
+               json_text(status, "leader"), (long long)json_number(status, "live_voters"),
+               (long long)json_number(status, "voters"),
+               (long long)json_number(status, "voters_max"));
     else
         printf("no quorum: %lld of %lld voters answer. What runs goes on and is served; changes "
                "wait until a majority of the voters is back.\nIf they are gone for good, go on "

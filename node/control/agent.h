@@ -69,7 +69,7 @@ struct agent_config {
     uint32_t voter_move_ms;          /* between two voters that give way to another zone's */
     uint32_t compact_after_entries;
     uint32_t compact_after_bytes;
-    uint32_t voters_max; /* 1, 3, 5 or 7 */
+    uint32_t voters_max; /* 1, 3, 5 or 7; what the intent says goes before it */
     uint32_t level; /* the highest of the cluster's state that this peer says it knows; tests alone
                        set it, below what the build knows */
     uint32_t clock_drift_permille; /* a leader answers consistent reads by its lease; 0: never. See
@@ -319,6 +319,9 @@ void agent_status(const struct agent *agent, struct agent_status *ret);
 /* What this peer would go on from if it began a new epoch now: what it applied, and what its log
  * holds beyond. Who holds more agreed to more (§5.4.1): compare by view_holding_compare(). */
 void agent_holding(const struct agent *agent, struct view_holding *ret);
+
+/* How many vote if there are so many peers: as was agreed on, else the default. */
+uint32_t agent_voters_max(const struct agent *agent);
 
 /* Why the peer votes or not, in words for people, as far as it can be told here: the leader chooses
  * by what it sees itself. */

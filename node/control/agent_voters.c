@@ -85,6 +85,11 @@ static bool may_move(const struct agent *agent)
            agent->now_ms - agent->voters_moved_ms >= (int64_t)agent->config.voter_move_ms;
 }
 
+uint32_t agent_voters_max(const struct agent *agent)
+{
+    return agent->intent->voters.max > 0 ? agent->intent->voters.max : agent->config.voters_max;
+}
+
 static size_t choose_voters(struct agent *agent, struct id ret[RAFT_MEMBERS_MAX])
 {
     bool moves = false;
@@ -94,7 +99,7 @@ static size_t choose_voters(struct agent *agent, struct id ret[RAFT_MEMBERS_MAX]
     if (!candidates)
         return 0;
     chosen =
-        voters_choose(candidates, count, agent->config.voters_max, may_move(agent), ret, &moves);
+        voters_choose(candidates, count, agent_voters_max(agent), may_move(agent), ret, &moves);
     if (agent->is_moving_voter && !moves)
         agent->voters_moved_ms = agent->now_ms;
     agent->is_moving_voter = moves;
@@ -113,9 +118,9 @@ void agent_vote_reason(const struct agent *agent, const struct id *id,
     ret[0] = '\0';
     if (!candidates)
         return;
-    voters_choose(candidates, count, agent->config.voters_max, agent->is_moving_voter, chosen,
+    voters_choose(candidates, count, agent_voters_max(agent), agent->is_moving_voter, chosen,
                   &moves);
-    voters_reason(candidates, count, id, ret);
+    voters_reason(candidates, count, agent_voters_max(agent), id, ret);
     free(candidates);
 }
 

@@ -173,8 +173,8 @@ static const char *why_not(const struct voter_candidate *candidate, size_t chose
     return chosen > 0 ? NULL : "nobody can vote";
 }
 
-void voters_reason(const struct voter_candidate *candidates, size_t count, const struct id *id,
-                   char ret[VOTERS_REASON_BYTES_MAX + 1])
+void voters_reason(const struct voter_candidate *candidates, size_t count, size_t voters_max,
+                   const struct id *id, char ret[VOTERS_REASON_BYTES_MAX + 1])
 {
     const struct voter_candidate *candidate = NULL;
     size_t chosen = 0;
@@ -188,6 +188,7 @@ void voters_reason(const struct voter_candidate *candidates, size_t count, const
         return;
     size_t in_zone = chosen_in_zone(candidates, count, candidate->zone);
     const char *words = why_not(candidate, chosen);
+    const char *enough = chosen >= voters_max ? ", as many as consort cluster voters says" : "";
     if (candidate->is_chosen && candidate->votes)
         snprintf(ret, VOTERS_REASON_BYTES_MAX + 1, "%s",
                  candidate->is_dead_for_long ? "it is dead, and nobody is there to take its vote"
@@ -197,9 +198,9 @@ void voters_reason(const struct voter_candidate *candidates, size_t count, const
     else if (words)
         snprintf(ret, VOTERS_REASON_BYTES_MAX + 1, "%s", words);
     else if (in_zone > 0)
-        snprintf(ret, VOTERS_REASON_BYTES_MAX + 1, "%zu others vote, %zu of them in zone %s",
-                 chosen, in_zone, candidate->zone);
+        snprintf(ret, VOTERS_REASON_BYTES_MAX + 1, "%zu others vote%s, %zu of them in zone %s",
+                 chosen, enough, in_zone, candidate->zone);
     else
         snprintf(ret, VOTERS_REASON_BYTES_MAX + 1,
-                 "%zu others vote, and who votes goes on while it is there", chosen);
+                 "%zu others vote%s, and who votes goes on while it is there", chosen, enough);
 }

@@ -47,5 +47,5 @@ size_t voters_choose(struct voter_candidate *candidates, size_t count, size_t vo
                      bool may_move, struct id ret[RAFT_MEMBERS_MAX], bool *ret_moves);
 
 /* Why that one is chosen or not, in words for people, after voters_choose() of these. */
-void voters_reason(const struct voter_candidate *candidates, size_t count, const struct id *id,
-                   char ret[VOTERS_REASON_BYTES_MAX + 1]);
+void voters_reason(const struct voter_candidate *candidates, size_t count, size_t voters_max,
+                   const struct id *id, char ret[VOTERS_REASON_BYTES_MAX + 1]);

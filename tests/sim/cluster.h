@@ -122,6 +122,7 @@ void cluster_scale(struct cluster *c, unsigned via, const char *name, uint32_t r
 void cluster_remove(struct cluster *c, unsigned via, const char *name);
 void cluster_leave(struct cluster *c, unsigned i);
 void cluster_set_profile(struct cluster *c, unsigned via, enum intent_profile profile);
+void cluster_set_voters(struct cluster *c, unsigned via, uint32_t max);
 
 /* A change that makes nothing else happen: one commit. */
 void cluster_make_token(struct cluster *c, unsigned via, uint8_t number);

@@ -84,8 +84,9 @@ static void look_at_voters(struct look *look)
     const struct raft_configuration *configuration = &look->intent->configuration;
     unsigned members = members_of(look->c), voters = 0;
     unsigned target = members % 2 == 1 ? members : members - 1;
-    if (target > AGENT_VOTERS_DEFAULT)
-        target = AGENT_VOTERS_DEFAULT;
+    unsigned most = look->intent->voters.max > 0 ? look->intent->voters.max : AGENT_VOTERS_DEFAULT;
+    if (target > most)
+        target = most;
     for (unsigned i = 0; i < look->c->count; i++) {
         const struct machine *machine = &look->c->machines[i];
         bool votes = intent_is_voter(look->intent, &machine->identity.id);

@@ -74,11 +74,73 @@ static void test_zones(void **state)
     scene_end(c);
 }
 
+/* Runs until so many vote by m0's intent, and asserts at each moment on the way that no majority
+ * was ever needed of peers that had not the log: somebody leads, and changes are agreed on. */
+static void choose_number(struct cluster *c, unsigned max)
+{
+    cluster_set_voters(c, 0, max);
+    for (unsigned i = 0; i < 400 && voters_in(c, 0, '\0') != max; i++) {
+        assert_true(cluster_run(c, 50));
+        assert_true(cluster_has_leader(c));
+    }
+    assert_int_equal(voters_in(c, 0, '\0'), max);
+    assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
+    assert_int_equal(c->last_result, 0);
+    scene_settle(c, SETTLE_MS);
+    assert_int_equal(voters_in(c, 0, '\0'), max);
+}
+
+/* Breaks if the number of voters can't be changed while the cluster runs, up or down, or the leader
+ * or the quorum is lost on the way. */
+static void test_chosen_number(void **state)
+{
+    (void)state;
+    struct cluster *c = start(9, NULL);
+    uint64_t term = agent_raft_status(c->machines[0].agent)->term;
+    assert_int_equal(voters_in(c, 0, '\0'), 5);
+    choose_number(c, 7);
+    choose_number(c, 3);
+    choose_number(c, 1);
+    choose_number(c, 5);
+    assert_int_equal(agent_raft_status(c->machines[0].agent)->term, term);
+    scene_end(c);
+}
+
+/* Breaks if voters that die while their number changes take the quorum with them, or if fewer are
+ * then chosen among the dead. */
+static void test_chosen_number_and_deaths(void **state)
+{
+    (void)state;
+    struct cluster *c = start(9, NULL);
+    cluster_set_voters(c, 0, 7);
+    assert_true(cluster_run(c, 200));
+    unsigned leader = (unsigned)cluster_leader(c);
+    cluster_kill(c, (leader + 1) % 9);
+    cluster_kill(c, (leader + 2) % 9);
+    assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
+    assert_true(cluster_run(c, 10000)); /* by now they are known to be dead */
+    leader = (unsigned)cluster_leader(c);
+    cluster_set_voters(c, leader, 3);
+    for (unsigned i = 0; i < 400 && voters_in(c, leader, '\0') != 3; i++)
+        assert_true(cluster_run(c, 50));
+    assert_int_equal(voters_in(c, leader, '\0'), 3);
+    cluster_kill(c, leader);
+    assert_true(cluster_wait(c, SETTLE_MS, cluster_has_leader));
+    for (unsigned i = 0; i < 9; i++)
+        if (c->machines[i].power != MACHINE_UP)
+            cluster_restart(c, i);
+    scene_settle(c, SETTLE_MS);
+    assert_int_equal(voters_in(c, 0, '\0'), 3);
+    scene_end(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scale_in),
         cmocka_unit_test(test_zones),
+        cmocka_unit_test(test_chosen_number),
+        cmocka_unit_test(test_chosen_number_and_deaths),
     };
     return cmocka_run_group_tests_name("sim-voters", tests, scene_set_up, NULL);
 }

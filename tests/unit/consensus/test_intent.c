@@ -112,7 +112,7 @@ static void random_seal(struct random *random, const struct intent *intent,
 static struct command random_command(struct random *random, const struct fixture *f)
 {
     struct command command =
-        fixture_command(f, (enum command_type)random_below(random, COMMAND_LEVEL + 1));
+        fixture_command(f, (enum command_type)random_below(random, COMMAND_VOTERS + 1));
     unsigned number = (unsigned)random_below(random, REPLAY_PEERS);
     command.head.client = random_below(random, 3);
     command.head.sequence = command.head.client ? 1 + random_below(random, REPLAY_COMMANDS) : 0;
@@ -190,6 +190,9 @@ static struct command random_command(struct random *random, const struct fixture
     case COMMAND_LEVEL:
         command.level.level = f->intent->level;
         command.level.next_serial = f->intent->next_serial;
+        break;
+    case COMMAND_VOTERS:
+        command.voters.max = (uint32_t)random_below(random, INTENT_VOTERS_MAX + 2);
         break;
     }
     return command;

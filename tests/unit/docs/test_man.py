@@ -63,7 +63,7 @@ def sections(page):
     found = {}
     for part in re.split(r"^#+ ", page, flags=re.M)[1:]:
         heading, _, body = part.partition("\n")
-        second = "create|ls|revoke|inspect|ping|trace|profile|import|pull|save|rm|use|set|get"
+        second = "create|ls|revoke|inspect|ping|trace|profile|voters|import|pull|save|rm|use|set|get"
         match = re.match(rf"consort ([a-z]+(?: (?:{second}))?)(?: (.*))?$", heading)
         if match:
             found[match.group(1)] = (match.group(2) or "", body)

@@ -131,7 +131,7 @@ static void done(struct here *h)
 static const struct api_entry *find_method(const char *name)
 {
     const struct api_entry *const tables[] = {api_query_methods, api_peer_methods,
-                                              api_profile_methods};
+                                              api_profile_methods, api_voters_methods};
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         for (const struct api_entry *entry = tables[i]; entry->name; entry++)
             if (strcmp(entry->name, name) == 0)
@@ -405,6 +405,27 @@ static void test_profile(void **state)
     done(&h);
 }
 
+/* Breaks if operators are shown another number of voters than counts, or may choose none. */
+static void test_voters(void **state)
+{
+    (void)state;
+    struct here h;
+    start(&h);
+    ask(&h, "cluster.voters", NULL, NULL);
+    assert_says("\"actor\"=>nil");
+    struct command command = fleet_command(COMMAND_VOTERS);
+    command.voters.max = 7;
+    fleet_agree(&h.f, 0, &command);
+    fleet_run(&h.f, 1000);
+    ask(&h, "cluster.voters", NULL, NULL);
+    assert_says("\"max\"=>7");
+    ask(&h, "status", NULL, NULL);
+    assert_says("\"voters_max\"=>7");
+    ask(&h, "cluster.voters.set", NULL, NULL);
+    assert_int_equal(said.error.code, -EINVAL);
+    done(&h);
+}
+
 /* Breaks if an answer that there is no memory for is read past its end. */
 static void test_no_memory(void **state)
 {
@@ -470,7 +491,8 @@ int main(void)
         cmocka_unit_test(test_status),         cmocka_unit_test(test_peers),
         cmocka_unit_test(test_life_of_a_peer), cmocka_unit_test(test_just_started),
         cmocka_unit_test(test_services),       cmocka_unit_test(test_profile),
-        cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_events),
+        cmocka_unit_test(test_voters),         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -198,7 +198,7 @@ static void test_fewer(void **state)
 static const char *reason(struct fleet *f, size_t i)
 {
     static char text[VOTERS_REASON_BYTES_MAX + 1];
-    voters_reason(f->peers, f->count, &f->peers[i].id, text);
+    voters_reason(f->peers, f->count, 5, &f->peers[i].id, text);
     return text;
 }
 
@@ -217,9 +217,14 @@ static void test_reasons(void **state)
     f.peers[2].is_alive = false;
     choose(&f, 3, false);
     assert_string_equal(reason(&f, 2), "it does not answer");
-    struct id stranger = {{99}};
+    f.peers[2].is_alive = true;
+    choose(&f, 3, false);
     char text[VOTERS_REASON_BYTES_MAX + 1];
-    voters_reason(f.peers, f.count, &stranger, text);
+    voters_reason(f.peers, f.count, 3, &f.peers[2].id, text);
+    assert_string_equal(
+        text, "3 others vote, as many as consort cluster voters says, 2 of them in zone a");
+    struct id stranger = {{99}};
+    voters_reason(f.peers, f.count, 5, &stranger, text);
     assert_string_equal(text, "");
 }
 
