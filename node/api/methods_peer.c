@@ -9,7 +9,7 @@
 enum {
     JOINING_MS = 5 * 60 * 1000, /* from the admission until it must have been heard of */
     PEERS_PAGE = 1000,          /* a thousand descriptions fit a frame */
-    PEER_KEYS = 21,
+    PEER_KEYS = 23,
     INSPECT_KEYS = 7,
 };
 
@@ -144,6 +144,8 @@ void put_peer(struct writer *writer, const struct peer *peer, const struct inten
     put_text(writer, "zone", zone);
     put_u64(writer, "cpu_millis", capacity->cpu_millis);
     put_u64(writer, "memory_bytes", capacity->memory_bytes);
+    put_u64(writer, "disk_free_bytes", seen && seen->has_disk ? seen->disk.free_bytes : 0);
+    put_u64(writer, "disk_bytes", seen && seen->has_disk ? seen->disk.bytes : 0);
     put_since(writer, peer_state_ms(peer, known));
     put_u64(writer, "replicas", replicas_at(peer, &known->id));
     put_flag(writer, "self", id_equal(&known->id, &peer->identity.id));

@@ -9,6 +9,7 @@
 #include "node/api/find.h"
 #include "node/control/control.h"
 #include "node/control/level.h"
+#include "node/control/voters.h"
 #include "node/mesh/mesh.h"
 #include "node/transport/socket.h"
 
@@ -67,6 +68,15 @@ static void put_level(struct writer *writer, const struct peer *peer)
     }
 }
 
+/* Of this peer: what is free where its data is, and whether that is too little to vote. */
+static void put_disk(struct writer *writer, const struct peer *peer)
+{
+    const struct view_peer *self = view_peer_find(agent_view(peer->agent), &peer->identity.id);
+    bool is_known = self && self->has_disk;
+    put_u64(writer, "disk_free_bytes", is_known ? self->disk.free_bytes : 0);
+    put_flag(writer, "disk_is_full", is_known && voters_disk_is_full(self->disk.free_bytes));
+}
+
 static void status_of_member(struct writer *writer, const struct peer *peer)
 {
     const struct intent *intent = agent_intent(peer->agent);
@@ -92,6 +102,7 @@ static void status_of_member(struct writer *writer, const struct peer *peer)
     put_u64(writer, "voters", status.voter_count);
     put_u64(writer, "live_voters", status.live_voter_count);
     put_u64(writer, "voters_max", agent_voters_max(peer->agent));
+    put_disk(writer, peer);
     put_u64(writer, "members", status.member_count);
     put_u64(writer, "live", status.live_count);
     put_text(writer, "profile", intent_profile_text(intent->gossip.profile));
@@ -113,7 +124,7 @@ static void method_status(struct api_call *call, struct bytes params)
     (void)params;
     address_format(&peer->options.advertised, address);
     writer_init(&writer, &result);
-    writer_map(&writer, 5 + (peer->agent ? 24 : 0));
+    writer_map(&writer, 5 + (peer->agent ? 26 : 0));
     put_text(&writer, "phase", phase_text(peer->phase));
     put_id(&writer, "id", &peer->identity.id);
     put_text(&writer, "name", peer->options.name);

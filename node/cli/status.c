@@ -33,6 +33,10 @@ static void say_status(const json_t *status)
     printf("cluster %.12s: %lld of %lld peers answer, profile %s\n", json_text(status, "cluster"),
            (long long)json_number(status, "live"), (long long)json_number(status, "members"),
            json_text(status, "profile"));
+    if (json_flag(status, "disk_is_full"))
+        printf("the disk under this peer's data directory is nearly full, %lld MiB are free: its "
+               "vote, if it has one,\ngoes to a peer with room\n",
+               (long long)json_number(status, "disk_free_bytes") >> 20);
     if (json_text(status, "seen_at")[0])
         printf("no peer reaches this one at %s, which it advertises; they see it at %s\n",
                json_text(status, "address"), json_text(status, "seen_at"));

@@ -244,6 +244,9 @@ void agent_compaction_free(struct agent_compaction *compaction);
 int agent_publish_capacity(struct agent *agent, int64_t now_ms,
                            const struct view_capacity *capacity);
 
+/* Says how much room there is where this peer's data directory is. */
+int agent_publish_disk(struct agent *agent, int64_t now_ms, const struct view_disk *disk);
+
 /* Says how a replica on this peer is. Once it is gone, agent_withdraw_replica(). */
 int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view_replica *replica);
 int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generation);

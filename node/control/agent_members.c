@@ -6,6 +6,7 @@
 #include "node/control/agent_private.h"
 
 static const char capacity_key[] = "capacity";
+static const char disk_key[] = "disk"; /* of the same table: it changes more often */
 
 static struct bytes generation_key(uint64_t generation, uint64_t *storage)
 {
@@ -78,6 +79,20 @@ static void capacity_changed(struct agent *agent, const struct swim_record *reco
     agent->control_due = true;
 }
 
+static void disk_changed(struct agent *agent, const struct swim_record *record)
+{
+    struct view_disk disk;
+    if (view_disk_decode(record->value, &disk) < 0)
+        return;
+    struct view_peer *peer = view_peer_get(&agent->view, &record->owner);
+    if (!peer) {
+        agent->failed = true;
+        return;
+    }
+    peer->disk = disk;
+    peer->has_disk = true;
+}
+
 /* A peer speaks for itself only: about the replicas that the intent places there. What it says
  * before we know that is read again when we do. */
 static void replica_changed(struct agent *agent, const struct swim_record *record)
@@ -130,7 +145,9 @@ static void record_changed(struct agent *agent, const struct swim_event *event)
     struct bytes key = {event->key, event->key_size};
     if (swim_record_find(agent->swim, &event->id, event->table, key, &record) < 0)
         return; /* replaced or withdrawn since, within the same step */
-    if (event->table == SWIM_TABLE_CAPACITY)
+    if (event->table == SWIM_TABLE_CAPACITY && bytes_equal(key, bytes_of_text(disk_key)))
+        disk_changed(agent, &record);
+    else if (event->table == SWIM_TABLE_CAPACITY)
         capacity_changed(agent, &record);
     else if (event->table == SWIM_TABLE_REPLICA)
         replica_changed(agent, &record);
@@ -265,6 +282,21 @@ int agent_publish_capacity(struct agent *agent, int64_t now_ms,
     self->capacity = said;
     self->has_capacity = true;
     return swim_publish(agent->swim, now_ms, SWIM_TABLE_CAPACITY, bytes_of_text(capacity_key),
+                        buffer_view(&value));
+}
+
+int agent_publish_disk(struct agent *agent, int64_t now_ms, const struct view_disk *disk)
+{
+    cleanup_buffer struct buffer value = {0};
+    int rc = view_disk_encode(disk, &value);
+    if (rc < 0)
+        return rc;
+    struct view_peer *self = view_peer_get(&agent->view, &agent->self);
+    if (!self)
+        return -ENOMEM;
+    self->disk = *disk;
+    self->has_disk = true;
+    return swim_publish(agent->swim, now_ms, SWIM_TABLE_CAPACITY, bytes_of_text(disk_key),
                         buffer_view(&value));
 }
 

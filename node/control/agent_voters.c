@@ -56,6 +56,8 @@ static void describe(const struct agent *agent, const struct raft_configuration 
     };
     swim_member_find(agent->swim, &peer->id, &known);
     ret->rtt_us = known.rtt_us;
+    ret->has_disk = seen && seen->has_disk;
+    ret->disk_free_bytes = seen ? seen->disk.free_bytes : 0;
     ret->is_settled = ret->is_alive && here_ms >= (int64_t)agent->config.voter_settle_ms;
     ret->is_learner = member && !ret->votes;
     ret->has_log = agent_leads(agent) && (self || has_caught_up(agent, &peer->id));

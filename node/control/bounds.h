@@ -29,7 +29,9 @@ enum {
     AGENT_VOTER_SETTLE_MS_DEFAULT = 2 * 60 * 1000, /* who is up so long does not come and go */
     AGENT_VOTER_MOVE_MS_DEFAULT = 10 * 60 * 1000, /* between two voters that move to another zone */
     VOTERS_REASON_BYTES_MAX = 511,
-    AGENT_VOTER_INTERVAL_MS = 500,    /* between looks at who should vote */
+    VOTERS_DISK_ENOUGH_MIB = 256,  /* free where the data directory is: who has less comes last */
+    VOTERS_DISK_FULL_MIB = 64,     /* a voter that has less gives its vote to one that has enough */
+    AGENT_VOTER_INTERVAL_MS = 500, /* between looks at who should vote */
     AGENT_VOTER_CATCH_UP_MS = 60000,  /* that a learner has for it, before another is tried */
     AGENT_VOTER_LAG_MAX = 64,         /* entries that a learner may lack when promoted */
     AGENT_HOLDING_INTERVAL_MS = 1000, /* between looks at whether most voters are gone */

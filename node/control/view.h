@@ -38,6 +38,11 @@ struct view_capacity {
     uint32_t level; /* of the cluster's state, the highest that it knows (consensus/level.h) */
 };
 
+/* A peer's record about the file system that its data directory is on. */
+struct view_disk {
+    uint64_t free_bytes, bytes;
+};
+
 /* A peer's record about one replica that it holds; its key is the generation. */
 struct view_replica {
     uint64_t generation;
@@ -62,6 +67,8 @@ struct view_peer {
     uint32_t start;   /* which of its starts it is in; what it said in earlier ones is void */
     bool has_capacity;
     struct view_capacity capacity;
+    bool has_disk;
+    struct view_disk disk;
     bool has_holding;
     struct view_holding holding;
 };
@@ -94,6 +101,8 @@ bool view_replica_has_completed(const struct view_replica *replica,
  * or return -ENOMEM; decoders return -EBADMSG. */
 int view_capacity_encode(const struct view_capacity *capacity, struct buffer *ret);
 int view_capacity_decode(struct bytes bytes, struct view_capacity *ret);
+int view_disk_encode(const struct view_disk *disk, struct buffer *ret);
+int view_disk_decode(struct bytes bytes, struct view_disk *ret);
 int view_replica_encode(const struct view_replica *replica, struct buffer *ret);
 int view_replica_decode(struct bytes bytes, struct view_replica *ret);
 int view_holding_encode(const struct view_holding *holding, struct buffer *ret);

@@ -8,6 +8,7 @@
 
 enum {
     CAPACITY_FIELDS = 5,
+    DISK_FIELDS = 2,
     REPLICA_FIELDS = 6,
     HOLDING_FIELDS = 3,
 };
@@ -61,6 +62,30 @@ int view_capacity_decode(struct bytes bytes, struct view_capacity *ret)
     if (end(&reader, extra) < 0)
         return -EBADMSG;
     *ret = capacity;
+    return 0;
+}
+
+int view_disk_encode(const struct view_disk *disk, struct buffer *ret)
+{
+    struct writer writer;
+    writer_init(&writer, ret);
+    writer_array(&writer, DISK_FIELDS);
+    writer_u64(&writer, disk->free_bytes);
+    writer_u64(&writer, disk->bytes);
+    return writer_check(&writer);
+}
+
+int view_disk_decode(struct bytes bytes, struct view_disk *ret)
+{
+    struct reader reader;
+    struct view_disk disk = {0};
+    reader_init(&reader, bytes.data, bytes.size);
+    uint32_t extra = begin(&reader, DISK_FIELDS);
+    reader_u64(&reader, &disk.free_bytes);
+    reader_u64(&reader, &disk.bytes);
+    if (end(&reader, extra) < 0)
+        return -EBADMSG;
+    *ret = disk;
     return 0;
 }
 

@@ -7,7 +7,10 @@
 enum tier {
     TIER_VOTER,
     TIER_SETTLED,
+    TIER_FULL_VOTER,
     TIER_NEW,
+    TIER_LITTLE_ROOM,
+    TIER_FULL,
     TIER_SLOW,
     TIER_DEAD_VOTER,
     TIER_NEVER,
@@ -23,16 +26,40 @@ size_t voters_target(size_t active_count, size_t voters_max)
     return target < voters_max ? target : voters_max;
 }
 
+static bool has_mib(uint64_t bytes, uint64_t mib)
+{
+    return bytes >> 20 >= mib;
+}
+
+bool voters_disk_is_full(uint64_t free_bytes)
+{
+    return !has_mib(free_bytes, VOTERS_DISK_FULL_MIB);
+}
+
+/* What is not known says nothing against a peer. */
+static bool is_full(const struct voter_candidate *candidate)
+{
+    return candidate->has_disk && voters_disk_is_full(candidate->disk_free_bytes);
+}
+
+/* More than a voter must have: so no vote goes to and fro with some MiB. */
+static bool has_little_room(const struct voter_candidate *candidate)
+{
+    return candidate->has_disk && !has_mib(candidate->disk_free_bytes, VOTERS_DISK_ENOUGH_MIB);
+}
+
 static enum tier tier_of(const struct voter_candidate *candidate)
 {
     if (candidate->votes && candidate->is_dead_for_long)
         return TIER_DEAD_VOTER;
     if (candidate->votes)
-        return TIER_VOTER;
+        return is_full(candidate) ? TIER_FULL_VOTER : TIER_VOTER;
     if (!candidate->is_alive)
         return TIER_NEVER;
     if (candidate->is_slow)
         return TIER_SLOW;
+    if (has_little_room(candidate))
+        return is_full(candidate) ? TIER_FULL : TIER_LITTLE_ROOM;
     return candidate->is_settled ? TIER_SETTLED : TIER_NEW;
 }
 
@@ -168,6 +195,10 @@ static const char *why_not(const struct voter_candidate *candidate, size_t chose
                    : "it does not answer";
     if (candidate->is_slow)
         return "it does not get to have the log";
+    if (is_full(candidate))
+        return "the disk under its data directory is nearly full";
+    if (has_little_room(candidate))
+        return "the disk under its data directory has little room";
     if (!candidate->is_settled)
         return "it has not been there for long";
     return chosen > 0 ? NULL : "nobody can vote";
@@ -192,7 +223,13 @@ void voters_reason(const struct voter_candidate *candidates, size_t count, size_
     if (candidate->is_chosen && candidate->votes)
         snprintf(ret, VOTERS_REASON_BYTES_MAX + 1, "%s",
                  candidate->is_dead_for_long ? "it is dead, and nobody is there to take its vote"
-                                             : "who votes goes on while it is there");
+                 : is_full(candidate)
+                     ? "its disk is nearly full, and nobody that is there for a while and has room "
+                       "is there to take its vote"
+                     : "who votes goes on while it is there");
+    else if (candidate->is_chosen && is_full(candidate))
+        snprintf(ret, VOTERS_REASON_BYTES_MAX + 1,
+                 "it is chosen although its disk is nearly full: nobody else is there");
     else if (candidate->is_chosen)
         snprintf(ret, VOTERS_REASON_BYTES_MAX + 1, "it is chosen, and votes once it has the log");
     else if (words)

@@ -4,8 +4,9 @@
  * Who votes keeps its vote while it is there: a change of voters costs more than a slightly better
  * voter gains. Seats that are free go to peers that have been there for a while, from zones that
  * have the fewest voters, near in round trips; then to who has been in the cluster for longest. A
- * voter that lives loses its vote only, at most once in a while (`may_move`), when its zone alone
- * could stop the cluster and another zone has a peer.
+ * voter that lives loses its vote only when its disk is nearly full and another peer's is far from
+ * it, or, at most once in a while (`may_move`), when its zone alone could stop the cluster and
+ * another zone has a peer.
  */
 #pragma once
 
@@ -30,6 +31,8 @@ struct voter_candidate {
     bool is_learner;       /* takes part, and is to vote once it has the log */
     bool is_slow;          /* a learner that should have had the log by now */
     uint32_t rtt_us;       /* 0: not known */
+    bool has_disk;         /* it says how much room its data directory has: */
+    uint64_t disk_free_bytes;
     char zone[VIEW_LABELS_BYTES_MAX + 1];
 
     bool is_chosen; /* by voters_choose() */
@@ -45,6 +48,9 @@ size_t voters_target(size_t active_count, size_t voters_max);
  */
 size_t voters_choose(struct voter_candidate *candidates, size_t count, size_t voters_max,
                      bool may_move, struct id ret[RAFT_MEMBERS_MAX], bool *ret_moves);
+
+/* Whether a peer with so much room should not vote, if another can. */
+bool voters_disk_is_full(uint64_t free_bytes);
 
 /* Why that one is chosen or not, in words for people, after voters_choose() of these. */
 void voters_reason(const struct voter_candidate *candidates, size_t count, size_t voters_max,

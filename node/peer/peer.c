@@ -12,6 +12,7 @@
 #include "node/images/images.h"
 #include "node/mesh/mesh.h"
 #include "node/metrics/http.h"
+#include "node/peer/disk.h"
 #include "node/peer/join_server.h"
 #include "node/peer/own_address.h"
 #include "node/peer/pings.h"
@@ -492,9 +493,10 @@ int peer_start_member(struct peer *peer, struct error *error)
     if (rc < 0)
         return rc;
     peer->seeds = seeds_new(peer);
+    peer->disk = disk_new(peer);
     if (peer->options.advertised_is_found)
         peer->own_address = own_address_new(peer);
-    if (!peer->seeds || (peer->options.advertised_is_found && !peer->own_address))
+    if (!peer->seeds || !peer->disk || (peer->options.advertised_is_found && !peer->own_address))
         return error_set_errno(error, -ENOMEM, "starting");
     snprintf(capacity.labels, sizeof(capacity.labels), "%s", peer->options.labels);
     agent_publish_capacity(peer->agent, peer_now_ms(peer), &capacity);
@@ -527,7 +529,9 @@ static void close_member(struct peer *peer)
     own_address_close(peer->own_address);
     peer->own_address = NULL;
     seeds_close(peer->seeds);
+    disk_close(peer->disk);
     peer->seeds = NULL;
+    peer->disk = NULL;
     peer->mesh = NULL;
     peer->images = NULL;
     peer->replicas = NULL;

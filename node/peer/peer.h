@@ -29,6 +29,7 @@
 #include "runtime/runtime.h"
 
 struct api_server;
+struct disk;
 struct http;
 struct images;
 struct leaving;
@@ -113,6 +114,7 @@ struct peer {
     struct spares *spares;
     struct sealing *sealing;
     struct seeds *seeds;
+    struct disk *disk;
     struct own_address *own_address; /* NULL: the operator said it */
     struct leaving *leaving;
     uv_idle_t wake; /* active: the agent has something to spread */

@@ -19,6 +19,18 @@ static void fuzz_capacity(struct bytes bytes)
     assert(bytes_equal(buffer_view(&first), buffer_view(&second)));
 }
 
+static void fuzz_disk(struct bytes bytes)
+{
+    struct view_disk disk, again;
+    cleanup_buffer struct buffer first = {0}, second = {0};
+    if (view_disk_decode(bytes, &disk) < 0)
+        return;
+    assert(view_disk_encode(&disk, &first) == 0);
+    assert(view_disk_decode(buffer_view(&first), &again) == 0);
+    assert(view_disk_encode(&again, &second) == 0);
+    assert(bytes_equal(buffer_view(&first), buffer_view(&second)));
+}
+
 static void fuzz_replica(struct bytes bytes)
 {
     struct view_replica replica, again;
@@ -35,6 +47,7 @@ static void fuzz_replica(struct bytes bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_capacity((struct bytes){data, size});
+    fuzz_disk((struct bytes){data, size});
     fuzz_replica((struct bytes){data, size});
     return 0;
 }

@@ -138,12 +138,37 @@ static void test_alone(void **state)
     fleet_done(&f);
 }
 
+/* Breaks if a peer's word about its disk does not reach the leader, or a voter without room keeps
+ * its vote for ever; or the lead, where it is the leader's own disk. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    for (int of_leader = 0; of_leader < 2; of_leader++) {
+        struct fleet f;
+        fleet_start(&f, 4, 3);
+        unsigned full = fleet_leader(&f), by;
+        if (!of_leader)
+            for (full = 0; full == fleet_leader(&f) || !votes(&f, fleet_leader(&f), full);)
+                full++;
+        const struct view_disk disk = {.free_bytes = 1 << 20, .bytes = (uint64_t)1 << 40};
+        assert_int_equal(agent_publish_disk(f.peers[full].agent, f.now_ms, &disk), 0);
+        fleet_run(&f, AGENT_VOTER_SETTLE_MS_DEFAULT + 10000);
+        by = fleet_leader(&f);
+        assert_int_not_equal(by, full);
+        assert_false(votes(&f, by, full));
+        assert_int_equal(fleet_status(&f, by).voter_count, 3);
+        assert_int_equal(fleet_status(&f, by).live_voter_count, 3);
+        fleet_done(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number),    cmocka_unit_test(test_replaced),
         cmocka_unit_test(test_no_spare),  cmocka_unit_test(test_catches_up_first),
         cmocka_unit_test(test_hand_over), cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

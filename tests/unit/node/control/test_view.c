@@ -74,6 +74,19 @@ static void test_capacity(void **state)
     assert_int_equal(heard.level, 3);
 }
 
+/* Breaks if the room that a peer says it has arrives as another. */
+static void test_disk(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer bytes = {0};
+    struct view_disk said = {.free_bytes = (uint64_t)3 << 40, .bytes = UINT64_MAX}, heard = {0};
+    assert_int_equal(view_disk_encode(&said, &bytes), 0);
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(view_disk_decode((struct bytes){bytes.bytes, size}, &heard), -EBADMSG);
+    assert_int_equal(view_disk_decode(buffer_view(&bytes), &heard), 0);
+    assert_true(heard.free_bytes == said.free_bytes && heard.bytes == said.bytes);
+}
+
 /* Breaks if a replica's state is misread, or one that does not exist is accepted. */
 static void test_replica(void **state)
 {
@@ -127,8 +140,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables),   cmocka_unit_test(test_serves),
-        cmocka_unit_test(test_capacity), cmocka_unit_test(test_replica),
-        cmocka_unit_test(test_newer),
+        cmocka_unit_test(test_capacity), cmocka_unit_test(test_disk),
+        cmocka_unit_test(test_replica),  cmocka_unit_test(test_newer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -195,6 +195,66 @@ static void test_fewer(void **state)
     assert_true(id_equal(&f.chosen[0], &f.peers[4].id));
 }
 
+static void set_room(struct fleet *f, size_t i, uint64_t mib)
+{
+    f->peers[i].has_disk = true;
+    f->peers[i].disk_free_bytes = mib << 20;
+}
+
+/* Breaks if who has little room is chosen before others, or not at all when there is nobody else.
+ */
+static void test_little_room(void **state)
+{
+    (void)state;
+    struct fleet f;
+    start(&f, "!....");
+    set_room(&f, 1, VOTERS_DISK_ENOUGH_MIB - 1);
+    set_room(&f, 2, VOTERS_DISK_FULL_MIB - 1);
+    set_room(&f, 3, VOTERS_DISK_ENOUGH_MIB);
+    assert_string_equal(choose(&f, 3, false), "10011");
+    f.peers[3].is_settled = f.peers[4].is_settled = false;
+    assert_string_equal(choose(&f, 3, false), "10011");
+    f.peers[4].is_alive = false;
+    assert_string_equal(choose(&f, 3, false), "11010"); /* little is better than full */
+    assert_string_equal(choose(&f, 5, false), "11110");
+}
+
+/* Breaks if a voter whose disk is nearly full keeps its vote though another has room, or gives it
+ * to one that has little more, or has just come; or if votes go to and fro. */
+static void test_full_voter(void **state)
+{
+    (void)state;
+    struct fleet f;
+    start(&f, "!!!.");
+    set_room(&f, 1, VOTERS_DISK_FULL_MIB);
+    assert_string_equal(choose(&f, 3, false), "1110");
+    set_room(&f, 1, VOTERS_DISK_FULL_MIB - 1);
+    assert_string_equal(choose(&f, 3, false), "1011");
+    set_room(&f, 3, VOTERS_DISK_ENOUGH_MIB - 1);
+    assert_string_equal(choose(&f, 3, false), "1110");
+    set_room(&f, 3, VOTERS_DISK_ENOUGH_MIB);
+    f.peers[3].is_settled = false;
+    assert_string_equal(choose(&f, 3, false), "1110");
+    f.peers[3].is_settled = true;
+    set_room(&f, 0, 0); /* the leader, too: one gives way at a time of whom there are too many */
+    assert_string_equal(choose(&f, 3, false), "1011");
+    f.peers[3].votes = true, f.peers[1].votes = false; /* and having moved, it stays */
+    set_room(&f, 0, VOTERS_DISK_ENOUGH_MIB);
+    set_room(&f, 1, 100 * VOTERS_DISK_ENOUGH_MIB);
+    set_room(&f, 3, VOTERS_DISK_FULL_MIB);
+    assert_string_equal(choose(&f, 3, false), "1011");
+}
+
+/* Breaks if the leader keeps the lead on a disk that is nearly full. */
+static void test_full_leader(void **state)
+{
+    (void)state;
+    struct fleet f;
+    start(&f, "!!!..");
+    set_room(&f, 0, VOTERS_DISK_FULL_MIB / 2);
+    assert_string_equal(choose(&f, 3, false), "01110");
+}
+
 static const char *reason(struct fleet *f, size_t i)
 {
     static char text[VOTERS_REASON_BYTES_MAX + 1];
@@ -223,6 +283,14 @@ static void test_reasons(void **state)
     voters_reason(f.peers, f.count, 3, &f.peers[2].id, text);
     assert_string_equal(
         text, "3 others vote, as many as consort cluster voters says, 2 of them in zone a");
+    set_room(&f, 2, VOTERS_DISK_FULL_MIB / 2);
+    assert_string_equal(reason(&f, 2), "the disk under its data directory is nearly full");
+    set_room(&f, 2, VOTERS_DISK_ENOUGH_MIB / 2);
+    assert_string_equal(reason(&f, 2), "the disk under its data directory has little room");
+    set_room(&f, 0, 0);
+    choose(&f, 5, false);
+    assert_string_equal(reason(&f, 0), "its disk is nearly full, and nobody that is there for a "
+                                       "while and has room is there to take its vote");
     struct id stranger = {{99}};
     voters_reason(f.peers, f.count, 5, &stranger, text);
     assert_string_equal(text, "");
@@ -231,15 +299,12 @@ static void test_reasons(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_number),
-        cmocka_unit_test(test_begins),
-        cmocka_unit_test(test_settled_first),
-        cmocka_unit_test(test_dead),
-        cmocka_unit_test(test_zones_and_round_trips),
-        cmocka_unit_test(test_moves),
-        cmocka_unit_test(test_rests),
-        cmocka_unit_test(test_learners),
-        cmocka_unit_test(test_fewer),
+        cmocka_unit_test(test_number),      cmocka_unit_test(test_begins),
+        cmocka_unit_test(test_little_room), cmocka_unit_test(test_full_voter),
+        cmocka_unit_test(test_full_leader), cmocka_unit_test(test_settled_first),
+        cmocka_unit_test(test_dead),        cmocka_unit_test(test_zones_and_round_trips),
+        cmocka_unit_test(test_moves),       cmocka_unit_test(test_rests),
+        cmocka_unit_test(test_learners),    cmocka_unit_test(test_fewer),
         cmocka_unit_test(test_reasons),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
