@@ -158,8 +158,7 @@ static void tick(struct raft *raft)
         return;
     }
     raft_reads_tick(raft);
-    if (raft->now_ms - raft->election_start_ms < raft->election_timeout_ms ||
-        !raft_is_promotable(raft))
+    if (raft->now_ms < raft_election_due_ms(raft) || !raft_is_promotable(raft))
         return;
     raft->election_start_ms = raft->now_ms;
     if (raft_may_campaign(raft))
@@ -337,6 +336,11 @@ int raft_progress_of(const struct raft *raft, const struct id *id, struct raft_p
         .inflight = progress->inflight_count,
     };
     return 0;
+}
+
+void raft_set_reluctant(struct raft *raft, bool is_reluctant)
+{
+    raft->is_reluctant = is_reluctant;
 }
 
 void raft_set_election_timeout(struct raft *raft, int64_t timeout_ms)

@@ -191,6 +191,12 @@ int raft_step(struct raft *raft, const struct raft_input *input, struct raft_out
  * is not applied yet, or older than the present snapshot's; -E2BIG; -ENOMEM. */
 int raft_compact(struct raft *raft, const struct raft_snapshot *snapshot, uint64_t keep);
 
+/* Whether this peer would be a poor leader at the moment. It then stands for election by itself
+ * only after all others had the time to: later than they by the whole spread of election timeouts.
+ * It votes as ever, and stands at once when it is told to (RAFT_CAMPAIGN, a transfer). From the
+ * next step on. */
+void raft_set_reluctant(struct raft *raft, bool is_reluctant);
+
 enum raft_role {
     RAFT_FOLLOWER,
     RAFT_PRE_CANDIDATE,

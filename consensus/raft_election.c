@@ -62,6 +62,16 @@ bool raft_is_promotable(const struct raft *raft)
            raft_configuration_votes(&latest, &raft->config.self);
 }
 
+/* Later than the latest of those who are not reluctant, if all heard of the leader last at one
+ * time.
+ */
+int64_t raft_election_due_ms(const struct raft *raft)
+{
+    int64_t later_ms = raft->config.election_timeout_max_ms - raft->config.election_timeout_ms + 1;
+    return raft->election_start_ms + raft->election_timeout_ms +
+           (raft->is_reluctant ? later_ms : 0);
+}
+
 bool raft_may_campaign(const struct raft *raft)
 {
     return raft_is_promotable(raft) &&

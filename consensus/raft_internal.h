@@ -92,6 +92,7 @@ struct raft {
 
     int64_t election_start_ms;
     int64_t election_timeout_ms; /* drawn at random */
+    bool is_reluctant;
     int64_t quiet_until_ms;
     struct raft_ballot ballot;
     uint64_t elections, elections_won;
@@ -151,6 +152,7 @@ enum raft_campaign {
 void raft_become_follower(struct raft *raft, uint64_t term, const struct id *leader);
 bool raft_may_campaign(const struct raft *raft);
 bool raft_is_promotable(const struct raft *raft);
+int64_t raft_election_due_ms(const struct raft *raft);
 void raft_campaign(struct raft *raft, enum raft_campaign campaign);
 bool raft_is_loyal(const struct raft *raft, int64_t now_ms);
 void raft_answer_vote(struct raft *raft, const struct raft_message *message);

@@ -106,7 +106,7 @@ static int64_t next_deadline(const struct raft *raft)
     int64_t reads_ms = raft_reads_deadline(raft);
     int64_t election_ms = INT64_MAX;
     if (raft_is_promotable(raft))
-        election_ms = raft->election_start_ms + raft->election_timeout_ms;
+        election_ms = raft_election_due_ms(raft);
     return election_ms < reads_ms ? election_ms : reads_ms;
 }
 

@@ -148,7 +148,7 @@ int agent_new(const struct agent_config *config, const struct agent_stored *stor
     agent->config = *config;
     agent->self = config->identity->id;
     agent->chain = *config->chain;
-    agent->now_ms = now_ms;
+    agent->now_ms = agent->start_ms = now_ms;
     agent->control_deadline_ms = agent->voters_deadline_ms = agent->campaign_at_ms = INT64_MAX;
     agent->raft_progress_ms = now_ms - INT32_MAX;
     set_default(&agent->config.lease_ms, AGENT_LEASE_MS_DEFAULT);
@@ -416,6 +416,7 @@ static void do_what_is_due(struct agent *agent)
     agent_names_tick(agent);
     agent_lead_tick(agent);
     agent_gone_tick(agent);
+    agent_reluctant_tick(agent);
     agent_raft_step(agent, &raft_tick, NULL, NULL);
     agent_hand_over_tick(agent);
     settle_intent(agent);

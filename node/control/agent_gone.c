@@ -2,15 +2,22 @@
  *
  * The word comes from the leader's machine itself, which refuses connections. Raft forgets the
  * leader (so this peer would vote for another), and the voters stand for election one after the
- * other, in the order of their ids, each with time enough to win before the next: were all to stand
- * at once, votes would be split and a whole election timeout lost. Each stands more than once: who
- * has the most of the log may have asked before the others knew, and is the only one to win.
+ * other, poor leaders last and else in the order of their ids, each with time enough to win before
+ * the next: were all to stand at once, votes would be split and a whole election timeout lost. Each
+ * stands more than once: who has the most of the log may have asked before the others knew, and is
+ * the only one to win.
  *
  * Should the leader live after all, its next heartbeat is obeyed as before, and nobody else's vote
  * is won meanwhile: those that hear it don't answer a pre-vote. Once a term, so that a leader that
  * can be heard and not be dialed is not forgotten again and again.
  */
 #include "node/control/agent_private.h"
+
+static bool stands_before(const struct agent *agent, const struct id *a, const struct id *b)
+{
+    bool a_is_poor = agent_is_poor_leader(agent, a), b_is_poor = agent_is_poor_leader(agent, b);
+    return a_is_poor != b_is_poor ? b_is_poor : id_compare(a, b) < 0;
+}
 
 /* How many voters other than the leader stand before this peer, and how many there are. */
 static int64_t rank(const struct agent *agent, const struct id *leader, int64_t *ret_count)
@@ -21,7 +28,7 @@ static int64_t rank(const struct agent *agent, const struct id *leader, int64_t 
         const struct id *id = &configuration->members[i].id;
         bool stands = !id_equal(id, leader) && raft_configuration_votes(configuration, id);
         count += stands;
-        before += stands && id_compare(id, &agent->self) < 0;
+        before += stands && stands_before(agent, id, &agent->self);
     }
     *ret_count = count;
     return before;

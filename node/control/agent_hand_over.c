@@ -15,16 +15,22 @@ static bool can_take_over(const struct agent *agent, const struct id *id)
            raft_progress_of(agent->raft, id, &progress) == 0 && progress.recently_active;
 }
 
-/* One after the other, the further the more of them were tried; NULL: nobody can. */
+/* One after the other, the further the more of them were tried, and a poor leader only if there is
+ * no other; NULL: nobody can. */
 static const struct id *choose(const struct agent *agent)
 {
     const struct raft_configuration *configuration = raft_configuration(agent->raft);
+    const struct id *poor = NULL;
     for (uint32_t i = 0; i < configuration->count; i++) {
         uint32_t at = (agent->hand_over_tries + i) % configuration->count;
-        if (can_take_over(agent, &configuration->members[at].id))
-            return &configuration->members[at].id;
+        const struct id *id = &configuration->members[at].id;
+        if (!can_take_over(agent, id))
+            continue;
+        if (!agent_is_poor_leader(agent, id))
+            return id;
+        poor = poor ? poor : id;
     }
-    return NULL;
+    return poor;
 }
 
 void agent_hand_over(struct agent *agent)

@@ -87,6 +87,9 @@ struct agent {
     int64_t campaign_each_ms; /* and then again */
     unsigned campaigns_left;
 
+    int64_t start_ms;
+    bool has_followed; /* a leader, since this start */
+    int64_t reluctant_next_ms;
     bool hands_over; /* see agent_hand_over.c */
     uint32_t hand_over_tries;
 
@@ -223,6 +226,11 @@ struct id agent_leader(const struct agent *agent);
 /* agent_gone.c */
 void agent_gone(struct agent *agent, const struct id *id);
 void agent_gone_tick(struct agent *agent);
+
+/* agent_reluctant.c: tells Raft whether this peer had better not lead; and of any peer what all can
+ * see. */
+void agent_reluctant_tick(struct agent *agent);
+bool agent_is_poor_leader(const struct agent *agent, const struct id *id);
 
 /* agent_hand_over.c */
 void agent_hand_over(struct agent *agent);

@@ -132,6 +132,7 @@ static void apply_entry(struct agent *agent, const struct raft_entry *entry)
 void agent_leader_changed(struct agent *agent)
 {
     struct id leader = agent_leader(agent);
+    agent->has_followed = agent->has_followed || !(id_is_none(&leader) || agent_leads(agent));
     if (!id_equal(&leader, &agent->known_leader)) {
         agent_pending_unanswered(agent, &agent->known_leader);
         agent->known_leader = leader;

@@ -22,6 +22,9 @@ enum {
     AGENT_PROPOSE_HOPS_MAX = 3,        /* from one peer that does not lead to another */
     AGENT_GONE_CAMPAIGN_MS = 20,       /* so that other voters know, too, that the leader is gone */
     AGENT_GONE_CAMPAIGN_EACH_MS = 150, /* then the next voter stands for election */
+    AGENT_STEADY_MS = 30 * 1000, /* who was started so lately while others led may do so again */
+    AGENT_RELUCTANT_INTERVAL_MS = 1000, /* between looks at whether this peer had better not lead */
+    AGENT_POOR_HEALTH = 4,              /* of SWIM's 8: so slow that others should lead */
     AGENT_GONE_CAMPAIGNS = 3, /* each voter's, while nobody leads; then Raft's own timeouts do */
     AGENT_VOTERS_DEFAULT = 5,
     AGENT_VOTER_REPLACE_MS_DEFAULT =

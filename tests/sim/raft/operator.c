@@ -134,6 +134,8 @@ void sim_operator_move(struct sim_world *world)
     if ((world->options.faults & SIM_COMPACT) && random_chance(&world->random, 1, 2) &&
         any->paused_until_us <= world->now_us)
         sim_peer_compact(world, any, random_below(&world->random, KEEP_MAX));
+    if (any->raft && !world->is_calm) /* who is so when all calms down stays it */
+        raft_set_reluctant(any->raft, random_chance(&world->random, 1, 2));
     sim_schedule(world,
                  world->now_us + sim_draw_us(world, WAIT_MS_MIN,
                                              world->is_calm ? WAIT_CALM_MS_MAX : WAIT_MS_MAX),

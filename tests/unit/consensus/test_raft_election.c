@@ -106,6 +106,43 @@ static void test_election_timeout(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if a reluctant follower stands before another could have, or never; or if it refuses a
+ * vote, or the lead when it is given to it. */
+static void test_reluctant(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_message heartbeat = {.type = RAFT_HEARTBEAT, .term = 2};
+    bench_start(&b, 3, 1, NULL, 0);
+    raft_set_reluctant(b.raft, true);
+    assert_int_equal(bench_say(&b, 2, heartbeat), 0);
+    assert_in_range(b.output.next_deadline_ms - b.now_ms, RAFT_ELECTION_TIMEOUT_MAX_MS + 1,
+                    2 * RAFT_ELECTION_TIMEOUT_MAX_MS - RAFT_ELECTION_TIMEOUT_MS + 1);
+    b.now_ms += RAFT_ELECTION_TIMEOUT_MAX_MS;
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
+    assert_int_equal(bench_status(&b).role, RAFT_FOLLOWER);
+    raft_set_reluctant(b.raft, false);
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
+    assert_int_not_equal(bench_status(&b).role, RAFT_FOLLOWER);
+
+    assert_int_equal(bench_say(&b, 2, (struct raft_message){.type = RAFT_HEARTBEAT, .term = 9}), 0);
+    raft_set_reluctant(b.raft, true);
+    b.now_ms += 2 * RAFT_ELECTION_TIMEOUT_MAX_MS;
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_TICK}), 0);
+    assert_int_not_equal(bench_status(&b).role, RAFT_FOLLOWER);
+
+    uint64_t term = bench_status(&b).term + 1;
+    struct raft_message vote = {.type = RAFT_VOTE, .term = term, .index = 1, .log_term = 1};
+    assert_int_equal(bench_say(&b, 3, vote), 0);
+    assert_int_equal(bench_status(&b).vote.bytes[0], 3);
+    heartbeat.term = term;
+    assert_int_equal(bench_say(&b, 3, heartbeat), 0);
+    struct raft_message now = {.type = RAFT_TIMEOUT_NOW, .term = term};
+    assert_int_equal(bench_say(&b, 3, now), 0);
+    assert_int_equal(bench_status(&b).role, RAFT_CANDIDATE);
+    raft_free(b.raft);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +151,7 @@ int main(void)
         cmocka_unit_test(test_loyalty),
         cmocka_unit_test(test_forget_leader),
         cmocka_unit_test(test_election_timeout),
+        cmocka_unit_test(test_reluctant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,6 +63,27 @@ static void test_next_in_line(void **state)
     fleet_done(&f);
 }
 
+/* Breaks if one whose disk is nearly full, or that drains, is the first to stand: it would hand the
+ * lead over at once. */
+static void test_poor_leader_last(void **state)
+{
+    (void)state;
+    struct fleet f;
+    const struct view_disk disk = {.free_bytes = 1, .bytes = 1 << 30};
+    fleet_start(&f, 3, 3);
+    unsigned leader = fleet_leader(&f), first = (leader + 1) % 3, second = (leader + 2) % 3;
+    if (id_compare(&f.peers[first].identity.id, &f.peers[second].identity.id) > 0)
+        first = second, second = 3 - leader - first;
+    assert_int_equal(agent_publish_disk(f.peers[first].agent, f.now_ms, &disk), 0);
+    fleet_run(&f, 5000);
+    fleet_kill(&f, leader);
+    tell_gone(&f, first, leader);
+    tell_gone(&f, second, leader);
+    fleet_run(&f, AGENT_GONE_CAMPAIGN_MS + 8 * FLEET_DELAY_MS);
+    assert_int_equal(fleet_leader(&f), second);
+    fleet_done(&f);
+}
+
 /* Breaks if an election timeout goes by when the only voter that can win asked before the others
  * knew that the leader is gone. */
 static void test_longest_log_asked_too_early(void **state)
@@ -138,11 +159,9 @@ static void test_told_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elects_at_once),
-        cmocka_unit_test(test_next_in_line),
-        cmocka_unit_test(test_longest_log_asked_too_early),
-        cmocka_unit_test(test_lives_after_all),
-        cmocka_unit_test(test_told_at_once),
+        cmocka_unit_test(test_elects_at_once),   cmocka_unit_test(test_next_in_line),
+        cmocka_unit_test(test_poor_leader_last), cmocka_unit_test(test_longest_log_asked_too_early),
+        cmocka_unit_test(test_lives_after_all),  cmocka_unit_test(test_told_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
