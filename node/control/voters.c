@@ -187,7 +187,8 @@ size_t voters_choose(struct voter_candidate *candidates, size_t count, size_t vo
     return chosen;
 }
 
-static const char *why_not(const struct voter_candidate *candidate, size_t chosen)
+static const char *why_not(const struct voter_candidate *candidate, size_t chosen,
+                           size_t voters_max)
 {
     if (!candidate->is_alive)
         return candidate->votes && !candidate->is_dead_for_long
@@ -199,7 +200,7 @@ static const char *why_not(const struct voter_candidate *candidate, size_t chose
         return "the disk under its data directory is nearly full";
     if (has_little_room(candidate))
         return "the disk under its data directory has little room";
-    if (!candidate->is_settled)
+    if (!candidate->is_settled && chosen < voters_max)
         return "it has not been there for long";
     return chosen > 0 ? NULL : "nobody can vote";
 }
@@ -218,7 +219,7 @@ void voters_reason(const struct voter_candidate *candidates, size_t count, size_
     if (!candidate)
         return;
     size_t in_zone = chosen_in_zone(candidates, count, candidate->zone);
-    const char *words = why_not(candidate, chosen);
+    const char *words = why_not(candidate, chosen, voters_max);
     const char *enough = chosen >= voters_max ? ", as many as consort cluster voters says" : "";
     if (candidate->is_chosen && candidate->votes)
         snprintf(ret, VOTERS_REASON_BYTES_MAX + 1, "%s",

@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import shutil
+import signal
 import subprocess
 import termios
 
@@ -34,6 +36,48 @@ def test_peers_and_status(cluster):
     assert entry["name"] == "peer-1" and entry["address"].startswith("10.77.0.1"), entry
     assert peer.query("status")["quorum"] is True
     assert "peer-3" in peer.consort("peer", "ls")
+
+
+@scenario(peers=3)
+def test_voters(cluster):
+    """cluster voters: chosen at one peer, made so by the leader, refused where it can't be; and why."""
+    one, two, three = cluster.peers()
+    def voters():
+        return [peer.query("status")["voters"] for peer in cluster.peers()]
+    cluster.wait(lambda: voters() == [3, 3, 3], "all vote")
+    term = one.query("status")["term"]
+    assert two.query("cluster", "voters")["max"] == 5
+    two.consort("cluster", "voters", "1")
+    cluster.wait(lambda: voters() == [1, 1, 1], "one votes")
+    leader = cluster.leader(one)
+    other = next(peer for peer in cluster.peers() if peer.index != leader.index)
+    assert "at most 1 vote" in three.consort("status")
+    assert "as many as consort cluster voters says" in one.consort("peer", "inspect", other.name)
+    assert one.try_consort("cluster", "voters", "4").returncode == 2
+    one.consort("cluster", "voters", "7")
+    cluster.wait(lambda: voters() == [3, 3, 3], "and back")
+    assert "at most 7 vote, were 1" in one.consort("events")
+    assert one.query("status")["term"] == term, "the lead was lost on the way"
+    assert one.query("status")["disk_free_bytes"] > 0
+
+
+@scenario(peers=2)
+def test_full_disk(cluster):
+    """A peer whose disk is nearly full says so, and the others know that it should not vote."""
+    one, two = cluster.peers()
+    two.kill_daemon(signal.SIGTERM)
+    kept = two.directory / "kept"
+    shutil.move(two.data_dir, kept)
+    two.data_dir.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", two.data_dir], check=True)
+    shutil.copytree(kept, two.data_dir, dirs_exist_ok=True, symlinks=True)
+    two.start()
+    cluster.wait(lambda: two.query("status").get("disk_is_full"), "it sees it")
+    assert "is nearly full" in two.consort("status")
+    cluster.wait(lambda: "data directory is nearly full" in one.consort("peer", "inspect", two.name),
+                 "the other knows")
+    assert one.query("peer", "inspect", two.name)["disk_bytes"] == 48 << 20
+    assert not one.query("status")["disk_is_full"]
 
 
 @scenario(peers=3)
