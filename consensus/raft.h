@@ -192,9 +192,10 @@ int raft_step(struct raft *raft, const struct raft_input *input, struct raft_out
 int raft_compact(struct raft *raft, const struct raft_snapshot *snapshot, uint64_t keep);
 
 /* Whether this peer would be a poor leader at the moment. It then stands for election by itself
- * only after all others had the time to: later than they by the whole spread of election timeouts.
- * It votes as ever, and stands at once when it is told to (RAFT_CAMPAIGN, a transfer). From the
- * next step on. */
+ * only after all others had the time to: later than they by the whole spread of election timeouts;
+ * unless it had to refuse its vote to a shorter log: it may be the only one who can win. It votes
+ * as ever, and stands at once when it is told to (RAFT_CAMPAIGN, a transfer). From the next step
+ * on. */
 void raft_set_reluctant(struct raft *raft, bool is_reluctant);
 
 enum raft_role {

@@ -15,6 +15,7 @@ static void reset(struct raft *raft, uint64_t term)
         raft->vote = ID_NONE;
     }
     raft->leader = ID_NONE;
+    raft->refused_shorter = false;
     raft->election_start_ms = raft->now_ms;
     /* §5.2: drawn anew each time, so that split votes are rare and do not repeat. */
     uint64_t spread =
@@ -63,13 +64,13 @@ bool raft_is_promotable(const struct raft *raft)
 }
 
 /* Later than the latest of those who are not reluctant, if all heard of the leader last at one
- * time.
- */
+ * time. But who has a longer log than one that asks may be the only one who can win: were it to
+ * wait longer, it might hear that one's next term, and begin to wait anew, for ever (seed 181). */
 int64_t raft_election_due_ms(const struct raft *raft)
 {
     int64_t later_ms = raft->config.election_timeout_max_ms - raft->config.election_timeout_ms + 1;
     return raft->election_start_ms + raft->election_timeout_ms +
-           (raft->is_reluctant ? later_ms : 0);
+           (raft->is_reluctant && !raft->refused_shorter ? later_ms : 0);
 }
 
 bool raft_may_campaign(const struct raft *raft)
@@ -233,7 +234,9 @@ void raft_answer_vote(struct raft *raft, const struct raft_message *message)
     bool may_vote = id_equal(&raft->vote, &message->from) ||
                     (id_is_none(&raft->vote) && id_is_none(&raft->leader)) ||
                     (is_pre_vote && message->term > raft->term);
-    bool grants = may_vote && is_up_to_date(raft, message);
+    bool is_shorter = !is_up_to_date(raft, message);
+    bool grants = may_vote && !is_shorter;
+    raft->refused_shorter = raft->refused_shorter || is_shorter;
     raft_reply(raft, (struct raft_message){
                          .type = is_pre_vote ? RAFT_PRE_VOTE_REPLY : RAFT_VOTE_REPLY,
                          .to = message->from,

@@ -56,6 +56,7 @@ static void follow(struct raft *raft, const struct raft_message *message)
     if (raft->role != RAFT_FOLLOWER)
         raft_become_follower(raft, raft->term, &message->from);
     raft->election_start_ms = raft->now_ms;
+    raft->refused_shorter = false;
     raft->leader = message->from;
     if (message->type == RAFT_APPEND)
         raft_take_append(raft, message);

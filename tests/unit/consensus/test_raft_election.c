@@ -143,6 +143,28 @@ static void test_reluctant(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if a reluctant follower whose log alone is long enough waits for others who can't win:
+ * each term that they begin would begin its waiting anew. */
+static void test_reluctant_with_longest_log(void **state)
+{
+    (void)state;
+    struct bench b;
+    const struct raft_entry entries[] = {{.index = 2, .term = 1, .type = RAFT_ENTRY_COMMAND}};
+    bench_start(&b, 3, 1, entries, 1);
+    raft_set_reluctant(b.raft, true);
+    struct raft_message vote = {.type = RAFT_VOTE, .term = 5, .index = 1, .log_term = 1};
+    assert_int_equal(bench_say(&b, 3, vote), 0);
+    struct raft_status status = bench_status(&b);
+    assert_int_equal(status.term, 5);
+    assert_true(id_is_none(&status.vote));
+    assert_in_range(b.output.next_deadline_ms - b.now_ms, RAFT_ELECTION_TIMEOUT_MS,
+                    RAFT_ELECTION_TIMEOUT_MAX_MS);
+    /* and a leader makes it reluctant again */
+    assert_int_equal(bench_say(&b, 2, (struct raft_message){.type = RAFT_HEARTBEAT, .term = 5}), 0);
+    assert_true(b.output.next_deadline_ms - b.now_ms > RAFT_ELECTION_TIMEOUT_MAX_MS);
+    raft_free(b.raft);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +174,7 @@ int main(void)
         cmocka_unit_test(test_forget_leader),
         cmocka_unit_test(test_election_timeout),
         cmocka_unit_test(test_reluctant),
+        cmocka_unit_test(test_reluctant_with_longest_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
