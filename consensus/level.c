@@ -5,7 +5,7 @@
 #include "consensus/intent_apply.h"
 
 const struct level levels[] = {
-    {"0.1.0", command_kinds, COMMAND_LEVEL + 1, intent_apply_command},
+    {"0.1.0", command_kinds, COMMAND_VOTERS + 1, intent_apply_command},
 };
 
 const uint32_t level_newest = sizeof(levels) / sizeof(levels[0]);

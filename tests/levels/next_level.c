@@ -15,7 +15,7 @@ static int apply_next(struct intent_apply *apply, struct command *command)
 }
 
 const struct level levels[] = {
-    {"0.1.0", command_kinds, COMMAND_LEVEL + 1, intent_apply_command},
+    {"0.1.0", command_kinds, COMMAND_VOTERS + 1, intent_apply_command},
     {"0.2.0", next_kinds, 1, apply_next},
 };
 

@@ -9,7 +9,7 @@
 
 enum {
     NEXT_LEVEL = 2,
-    COMMAND_NOTE = COMMAND_LEVEL + 1,
+    COMMAND_NOTE = COMMAND_VOTERS + 1,
 };
 
 /* A note of that name, up to INTENT_SERVICE_NAME_BYTES_MAX long. */
