@@ -234,15 +234,14 @@ void raft_answer_vote(struct raft *raft, const struct raft_message *message)
     bool may_vote = id_equal(&raft->vote, &message->from) ||
                     (id_is_none(&raft->vote) && id_is_none(&raft->leader)) ||
                     (is_pre_vote && message->term > raft->term);
-    bool is_shorter = !is_up_to_date(raft, message);
-    bool grants = may_vote && !is_shorter;
-    raft->refused_shorter = raft->refused_shorter || is_shorter;
+    bool grants = may_vote && is_up_to_date(raft, message);
     raft_reply(raft, (struct raft_message){
                          .type = is_pre_vote ? RAFT_PRE_VOTE_REPLY : RAFT_VOTE_REPLY,
                          .to = message->from,
                          .term = grants ? message->term : raft->term,
                          .reject = !grants,
                      });
+    raft->refused_shorter = raft->refused_shorter || !is_up_to_date(raft, message);
     if (grants && !is_pre_vote) {
         raft->election_start_ms = raft->now_ms;
         raft->vote = message->from;

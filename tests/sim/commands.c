@@ -107,7 +107,7 @@ void cluster_set_voters(struct cluster *c, unsigned via, uint32_t max)
     struct command command = {.head = {.type = COMMAND_VOTERS}};
     trace_line(c, "at most %u vote via m%u", max, via);
     command.voters.max = max;
-    propose(c, via, &command);
+    cluster_propose(c, via, &command);
 }
 
 void cluster_leave(struct cluster *c, unsigned i)

@@ -85,7 +85,7 @@ static void choose_number(struct cluster *c, unsigned max)
     }
     assert_int_equal(voters_in(c, 0, '\0'), max);
     assert_true(cluster_wait(c, SETTLE_MS, cluster_is_answered));
-    assert_int_equal(c->last_result, 0);
+    assert_int_equal(c->last_error.code, 0);
     scene_settle(c, SETTLE_MS);
     assert_int_equal(voters_in(c, 0, '\0'), max);
 }
