@@ -33,8 +33,6 @@ class Machine(Peer):
     def __init__(self, network, index, directory, binary):
         super().__init__(network, index, directory, binary)
         self.preload = binary.parent.parent / "tests/chaos/chaos_preload.so"
-        if not self.preload.exists():  # the loader would pass it over, and no disk or clock would fail
-            raise FileNotFoundError(f"{self.preload} is not built: ninja -C {binary.parent.parent}")
         self.control = self.directory / "control"
         self.journal = self.directory / "journal"
         self.popen = None
@@ -65,6 +63,8 @@ class Machine(Peer):
                 "ASAN_OPTIONS=verify_asan_link_order=0:handle_segv=1", self.binary]
 
     def _make(self):
+        if not self.preload.exists():  # the loader would pass it over, and no disk or clock would fail
+            raise FileNotFoundError(f"{self.preload} is not there: build its target as well")
         self.data_dir.mkdir(parents=True, exist_ok=True)
         run("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "consort-chaos", self.data_dir)
         self.control.write_bytes(bytes(struct.calcsize(CONTROL)))
