@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/id.h"
-#include "runtime/sha256.h"
 
 static const char digest_prefix[] = "sha256:";
 
@@ -66,30 +65,17 @@ void digest_of(const void *data, size_t size, struct digest *ret)
 
 void digest_hasher_init(struct digest_hasher *hasher)
 {
-    crypto_hash_sha256_init(&hasher->state);
-    hasher->is_fast = sha256_is_fast();
+    sha256_init(&hasher->state);
 }
 
 void digest_hasher_update(struct digest_hasher *hasher, const void *data, size_t size)
 {
-    const uint8_t *bytes = data;
-    /* Whole blocks go past libsodium, into its state; it takes what is before and after them. */
-    size_t filled = (size_t)(hasher->state.count >> 3) % SHA256_BLOCK_BYTES;
-    size_t head = filled > 0 ? SHA256_BLOCK_BYTES - filled : 0;
-    if (hasher->is_fast && size >= head + SHA256_BLOCK_BYTES) {
-        crypto_hash_sha256_update(&hasher->state, bytes, head);
-        size_t count = (size - head) / SHA256_BLOCK_BYTES;
-        sha256_take_blocks(hasher->state.state, bytes + head, count);
-        hasher->state.count += (uint64_t)count * SHA256_BLOCK_BYTES * 8;
-        bytes += head + count * SHA256_BLOCK_BYTES;
-        size -= head + count * SHA256_BLOCK_BYTES;
-    }
-    crypto_hash_sha256_update(&hasher->state, bytes, size);
+    sha256_update(&hasher->state, size, data);
 }
 
 void digest_hasher_final(struct digest_hasher *hasher, struct digest *ret)
 {
-    crypto_hash_sha256_final(&hasher->state, ret->bytes);
+    sha256_digest(&hasher->state, sizeof(ret->bytes), ret->bytes);
 }
 
 static size_t digest_set_lower_bound(const struct digest_set *set, const struct digest *digest)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
 #include "base/random.h"
 #include "runtime/digest.h"
@@ -78,7 +79,7 @@ static void test_set(void **state)
 }
 
 /* Breaks if what is hashed in pieces, of whatever sizes, has another digest than the whole has by
- * libsodium's own code. */
+ * libsodium's code. */
 static void test_pieces(void **state)
 {
     (void)state;
