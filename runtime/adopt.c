@@ -11,7 +11,7 @@
 #include "runtime/bounds.h"
 #include "runtime/cgroup.h"
 #include "runtime/conmon.h"
-#include "runtime/network.h"
+#include "runtime/network/network.h"
 #include "runtime/rootfs.h"
 #include "runtime/strays.h"
 #include "runtime/tree.h"

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "runtime/container_steps.h"
 #include "runtime/health.h"
-#include "runtime/image_store.h"
+#include "runtime/image/image_store.h"
 #include "runtime/process_watch.h"
 #include "runtime/restart.h"
 

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "runtime/image_store.h"
+#include "runtime/image/image_store.h"
 #include "runtime/launch.h"
 
 static struct container *of_job(struct job *job)

@@ -10,7 +10,7 @@
 
 #include "base/table.h"
 #include "runtime/launch.h"
-#include "runtime/network_pool.h"
+#include "runtime/network/network_pool.h"
 #include "runtime/runtime.h"
 #include "runtime/settings.h"
 #include "runtime/state.h"

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "runtime/container_spec.h"
-#include "runtime/image.h"
+#include "runtime/image/image.h"
 
 struct container_plan {
     struct text_list argv;

@@ -13,7 +13,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "runtime/bounds.h"
-#include "runtime/disk.h"
+#include "runtime/image/disk.h"
 #include "runtime/tree.h"
 
 enum {

@@ -9,7 +9,7 @@
 #include "runtime/adopt.h"
 #include "runtime/cgroup.h"
 #include "runtime/container.h"
-#include "runtime/network.h"
+#include "runtime/network/network.h"
 
 static int compare_id(const void *item, const void *key)
 {

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "runtime/address_pool.h"
 #include "runtime/bounds.h"
 #include "runtime/container_spec.h"
+#include "runtime/network/address_pool.h"
 #include "runtime/runtime.h"
 
 enum {

@@ -16,7 +16,7 @@
 
 #include "base/error.h"
 #include "runtime/file.h"
-#include "runtime/firewall.h"
+#include "runtime/network/firewall.h"
 
 struct image_store;
 struct runtime_config;

@@ -10,7 +10,7 @@
 
 #include "base/reader.h"
 #include "base/writer.h"
-#include "runtime/network_pool.h"
+#include "runtime/network/network_pool.h"
 #include "runtime/process.h"
 
 enum container_wanted {

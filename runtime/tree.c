@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "runtime/disk.h"
+#include "runtime/image/disk.h"
 
 struct removal {
     int top_fd;      /* the tree's first directory */

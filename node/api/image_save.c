@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "node/api/image_save.h"
-#include "runtime/image_reference.h"
-#include "runtime/image_save.h"
+#include "runtime/image/image_reference.h"
+#include "runtime/image/image_save.h"
 
 enum {
     SAVE_CHUNK_BYTES = 256 * 1024,

@@ -10,7 +10,7 @@
 #include "node/api/describe.h"
 #include "node/api/image_save.h"
 #include "node/images/images.h"
-#include "runtime/image_reference.h"
+#include "runtime/image/image_reference.h"
 
 /* --- Import: the archive arrives in chunks, is kept in a file, and imported from there --- */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "node/images/images.h"
-#include "runtime/image_reference.h"
+#include "runtime/image/image_reference.h"
 
 enum {
     RESOLVE_POLL_MS = 100,

@@ -14,7 +14,7 @@
 #include "node/compose/parse.h"
 #include "runtime/bounds.h"
 #include "runtime/capability.h"
-#include "runtime/image_reference.h"
+#include "runtime/image/image_reference.h"
 #include "runtime/plan.h"
 
 #define READER(name, call)                                                                         \

@@ -10,7 +10,7 @@
 #pragma once
 
 #include "node/images/images_private.h"
-#include "runtime/image.h"
+#include "runtime/image/image.h"
 
 enum {
     FETCH_SOURCES_MAX = 32,       /* peers known to have something of one image: bits of a mask */

@@ -17,8 +17,8 @@
 
 #include "base/error.h"
 #include "node/transport/links.h"
-#include "runtime/image_import.h"
-#include "runtime/image_store.h"
+#include "runtime/image/image_import.h"
+#include "runtime/image/image_store.h"
 
 struct images;
 

@@ -25,7 +25,7 @@
 #include "node/store/store.h"
 #include "node/transport/links.h"
 #include "node/transport/udp.h"
-#include "runtime/image_store.h"
+#include "runtime/image/image_store.h"
 #include "runtime/runtime.h"
 
 struct api_server;

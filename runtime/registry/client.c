@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
-#include "runtime/image_json.h"
+#include "runtime/image/image_json.h"
 #include "runtime/registry/challenge.h"
 #include "runtime/registry/settings.h"
 

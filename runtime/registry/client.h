@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "runtime/image_reference.h"
+#include "runtime/image/image_reference.h"
 #include "runtime/registry/http.h"
 
 struct registry_client;

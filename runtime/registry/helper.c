@@ -16,7 +16,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "runtime/bounds.h"
-#include "runtime/image_json.h"
+#include "runtime/image/image_json.h"
 
 static int check_name(const char *name, struct error *error)
 {

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "runtime/blob_store.h"
+#include "runtime/image/blob_store.h"
 
 struct pull_options {
     const char *settings_path; /* see settings.h */

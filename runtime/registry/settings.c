@@ -7,8 +7,8 @@
 
 #include "base/cleanup.h"
 #include "runtime/bounds.h"
-#include "runtime/disk.h"
-#include "runtime/image_json.h"
+#include "runtime/image/disk.h"
+#include "runtime/image/image_json.h"
 #include "runtime/registry/helper.h"
 
 /* Whether a key of "auths" means that registry: Docker also writes "https://index.docker.io/v1/".

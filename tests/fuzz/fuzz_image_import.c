@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "runtime/image_import.h"
+#include "runtime/image/image_import.h"
 #include "runtime/tree.h"
 #include "tests/fuzz/scratch.h"
 

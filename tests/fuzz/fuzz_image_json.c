@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "runtime/image.h"
-#include "runtime/image_reference.h"
+#include "runtime/image/image.h"
+#include "runtime/image/image_reference.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

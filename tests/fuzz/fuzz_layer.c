@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "runtime/disk.h"
-#include "runtime/layer.h"
+#include "runtime/image/disk.h"
+#include "runtime/image/layer.h"
 #include "runtime/tree.h"
 #include "tests/fuzz/scratch.h"
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "runtime/file.h"
-#include "runtime/image_import.h"
+#include "runtime/image/image_import.h"
 #include "runtime/runtime.h"
 
 enum {

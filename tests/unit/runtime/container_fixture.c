@@ -18,8 +18,8 @@
 
 #include <cmocka.h>
 
-#include "runtime/blob_store.h"
 #include "runtime/cgroup.h"
+#include "runtime/image/blob_store.h"
 #include "runtime/process.h"
 #include "runtime/tree.h"
 

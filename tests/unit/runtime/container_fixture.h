@@ -10,7 +10,7 @@
 
 #include <uv.h>
 
-#include "runtime/image_store.h"
+#include "runtime/image/image_store.h"
 #include "runtime/runtime.h"
 
 struct fixture {

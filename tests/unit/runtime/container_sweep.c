@@ -24,7 +24,7 @@
 
 #include "container_fixture.h"
 #include "killer.h"
-#include "runtime/image_import.h"
+#include "runtime/image/image_import.h"
 #include "runtime/process.h"
 #include "runtime/tree.h"
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "runtime/disk.h"
+#include "runtime/image/disk.h"
 #include "runtime/tree.h"
 
 struct tar {

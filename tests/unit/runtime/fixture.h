@@ -12,7 +12,7 @@
 #include <archive_entry.h>
 
 #include "base/buffer.h"
-#include "runtime/digest.h"
+#include "runtime/image/digest.h"
 
 enum {
     SCRATCH_PATH_BYTES = 64,

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "runtime/image_store.h"
+#include "runtime/image/image_store.h"
 #include "tests/unit/runtime/fixture.h"
 
 enum {

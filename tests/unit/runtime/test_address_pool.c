@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/address_pool.h"
+#include "runtime/network/address_pool.h"
 
 static void parses_subnets(void **state)
 {

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "runtime/blob_store.h"
+#include "runtime/image/blob_store.h"
 #include "tests/unit/runtime/fixture.h"
 
 static char scratch[SCRATCH_PATH_BYTES];

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "container_fixture.h"
-#include "runtime/network.h"
+#include "runtime/network/network.h"
 
 /* A firewall as strict as Docker's and a careful administrator's together, and bridged packets made
  * to pass it. */

@@ -9,7 +9,7 @@
 #include <sodium.h>
 
 #include "base/random.h"
-#include "runtime/digest.h"
+#include "runtime/image/digest.h"
 
 static const char abc_text[] =
     "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "runtime/image_import.h"
+#include "runtime/image/image_import.h"
 #include "tests/unit/runtime/image_fixture.h"
 
 static char scratch[SCRATCH_PATH_BYTES];

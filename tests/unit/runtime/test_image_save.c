@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "runtime/image_import.h"
-#include "runtime/image_save.h"
+#include "runtime/image/image_import.h"
+#include "runtime/image/image_save.h"
 #include "tests/unit/runtime/image_fixture.h"
 
 struct scene {

@@ -17,8 +17,8 @@
 #include "base/cleanup.h"
 #include "base/random.h"
 #include "runtime/bounds.h"
-#include "runtime/disk.h"
-#include "runtime/layer.h"
+#include "runtime/image/disk.h"
+#include "runtime/image/layer.h"
 #include "runtime/tree.h"
 #include "tests/unit/runtime/fixture.h"
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/network_pool.h"
+#include "runtime/network/network_pool.h"
 
 enum {
     SUBNET = 0x0a580000, /* 10.88.0.0 */

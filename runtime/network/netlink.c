@@ -1,0 +1,223 @@
+#include "runtime/network/netlink.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    NETLINK_MESSAGE_BYTES = 4096, /* our requests take less than 200 */
+    MAC_BYTES = 6,
+};
+
+struct netlink {
+    struct mnl_socket *socket;
+    uint32_t sequence;
+    struct nlmsghdr *request;
+    union {
+        uint8_t bytes[NETLINK_MESSAGE_BYTES];
+        struct nlmsghdr align;
+    } memory;
+};
+
+int netlink_open(struct netlink **ret)
+{
+    struct netlink *netlink = calloc(1, sizeof(*netlink));
+    if (!netlink)
+        return -ENOMEM;
+    netlink->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+    if (!netlink->socket || mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+        int result = -errno;
+        netlink_close(netlink);
+        return result;
+    }
+    netlink->sequence = (uint32_t)time(NULL);
+    *ret = netlink;
+    return 0;
+}
+
+void netlink_close(struct netlink *netlink)
+{
+    if (!netlink)
+        return;
+    if (netlink->socket)
+        mnl_socket_close(netlink->socket);
+    free(netlink);
+}
+
+static void begin(struct netlink *netlink, uint16_t type, uint16_t flags)
+{
+    netlink->request = mnl_nlmsg_put_header(netlink->memory.bytes);
+    netlink->request->nlmsg_type = type;
+    netlink->request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    netlink->request->nlmsg_seq = ++netlink->sequence;
+}
+
+/* Sends the request and waits for its acknowledgement. */
+static int finish(struct netlink *netlink)
+{
+    if (mnl_socket_sendto(netlink->socket, netlink->request, netlink->request->nlmsg_len) < 0)
+        return -errno;
+    unsigned port = mnl_socket_get_portid(netlink->socket);
+    int more = MNL_CB_OK;
+    while (more == MNL_CB_OK) {
+        ssize_t got =
+            mnl_socket_recvfrom(netlink->socket, netlink->memory.bytes, NETLINK_MESSAGE_BYTES);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        more = mnl_cb_run(netlink->memory.bytes, (size_t)got, netlink->sequence, port, NULL, NULL);
+    }
+    return more == MNL_CB_STOP ? 0 : -errno;
+}
+
+static struct ifinfomsg *put_link(struct netlink *netlink, unsigned index)
+{
+    struct ifinfomsg *link = mnl_nlmsg_put_extra_header(netlink->request, sizeof(*link));
+    link->ifi_family = AF_UNSPEC;
+    link->ifi_index = (int)index;
+    return link;
+}
+
+/* 02:42 is in the locally administered range, and what Docker made familiar for this. */
+static void put_mac(struct netlink *netlink, uint32_t ip)
+{
+    uint32_t network_order = htonl(ip);
+    uint8_t mac[MAC_BYTES] = {0x02, 0x42};
+    memcpy(mac + 2, &network_order, sizeof(network_order));
+    mnl_attr_put(netlink->request, IFLA_ADDRESS, sizeof(mac), mac);
+}
+
+static int ignore_existing(int result)
+{
+    return result == -EEXIST ? 0 : result;
+}
+
+int netlink_add_bridge(struct netlink *netlink, const char *name, uint32_t ip)
+{
+    begin(netlink, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+    put_link(netlink, 0);
+    mnl_attr_put_strz(netlink->request, IFLA_IFNAME, name);
+    put_mac(netlink, ip);
+    struct nlattr *info = mnl_attr_nest_start(netlink->request, IFLA_LINKINFO);
+    mnl_attr_put_str(netlink->request, IFLA_INFO_KIND, "bridge");
+    mnl_attr_nest_end(netlink->request, info);
+    return ignore_existing(finish(netlink));
+}
+
+int netlink_add_veth(struct netlink *netlink, const char *name, const char *inside, int netns_fd,
+                     uint32_t ip)
+{
+    begin(netlink, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+    put_link(netlink, 0);
+    mnl_attr_put_strz(netlink->request, IFLA_IFNAME, name);
+    struct nlattr *info = mnl_attr_nest_start(netlink->request, IFLA_LINKINFO);
+    mnl_attr_put_str(netlink->request, IFLA_INFO_KIND, "veth");
+    struct nlattr *data = mnl_attr_nest_start(netlink->request, IFLA_INFO_DATA);
+    struct nlattr *peer = mnl_attr_nest_start(netlink->request, VETH_INFO_PEER);
+    put_link(netlink, 0);
+    mnl_attr_put_strz(netlink->request, IFLA_IFNAME, inside);
+    mnl_attr_put_u32(netlink->request, IFLA_NET_NS_FD, (uint32_t)netns_fd);
+    put_mac(netlink, ip);
+    mnl_attr_nest_end(netlink->request, peer);
+    mnl_attr_nest_end(netlink->request, data);
+    mnl_attr_nest_end(netlink->request, info);
+    return finish(netlink);
+}
+
+int netlink_set_up(struct netlink *netlink, unsigned index, unsigned bridge)
+{
+    begin(netlink, RTM_NEWLINK, 0);
+    struct ifinfomsg *link = put_link(netlink, index);
+    link->ifi_flags = IFF_UP;
+    link->ifi_change = IFF_UP;
+    if (bridge != 0)
+        mnl_attr_put_u32(netlink->request, IFLA_MASTER, bridge);
+    return finish(netlink);
+}
+
+int netlink_delete(struct netlink *netlink, unsigned index)
+{
+    begin(netlink, RTM_DELLINK, 0);
+    put_link(netlink, index);
+    return finish(netlink);
+}
+
+int netlink_add_address(struct netlink *netlink, unsigned index, uint32_t ip, uint8_t prefix)
+{
+    begin(netlink, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+    struct ifaddrmsg *message = mnl_nlmsg_put_extra_header(netlink->request, sizeof(*message));
+    message->ifa_family = AF_INET;
+    message->ifa_prefixlen = prefix;
+    message->ifa_scope = RT_SCOPE_UNIVERSE;
+    message->ifa_index = index;
+    uint32_t broadcast = ip | (prefix < 32 ? UINT32_MAX >> prefix : 0);
+    mnl_attr_put_u32(netlink->request, IFA_LOCAL, htonl(ip));
+    mnl_attr_put_u32(netlink->request, IFA_ADDRESS, htonl(ip));
+    mnl_attr_put_u32(netlink->request, IFA_BROADCAST, htonl(broadcast));
+    return ignore_existing(finish(netlink));
+}
+
+static struct rtmsg *put_route(struct netlink *netlink, uint8_t prefix)
+{
+    struct rtmsg *route = mnl_nlmsg_put_extra_header(netlink->request, sizeof(*route));
+    route->rtm_family = AF_INET;
+    route->rtm_dst_len = prefix;
+    route->rtm_protocol = RTPROT_STATIC;
+    return route;
+}
+
+int netlink_add_route(struct netlink *netlink, uint32_t network, uint8_t prefix, uint32_t gateway)
+{
+    begin(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+    struct rtmsg *route = put_route(netlink, prefix);
+    route->rtm_table = RT_TABLE_MAIN;
+    route->rtm_type = RTN_UNICAST;
+    route->rtm_scope = RT_SCOPE_UNIVERSE;
+    if (prefix > 0)
+        mnl_attr_put_u32(netlink->request, RTA_DST, htonl(network));
+    mnl_attr_put_u32(netlink->request, RTA_GATEWAY, htonl(gateway));
+    return finish(netlink);
+}
+
+static int loopback_index(uint32_t *ret)
+{
+    *ret = if_nametoindex("lo");
+    return *ret == 0 ? -errno : 0;
+}
+
+int netlink_add_local_route(struct netlink *netlink, uint32_t network, uint8_t prefix,
+                            uint32_t source)
+{
+    uint32_t loopback;
+    int result = loopback_index(&loopback);
+    if (result < 0)
+        return result;
+    begin(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+    struct rtmsg *route = put_route(netlink, prefix);
+    route->rtm_table = RT_TABLE_LOCAL;
+    route->rtm_type = RTN_LOCAL;
+    route->rtm_scope = RT_SCOPE_HOST;
+    mnl_attr_put_u32(netlink->request, RTA_DST, htonl(network));
+    mnl_attr_put_u32(netlink->request, RTA_OIF, loopback);
+    mnl_attr_put_u32(netlink->request, RTA_PREFSRC, htonl(source));
+    return finish(netlink);
+}
+
+int netlink_delete_local_route(struct netlink *netlink, uint32_t network, uint8_t prefix)
+{
+    begin(netlink, RTM_DELROUTE, 0);
+    struct rtmsg *route = put_route(netlink, prefix);
+    route->rtm_table = RT_TABLE_LOCAL;
+    route->rtm_type = RTN_LOCAL;
+    route->rtm_scope = RT_SCOPE_NOWHERE;
+    mnl_attr_put_u32(netlink->request, RTA_DST, htonl(network));
+    return finish(netlink);
+}
