@@ -17,8 +17,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "runtime/container.h"
 #include "runtime/bounds.h"
+#include "runtime/container.h"
 #include "runtime/exec_process.h"
 
 enum {

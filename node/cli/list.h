@@ -24,8 +24,8 @@ int named_verb(struct cli *cli, int argc, char **argv, const char *method, const
 int show_intent_verb(struct cli *cli, int argc, char **argv, const char *method, const char *param,
                      void (*say)(const json_t *result));
 
-/* All peers, asked for a page after the other; of the peer `at` (NULL: the one that is asked), as it
- * sees them. CLI_OK, or the exit code once the error was printed. */
+/* All peers, asked for a page after the other; of the peer `at` (NULL: the one that is asked), as
+ * it sees them. CLI_OK, or the exit code once the error was printed. */
 int list_all_peers(const struct cli *cli, const char *at, json_t **ret);
 
 /* Prints nothing: for what is done is done. */
