@@ -91,13 +91,19 @@ void runtime_attach_pause(struct runtime_attach *attach, bool pause)
 
 struct input_packet {
     uv_write_t request;
+    size_t size;
     uint8_t data[INPUT_PACKET_BYTES];
 };
 
 static void on_written(uv_write_t *request, int status)
 {
     (void)status; /* the end of the container is seen where it is read */
-    free(request->data);
+    struct input_packet *packet = request->data;
+    struct runtime_attach *attach = request->handle->data;
+    size_t size = packet->size;
+    free(packet);
+    if (!attach->closed && !attach->ended && attach->callbacks.on_taken)
+        attach->callbacks.on_taken(attach->callbacks.context, size);
 }
 
 static int write_packet(struct runtime_attach *attach, struct bytes data)
@@ -107,6 +113,7 @@ static int write_packet(struct runtime_attach *attach, struct bytes data)
         return -ENOMEM;
     memcpy(packet->data, data.data, data.size);
     packet->request.data = packet;
+    packet->size = data.size;
     uv_buf_t buffer = uv_buf_init((char *)packet->data, (unsigned)data.size);
     int result = uv_write(&packet->request, (uv_stream_t *)&attach->socket, &buffer, 1, on_written);
     if (result < 0)

@@ -184,13 +184,19 @@ void runtime_exec_pause(struct runtime_exec *exec, bool pause)
 
 struct write_request {
     uv_write_t request;
+    size_t size;
     uint8_t data[];
 };
 
 static void on_written(uv_write_t *request, int status)
 {
     (void)status; /* a command that does not read its input has its reasons */
-    free(request->data);
+    struct write_request *write = request->data;
+    struct runtime_exec *exec = request->handle->data;
+    size_t size = write->size;
+    free(write);
+    if (!exec->closed && !exec->reported && exec->callbacks.on_taken)
+        exec->callbacks.on_taken(exec->callbacks.context, size);
 }
 
 int runtime_exec_write(struct runtime_exec *exec, struct bytes data)
@@ -205,6 +211,7 @@ int runtime_exec_write(struct runtime_exec *exec, struct bytes data)
         return -ENOMEM;
     memcpy(write->data, data.data, data.size);
     write->request.data = write;
+    write->size = data.size;
     uv_buf_t buffer = uv_buf_init((char *)write->data, (unsigned)data.size);
     int result = uv_write(&write->request, (uv_stream_t *)&exec->input, &buffer, 1, on_written);
     if (result < 0)

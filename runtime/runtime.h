@@ -215,6 +215,9 @@ struct exec_options {
 struct exec_callbacks {
     void *context;
     void (*on_output)(void *context, bool is_error, struct bytes output);
+    /* So much of the input was taken, or will never be; NULL: of no interest. Whoever keeps less
+     * than RUNTIME_EXEC_INPUT_BYTES_MAX under way loses nothing. */
+    void (*on_taken)(void *context, size_t bytes);
     /* The last call. `exit_code` is the command's, 128 + signal, or 126/127 if it cannot be run. */
     void (*on_exit)(void *context, int exit_code);
 };
@@ -244,7 +247,8 @@ struct runtime_attach;
 struct attach_callbacks {
     void *context;
     void (*on_output)(void *context, bool is_error, struct bytes output);
-    void (*on_end)(void *context); /* the container has ended; the last call */
+    void (*on_taken)(void *context, size_t bytes); /* as of an exec */
+    void (*on_end)(void *context);                 /* the container has ended; the last call */
 };
 
 /* -ENOENT if there is no such container, -ESRCH if it does not run, or what connecting failed with.

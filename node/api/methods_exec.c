@@ -36,6 +36,16 @@ static bool read_size(struct bytes payload, uint16_t *ret_rows, uint16_t *ret_co
     return reader_u16(&reader, ret_columns) == 0;
 }
 
+/* Tells the client how much of its input was taken: it holds back what is too far ahead. */
+static void say_taken(struct api_call *call, uint64_t bytes)
+{
+    cleanup_buffer struct buffer payload = {0};
+    struct writer writer;
+    writer_init(&writer, &payload);
+    writer_u64(&writer, bytes);
+    api_note(call, "taken", buffer_view(&payload));
+}
+
 /* --- Exec --- */
 
 struct exec {
@@ -48,6 +58,11 @@ static void on_output(void *context, bool is_error, struct bytes output)
     struct exec *exec = context;
     if (pass_output(exec->call, is_error, output) == 1)
         runtime_exec_pause(exec->exec, true);
+}
+
+static void on_taken(void *context, size_t bytes)
+{
+    say_taken(((struct exec *)context)->call, bytes);
 }
 
 static void on_exit_code(void *context, int exit_code)
@@ -152,7 +167,7 @@ static int run_exec(struct exec *exec, const char *container, struct bytes param
                                        .tty = frame_flag(params, "tty"),
                                        .rows = (uint16_t)rows,
                                        .columns = (uint16_t)columns};
-        struct exec_callbacks callbacks = {exec, on_output, on_exit_code};
+        struct exec_callbacks callbacks = {exec, on_output, on_taken, on_exit_code};
         rc = runtime_exec(exec->call->peer->runtime, container, &options, &callbacks, &exec->exec,
                           error);
     }
@@ -204,6 +219,11 @@ static void on_attach_output(void *context, bool is_error, struct bytes output)
     struct attach *attach = context;
     if (pass_output(attach->call, is_error, output) == 1)
         runtime_attach_pause(attach->attach, true);
+}
+
+static void on_attach_taken(void *context, size_t bytes)
+{
+    say_taken(((struct attach *)context)->call, bytes);
 }
 
 /* Also when the client leaves or is gone: the container goes on. */
@@ -261,7 +281,7 @@ static void method_attach(struct api_call *call, struct bytes params)
     if (!replica || enters_privileged(call, replica))
         return;
     struct attach *attach = calloc(1, sizeof(*attach));
-    struct attach_callbacks callbacks = {attach, on_attach_output, end_attach};
+    struct attach_callbacks callbacks = {attach, on_attach_output, on_attach_taken, end_attach};
     int rc = attach ? runtime_attach(call->peer->runtime, container, &callbacks, &attach->attach)
                     : -ENOMEM;
     if (rc < 0) {

@@ -29,7 +29,10 @@ struct session {
     uv_signal_t resized;
     struct termios before;
     bool is_raw;
-    bool after_ctrl_p; /* the last key that was typed, held back */
+    bool has_ended;     /* the input, or it is left */
+    bool is_full;       /* our own connection takes no more */
+    uint64_t under_way; /* bytes of input that were sent and not taken yet */
+    bool after_ctrl_p;  /* the last key that was typed, held back */
 };
 
 static void print(struct bytes payload)
@@ -53,6 +56,19 @@ static void stop_input(struct session *session)
         uv_poll_stop(&session->input.poll);
     else if (session->input_kind == INPUT_FILE)
         uv_idle_stop(&session->input.idle);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events);
+static void on_idle(uv_idle_t *idle);
+
+static void start_input(struct session *session)
+{
+    if (session->is_full || session->under_way >= CLI_UNDER_WAY_BYTES_MAX)
+        return;
+    if (session->input_kind == INPUT_POLLED)
+        uv_poll_start(&session->input.poll, UV_READABLE, on_readable);
+    else if (session->input_kind == INPUT_FILE)
+        uv_idle_start(&session->input.idle, on_idle);
 }
 
 /* Looks for Ctrl-P Ctrl-Q, and takes a Ctrl-P out that may be its beginning. False: it is there. */
@@ -79,8 +95,10 @@ static void send_input(struct session *session, const uint8_t *bytes, size_t siz
     struct writer writer;
     writer_init(&writer, &payload);
     writer_binary(&writer, bytes, size);
-    if (client_note(session->client, "input", buffer_view(&payload)) == 1)
-        stop_input(session); /* until on_drained */
+    session->under_way += size;
+    session->is_full = client_note(session->client, "input", buffer_view(&payload)) == 1;
+    if (session->is_full || session->under_way >= CLI_UNDER_WAY_BYTES_MAX)
+        stop_input(session);
 }
 
 static void take_input(struct session *session)
@@ -89,11 +107,13 @@ static void take_input(struct session *session)
     ssize_t got = read(STDIN_FILENO, bytes, sizeof(bytes));
     size_t size = got > 0 ? (size_t)got : 0;
     if (size == 0) {
+        session->has_ended = true;
         stop_input(session);
         client_note(session->client, "end_input", (struct bytes){0});
     } else if (!session->options.detachable || !session->is_raw) {
         send_input(session, bytes, size);
     } else if (!pass_keys(session, bytes, size, keys, &size)) {
+        session->has_ended = true;
         stop_input(session);
         client_note(session->client, "detach", (struct bytes){0});
     } else if (size > 0) {
@@ -115,10 +135,21 @@ static void on_idle(uv_idle_t *idle)
 static void on_drained(void *context)
 {
     struct session *session = context;
-    if (session->input_kind == INPUT_POLLED)
-        uv_poll_start(&session->input.poll, UV_READABLE, on_readable);
-    else if (session->input_kind == INPUT_FILE)
-        uv_idle_start(&session->input.idle, on_idle);
+    session->is_full = false;
+    if (!session->has_ended)
+        start_input(session);
+}
+
+static void on_taken(struct session *session, struct bytes payload)
+{
+    struct reader reader;
+    uint64_t bytes = 0;
+    reader_init(&reader, payload.data, payload.size);
+    if (reader_u64(&reader, &bytes) < 0)
+        return;
+    session->under_way -= bytes < session->under_way ? bytes : session->under_way;
+    if (!session->has_ended)
+        start_input(session);
 }
 
 static void open_input(struct session *session)
@@ -166,7 +197,7 @@ static void begin_typing(struct session *session)
     uv_loop_t *loop = client_loop(session->client);
     if (session->options.interactive) {
         open_input(session);
-        on_drained(session);
+        start_input(session);
     } else {
         client_note(session->client, "end_input", (struct bytes){0});
     }
@@ -195,6 +226,8 @@ static void on_note(void *context, const char *kind, struct bytes payload)
     struct session *session = context;
     if (strcmp(kind, "output") == 0) {
         print(payload);
+    } else if (strcmp(kind, "taken") == 0) {
+        on_taken(session, payload);
     } else if (strcmp(kind, "attached") == 0 && session->options.detachable) {
         session->options.interactive &= frame_flag(payload, "stdin_open");
         session->options.tty = frame_flag(payload, "tty") && isatty(STDIN_FILENO);

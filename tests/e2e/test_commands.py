@@ -169,6 +169,8 @@ def test_logs_and_exec(cluster):
         counted = subprocess.run(far.words(far.binary, "--socket", far.socket, "exec", "-i", row["name"],
                                            "wc", "-c"), stdin=file, stdout=subprocess.PIPE, check=True)
     assert int(counted.stdout) == os.path.getsize(__file__), counted
+    much = far.consort("exec", "-i", row["name"], "--", "sh", "-c", "sleep 1; wc -c", input="x" * 8_000_000)
+    assert int(much) == 8_000_000, much
 
     follow = subprocess.Popen(
         far.words(far.binary, "--socket", far.socket, "logs", "-f", "demo_web"),
