@@ -1,5 +1,6 @@
 #include "runtime/cgroup.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -141,10 +142,15 @@ static int group_check(const struct group *group)
 
 int32_t cgroup_parse_pressure(const char *text)
 {
-    unsigned whole, hundredths;
-    if (sscanf(text, "some avg10=%3u.%2u", &whole, &hundredths) != 2 || whole > 100)
+    static const char words[] = "some avg10=";
+    char *end;
+    if (strncmp(text, words, sizeof(words) - 1) != 0 ||
+        !isdigit((unsigned char)text[sizeof(words) - 1]))
         return -1;
-    return (int32_t)(whole * 10 + hundredths / 10);
+    unsigned long whole = strtoul(text + sizeof(words) - 1, &end, 10);
+    if (whole > 100 || *end != '.' || !isdigit((unsigned char)end[1]))
+        return -1;
+    return (int32_t)(whole * 10) + (end[1] - '0');
 }
 
 static int32_t read_pressure(const struct group *group, const char *file)

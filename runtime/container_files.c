@@ -1,6 +1,7 @@
 #include "runtime/container_files.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -89,6 +90,7 @@ static int write_file_mount(const struct oci_input *input, const struct secrets 
 {
     const struct container_mount *mount = &input->spec->mounts[index];
     char path[PATH_BYTES];
+    assert(!mount->secret || secrets->items); /* secrets_open() sees to it */
     const struct buffer *content = mount->secret ? &secrets->items[index] : &mount->content;
     oci_file_mount_path(input, index, path, sizeof(path));
     mode_t mode = mount->mode ? mount->mode : SECRET_MODE_DEFAULT;

@@ -1,5 +1,6 @@
 #include "runtime/health_probe.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -50,10 +51,12 @@ static void finish(struct health_probe *probe, bool passed, const char *reason)
 
 int health_probe_status(const char *line)
 {
-    int status = 0;
-    if (sscanf(line, "HTTP/1.%*1[01] %3d", &status) != 1 || status < 100)
+    char *end;
+    if ((strncmp(line, "HTTP/1.1 ", 9) != 0 && strncmp(line, "HTTP/1.0 ", 9) != 0) ||
+        !isdigit((unsigned char)line[9]))
         return -EBADMSG;
-    return status;
+    unsigned long status = strtoul(line + 9, &end, 10);
+    return end == line + 12 && status >= 100 ? (int)status : -EBADMSG;
 }
 
 static void judge(struct health_probe *probe)

@@ -8,16 +8,15 @@
 /* Only if the peers differ. */
 static void say_level(const json_t *status)
 {
-    const json_t *waits_for = json_object_get(status, "level_waits_for"), *name;
-    size_t i;
+    const json_t *waits_for = json_object_get(status, "level_waits_for");
     if (json_number(status, "level_next") == json_number(status, "level"))
         return;
     printf(
         "the cluster's state is at level %lld; it is raised to %lld once all peers know that, as "
         "these don't yet:",
         (long long)json_number(status, "level"), (long long)json_number(status, "level_next"));
-    json_array_foreach(waits_for, i, name)
-        printf("%s %s", i > 0 ? "," : "", json_string_value(name));
+    for (size_t i = 0; i < json_array_size(waits_for); i++)
+        printf("%s %s", i > 0 ? "," : "", json_string_value(json_array_get(waits_for, i)));
     puts(json_array_size(waits_for) > 0 ? "" : " none");
 }
 

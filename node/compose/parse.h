@@ -91,15 +91,15 @@ int parse_service(struct parse *parse, const struct tree_node *node, struct serv
 int read_deploy(struct parse *parse, const struct tree_node *node, void *spec);
 int read_health(struct parse *parse, const struct tree_node *node, void *spec);
 int read_ports(struct parse *parse, const struct tree_node *node, void *spec);
-int read_expose(struct parse *parse, const struct tree_node *node, void *spec);
+int read_expose(struct parse *parse, const struct tree_node *node, void *target);
 int read_volumes(struct parse *parse, const struct tree_node *node, void *spec);
 int read_tmpfs(struct parse *parse, const struct tree_node *node, void *spec);
 
 /* parse_networks.c: */
 int read_top_networks(struct parse *parse, const struct tree_node *node, void *target);
-int read_networks(struct parse *parse, const struct tree_node *node, void *spec);
-int read_network_mode(struct parse *parse, const struct tree_node *node, void *spec);
-int read_dns(struct parse *parse, const struct tree_node *node, void *spec);
+int read_networks(struct parse *parse, const struct tree_node *node, void *target);
+int read_network_mode(struct parse *parse, const struct tree_node *node, void *target);
+int read_dns(struct parse *parse, const struct tree_node *node, void *target);
 
 /* Once all keys of the service have been read. */
 int parse_service_networks(struct parse *parse, const struct tree_node *node,

@@ -261,7 +261,7 @@ static int read_one_env_file(struct parse *parse, const struct tree_node *node,
     int rc = tree_is_null(required) ? 0 : parse_flag(parse, required, &is_required);
     if (rc == 0)
         rc = parse_path(parse, name, name->text, &path);
-    if (rc < 0 || (!is_required && access(path, F_OK) < 0))
+    if (rc < 0 || !path || (!is_required && access(path, F_OK) < 0))
         return rc;
     rc = environment_file_read(path, &spec->environment, &why);
     return rc == -E2BIG || rc == 0 ? rc : parse_fail(parse, name, "%s", why.message);

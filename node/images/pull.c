@@ -176,8 +176,8 @@ static void take_failure(struct pull *pull, char *text)
     char *hint = strchr(message, '\t');
     if (hint)
         *hint++ = '\0';
-    int code = atoi(text);
-    error_set(&pull->error, code < 0 && code > -4096 ? code : -EIO, "pulling %s: %s",
+    long code = strtol(text, NULL, 10);
+    error_set(&pull->error, code < 0 && code > -4096 ? (int)code : -EIO, "pulling %s: %s",
               pull->reference, message);
     if (hint && *hint)
         error_hint(&pull->error, "%s", hint);
@@ -185,9 +185,10 @@ static void take_failure(struct pull *pull, char *text)
 
 static void take_line(struct pull *pull, char *line)
 {
-    uint64_t done, total;
     struct digest digest;
-    if (sscanf(line, "progress %" SCNu64 " %" SCNu64, &done, &total) == 2) {
+    if (strncmp(line, "progress ", 9) == 0) {
+        char *end;
+        uint64_t done = strtoull(line + 9, &end, 10), total = strtoull(end, NULL, 10);
         for (struct pull_waiter *waiter = pull->waiters; waiter; waiter = waiter->next)
             if (waiter->handler.on_progress)
                 waiter->handler.on_progress(waiter->context, done, total);

@@ -31,8 +31,8 @@ int datagram_socket_open(const struct datagram_config *config, struct datagram_s
 
 /* Sends from the address `from`, one that the socket is reached at. Lost if the kernel has no room
  * now. */
-void datagram_socket_send(struct datagram_socket *socket, const struct address *from,
+void datagram_socket_send(struct datagram_socket *self, const struct address *from,
                           const struct address *to, struct bytes data);
 
 /* Frees from the loop. */
-void datagram_socket_close(struct datagram_socket *socket);
+void datagram_socket_close(struct datagram_socket *self);

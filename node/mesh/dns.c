@@ -160,11 +160,10 @@ static void on_question(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffer,
     struct sockaddr_in asker = *(const struct sockaddr_in *)(const void *)from;
     struct bytes question = {(const uint8_t *)buffer->base, (size_t)size};
     struct address ip = address_from_v4(ntohl(asker.sin_addr.s_addr), ntohs(asker.sin_port));
-    if (!mesh_asker_find(dns->mesh, &ip, &asker_route))
-        dns_fail(question, &answer);
-    else if (dns_answer(&dns->mesh->routes, asker_route, MESH_VIRTUAL_BASE, question, &answer) ==
-                 DNS_FOREIGN &&
-             pass_on(dns, asker_route, &asker, question) < 0)
+    bool is_known = mesh_asker_find(dns->mesh, &ip, &asker_route);
+    bool is_foreign = is_known && dns_answer(&dns->mesh->routes, asker_route, MESH_VIRTUAL_BASE,
+                                             question, &answer) == DNS_FOREIGN;
+    if (!is_known || (is_foreign && pass_on(dns, asker_route, &asker, question) < 0))
         dns_fail(question, &answer);
     send_answer(dns, &asker, &answer);
 }

@@ -78,6 +78,7 @@ static int encrypt(const struct intent_blob *blob, const struct id *cluster,
         rc = buffer_reserve(ret, blob->content.size + INTENT_SEAL_BYTES);
     if (rc < 0)
         return rc;
+    assert(ret->bytes);
     crypto_aead_xchacha20poly1305_ietf_encrypt(ret->bytes, NULL, blob->content.bytes,
                                                blob->content.size, associated.bytes,
                                                associated.size, NULL, NONCE, key);

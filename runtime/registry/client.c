@@ -133,8 +133,8 @@ static char *basic_authorization(const struct endpoint *endpoint)
     char *text = login ? malloc(strlen("Basic ") + capacity) : NULL;
     if (!text)
         return NULL;
-    memcpy(text, "Basic ", strlen("Basic "));
-    sodium_bin2base64(text + strlen("Basic "), capacity, (const unsigned char *)login, size,
+    char *end = stpcpy(text, "Basic ");
+    sodium_bin2base64(end, capacity, (const unsigned char *)login, size,
                       sodium_base64_VARIANT_ORIGINAL);
     return text;
 }
