@@ -112,7 +112,7 @@ void command_read_seal(struct reader *reader, struct command *command)
     struct command_seal *seal = &command->seal;
     seal->changes = codec_read_items(reader, COMMAND_SEAL_CHANGES_MAX, sizeof(*seal->changes),
                                      &seal->change_count);
-    for (size_t i = 0; i < seal->change_count; i++) {
+    for (size_t i = 0; seal->changes && i < seal->change_count; i++) {
         struct command_seal_change *change = &seal->changes[i];
         reader_array_exact(reader, SEAL_FIELDS);
         reader_copy_text(reader, change->name, sizeof(change->name));

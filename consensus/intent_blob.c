@@ -98,17 +98,27 @@ int intent_blob_room(struct intent_apply *apply, size_t count, size_t size)
     return -ENOSPC;
 }
 
-bool intent_blob_is_there(const struct intent *intent, const struct intent_blob *given)
+/* The newest version, if it holds the same. */
+static const struct intent_blob *find_same(const struct intent *intent,
+                                           const struct intent_blob *given)
 {
     const struct intent_blob *present = intent_blob_find(intent, given->kind, given->name);
-    return present && bytes_equal(buffer_view(&present->content), buffer_view(&given->content));
+    return present && bytes_equal(buffer_view(&present->content), buffer_view(&given->content))
+               ? present
+               : NULL;
+}
+
+bool intent_blob_is_there(const struct intent *intent, const struct intent_blob *given)
+{
+    return find_same(intent, given) != NULL;
 }
 
 int intent_blob_put(struct intent_apply *apply, const struct intent_blob *given, const char *stack,
                     uint64_t *ret_version)
 {
-    if (intent_blob_is_there(apply->intent, given)) {
-        *ret_version = intent_blob_find(apply->intent, given->kind, given->name)->version;
+    const struct intent_blob *present = find_same(apply->intent, given);
+    if (present) {
+        *ret_version = present->version;
         return 0;
     }
     struct intent_blob *blob = calloc(1, sizeof(*blob));

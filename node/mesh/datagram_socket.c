@@ -1,5 +1,6 @@
 #include "node/mesh/datagram_socket.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -171,6 +172,7 @@ static void put_source(const struct datagram_socket *self, const struct address 
                        struct msghdr *message)
 {
     struct cmsghdr *item = CMSG_FIRSTHDR(message);
+    assert(item); /* the caller gave it room */
     if (self->is_v6) {
         struct in6_pktinfo info = {0};
         memcpy(&info.ipi6_addr, from->ip, sizeof(from->ip));

@@ -246,7 +246,7 @@ static void cut_log(struct peer *peer, struct peer_loaded *loaded)
 static int find_loss(struct peer *peer, struct peer_loaded *loaded, struct error *error)
 {
     const struct raft_snapshot *snapshot = loaded->stored.raft.snapshot;
-    uint64_t first, last, damaged;
+    uint64_t first = 0, last = 0, damaged = 0;
     int rc = store_log_bounds(peer->store, &first, &last, error);
     if (rc == 0)
         rc = store_log_damaged(peer->store, 0, &damaged, error);

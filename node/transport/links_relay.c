@@ -240,7 +240,7 @@ static int accept_link(struct links *links, const struct link_remote *via,
 {
     struct relay *relay = relay_new(links);
     struct entry *entry;
-    int fd;
+    int fd = -1;
     if (!relay)
         return -ENOMEM;
     relay->for_peer = via->id;

@@ -137,7 +137,7 @@ static uint8_t open_count(const struct container_spec *spec)
 
 static int take_one(struct network_pool *pool, const char *name, uint32_t *ret_ip)
 {
-    struct network_block *block;
+    struct network_block *block = NULL;
     int result = find_block(pool, name, &block);
     if (result < 0)
         return result;

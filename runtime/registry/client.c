@@ -202,7 +202,7 @@ static int fetch_token(const struct registry_client *client, const struct endpoi
     cleanup_buffer struct buffer answer = {0};
     cleanup_free char *url = token_url(client, challenge);
     char *basic = basic_authorization(endpoint);
-    struct http_response response;
+    struct http_response response = {0};
     struct http_request request = {
         .url = url,
         .authorization = basic,

@@ -133,11 +133,15 @@ def pin(cluster, name):
 def test_holders(cluster):
     """The key is with the voters and with whom the replica is placed on, and with nobody else: not where it ran
     before, nor with who was shut out. A machine that comes back alone, without a quorum, shows it again."""
-    voters = {peer.name for peer in cluster.peers() if peer.query("status")["is_voter"]}
+    def ask_who_votes():
+        return {peer.name for peer in cluster.peers() if peer.query("status")["is_voter"]}
+
+    cluster.wait(lambda: len(ask_who_votes()) == 3, "three vote")
+    voters = ask_who_votes()
     outside = next(peer for peer in cluster.peers() if peer.name not in voters)
     inside = next(peer for peer in cluster.peers() if peer.name in voters)
     pin(cluster, outside.name)
-    assert sealed_to(outside, "s_key") == voters | {outside.name}
+    cluster.wait(lambda: sealed_to(outside, "s_key") == voters | {outside.name}, "all who need the key have it")
     assert_sealed(cluster.peers(), CANARY)
     for peer in cluster.peers():
         peer.kill()

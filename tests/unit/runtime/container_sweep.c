@@ -64,7 +64,7 @@ struct operation {
 static struct notes *notes;
 static char archive[128];
 
-static void give_up(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void give_up(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
