@@ -57,8 +57,10 @@ enum {
     RUNTIME_LOG_CHUNK_BYTES = 128 * 1024,
     RUNTIME_LOG_POLL_MS = 200,
     RUNTIME_EXEC_INPUT_BYTES_MAX = 1024 * 1024,
-    RUNTIME_PROCESSES_MAX = 1024, /* listed of one container */
-    PROCESS_COMMAND_BYTES = 256,  /* of one of them, with the NUL */
+    RUNTIME_COPIES_MAX = 8,         /* at once, each with a thread */
+    RUNTIME_COPY_PATH_BYTES = 4096, /* with the NUL */
+    RUNTIME_PROCESSES_MAX = 1024,   /* listed of one container */
+    PROCESS_COMMAND_BYTES = 256,    /* of one of them, with the NUL */
 
     /* Images (image_reference.h, image.h, image_store.h). */
     IMAGE_REFERENCE_BYTES_MAX = 384,    /* registry, name and tag with the NUL */

@@ -51,6 +51,7 @@ struct runtime {
 
     struct attachment *attachments;
     uint64_t exec_count; /* names execs' pid files */
+    unsigned copies;     /* under way, each with a thread */
 
     unsigned holders;
     bool closing;

@@ -268,5 +268,36 @@ void runtime_attach_pause(struct runtime_attach *attach, bool pause);
  */
 void runtime_attach_close(struct runtime_attach *attach);
 
+/* Files copied out of a container that runs, or into it, as a tar archive (copy_files.h). */
+struct runtime_copy;
+
+struct copy_options {
+    const char *path; /* inside the container */
+    bool goes_in;
+};
+
+struct copy_callbacks {
+    void *context;
+    void (*on_data)(void *context, struct bytes data); /* of the archive that comes out */
+    void (*on_taken)(void *context, size_t bytes);     /* as of an exec */
+    void (*on_end)(void *context,
+                   const struct error *error); /* NULL: all is copied; the last call */
+};
+
+/* -ENOENT if there is no such container, -ESRCH if it does not run, -ENAMETOOLONG, -EBUSY with
+ * RUNTIME_COPIES_MAX under way. */
+int runtime_copy(struct runtime *runtime, const char *id, const struct copy_options *options,
+                 const struct copy_callbacks *callbacks, struct runtime_copy **ret);
+
+/* Queues a piece of the archive that goes in: 0, or as runtime_exec_write. */
+int runtime_copy_write(struct runtime_copy *copy, struct bytes data);
+void runtime_copy_end_input(struct runtime_copy *copy);
+void runtime_copy_pause(struct runtime_copy *copy, bool pause);
+
+/* Must be called once, after on_end or before: then it ends half done. No callback comes
+ * afterwards.
+ */
+void runtime_copy_close(struct runtime_copy *copy);
+
 /* "running": for people. */
 const char *container_state_name(enum container_state state);

@@ -1,4 +1,5 @@
-/* Exec and attach: answered by the peer that has the container, which may be another one. */
+/* Exec, attach and copying: answered by the peer that has the container, which may be another one.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -298,6 +299,99 @@ static void method_attach(struct api_call *call, struct bytes params)
     say_attached(call, container);
 }
 
+/* --- Copy --- */
+
+struct copy {
+    struct api_call *call;
+    struct runtime_copy *copy;
+};
+
+static void on_copy_data(void *context, struct bytes data)
+{
+    struct copy *copy = context;
+    if (pass_output(copy->call, false, data) == 1)
+        runtime_copy_pause(copy->copy, true);
+}
+
+static void on_copy_taken(void *context, size_t bytes)
+{
+    say_taken(((struct copy *)context)->call, bytes);
+}
+
+static void on_copy_end(void *context, const struct error *error)
+{
+    struct copy *copy = context;
+    if (error)
+        api_fail(copy->call, error);
+    else
+        api_answer(copy->call, NULL);
+    runtime_copy_close(copy->copy);
+    free(copy);
+}
+
+static void on_copy_cancel(struct api_call *call)
+{
+    struct copy *copy = call->context;
+    runtime_copy_close(copy->copy);
+    api_answer(call, NULL);
+    free(copy);
+}
+
+static void on_copy_drained(struct api_call *call)
+{
+    runtime_copy_pause(((struct copy *)call->context)->copy, false);
+}
+
+static void on_copy_note(struct api_call *call, const char *kind, struct bytes payload)
+{
+    struct copy *copy = call->context;
+    struct reader reader;
+    struct bytes input;
+    reader_init(&reader, payload.data, payload.size);
+    if (strcmp(kind, "input") == 0 && reader_binary(&reader, &input) == 0)
+        runtime_copy_write(copy->copy, input);
+    else if (strcmp(kind, "end_input") == 0)
+        runtime_copy_end_input(copy->copy);
+}
+
+static void copy_files(struct api_call *call, struct bytes params, bool goes_in)
+{
+    char container[RUNTIME_ID_BYTES_MAX + 1], path[RUNTIME_COPY_PATH_BYTES];
+    const struct intent_replica *replica = find_container_here(call, params, container);
+    if (!replica || enters_privileged(call, replica))
+        return;
+    if (!frame_text(params, "path", path, sizeof(path)) || path[0] != '/') {
+        api_fail_with(call, -EINVAL, NULL, "a path is expected that begins with /");
+        return;
+    }
+    struct copy *copy = calloc(1, sizeof(*copy));
+    struct copy_options options = {.path = path, .goes_in = goes_in};
+    struct copy_callbacks callbacks = {copy, on_copy_data, on_copy_taken, on_copy_end};
+    int rc = copy ? runtime_copy(call->peer->runtime, container, &options, &callbacks, &copy->copy)
+                  : -ENOMEM;
+    if (rc < 0) {
+        free(copy);
+        api_fail_with(call, rc, "see its state with: consort ps", "copying files of %s: %s",
+                      container, strerror(-rc));
+        return;
+    }
+    copy->call = call;
+    call->context = copy;
+    call->on_note = on_copy_note;
+    call->on_drained = on_copy_drained;
+    call->on_cancel = on_copy_cancel;
+}
+
+static void method_copy_out(struct api_call *call, struct bytes params)
+{
+    copy_files(call, params, false);
+}
+
+static void method_copy_in(struct api_call *call, struct bytes params)
+{
+    copy_files(call, params, true);
+}
+
 static void method_exec(struct api_call *call, struct bytes params)
 {
     char container[RUNTIME_ID_BYTES_MAX + 1];
@@ -309,5 +403,7 @@ static void method_exec(struct api_call *call, struct bytes params)
 const struct api_entry api_exec_methods[] = {
     {"exec", ROLE_DEPLOYER, API_IN_CLUSTER, method_exec},
     {"attach", ROLE_DEPLOYER, API_IN_CLUSTER, method_attach},
+    {"copy.out", ROLE_DEPLOYER, API_IN_CLUSTER, method_copy_out},
+    {"copy.in", ROLE_DEPLOYER, API_IN_CLUSTER, method_copy_in},
     {0},
 };

@@ -76,6 +76,7 @@ int verb_deploy(struct cli *cli, int argc, char **argv);
 int verb_ps(struct cli *cli, int argc, char **argv);
 int verb_stats(struct cli *cli, int argc, char **argv);
 int verb_attach(struct cli *cli, int argc, char **argv);
+int verb_cp(struct cli *cli, int argc, char **argv);
 int verb_top(struct cli *cli, int argc, char **argv);
 int verb_port(struct cli *cli, int argc, char **argv);
 int verb_service_ls(struct cli *cli, int argc, char **argv);

@@ -44,6 +44,7 @@ static const struct verb verbs[] = {
     {"logs", "SERVICE|REPLICA", "Show what replicas print", verb_logs},
     {"exec", "REPLICA [--] COMMAND [ARGUMENT...]", "Run a command inside a replica", verb_exec},
     {"attach", "REPLICA", "See what a replica prints, and type to it", verb_attach},
+    {"cp", "SOURCE DESTINATION", "Copy files into a replica (REPLICA:PATH) or out of it", verb_cp},
     {"top", "REPLICA", "List the processes of a replica", verb_top},
     {"port", "SERVICE [PORT]", "Show where a service's ports are published", verb_port},
     {"events", "", "Show what happened in the cluster", verb_events},

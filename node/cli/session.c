@@ -35,7 +35,7 @@ struct session {
     bool after_ctrl_p;  /* the last key that was typed, held back */
 };
 
-static void print(struct bytes payload)
+static void print(const struct session *session, struct bytes payload)
 {
     struct reader reader;
     uint8_t stream = 0;
@@ -45,7 +45,8 @@ static void print(struct bytes payload)
     reader_u8(&reader, &stream);
     if (reader_binary(&reader, &output) < 0)
         return;
-    FILE *to = stream == 2 ? stderr : stdout;
+    FILE *out = session->options.output ? session->options.output : stdout;
+    FILE *to = stream == 2 ? stderr : out;
     fwrite(output.data, 1, output.size, to);
     fflush(to);
 }
@@ -104,7 +105,7 @@ static void send_input(struct session *session, const uint8_t *bytes, size_t siz
 static void take_input(struct session *session)
 {
     uint8_t bytes[CLI_INPUT_BYTES], keys[CLI_INPUT_BYTES + 1];
-    ssize_t got = read(STDIN_FILENO, bytes, sizeof(bytes));
+    ssize_t got = read(session->options.input_fd, bytes, sizeof(bytes));
     size_t size = got > 0 ? (size_t)got : 0;
     if (size == 0) {
         session->has_ended = true;
@@ -155,8 +156,9 @@ static void on_taken(struct session *session, struct bytes payload)
 static void open_input(struct session *session)
 {
     uv_loop_t *loop = client_loop(session->client);
-    session->input_kind =
-        uv_poll_init(loop, &session->input.poll, STDIN_FILENO) == 0 ? INPUT_POLLED : INPUT_FILE;
+    session->input_kind = uv_poll_init(loop, &session->input.poll, session->options.input_fd) == 0
+                              ? INPUT_POLLED
+                              : INPUT_FILE;
     if (session->input_kind == INPUT_FILE)
         uv_idle_init(loop, &session->input.idle);
     ((uv_handle_t *)&session->input)->data = session;
@@ -225,7 +227,7 @@ static void on_note(void *context, const char *kind, struct bytes payload)
 {
     struct session *session = context;
     if (strcmp(kind, "output") == 0) {
-        print(payload);
+        print(session, payload);
     } else if (strcmp(kind, "taken") == 0) {
         on_taken(session, payload);
     } else if (strcmp(kind, "attached") == 0 && session->options.detachable) {

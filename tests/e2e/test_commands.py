@@ -12,7 +12,7 @@ from scenario import scenario
 from testbed_lib.cluster import web
 
 VERBS = """node init join leave token peer cluster status deploy ps stats service scale update rollback rm logs exec attach
-top port events watch why image version context""".split()
+cp top port events watch why image version context""".split()
 
 
 @scenario(peers=1, bare=True)
@@ -189,6 +189,37 @@ def test_logs_and_exec(cluster):
         raise AssertionError("`logs -f` doesn't follow a replica that started later")
     follow.kill()
     follow.wait()
+
+
+@scenario(peers=2)
+def test_cp(cluster):
+    """Into a replica on another peer and out of it: files, folders, archives; what can't be is said."""
+    cluster.deploy(web(replicas=1, volumes=["kept:/kept"]))
+    (row,) = cluster.replicas("demo_web")
+    web_1, far = row["name"], next(peer for peer in cluster.peers() if peer.name != row["peer"])
+    here = cluster.directory / "cp"
+    (here / "folder/deep").mkdir(parents=True)
+    (here / "folder/deep/file").write_text("deep\n")
+    (here / "big").write_bytes(os.urandom(5_000_000))
+    far.consort("cp", here / "folder", f"{web_1}:/kept")
+    assert far.consort("exec", web_1, "cat", "/kept/folder/deep/file") == "deep\n"
+    far.consort("cp", here / "big", f"{web_1}:/tmp/renamed")
+    far.consort("cp", f"{web_1}:/tmp/renamed", here / "back")
+    assert (here / "back").read_bytes() == (here / "big").read_bytes()
+    far.consort("cp", f"{web_1}:/kept/folder", here / "again")
+    assert (here / "again/deep/file").read_text() == "deep\n"
+    archive = subprocess.run(far.words(far.binary, "--socket", far.socket, "cp", f"{web_1}:/kept/folder", "-"),
+                             stdout=subprocess.PIPE, check=True).stdout
+    listed = subprocess.run(["tar", "-t"], input=archive, stdout=subprocess.PIPE, check=True).stdout
+    assert b"folder/deep/file" in listed, listed
+    far.consort("exec", web_1, "ln", "-s", "/../../../../..", "/kept/up")
+    refused = far.try_consort("cp", f"{web_1}:/kept/up{here}/big", here / "stolen")
+    assert refused.returncode == 1 and "No such file" in refused.stderr and not (here / "stolen").exists(), refused
+    refused = far.try_consort("cp", here / "none", f"{web_1}:/tmp")
+    assert refused.returncode == 1 and str(here / "none") in refused.stderr, refused
+    refused = far.try_consort("cp", here / "big", f"{web_1}:/proc/sys/x")
+    assert refused.returncode == 1 and "permitted" in refused.stderr, refused
+    assert far.try_consort("cp", here / "big", here / "other").returncode == 2
 
 
 class Typist:
