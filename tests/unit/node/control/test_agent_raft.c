@@ -109,7 +109,7 @@ static void test_log_goes_on_meanwhile(void **state)
     fleet_compact(&f, 0);
     assert_in_range(disk->snapshot.index, before + 1, index);
     assert_int_equal(disk->log_index + disk->entry_count, fleet_status(&f, 0).applied_index);
-    cleanup_buffer struct buffer live = {0}, stored = {0};
+    cleanup_buffer struct buffer live = {0};
     assert_int_equal(intent_write(agent_intent(f.peers[0].agent), &live), 0);
     f.peers[0].is_slow = false;
     fleet_kill(&f, 0);
