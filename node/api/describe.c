@@ -45,10 +45,9 @@ void answer_unchanged(void *context, const struct agent_result *decided)
 
 bool replica_serves(const struct peer *peer, const struct intent_replica *replica)
 {
-    const struct view_replica *seen =
-        view_replica_find(agent_view(peer->agent), replica->generation);
-    const struct view_peer *at = view_peer_find(agent_view(peer->agent), &replica->peer);
-    return seen && view_replica_serves(seen) && at && at->liveness == VIEW_ALIVE;
+    const struct view *view = agent_view(peer->agent);
+    const struct view_replica *seen = view_replica_find(view, replica->generation);
+    return seen && view_replica_serves(seen) && view_is_alive(view, &replica->peer);
 }
 
 static const char *state_text(const struct intent_replica *replica, const struct view_replica *seen,

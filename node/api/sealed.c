@@ -50,12 +50,6 @@ static int seal_one(const struct peer *peer, struct intent_blob *blob)
     return seal_blob(blob, &peer->cluster, peers, configuration->count);
 }
 
-static bool lives(const struct peer *peer, const struct id *id)
-{
-    const struct view_peer *known = view_peer_find(agent_view(peer->agent), id);
-    return known && known->liveness == VIEW_ALIVE;
-}
-
 /* A live peer that can open the secret, if this one can't: the leader, else the first. */
 static bool find_opener(const struct peer *peer, const struct intent_blob *present, struct id *ret)
 {
@@ -68,7 +62,7 @@ static bool find_opener(const struct peer *peer, const struct intent_blob *prese
         return true;
     }
     for (size_t i = 0; i < present->wrap_count; i++)
-        if (lives(peer, &present->wraps[i].peer)) {
+        if (view_is_alive(agent_view(peer->agent), &present->wraps[i].peer)) {
             *ret = present->wraps[i].peer;
             return true;
         }

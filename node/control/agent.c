@@ -505,7 +505,6 @@ void agent_wanted(const struct agent *agent, int64_t now_ms,
 
 void agent_status(const struct agent *agent, struct agent_status *ret)
 {
-    const struct view_peer *leader;
     *ret = (struct agent_status){
         .role = agent->raft_status.role,
         .term = agent->raft_status.term,
@@ -518,8 +517,7 @@ void agent_status(const struct agent *agent, struct agent_status *ret)
     };
     if (ret->newest_index < ret->applied_index)
         ret->newest_index = ret->applied_index;
-    leader = view_peer_find(&agent->view, &ret->leader);
-    ret->leader_is_alive = leader && leader->liveness == VIEW_ALIVE;
+    ret->leader_is_alive = view_is_alive(&agent->view, &ret->leader);
     for (size_t i = 0; i < agent->view.peers.count; i++) {
         const struct view_peer *peer = agent->view.peers.items[i];
         if (!intent_is_voter(agent->intent, &peer->id))

@@ -9,8 +9,7 @@
 static bool can_take_over(const struct agent *agent, const struct id *id)
 {
     struct raft_progress_status progress;
-    const struct view_peer *seen = view_peer_find(&agent->view, id);
-    return !id_equal(id, &agent->self) && seen && seen->liveness == VIEW_ALIVE &&
+    return !id_equal(id, &agent->self) && view_is_alive(&agent->view, id) &&
            raft_configuration_votes(raft_configuration(agent->raft), id) &&
            raft_progress_of(agent->raft, id, &progress) == 0 && progress.recently_active;
 }

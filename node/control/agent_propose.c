@@ -23,8 +23,7 @@ struct id agent_leader(const struct agent *agent)
     if (takes_part && raft_configuration_find(raft_configuration(agent->raft), &agent->self))
         return ID_NONE; /* a voter knows best that there is none */
     const struct id *signer = &agent->feed.announced.signer;
-    const struct view_peer *peer = view_peer_find(&agent->view, signer);
-    return peer && peer->liveness == VIEW_ALIVE ? *signer : ID_NONE;
+    return view_is_alive(&agent->view, signer) ? *signer : ID_NONE;
 }
 
 /* A peer outside of Raft that knows no leader asks any live voter, which passes it on. */

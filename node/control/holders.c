@@ -32,12 +32,6 @@ static size_t first_secret(const struct intent *intent)
     return first;
 }
 
-static bool lives(const struct view *view, const struct id *peer)
-{
-    const struct view_peer *known = view_peer_find(view, peer);
-    return known && known->liveness == VIEW_ALIVE;
-}
-
 /* Whether it is for `self` to say who holds the secret's key. */
 static bool is_duty(const struct finding *finding, const struct intent_blob *blob)
 {
@@ -49,7 +43,7 @@ static bool is_duty(const struct finding *finding, const struct intent_blob *blo
         const struct id *holder = &blob->wraps[i].peer;
         if (id_equal(holder, finding->self))
             return true;
-        if (lives(finding->view, holder))
+        if (view_is_alive(finding->view, holder))
             return false;
     }
     return false;

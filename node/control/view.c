@@ -80,6 +80,12 @@ struct view_peer *view_peer_find(const struct view *view, const struct id *id)
     return table_find(&view->peers, id);
 }
 
+bool view_is_alive(const struct view *view, const struct id *id)
+{
+    const struct view_peer *peer = view_peer_find(view, id);
+    return peer && peer->liveness == VIEW_ALIVE;
+}
+
 struct view_replica *view_replica_find(const struct view *view, uint64_t generation)
 {
     return table_find(&view->replicas, &generation);

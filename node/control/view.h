@@ -86,6 +86,8 @@ struct view_peer *view_peer_get(struct view *view, const struct id *id);
 struct view_replica *view_replica_get(struct view *view, uint64_t generation);
 
 struct view_peer *view_peer_find(const struct view *view, const struct id *id);
+/* Whether the peer is known, and neither suspected nor dead. */
+bool view_is_alive(const struct view *view, const struct id *id);
 struct view_replica *view_replica_find(const struct view *view, uint64_t generation);
 void view_replica_remove(struct view *view, uint64_t generation);
 void view_peer_remove(struct view *view, const struct id *id);

@@ -50,8 +50,7 @@ static int make_route(const struct intent_service *service, const struct routes 
 static bool can_serve(const struct view *view, const struct intent_replica *replica)
 {
     const struct view_replica *seen = view_replica_find(view, replica->generation);
-    const struct view_peer *peer = view_peer_find(view, &replica->peer);
-    return replica->want == INTENT_RUN && peer && peer->liveness == VIEW_ALIVE && seen &&
+    return replica->want == INTENT_RUN && view_is_alive(view, &replica->peer) && seen &&
            id_equal(&seen->peer, &replica->peer) && view_replica_serves(seen);
 }
 

@@ -83,9 +83,9 @@ static bool is_holder(const struct holders *holders, const struct id *id)
 
 static bool may_hold(const struct peer *peer, const struct intent_peer *candidate)
 {
-    const struct view_peer *seen = view_peer_find(agent_view(peer->agent), &candidate->id);
     return candidate->role == INTENT_PEER && candidate->state == INTENT_ACTIVE &&
-           (id_equal(&candidate->id, &peer->identity.id) || (seen && seen->liveness == VIEW_ALIVE));
+           (id_equal(&candidate->id, &peer->identity.id) ||
+            view_is_alive(agent_view(peer->agent), &candidate->id));
 }
 
 /* Whether this peer, which has no copy, is among those that should get one. */
