@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "runtime/container.h"
 #include "runtime/file.h"
+#include "runtime/stream_input.h"
 
 enum {
     PACKET_BYTES = 64 * 1024,      /* more than conmon sends at once, 8 KiB and a byte */
@@ -89,48 +90,23 @@ void runtime_attach_pause(struct runtime_attach *attach, bool pause)
         uv_read_start((uv_stream_t *)&attach->socket, on_allocate, on_read);
 }
 
-struct input_packet {
-    uv_write_t request;
-    size_t size;
-    uint8_t data[INPUT_PACKET_BYTES];
-};
-
-static void on_written(uv_write_t *request, int status)
+static void on_taken(void *object, size_t bytes)
 {
-    (void)status; /* the end of the container is seen where it is read */
-    struct input_packet *packet = request->data;
-    struct runtime_attach *attach = request->handle->data;
-    size_t size = packet->size;
-    free(packet);
+    struct runtime_attach *attach = object;
     if (!attach->closed && !attach->ended && attach->callbacks.on_taken)
-        attach->callbacks.on_taken(attach->callbacks.context, size);
-}
-
-static int write_packet(struct runtime_attach *attach, struct bytes data)
-{
-    struct input_packet *packet = malloc(sizeof(*packet));
-    if (!packet)
-        return -ENOMEM;
-    memcpy(packet->data, data.data, data.size);
-    packet->request.data = packet;
-    packet->size = data.size;
-    uv_buf_t buffer = uv_buf_init((char *)packet->data, (unsigned)data.size);
-    int result = uv_write(&packet->request, (uv_stream_t *)&attach->socket, &buffer, 1, on_written);
-    if (result < 0)
-        free(packet);
-    return result;
+        attach->callbacks.on_taken(attach->callbacks.context, bytes);
 }
 
 int runtime_attach_write(struct runtime_attach *attach, struct bytes data)
 {
+    uv_stream_t *input = (uv_stream_t *)&attach->socket;
     if (attach->closed || attach->ended || !attach->takes_input)
         return -EPIPE;
-    if (uv_stream_get_write_queue_size((uv_stream_t *)&attach->socket) >=
-        RUNTIME_EXEC_INPUT_BYTES_MAX)
+    if (!stream_input_has_room(input))
         return -ENOBUFS;
-    while (data.size > 0) {
+    while (data.size > 0) { /* a packet each */
         size_t size = data.size < INPUT_PACKET_BYTES ? data.size : INPUT_PACKET_BYTES;
-        int result = write_packet(attach, (struct bytes){data.data, size});
+        int result = stream_input_write(input, (struct bytes){data.data, size}, on_taken);
         if (result < 0)
             return result;
         data = (struct bytes){data.data + size, data.size - size};

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "runtime/container.h"
 #include "runtime/copy_files.h"
+#include "runtime/stream_input.h"
 
 enum {
     COPY_READ_BYTES = 64 * 1024,
@@ -134,40 +135,19 @@ void runtime_copy_pause(struct runtime_copy *copy, bool pause)
         uv_read_start((uv_stream_t *)&copy->pipe, on_allocate, on_read);
 }
 
-struct write_request {
-    uv_write_t request;
-    size_t size;
-    uint8_t data[];
-};
-
-static void on_written(uv_write_t *request, int status)
+static void on_taken(void *object, size_t bytes)
 {
-    (void)status; /* why the thread takes no more, it says itself */
-    struct write_request *write = request->data;
-    struct runtime_copy *copy = request->handle->data;
-    size_t size = write->size;
-    free(write);
+    struct runtime_copy *copy = object;
     if (!copy->closed)
-        copy->callbacks.on_taken(copy->callbacks.context, size);
+        copy->callbacks.on_taken(copy->callbacks.context, bytes);
 }
 
 int runtime_copy_write(struct runtime_copy *copy, struct bytes data)
 {
+    uv_stream_t *pipe = (uv_stream_t *)&copy->pipe;
     if (copy->closed || copy->input_ended || !copy->goes_in)
         return -EPIPE;
-    if (uv_stream_get_write_queue_size((uv_stream_t *)&copy->pipe) >= RUNTIME_EXEC_INPUT_BYTES_MAX)
-        return -ENOBUFS;
-    struct write_request *write = malloc(sizeof(*write) + data.size);
-    if (!write)
-        return -ENOMEM;
-    memcpy(write->data, data.data, data.size);
-    write->request.data = write;
-    write->size = data.size;
-    uv_buf_t buffer = uv_buf_init((char *)write->data, (unsigned)data.size);
-    int result = uv_write(&write->request, (uv_stream_t *)&copy->pipe, &buffer, 1, on_written);
-    if (result < 0)
-        free(write);
-    return result;
+    return stream_input_has_room(pipe) ? stream_input_write(pipe, data, on_taken) : -ENOBUFS;
 }
 
 void runtime_copy_end_input(struct runtime_copy *copy)

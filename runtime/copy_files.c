@@ -7,18 +7,17 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "runtime/bounds.h"
+#include "runtime/file.h"
 #include "runtime/image/layer_path.h"
 
 enum {
@@ -26,18 +25,9 @@ enum {
     MODE_KEPT = 07777,
 };
 
-/* Follows links, never out of the root; not the last one with O_NOFOLLOW among the flags. */
-static int open_inside(int root_fd, const char *path, uint64_t flags, int *ret_fd)
+static int open_directory(int root_fd, const char *path, uint64_t flags, int *ret_fd)
 {
-    struct open_how how = {
-        .flags = flags | O_CLOEXEC,
-        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-    };
-    long fd = syscall(SYS_openat2, root_fd, *path ? path : ".", &how, sizeof(how));
-    if (fd < 0)
-        return -errno;
-    *ret_fd = (int)fd;
-    return 0;
+    return file_open_inside(root_fd, *path ? path : ".", flags | O_DIRECTORY, ret_fd);
 }
 
 /* Of the kernel's own file systems nothing is read or written: reading some of it has effects. */
@@ -216,7 +206,7 @@ static int pack_path(struct packing *packing, int root_fd, const char *path)
     int result = split_path(path, parent, name);
     bool is_whole = result == 0 && (!name[0] || is_dots(name));
     if (result == 0)
-        result = open_inside(root_fd, is_whole ? path : parent, O_PATH | O_DIRECTORY, &parent_fd);
+        result = open_directory(root_fd, is_whole ? path : parent, O_PATH, &parent_fd);
     if (result < 0)
         return result;
     snprintf(packing->name, sizeof(packing->name), "%s", is_whole ? "." : name);
@@ -297,18 +287,6 @@ static int open_new_file(int parent_fd, const char *name, mode_t mode, int *ret_
     return fstat(fd, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -EEXIST;
 }
 
-static int write_all(int fd, const char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t written = write(fd, data, size);
-        if (written < 0)
-            return -errno;
-        data += written;
-        size -= (size_t)written;
-    }
-    return 0;
-}
-
 static int unpack_file(struct unpacking *unpacking, int parent_fd, const char *name,
                        struct archive_entry *entry)
 {
@@ -324,7 +302,7 @@ static int unpack_file(struct unpacking *unpacking, int parent_fd, const char *n
             return unpack_failed(unpacking);
         if (got == 0)
             break;
-        result = write_all(fd, unpacking->chunk, (size_t)got);
+        result = file_write_all(fd, unpacking->chunk, (size_t)got);
     }
     if (result == 0 && fchmod(fd, mode) < 0)
         result = -errno;
@@ -382,13 +360,13 @@ static int unpack_entry(struct unpacking *unpacking, struct archive_entry *entry
 static int open_destination(struct unpacking *unpacking, int root_fd, const char *path)
 {
     char parent[PATH_MAX];
-    int result = open_inside(root_fd, path, O_RDONLY | O_DIRECTORY, &unpacking->fd);
+    int result = open_directory(root_fd, path, O_RDONLY, &unpacking->fd);
     if (result == -ENOENT || result == -ENOTDIR) {
         result = split_path(path, parent, unpacking->rename);
         if (result == 0 && (!unpacking->rename[0] || is_dots(unpacking->rename)))
             result = -ENOENT;
         if (result == 0)
-            result = open_inside(root_fd, parent, O_RDONLY | O_DIRECTORY, &unpacking->fd);
+            result = open_directory(root_fd, parent, O_RDONLY, &unpacking->fd);
     }
     return result < 0 ? result : refuse_kernels(unpacking->fd);
 }

@@ -20,6 +20,7 @@
 #include "runtime/bounds.h"
 #include "runtime/container.h"
 #include "runtime/exec_process.h"
+#include "runtime/stream_input.h"
 
 enum {
     EXEC_DRAIN_MS = 500, /* for output still under way when the command has ended */
@@ -182,41 +183,19 @@ void runtime_exec_pause(struct runtime_exec *exec, bool pause)
     uv_read_stop((uv_stream_t *)&exec->errors);
 }
 
-struct write_request {
-    uv_write_t request;
-    size_t size;
-    uint8_t data[];
-};
-
-static void on_written(uv_write_t *request, int status)
+static void on_taken(void *object, size_t bytes)
 {
-    (void)status; /* a command that does not read its input has its reasons */
-    struct write_request *write = request->data;
-    struct runtime_exec *exec = request->handle->data;
-    size_t size = write->size;
-    free(write);
+    struct runtime_exec *exec = object;
     if (!exec->closed && !exec->reported && exec->callbacks.on_taken)
-        exec->callbacks.on_taken(exec->callbacks.context, size);
+        exec->callbacks.on_taken(exec->callbacks.context, bytes);
 }
 
 int runtime_exec_write(struct runtime_exec *exec, struct bytes data)
 {
+    uv_stream_t *input = (uv_stream_t *)&exec->input;
     if (exec->closed || exec->exited || exec->input_ended)
         return -EPIPE;
-    size_t queued = uv_stream_get_write_queue_size((uv_stream_t *)&exec->input);
-    if (queued >= RUNTIME_EXEC_INPUT_BYTES_MAX)
-        return -ENOBUFS;
-    struct write_request *write = malloc(sizeof(*write) + data.size);
-    if (!write)
-        return -ENOMEM;
-    memcpy(write->data, data.data, data.size);
-    write->request.data = write;
-    write->size = data.size;
-    uv_buf_t buffer = uv_buf_init((char *)write->data, (unsigned)data.size);
-    int result = uv_write(&write->request, (uv_stream_t *)&exec->input, &buffer, 1, on_written);
-    if (result < 0)
-        free(write);
-    return result;
+    return stream_input_has_room(input) ? stream_input_write(input, data, on_taken) : -ENOBUFS;
 }
 
 static void on_shutdown(uv_shutdown_t *request, int status)

@@ -3,11 +3,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -34,7 +36,7 @@ int file_make_directories(const char *path, mode_t mode)
     return S_ISDIR(status.st_mode) ? 0 : -ENOTDIR;
 }
 
-static int write_all(int fd, const void *data, size_t size_bytes)
+int file_write_all(int fd, const void *data, size_t size_bytes)
 {
     const uint8_t *at = data;
     while (size_bytes > 0) {
@@ -46,6 +48,19 @@ static int write_all(int fd, const void *data, size_t size_bytes)
         at += written;
         size_bytes -= (size_t)written;
     }
+    return 0;
+}
+
+int file_open_inside(int root_fd, const char *path, uint64_t flags, int *ret_fd)
+{
+    struct open_how how = {
+        .flags = flags | O_CLOEXEC,
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    };
+    long fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+    if (fd < 0)
+        return -errno;
+    *ret_fd = (int)fd;
     return 0;
 }
 
@@ -70,7 +85,7 @@ int file_replace(const char *path, mode_t mode, const void *data, size_t size_by
     cleanup_close int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0)
         return -errno;
-    int result = write_all(fd, data, size_bytes);
+    int result = file_write_all(fd, data, size_bytes);
     if (result == 0 && ((synced && fsync(fd) < 0) || rename(temporary, path) < 0))
         result = -errno;
     if (result < 0) {
@@ -87,7 +102,7 @@ int file_write(const char *path, mode_t mode, const void *data, size_t size_byte
         return -errno;
     if (fchmod(fd, mode) < 0) /* whatever the umask is */
         return -errno;
-    return write_all(fd, data, size_bytes);
+    return file_write_all(fd, data, size_bytes);
 }
 
 int file_write_setting(const char *path, const char *text)

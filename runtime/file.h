@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/buffer.h"
@@ -19,6 +20,14 @@ int file_replace(const char *path, mode_t mode, const void *data, size_t size_by
 
 /* Writes without syncing to a file that is made or emptied first. */
 int file_write(const char *path, mode_t mode, const void *data, size_t size_bytes);
+
+/* Writes all of it to a descriptor. */
+int file_write_all(int fd, const void *data, size_t size_bytes);
+
+/* Opens a path inside a root that is hostile: links lead where they do for whoever has that root,
+ * and never out of it (openat2's RESOLVE_IN_ROOT, no magic links). Flags are open()'s; O_CLOEXEC is
+ * added. */
+int file_open_inside(int root_fd, const char *path, uint64_t flags, int *ret_fd);
 
 /* Writes `text` to a file that is there, as the kernel's small interfaces want: in one write(). */
 int file_write_setting(const char *path, const char *text);

@@ -1,5 +1,6 @@
 #include "runtime/health_probe.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -121,16 +122,6 @@ static void on_connected(uv_connect_t *connect, int status)
         finish(probe, false, strerror(-status));
 }
 
-static int begin(struct health_probe *probe, const struct address *address)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(address->port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(address->port)};
-    memcpy(&v4.sin_addr, address->ip + 12, sizeof(v4.sin_addr));
-    memcpy(&v6.sin6_addr, address->ip, sizeof(v6.sin6_addr));
-    const void *to = address_is_v4(address) ? (const void *)&v4 : (const void *)&v6;
-    return uv_tcp_connect(&probe->connect, &probe->socket, to, on_connected);
-}
-
 int health_probe_start(uv_loop_t *loop, const struct address *address, const char *path,
                        health_probe_done *on_done, void *context, struct health_probe **ret)
 {
@@ -138,6 +129,7 @@ int health_probe_start(uv_loop_t *loop, const struct address *address, const cha
     struct health_probe *probe = calloc(1, sizeof(*probe));
     if (!probe)
         return -ENOMEM;
+    assert(address_is_v4(address));
     probe->on_done = on_done;
     probe->context = context;
     probe->socket.data = probe->connect.data = probe;
@@ -151,7 +143,10 @@ int health_probe_start(uv_loop_t *loop, const struct address *address, const cha
         free(probe);
         return result;
     }
-    result = begin(probe, address);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(address->port)};
+    memcpy(&to.sin_addr, address->ip + 12, sizeof(to.sin_addr));
+    result =
+        uv_tcp_connect(&probe->connect, &probe->socket, (const struct sockaddr *)&to, on_connected);
     if (result < 0) {
         health_probe_cancel(probe);
         return result;

@@ -15,8 +15,9 @@ struct health_probe;
 /* Called once: it passed, or why not ("status 503"). The probe is gone. */
 typedef void health_probe_done(void *context, bool passed, const char *reason);
 
-/* Connects, and with a `path` asks for it: statuses from 200 to 399 pass. Waits as long as it
- * takes. -ENOMEM, or what connecting failed with; there is no callback then. */
+/* Connects to an IPv4 address, the only kind that containers have, and with a `path` asks for it:
+ * statuses from 200 to 399 pass. Waits as long as it takes. -ENOMEM, or what connecting failed
+ * with; there is no callback then. */
 int health_probe_start(uv_loop_t *loop, const struct address *address, const char *path,
                        health_probe_done *on_done, void *context, struct health_probe **ret);
 

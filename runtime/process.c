@@ -22,30 +22,35 @@ const char *const process_environment[] = {
     NULL,
 };
 
-/* Reads the state and start time from /proc/PID/stat: -ESRCH if there is no such process, or what
- * reading failed with. The second field is the program's name, which may hold anything, so counting
- * starts behind the last parenthesis. */
+int process_parse_stat(const char *text, char *ret_state, uint64_t *ret_fields, int count)
+{
+    const char *at = strrchr(text, ')'); /* the name before it may hold anything */
+    if (!at || at[1] != ' ' || !at[2])
+        return -EINVAL;
+    *ret_state = at[2];
+    at += 2;
+    for (int i = 0; i < count; i++) {
+        at = strchr(at, ' ');
+        if (!at)
+            return -EINVAL;
+        ret_fields[i] = strtoull(++at, NULL, 10);
+    }
+    return 0;
+}
+
+/* The state and start time of a process: -ESRCH if there is no such one, or what reading failed
+ * with. */
 static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start_ticks)
 {
-    enum { FIELDS_TO_START = 19 }; /* from the state, field 3, to the start time, field 22 */
-    char path[64], text[1024];
+    char path[64], text[PROCESS_STAT_BYTES];
+    uint64_t fields[PROCESS_STAT_START + 1];
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     int result = file_read_text(path, text, sizeof(text));
     if (result < 0)
         return result == -ENOENT ? -ESRCH : result;
-    char *at = strrchr(text, ')');
-    if (!at || at[1] != ' ')
+    if (process_parse_stat(text, ret_state, fields, PROCESS_STAT_START + 1) < 0)
         return -ESRCH;
-    at += 2;
-    char state = *at;
-    for (int i = 0; i < FIELDS_TO_START; i++) {
-        at = strchr(at, ' ');
-        if (!at)
-            return -ESRCH;
-        at++;
-    }
-    *ret_state = state;
-    *ret_start_ticks = strtoull(at, NULL, 10);
+    *ret_start_ticks = fields[PROCESS_STAT_START];
     return 0;
 }
 

@@ -17,6 +17,18 @@ enum {
     BOOT_ID_BYTES = 37, /* text with the NUL */
 };
 
+/* Fields of /proc/PID/stat, counted from the one behind the state (proc(5)'s fourth). */
+enum {
+    PROCESS_STAT_UTIME = 10,
+    PROCESS_STAT_STIME = 11,
+    PROCESS_STAT_START = 18, /* in clock ticks since boot */
+    PROCESS_STAT_RSS = 20,   /* in pages */
+    PROCESS_STAT_BYTES = 1024,
+};
+
+/* Understands such a file's text: the state, and the first `count` fields behind it. -EINVAL. */
+int process_parse_stat(const char *text, char *ret_state, uint64_t *ret_fields, int count);
+
 struct process {
     pid_t pid; /* 0: none */
     uint64_t start_ticks;

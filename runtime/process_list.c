@@ -10,15 +10,10 @@
 #include "runtime/cgroup.h"
 #include "runtime/container.h"
 #include "runtime/file.h"
+#include "runtime/process.h"
 
 enum {
-    STAT_BYTES = 1024,
     STATUS_BYTES = 8192,
-    /* Fields of /proc/PID/stat, counted from the state, which is proc(5)'s third. */
-    FIELD_UTIME = 11,
-    FIELD_STIME = 12,
-    FIELD_RSS = 21,
-    FIELDS = 22,
 };
 
 static uint64_t usec_of_ticks(uint64_t ticks)
@@ -28,20 +23,12 @@ static uint64_t usec_of_ticks(uint64_t ticks)
 
 static int parse_stat(const char *stat, struct process_entry *entry)
 {
-    uint64_t fields[FIELDS] = {0};
-    const char *at = strrchr(stat, ')'); /* the name before it may hold anything */
-    if (!at || at[1] != ' ' || !at[2])
-        return -EINVAL;
-    entry->state = at[2];
-    at += 2;
-    for (int i = 1; i < FIELDS; i++) {
-        at = strchr(at, ' ');
-        if (!at)
-            return -EINVAL;
-        fields[i] = strtoull(++at, NULL, 10);
-    }
-    entry->cpu_usec = usec_of_ticks(fields[FIELD_UTIME] + fields[FIELD_STIME]);
-    entry->memory_bytes = fields[FIELD_RSS] * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t fields[PROCESS_STAT_RSS + 1];
+    int result = process_parse_stat(stat, &entry->state, fields, PROCESS_STAT_RSS + 1);
+    if (result < 0)
+        return result;
+    entry->cpu_usec = usec_of_ticks(fields[PROCESS_STAT_UTIME] + fields[PROCESS_STAT_STIME]);
+    entry->memory_bytes = fields[PROCESS_STAT_RSS] * (uint64_t)sysconf(_SC_PAGESIZE);
     return 0;
 }
 
@@ -95,7 +82,7 @@ void process_entry_command(const char *words, size_t size, struct process_entry 
 /* False for one that has ended meanwhile. */
 static bool read_entry(pid_t pid, struct process_entry *ret)
 {
-    char path[64], stat[STAT_BYTES], status[STATUS_BYTES];
+    char path[64], stat[PROCESS_STAT_BYTES], status[STATUS_BYTES];
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     if (file_read_text(path, stat, sizeof(stat)) < 0)
         return false;

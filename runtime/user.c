@@ -2,17 +2,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "runtime/file.h"
 
 enum {
     PASSWD_FIELDS = 7, /* name:password:uid:gid:comment:home:shell */
@@ -25,15 +24,7 @@ static int open_below(const char *rootfs, const char *path, uint64_t flags, int 
     cleanup_close int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return -errno;
-    struct open_how how = {
-        .flags = flags | O_CLOEXEC,
-        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-    };
-    int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-    if (fd < 0)
-        return -errno;
-    *ret_fd = fd;
-    return 0;
+    return file_open_inside(root, path, flags, ret_fd);
 }
 
 int user_stat_inside(const char *rootfs, const char *path, struct stat *ret)

@@ -148,21 +148,35 @@ int network_setup(const struct firewall_config *config, struct error *error)
     return firewall_apply(config, error);
 }
 
-static bool all_bridges_are_there(const struct firewall_config *config)
+/* Calls `visit` for each cable with its bridge's name, until it says true; true if it did. */
+static bool find_cable(const struct firewall_config *config,
+                       bool (*visit)(const void *context, const char *bridge), const void *context)
 {
-    bool are_there = if_nametoindex(config->bridge) != 0;
-    pthread_mutex_lock(&bridges);
+    bool is_found = false;
     struct if_nameindex *links = if_nameindex();
-    for (struct if_nameindex *link = links; are_there && link && link->if_index != 0; link++) {
+    for (struct if_nameindex *link = links; link && link->if_index != 0 && !is_found; link++) {
         uint32_t ip;
         bool is_internal;
-        char name[IF_NAMESIZE];
+        char bridge[IF_NAMESIZE];
         if (!veth_ip(config, link->if_name, &ip, &is_internal))
             continue;
-        bridge_name(config, ip, is_internal, name);
-        are_there = if_nametoindex(name) != 0;
+        bridge_name(config, ip, is_internal, bridge);
+        is_found = visit(context, bridge);
     }
     if_freenameindex(links);
+    return is_found;
+}
+
+static bool is_missing(const void *context, const char *bridge)
+{
+    (void)context;
+    return if_nametoindex(bridge) == 0;
+}
+
+static bool all_bridges_are_there(const struct firewall_config *config)
+{
+    pthread_mutex_lock(&bridges);
+    bool are_there = !is_missing(NULL, config->bridge) && !find_cable(config, is_missing, NULL);
     pthread_mutex_unlock(&bridges);
     return are_there;
 }
@@ -302,21 +316,24 @@ static int open_namespace(const char *netns_path, int *ret_fd)
     return 0;
 }
 
-/* Lays one cable; with `bridges` held. */
+/* Lays one cable, unless it is there, and plugs it in; with `bridges` held. */
 static int lay_cable(const struct firewall_config *config, struct netlink *netlink, int netns_fd,
-                     const struct network_ends *ends, size_t index)
+                     const struct network_ends *ends, size_t index, bool is_there)
 {
     char name[IF_NAMESIZE], inside[IF_NAMESIZE];
     bool is_internal = index >= ends->open_count;
     veth_name(config, ends->ips[index], is_internal, name);
     ethernet_name(index, inside);
-    int result = netlink_add_veth(netlink, name, inside, netns_fd, ends->ips[index]);
+    int result = is_there ? 0 : netlink_add_veth(netlink, name, inside, netns_fd, ends->ips[index]);
     return result < 0
                ? result
                : plug_in(config, netlink, if_nametoindex(name), ends->ips[index], is_internal);
 }
 
-static int join(const struct firewall_config *config, int netns_fd, const struct network_ends *ends)
+/* With the cables there, what comes after them: a daemon that was killed may have laid them and no
+ * more. Does no harm where all is done. */
+static int join(const struct firewall_config *config, int netns_fd, const struct network_ends *ends,
+                bool are_there)
 {
     __attribute__((cleanup(cleanup_netlink))) struct netlink *netlink = NULL;
     int result = netlink_open(&netlink);
@@ -324,27 +341,7 @@ static int join(const struct firewall_config *config, int netns_fd, const struct
         return result;
     pthread_mutex_lock(&bridges);
     for (size_t i = 0; i < ends->count && result == 0; i++)
-        result = lay_cable(config, netlink, netns_fd, ends, i);
-    pthread_mutex_unlock(&bridges);
-    struct interior interior = {.config = config, .ends = ends};
-    return result < 0 ? result : in_namespace(netns_fd, configure_interior, &interior);
-}
-
-/* A daemon that was killed may have laid the cables and no more. Does no harm where all is done. */
-static int join_again(const struct firewall_config *config, int netns_fd,
-                      const struct network_ends *ends)
-{
-    __attribute__((cleanup(cleanup_netlink))) struct netlink *netlink = NULL;
-    int result = netlink_open(&netlink);
-    if (result < 0)
-        return result;
-    pthread_mutex_lock(&bridges);
-    for (size_t i = 0; i < ends->count && result == 0; i++) {
-        char name[IF_NAMESIZE];
-        bool is_internal = i >= ends->open_count;
-        veth_name(config, ends->ips[i], is_internal, name);
-        result = plug_in(config, netlink, if_nametoindex(name), ends->ips[i], is_internal);
-    }
+        result = lay_cable(config, netlink, netns_fd, ends, i, are_there);
     pthread_mutex_unlock(&bridges);
     struct interior interior = {.config = config, .ends = ends};
     return result < 0 ? result : in_namespace(netns_fd, configure_interior, &interior);
@@ -366,7 +363,7 @@ int network_attach(const struct firewall_config *config, const char *netns_path,
 {
     cleanup_close int fd = -1;
     if (open_namespace(netns_path, &fd) == 0 && has_all_cables(config, ends) &&
-        join_again(config, fd, ends) == 0)
+        join(config, fd, ends, true) == 0)
         return 0;
 
     /* Half of it is as good as nothing: a namespace without its veth, or the reverse. */
@@ -378,7 +375,7 @@ int network_attach(const struct firewall_config *config, const char *netns_path,
         result = open_namespace(netns_path, &fd);
     if (result < 0)
         return error_set_errno(error, result, "network: cannot make namespace %s", netns_path);
-    result = join(config, fd, ends);
+    result = join(config, fd, ends, false);
     if (result < 0) {
         network_detach(config, netns_path, ends);
         return error_set_errno(error, result, "network: cannot join %s to its networks",
@@ -387,22 +384,15 @@ int network_attach(const struct firewall_config *config, const char *netns_path,
     return 0;
 }
 
+static bool is_same(const void *context, const char *bridge)
+{
+    return strcmp(context, bridge) == 0;
+}
+
 /* Whether a cable leads into the bridge that the block's cables of that kind are in. */
 static bool has_cables(const struct firewall_config *config, const char *bridge)
 {
-    bool has_cables = false;
-    struct if_nameindex *links = if_nameindex();
-    for (struct if_nameindex *link = links; link && link->if_index != 0 && !has_cables; link++) {
-        uint32_t ip;
-        bool is_internal;
-        char name[IF_NAMESIZE];
-        if (!veth_ip(config, link->if_name, &ip, &is_internal))
-            continue;
-        bridge_name(config, ip, is_internal, name);
-        has_cables = strcmp(name, bridge) == 0;
-    }
-    if_freenameindex(links);
-    return has_cables;
+    return find_cable(config, is_same, bridge);
 }
 
 /* Pulls one cable out, and its bridge down if it was the last; with `bridges` held. */

@@ -197,32 +197,31 @@ static void runtime_dies(void **state)
     heals(fixture);
 }
 
+/* A runtime that does what `script` says and hangs; the container's error has `words`. */
+static void hangs(const char *script, const char *words)
+{
+    struct fixture *fixture = fixture_new();
+    char path[128];
+    break_runtime(fixture, script, path, sizeof(path));
+    fixture->launch_timeout_ms = 2000;
+    fixture_open(fixture);
+    start_again_and_again(fixture);
+    fails_with(fixture, words);
+    heals(fixture);
+}
+
 static void runtime_hangs_creating(void **state)
 {
     (void)state; /* would break: all containers' starts, behind one that hangs */
     NEEDS_CONTAINERS();
-    struct fixture *fixture = fixture_new();
-    char path[128];
-    break_runtime(fixture, "exec sleep 1000", path, sizeof(path));
-    fixture->launch_timeout_ms = 2000;
-    fixture_open(fixture);
-    start_again_and_again(fixture);
-    fails_with(fixture, "did not end within 2 s");
-    heals(fixture);
+    hangs("exec sleep 1000", "did not end within 2 s");
 }
 
 static void runtime_hangs_starting(void **state)
 {
     (void)state; /* would break: as before, and a container that was made and never let go */
     NEEDS_CONTAINERS();
-    struct fixture *fixture = fixture_new();
-    char path[128];
-    break_runtime(fixture, "[ $2 = start ] && exec sleep 1000", path, sizeof(path));
-    fixture->launch_timeout_ms = 2000;
-    fixture_open(fixture);
-    start_again_and_again(fixture);
-    fails_with(fixture, "start did not end within 2 s");
-    heals(fixture);
+    hangs("[ $2 = start ] && exec sleep 1000", "start did not end within 2 s");
 }
 
 /* ---- The machine ---- */
