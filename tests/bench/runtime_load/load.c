@@ -124,7 +124,7 @@ static void import(struct load *load, const char *directory, char **words)
 {
     char path[PATH_BYTES];
     struct error error = {0};
-    struct image *image;
+    struct image *image = NULL;
     struct digest digest;
     struct text_list layers = {0};
     path_format(path, sizeof(path), "%s/images", directory);
@@ -153,7 +153,7 @@ static void open_runtime(struct load *load, const char *directory)
     struct runtime_config config = {
         .data_dir = data,
         .run_dir = run,
-        .instance = "consort-bench-rt",
+        .instance = "consort-rt-bench",
         .bridge = "bench0",
         .subnet = "10.89.0.0/16",
         .images = load->images,
