@@ -6,7 +6,7 @@ from testbed_lib.cluster import web
 REPLICAS = 300
 
 
-@scenario(peers=3, bound_s=600)
+@scenario(peers=3, bound_s=600, alone=True)
 def test_three_hundred_containers(cluster):
     """300 containers on three peers come up, and all answer."""
     # No health check: 300 of them a second would measure the machine, not Consort.

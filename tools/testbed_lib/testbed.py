@@ -46,6 +46,24 @@ def lacking():
     return None if added.returncode == 0 else f"no network namespace can be made: {added.stderr.strip()}"
 
 
+def mount_hugetlb_if_needed():
+    """On a host with cgroup v1, crun wants every controller that the kernel has; systemd leaves
+    hugetlb out on some. Returns whether it was mounted by this call."""
+    root = process.CGROUP_ROOT
+    controllers = Path("/proc/cgroups").read_text()
+    if (root / "cgroup.controllers").exists() or "hugetlb" not in controllers:
+        return False
+    if os.path.ismount(root / "hugetlb"):
+        return False
+    (root / "hugetlb").mkdir(exist_ok=True)
+    run("mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", root / "hugetlb")
+    return True
+
+
+def unmount_hugetlb():
+    run("umount", process.CGROUP_ROOT / "hugetlb", check=False)  # others may use it now
+
+
 class Testbed:
     """Peers are numbered from 1. Two testbeds with different names do not touch one another."""
 
@@ -131,7 +149,7 @@ class Testbed:
         hugetlb_is_ours = self._hugetlb_note.exists()
         process.remove_directory(self.directory)
         if hugetlb_is_ours and not self._others_are_up():
-            run("umount", process.CGROUP_ROOT / "hugetlb", check=False)  # others may use it now
+            unmount_hugetlb()
 
     def leaks(self):
         """What is there of the testbed, in words: nothing, after down()."""
@@ -151,21 +169,11 @@ class Testbed:
         """Whether another testbed stands on this machine."""
         return any(name not in namespaces(self.network.prefix) for name in namespaces("consort"))
 
-    # On a host with cgroup v1, crun wants every controller that the kernel has; systemd leaves
-    # hugetlb out on some.
-
     @property
     def _hugetlb_note(self):
         return self.directory / "hugetlb-is-ours"
 
     def _mount_hugetlb_if_needed(self):
-        root = process.CGROUP_ROOT
-        controllers = Path("/proc/cgroups").read_text()
-        if (root / "cgroup.controllers").exists() or "hugetlb" not in controllers:
-            return
-        if os.path.ismount(root / "hugetlb"):
-            return
-        (root / "hugetlb").mkdir(exist_ok=True)
-        run("mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", root / "hugetlb")
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._hugetlb_note.touch()
+        if mount_hugetlb_if_needed():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._hugetlb_note.touch()
