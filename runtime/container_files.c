@@ -106,8 +106,10 @@ static int make_volume(const struct oci_input *input, const struct container_mou
 {
     char path[PATH_BYTES];
     path_format(path, sizeof(path), "%s/%s", input->volumes_dir, mount->source);
-    if (mkdir(path, 0755) < 0)
+    if (mkdir(path, 0700) < 0)
         return errno == EEXIST ? 0 : -errno;
+    if (chmod(path, 0755) < 0) /* whatever the umask is */
+        return -errno;
     struct stat covered;
     int result = user_stat_inside(input->rootfs, mount->target, &covered);
     if (result < 0 || !S_ISDIR(covered.st_mode))

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -199,6 +200,16 @@ static void share_heap(void)
 #endif
 }
 
+/* Requests, links and logs are files by the hundred: take all that the limit lets a process have. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 /* The peer's key and, for moments, secrets are in its memory: no core dump of it is written, and no
  * debugger of another user's attaches. What it starts is not bound by that. */
 static void keep_memory_private(void)
@@ -253,7 +264,8 @@ int verb_node(struct cli *cli, int argc, char **argv)
     if (rc == OPTIONS_GO_ON)
         rc = make_options(cli, &words, name, labels, &options);
     if (rc == OPTIONS_GO_ON) {
-        umask(0027);
+        umask(0022); /* crun makes mount points by it, and users in containers must get through */
+        raise_file_limit();
         share_heap();
         keep_memory_private();
         rc = run_peer(&options);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "node/mesh/datagram_socket.h"
 #include "node/mesh/mesh_private.h"
@@ -45,7 +46,14 @@ static const void *key_of(const void *item)
 
 void flows_init(struct mesh *mesh)
 {
-    table_init(&mesh->flows.by_key, compare_key, key_of);
+    struct flows *flows = &mesh->flows;
+    struct rlimit files = {0};
+    table_init(&flows->by_key, compare_key, key_of);
+    flows->count_max = FLOWS_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / FLOWS_FILES_SHARE < FLOWS_MAX)
+        flows->count_max = (size_t)files.rlim_cur / FLOWS_FILES_SHARE;
+    if (flows->count_max == 0)
+        flows->count_max = 1;
 }
 
 /* --- Life --- */
@@ -130,7 +138,7 @@ static struct flow *new_flow(struct mesh *mesh)
     struct flow *flow = calloc(1, sizeof(*flow));
     if (!flow)
         return NULL;
-    while (mesh->flows.count >= FLOWS_MAX)
+    while (mesh->flows.count >= mesh->flows.count_max)
         finish(mesh->flows.oldest, -EBUSY);
     flow->mesh = mesh;
     uv_udp_init(mesh->config.loop, &flow->udp); /* cannot fail: opens no socket yet */

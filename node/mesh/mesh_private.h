@@ -21,6 +21,7 @@ enum {
     MESH_BACKLOG = 1024,
 
     FLOWS_MAX = 1024,           /* each is a socket here, or a stream of a link */
+    FLOWS_FILES_SHARE = 4,      /* and no more than this part of the files that a process may open */
     FLOW_IDLE_FIRST_MS = 10000, /* quiet: a question that got its answer, or none */
     FLOW_LASTS_AFTER = 3,       /* datagrams in both ways */
     FLOW_IDLE_MS = 120000,
@@ -34,7 +35,7 @@ struct flow_key {
 struct flows {
     struct table by_key; /* those of this peer's own clients */
     struct flow *oldest, *newest;
-    size_t count;
+    size_t count, count_max;
     uint8_t bytes[65536]; /* read into */
 };
 

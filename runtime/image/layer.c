@@ -20,6 +20,8 @@ static const char aufs_prefix[] = ".wh..wh."; /* aufs's own files, which mean no
 static const char opaque_name[] = ".wh..wh..opq";
 static const char opaque_attribute[] = "trusted.overlay.opaque";
 
+enum { IMPLICIT_DIRECTORY_MODE = 0755 }; /* of one that the archive leaves out */
+
 struct unpacking {
     struct layer_stream stream;
     int layer_fd; /* borrowed */
@@ -70,10 +72,12 @@ static int make_directory(int parent_fd, const char *name, bool replace, int *re
         if (unlinkat(parent_fd, name, 0) < 0)
             return -errno;
     }
-    if (mkdirat(parent_fd, name, 0755) < 0)
+    if (mkdirat(parent_fd, name, 0700) < 0)
         return -errno;
     cleanup_close int fd = -1;
     int r = open_child(parent_fd, name, &fd);
+    if (r == 0 && fchmod(fd, IMPLICIT_DIRECTORY_MODE) < 0) /* whatever the umask is */
+        r = -errno;
     if (r == 0 && opaque)
         r = set_opaque(fd);
     if (r == 0)

@@ -77,6 +77,7 @@ def test_sandbox(cluster):
         "touch /x 2>/dev/null || echo read-only": "read-only",
         "grep -E 'search|options' /etc/resolv.conf | tr '\\n' ' '": "search example.org options ndots:2",
         "grep legacy /etc/hosts | awk '{print $1}'": "192.0.2.7",
+        "cat /not/in/the/image/conf; stat -c ' %a' /nor/this/data": "found 755",
         "grep CapBnd /proc/1/status | cut -f2": "0000000000000400",
         "grep NoNewPrivs /proc/1/status | cut -f2": "1",
     }

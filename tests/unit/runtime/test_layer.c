@@ -32,6 +32,7 @@ static int setup(void **state)
     (void)state;
     if (!is_root())
         return 0;
+    umask(0022);
     scratch_make(scratch);
     scratch_write(scratch, "outside/secret", bytes_of_text("secret"));
     scratch_fd = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -56,7 +57,10 @@ static int unpack_bytes(struct bytes archive, const struct digest *diff_id, stru
     cleanup_close int blob_fd = openat(scratch_fd, "blob", O_RDWR | O_CREAT | O_TRUNC, 0600);
     assert_int_equal(disk_open_directory(scratch_fd, "layer", &layer_fd), 0);
     assert_int_equal(disk_write_all(blob_fd, archive.data, archive.size), 0);
-    return layer_unpack(blob_fd, layer_fd, diff_id, error);
+    mode_t before = umask(0077); /* what is unpacked has its own modes */
+    int r = layer_unpack(blob_fd, layer_fd, diff_id, error);
+    umask(before);
+    return r;
 }
 
 static int unpack(struct tar *tar, struct error *error)
