@@ -120,9 +120,10 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
     struct path bundle = path_run(settings, spec->id, NULL);
     struct path secrets_dir = path_run(settings, spec->id, "secrets");
     struct path netns = path_netns(settings, spec->id);
-    char cgroup[PATH_BYTES], volumes[PATH_BYTES];
+    char cgroup[PATH_BYTES], volumes[PATH_BYTES], filters[PATH_BYTES];
     path_format(cgroup, sizeof(cgroup), "/%s/%s", settings->instance, spec->id);
     path_format(volumes, sizeof(volumes), "%s/volumes", settings->data_dir);
+    path_format(filters, sizeof(filters), "%s/seccomp", settings->run_dir);
     const char *init_path = NULL;
     struct oci_input input = {
         .spec = spec,
@@ -135,6 +136,7 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
         .files_dir = bundle.text,
         .secrets_dir = secrets_dir.text,
         .volumes_dir = volumes,
+        .filters_dir = filters,
     };
     result = container_files_write(&input, secrets, record->ends.ips[0], settings->network.gateway,
                                    error);

@@ -13,7 +13,8 @@
 #include "runtime/cgroup.h"
 #include "runtime/file.h"
 #include "runtime/sandbox.h"
-#include "runtime/seccomp.h"
+#include "runtime/seccomp_profile.h"
+#include "runtime/seccomp_filter.h"
 
 enum {
     NOFILE_SOFT =
@@ -355,6 +356,17 @@ static int find_capabilities(const struct container_spec *spec, uint64_t *ret, s
     return result;
 }
 
+/* Spares crun the compiling of the profile. Where it can't be done, nothing is lost but time. */
+static void add_filter(const struct oci_input *input, json_t *document)
+{
+    const json_t *profile = json_object_get(json_object_get(document, "linux"), "seccomp");
+    cleanup_free char *filter = NULL;
+    if (profile && input->filters_dir &&
+        seccomp_filter_text(profile, input->filters_dir, &filter) == 0)
+        json_object_set_new(document, "annotations",
+                            json_pack("{s:s}", SECCOMP_FILTER_ANNOTATION, filter));
+}
+
 int oci_spec_write(const struct oci_input *input, char **ret, char **ret_process,
                    struct error *error)
 {
@@ -375,6 +387,8 @@ int oci_spec_write(const struct oci_input *input, char **ret, char **ret_process
                   process_json(input, capabilities), "root", "path", input->rootfs, "readonly",
                   (int)input->spec->read_only, "hostname", input->hostname, "mounts",
                   mounts_json(input), "linux", linux_json(input, capabilities, devices, allowed));
+    if (document)
+        add_filter(input, document);
     char *text = document ? json_dumps(document, JSON_INDENT(1)) : NULL;
     char *process =
         document ? json_dumps(json_object_get(document, "process"), JSON_COMPACT) : NULL;

@@ -24,6 +24,8 @@ struct oci_input {
     const char *files_dir;   /* has "resolv.conf", "hosts", "hostname", and file mounts by number */
     const char *secrets_dir; /* in memory: has those that show secrets */
     const char *volumes_dir;
+    const char
+        *filters_dir; /* where compiled seccomp filters are kept; NULL: the OCI runtime compiles */
     const char *init_path; /* of an init on this machine; NULL unless the spec wants one */
 };
 

@@ -177,9 +177,9 @@ struct path path_exit(const struct runtime_settings *settings, const char *id)
     return path_below(settings->run_dir, "exits", id, NULL);
 }
 
-struct path path_oci(const struct runtime_settings *settings, const char *id)
+struct path path_oci(const struct runtime_settings *settings, const char *id, const char *file)
 {
-    return path_below(settings->run_dir, "oci", id, NULL);
+    return path_below(settings->run_dir, "oci", id, file);
 }
 
 struct path path_log(const struct runtime_settings *settings, const char *id)

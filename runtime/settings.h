@@ -49,5 +49,5 @@ struct path path_data(const struct runtime_settings *settings, const char *id, c
 struct path path_run(const struct runtime_settings *settings, const char *id, const char *file);
 struct path path_netns(const struct runtime_settings *settings, const char *id);
 struct path path_exit(const struct runtime_settings *settings, const char *id);
-struct path path_oci(const struct runtime_settings *settings, const char *id);
+struct path path_oci(const struct runtime_settings *settings, const char *id, const char *file);
 struct path path_log(const struct runtime_settings *settings, const char *id);

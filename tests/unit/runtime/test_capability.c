@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "runtime/capability.h"
-#include "runtime/seccomp.h"
+#include "runtime/seccomp_profile.h"
 
 static uint64_t resolve(const char *add, const char *drop)
 {

@@ -1,4 +1,4 @@
-#include "runtime/seccomp.h"
+#include "runtime/seccomp_profile.h"
 
 #include <errno.h>
 #include <sched.h>
