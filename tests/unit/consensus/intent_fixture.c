@@ -1,4 +1,5 @@
 #include "tests/unit/consensus/intent_fixture.h"
+#include "tests/fuzz/seed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,6 +29,9 @@ void fixture_init(struct fixture *f, unsigned peer_count)
 
 void fixture_done(struct fixture *f)
 {
+    cleanup_buffer struct buffer bytes = {0};
+    if (f->intent && intent_write(f->intent, &bytes) == 0)
+        seed_keep("intent", buffer_view(&bytes));
     intent_free(f->intent);
 }
 

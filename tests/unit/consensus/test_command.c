@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "consensus/level.h"
+#include "tests/fuzz/seed.h"
 #include "tests/unit/consensus/intent_fixture.h"
 
 static struct command command_of(enum command_type type)
@@ -25,6 +26,7 @@ static struct command round_trip(const struct command *command)
     assert_int_equal(command_encode(command, &bytes), 0);
     assert_int_equal(command_decode(buffer_view(&bytes), &decoded), 0);
     assert_int_equal(command_encode(&decoded, &again), 0);
+    seed_keep("command", buffer_view(&bytes));
     assert_true(bytes_equal(buffer_view(&bytes), buffer_view(&again)));
     for (size_t size = 0; size < bytes.size; size++)
         assert_int_equal(command_decode((struct bytes){bytes.bytes, size}, &prefix), -EBADMSG);

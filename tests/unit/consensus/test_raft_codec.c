@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "consensus/raft_message.h"
+#include "tests/fuzz/seed.h"
 
 static const struct raft_entry entries[] = {
     {.index = 8, .term = 3, .type = RAFT_ENTRY_COMMAND, .data = {(const uint8_t *)"one", 3}},
@@ -39,6 +40,7 @@ static void check(struct raft_message message)
     buffer_init(&again);
     assert_int_equal(raft_message_encode(&message, &buffer), 0);
     assert_int_equal(raft_message_decode(buffer_view(&buffer), &back), 0);
+    seed_keep("raft_message", buffer_view(&buffer));
     assert_int_equal(back.type, message.type);
     assert_int_equal(back.entry_count, message.entry_count);
     assert_int_equal(back.offset, message.offset);

@@ -10,6 +10,7 @@
 
 #include "consensus/bounds.h"
 #include "consensus/spec.h"
+#include "tests/fuzz/seed.h"
 
 static void list_fill(struct text_list *list, const char *first, const char *second)
 {
@@ -111,6 +112,7 @@ static void test_round_trip(void **state)
     spec_fill(&spec);
     spec_encode(&spec, &bytes);
     assert_int_equal(spec_decode(buffer_view(&bytes), &read), 0);
+    seed_keep("spec", buffer_view(&bytes));
     spec_encode(&read, &read_bytes);
     assert_true(bytes_equal(buffer_view(&bytes), buffer_view(&read_bytes)));
     assert_int_equal(service_spec_copy(&spec, &copy), 0);

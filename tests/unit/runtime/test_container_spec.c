@@ -12,6 +12,7 @@
 
 #include "runtime/container_spec.h"
 #include "runtime/state.h"
+#include "tests/fuzz/seed.h"
 
 /* A spec with something in every field. */
 static void fill(struct container_spec *spec)
@@ -89,6 +90,7 @@ static void pack(const struct container_spec *spec, struct buffer *ret)
     writer_init(&writer, ret);
     container_spec_write(&writer, spec);
     assert_int_equal(writer_check(&writer), 0);
+    seed_keep("container_spec", buffer_view(ret));
 }
 
 static void comes_back_as_it_was(void **state)
@@ -197,6 +199,7 @@ static void record_comes_back(void **state)
     buffer_init(&packed);
     writer_init(&writer, &packed);
     container_record_write(&writer, &record);
+    seed_keep("container_spec", buffer_view(&packed));
     struct reader reader;
     for (size_t size = 0; size < packed.size; size++) {
         reader_init(&reader, packed.bytes, size);

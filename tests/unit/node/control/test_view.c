@@ -9,6 +9,7 @@
 
 #include "base/writer.h"
 #include "node/control/view.h"
+#include "tests/fuzz/seed.h"
 
 /* Breaks if the view loses a peer or replica, or keeps one that went. */
 static void test_tables(void **state)
@@ -67,6 +68,7 @@ static void test_capacity(void **state)
     for (size_t size = 0; size < bytes.size; size++)
         assert_int_equal(view_capacity_decode((struct bytes){bytes.bytes, size}, &heard), -EBADMSG);
     assert_int_equal(view_capacity_decode(buffer_view(&bytes), &heard), 0);
+    seed_keep("view", buffer_view(&bytes));
     assert_int_equal(heard.cpu_millis, 4000);
     assert_int_equal(heard.memory_bytes, said.memory_bytes);
     assert_string_equal(heard.version, "1.2.3");
@@ -84,6 +86,7 @@ static void test_disk(void **state)
     for (size_t size = 0; size < bytes.size; size++)
         assert_int_equal(view_disk_decode((struct bytes){bytes.bytes, size}, &heard), -EBADMSG);
     assert_int_equal(view_disk_decode(buffer_view(&bytes), &heard), 0);
+    seed_keep("view", buffer_view(&bytes));
     assert_true(heard.free_bytes == said.free_bytes && heard.bytes == said.bytes);
 }
 
@@ -103,6 +106,7 @@ static void test_replica(void **state)
     for (size_t size = 0; size < bytes.size; size++)
         assert_int_equal(view_replica_decode((struct bytes){bytes.bytes, size}, &heard), -EBADMSG);
     assert_int_equal(view_replica_decode(buffer_view(&bytes), &heard), 0);
+    seed_keep("view", buffer_view(&bytes));
     assert_int_equal(heard.generation, said.generation);
     assert_int_equal(heard.state, VIEW_REPLICA_BACKOFF);
     assert_int_equal(heard.health, VIEW_HEALTH_BAD);
@@ -132,6 +136,7 @@ static void test_newer(void **state)
     writer_array(&writer, 1);
     writer_text(&writer, "gpu");
     assert_int_equal(view_capacity_decode(buffer_view(&bytes), &heard), 0);
+    seed_keep("view", buffer_view(&bytes));
     assert_int_equal(heard.memory_bytes, 2000);
     assert_int_equal(heard.level, 7);
 }
