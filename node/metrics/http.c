@@ -8,12 +8,46 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/library.h"
 #include "node/transport/socket.h"
 
 enum {
     SWEEP_MS = 1000, /* between looks at how long connections last, while there are some */
     HANDLES = 3,
 };
+
+/* What is used of libmicrohttpd, which is loaded where metrics are wanted: with GnuTLS and what
+ * that brings, it is a sixth of an idle peer's memory. */
+static struct {
+    __typeof__(&MHD_add_response_header) add_response_header;
+    __typeof__(&MHD_create_response_from_buffer) create_response_from_buffer;
+    __typeof__(&MHD_destroy_response) destroy_response;
+    __typeof__(&MHD_get_connection_info) get_connection_info;
+    __typeof__(&MHD_get_daemon_info) get_daemon_info;
+    __typeof__(&MHD_get_timeout) get_timeout;
+    __typeof__(&MHD_queue_response) queue_response;
+    __typeof__(&MHD_run) run;
+    __typeof__(&MHD_start_daemon) start_daemon;
+    __typeof__(&MHD_stop_daemon) stop_daemon;
+} api;
+
+static int load_library(struct error *error)
+{
+    static const struct library_function functions[] = {
+        {"MHD_add_response_header", &api.add_response_header},
+        {"MHD_create_response_from_buffer", &api.create_response_from_buffer},
+        {"MHD_destroy_response", &api.destroy_response},
+        {"MHD_get_connection_info", &api.get_connection_info},
+        {"MHD_get_daemon_info", &api.get_daemon_info},
+        {"MHD_get_timeout", &api.get_timeout},
+        {"MHD_queue_response", &api.queue_response},
+        {"MHD_run", &api.run},
+        {"MHD_start_daemon", &api.start_daemon},
+        {"MHD_stop_daemon", &api.stop_daemon},
+    };
+    return library_load("libmicrohttpd.so.12", "libmicrohttpd12", functions, array_count(functions),
+                        error);
+}
 
 /* Someone connected: a slot for each. */
 struct visitor {
@@ -39,16 +73,16 @@ struct http {
 static enum MHD_Result respond(struct MHD_Connection *connection, unsigned status, const char *type,
                                struct bytes body)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(
+    struct MHD_Response *response = api.create_response_from_buffer(
         body.size, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
     if (!response)
         return MHD_NO;
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    api.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    api.add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-    enum MHD_Result rc = MHD_queue_response(connection, status, response);
-    MHD_destroy_response(response);
+        api.add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    enum MHD_Result rc = api.queue_response(connection, status, response);
+    api.destroy_response(response);
     return rc;
 }
 
@@ -115,7 +149,7 @@ static bool shut_old(struct http *http)
         if (now_ms - visitor->since_ms < HTTP_LIFE_MS)
             continue;
         const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(visitor->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+            api.get_connection_info(visitor->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info)
             shutdown(info->connect_fd, SHUT_RDWR);
     }
@@ -130,8 +164,8 @@ static void on_sweep(uv_timer_t *timer);
 static void run(struct http *http)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
-    MHD_run(http->daemon);
-    if (MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES)
+    api.run(http->daemon);
+    if (api.get_timeout(http->daemon, &wait_ms) == MHD_YES)
         uv_timer_start(&http->timer, on_timer, wait_ms, 0);
     else
         uv_timer_stop(&http->timer);
@@ -189,7 +223,7 @@ static int start_daemon(struct http *http, const struct address *address)
     http->listener = open_listener(address);
     if (http->listener < 0)
         return http->listener;
-    http->daemon = MHD_start_daemon(
+    http->daemon = api.start_daemon(
         MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, http->listener,
         MHD_OPTION_NOTIFY_CONNECTION, on_visitor, http, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
@@ -205,6 +239,9 @@ int http_new(uv_loop_t *loop, const struct address *address, http_metrics *metri
              struct http **ret, struct error *error)
 {
     char text[ADDRESS_TEXT_BYTES];
+    int rc = load_library(error);
+    if (rc < 0)
+        return rc;
     struct http *http = calloc(1, sizeof(*http));
     address_format(address, text);
     if (!http)
@@ -212,14 +249,14 @@ int http_new(uv_loop_t *loop, const struct address *address, http_metrics *metri
     http->loop = loop;
     http->metrics = metrics;
     http->context = context;
-    int rc = start_daemon(http, address);
+    rc = start_daemon(http, address);
     const union MHD_DaemonInfo *info =
-        rc == 0 ? MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+        rc == 0 ? api.get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (rc == 0)
         rc = info ? uv_poll_init(loop, &http->poll, info->epoll_fd) : -ENOTSUP;
     if (rc < 0) {
         if (http->daemon)
-            MHD_stop_daemon(http->daemon);
+            api.stop_daemon(http->daemon);
         free(http);
         error_set_errno(error, rc, "serving metrics at %s", text);
         if (rc == -EADDRINUSE)
@@ -258,7 +295,7 @@ void http_close(struct http *http)
         return;
     /* First the poll: the daemon closes what is polled. */
     uv_poll_stop(&http->poll);
-    MHD_stop_daemon(http->daemon);
+    api.stop_daemon(http->daemon);
     uv_close((uv_handle_t *)&http->poll, on_closed);
     uv_close((uv_handle_t *)&http->timer, on_closed);
     uv_close((uv_handle_t *)&http->sweep, on_closed);

@@ -1,7 +1,6 @@
 #include "runtime/registry/http.h"
 
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
+#include "base/library.h"
 
 enum {
     HTTP_CONNECT_S = 15,
@@ -18,9 +18,8 @@ enum {
     HTTP_PARTIAL = 206,
 };
 
-/* What is used of libcurl, found when it is loaded. */
+/* What is used of libcurl. */
 static struct {
-    void *library;
     __typeof__(&curl_global_init) global_init;
     __typeof__(&curl_easy_init) easy_init;
     __typeof__(&(curl_easy_setopt)) easy_setopt;
@@ -34,27 +33,17 @@ static struct {
 
 int http_start(struct error *error)
 {
-    static const char *const names[] = {
-        "curl_global_init",   "curl_easy_init",    "curl_easy_setopt",
-        "curl_easy_perform",  "curl_easy_getinfo", "curl_easy_cleanup",
-        "curl_easy_strerror", "curl_slist_append", "curl_slist_free_all"};
-    void **const functions[] = {
-        (void **)&api.global_init,   (void **)&api.easy_init,    (void **)&api.easy_setopt,
-        (void **)&api.easy_perform,  (void **)&api.easy_getinfo, (void **)&api.easy_cleanup,
-        (void **)&api.easy_strerror, (void **)&api.slist_append, (void **)&api.slist_free_all};
-    api.library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    bool is_whole = api.library != NULL;
-    for (size_t i = 0; is_whole && i < array_count(names); i++) {
-        *functions[i] = dlsym(api.library, names[i]);
-        is_whole = *functions[i] != NULL;
-    }
-    if (!is_whole || api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        error_set(error, -ELIBACC, "libcurl can't be used: %s",
-                  is_whole ? "it does not start" : dlerror());
-        error_hint(error, "install it on this machine: apt-get install libcurl4");
-        return -ELIBACC;
-    }
-    return 0;
+    static const struct library_function functions[] = {
+        {"curl_global_init", &api.global_init},       {"curl_easy_init", &api.easy_init},
+        {"curl_easy_setopt", &api.easy_setopt},       {"curl_easy_perform", &api.easy_perform},
+        {"curl_easy_getinfo", &api.easy_getinfo},     {"curl_easy_cleanup", &api.easy_cleanup},
+        {"curl_easy_strerror", &api.easy_strerror},   {"curl_slist_append", &api.slist_append},
+        {"curl_slist_free_all", &api.slist_free_all},
+    };
+    int rc = library_load("libcurl.so.4", "libcurl4", functions, array_count(functions), error);
+    if (rc == 0 && api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        rc = error_set(error, -ELIBACC, "libcurl does not start");
+    return rc;
 }
 
 /* A transfer under way. */
