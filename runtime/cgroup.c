@@ -46,18 +46,25 @@ uint64_t cgroup_cpu_quota_usec(uint32_t cpu_millicores)
 
 /* Where the files of one controller are: all in one place on v2. */
 struct group {
+    const char *root;
     const char *parent;
     const char *id;
     bool unified;
 };
 
+static struct group group_here(const char *parent, const char *id)
+{
+    return (struct group){
+        .root = cgroup_root, .parent = parent, .id = id, .unified = cgroup_is_unified()};
+}
+
 static void group_path(const struct group *group, const char *controller, const char *file,
                        char ret[PATH_BYTES])
 {
     if (group->unified)
-        path_format(ret, PATH_BYTES, "%s/%s/%s/%s", cgroup_root, group->parent, group->id, file);
+        path_format(ret, PATH_BYTES, "%s/%s/%s/%s", group->root, group->parent, group->id, file);
     else
-        path_format(ret, PATH_BYTES, "%s/%s/%s/%s/%s", cgroup_root, controller, group->parent,
+        path_format(ret, PATH_BYTES, "%s/%s/%s/%s/%s", group->root, controller, group->parent,
                     group->id, file);
 }
 
@@ -140,31 +147,44 @@ static int group_check(const struct group *group)
     return access(path, F_OK) < 0 ? -errno : 0;
 }
 
-int32_t cgroup_parse_pressure(const char *text)
+int cgroup_parse_pressure(const char *text, struct container_pressure *ret)
 {
-    static const char words[] = "some avg10=";
+    static const char words[] = "some avg10=", total_word[] = " total=";
     char *end;
     if (strncmp(text, words, sizeof(words) - 1) != 0 ||
         !isdigit((unsigned char)text[sizeof(words) - 1]))
-        return -1;
+        return -EINVAL;
     unsigned long whole = strtoul(text + sizeof(words) - 1, &end, 10);
     if (whole > 100 || *end != '.' || !isdigit((unsigned char)end[1]))
-        return -1;
-    return (int32_t)(whole * 10) + (end[1] - '0');
+        return -EINVAL;
+    int32_t permille = (int32_t)(whole * 10) + (end[1] - '0');
+    const char *total = strstr(end, total_word), *line_end = strchr(end, '\n');
+    if (!total || (line_end && line_end < total) ||
+        !isdigit((unsigned char)total[sizeof(total_word) - 1]))
+        return -EINVAL;
+    *ret = (struct container_pressure){
+        .permille = permille,
+        .waited_usec = strtoull(total + sizeof(total_word) - 1, NULL, 10),
+    };
+    return 0;
 }
 
-static int32_t read_pressure(const struct group *group, const char *file)
+/* On a hybrid machine, the OCI runtime makes the group also in the unified hierarchy, which has no
+ * controllers there, but this. */
+static struct container_pressure read_pressure(const struct group *group, const char *file)
 {
     char path[PATH_BYTES], text[256];
-    if (!group->unified)
-        return -1;
-    group_path(group, NULL, file, path);
-    return file_read_text(path, text, sizeof(text)) < 0 ? -1 : cgroup_parse_pressure(text);
+    struct container_pressure pressure = {.permille = -1};
+    group_path(group, "unified", file, path);
+    if (file_read_text(path, text, sizeof(text)) == 0)
+        cgroup_parse_pressure(text, &pressure);
+    return pressure;
 }
 
-int cgroup_read_stats(const char *parent, const char *id, struct container_stats *ret)
+int cgroup_read_stats_at(const char *root, bool is_unified, const char *parent, const char *id,
+                         struct container_stats *ret)
 {
-    struct group group = {.parent = parent, .id = id, .unified = cgroup_is_unified()};
+    struct group group = {.root = root, .parent = parent, .id = id, .unified = is_unified};
     int result = group_check(&group);
     if (result < 0)
         return result;
@@ -187,6 +207,11 @@ int cgroup_read_stats(const char *parent, const char *id, struct container_stats
     }
     *ret = stats;
     return 0;
+}
+
+int cgroup_read_stats(const char *parent, const char *id, struct container_stats *ret)
+{
+    return cgroup_read_stats_at(cgroup_root, cgroup_is_unified(), parent, id, ret);
 }
 
 static int write_value(const struct group *group, const char *controller, const char *file,
@@ -254,7 +279,7 @@ static int set_memory(const struct group *group, uint64_t bytes)
 int cgroup_set_limits(const char *parent, const char *id, const struct cgroup_limits *limits,
                       struct error *error)
 {
-    struct group group = {.parent = parent, .id = id, .unified = cgroup_is_unified()};
+    struct group group = group_here(parent, id);
     int result = group_check(&group);
     if (result < 0)
         return error_set_errno(error, result, "container %s: its control group", id);
@@ -326,7 +351,7 @@ static int read_pids(const char *path, pid_t *ret, int max)
 
 int cgroup_read_pids(const char *parent, const char *id, pid_t *ret, int max)
 {
-    struct group group = {.parent = parent, .id = id, .unified = cgroup_is_unified()};
+    struct group group = group_here(parent, id);
     char path[PATH_BYTES];
     group_path(&group, "pids", "cgroup.procs", path);
     return read_pids(path, ret, max);

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 
+struct container_pressure;
 struct container_stats;
 
 /* True where /sys/fs/cgroup is one unified hierarchy (v2). */
@@ -21,12 +22,15 @@ bool cgroup_is_unified(void);
 /* Whether the kernel can limit swap, so that the OCI runtime may be asked to. */
 bool cgroup_has_swap_limit(void);
 
-/* The first line of a file as cpu.pressure, "some avg10=1.25 …", in thousandths; -1 for any other.
- */
-int32_t cgroup_parse_pressure(const char *text);
+/* The first line of a file as cpu.pressure, "some avg10=1.25 … total=12"; -EINVAL for any other. */
+int cgroup_parse_pressure(const char *text, struct container_pressure *ret);
 
 /* -ENOENT if there is no such group. Values that the kernel does not tell stay 0. */
 int cgroup_read_stats(const char *parent, const char *id, struct container_stats *ret);
+
+/* The same of a tree that is mounted elsewhere: one of v2 or hierarchies of v1. */
+int cgroup_read_stats_at(const char *root, bool is_unified, const char *parent, const char *id,
+                         struct container_stats *ret);
 
 /* The processes in the group itself, at most `max`: how many, or -ENOENT. */
 int cgroup_read_pids(const char *parent, const char *id, pid_t *ret, int max);

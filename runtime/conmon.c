@@ -26,6 +26,10 @@ enum {
     CONMON_WORDS = 40, /* of its command line, with the NULL */
 };
 
+static const char no_process_hint[] =
+    "no process can be made: see how many there are (ps -eLf | wc -l), kernel.pid_max, "
+    "kernel.threads-max and the daemon's own limit (systemctl show -p TasksMax consort)";
+
 /* Why a start failed, in words that say what to do about it. */
 static int explain(struct error *error, int code, const char *id, const char *message)
 {
@@ -37,6 +41,17 @@ static int explain(struct error *error, int code, const char *id, const char *me
         error_hint(error, "this machine's cgroup v1 lacks the hugetlb hierarchy that crun wants: "
                           "mkdir -p /sys/fs/cgroup/hugetlb && "
                           "mount -t cgroup -o hugetlb hugetlb /sys/fs/cgroup/hugetlb");
+    else if (strstr(message, "Resource temporarily unavailable"))
+        error_hint(error, "%s", no_process_hint);
+    return code;
+}
+
+/* A program could not be run at all. */
+static int not_run(struct error *error, int code, const char *id, const char *program)
+{
+    error_set_errno(error, code, "container %s: cannot run %s", id, program);
+    if (code == -EAGAIN)
+        error_hint(error, "%s", no_process_hint);
     return code;
 }
 
@@ -68,7 +83,7 @@ static int run_oci(const struct runtime_settings *settings, const char *verb, co
     if (code == -ETIMEDOUT)
         return hangs(settings, id, verb, error);
     if (code < 0)
-        return error_set_errno(error, code, "container %s: %s %s", id, settings->oci_runtime, verb);
+        return not_run(error, code, id, settings->oci_runtime);
     cleanup_free char *text = buffer_take_text(&output);
     return explain(error, -EIO, id, text ? text : "");
 }
@@ -209,9 +224,13 @@ int conmon_create(const struct runtime_settings *settings, const char *id, const
     result = spawn_conmon(settings, id, name, options, write_end);
     close(take_fd(write_end));
     if (result < 0)
-        return error_set_errno(error, result, "container %s: cannot run %s", id, settings->conmon);
-    if (result > 0)
-        return error_set(error, -EIO, "container %s: conmon ended with exit code %d", id, result);
+        return not_run(error, result, id, settings->conmon);
+    if (result > 0) {
+        error_set(error, -EIO, "container %s: conmon ended with exit code %d", id, result);
+        error_hint(error, "it says why in the journal (journalctl -t conmon); did it find no room "
+                          "for another process?");
+        return -EIO;
+    }
     cleanup_free char *text = malloc(SYNC_BYTES_MAX);
     if (!text)
         return -ENOMEM;

@@ -179,8 +179,10 @@ static void on_timer(uv_timer_t *timer)
 static void apply_policy(struct container *container, bool failed, bool started)
 {
     struct container_record *record = &container->record;
-    int64_t ran_ms = started ? record->finished_wall_ms - record->started_wall_ms : 0;
-    int64_t delay_ms;
+    int64_t ran_ms = 0, delay_ms;
+    if (started) /* the wall clock is for a daemon that died before it decided */
+        ran_ms = record->ran_ms >= 0 ? record->ran_ms
+                                     : record->finished_wall_ms - record->started_wall_ms;
     container->unsaved = true;
     switch (
         restart_decide(&container->spec.restart, failed, ran_ms, &record->attempts, &delay_ms)) {

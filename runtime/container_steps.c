@@ -67,6 +67,7 @@ static void merge_record(struct container *container)
     record->oom_killed = changed->oom_killed;
     record->started_wall_ms = changed->started_wall_ms;
     record->finished_wall_ms = changed->finished_wall_ms;
+    record->ran_ms = changed->ran_ms;
     snprintf(record->error, sizeof(record->error), "%s", changed->error);
 }
 

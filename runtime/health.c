@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "runtime/health_probe.h"
 
 enum {
@@ -131,11 +132,25 @@ static int start_command(struct health *health)
     return result;
 }
 
+/* Whether the machine, and not the container, is why a check can't be run: that is no verdict. */
+static bool is_machines_want(int result)
+{
+    return result == -EAGAIN || result == -ENOMEM || result == -EMFILE || result == -ENFILE;
+}
+
 static void check(uv_timer_t *timer)
 {
     struct health *health = timer->data;
     buffer_clear(&health->output);
     int result = rules(health)->probe_port > 0 ? start_probe(health) : start_command(health);
+    if (is_machines_want(result)) {
+        log_limited(LOG_WARNING,
+                    "container %s: its health is not known: this machine can't run "
+                    "the check: %s",
+                    health->container->spec.id, strerror(-result));
+        schedule(health);
+        return;
+    }
     if (result < 0) {
         buffer_printf(&health->output, "the check cannot be run: %s", strerror(-result));
         finish_check(health, false);

@@ -264,8 +264,12 @@ static void describe_exit(const struct runtime_settings *settings, const char *i
         snprintf(text, capacity, "exit code %d", record->exit_code);
     struct path log = path_log(settings, id);
     char lines[STATE_ERROR_BYTES / 2];
-    /* What it printed first may be older than the moment at which its start was noted. */
-    int64_t since_ms = record->started_wall_ms - RUNTIME_START_NOTED_MS;
+    /* What it printed first may be older than the moment at which its start was noted; and all of
+     * it, if the clock was set back meanwhile. */
+    int64_t since_ms = record->started_wall_ms;
+    if (record->ran_ms >= 0 && record->finished_wall_ms - record->ran_ms < since_ms)
+        since_ms = record->finished_wall_ms - record->ran_ms;
+    since_ms -= RUNTIME_START_NOTED_MS;
     if (log_tail_text(log.text, RUNTIME_ERROR_LOG_LINES, since_ms, lines, sizeof(lines)) > 0) {
         size_t length = strlen(text);
         snprintf(text + length, capacity - length, "; last log lines: %s", lines);
@@ -280,6 +284,7 @@ void launch_collect(const struct runtime_settings *settings, const char *id,
     record->exit_code = ended.code;
     record->oom_killed = ended.oom_killed;
     record->finished_wall_ms = wall_ms();
+    record->ran_ms = process_age_ms(&record->process);
     record->process = (struct process){0};
     describe_exit(settings, id, record);
     /* First, for nobody can say how it ended once what conmon wrote is gone. */

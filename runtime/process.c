@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "runtime/file.h"
 
 const char *const process_environment[] = {
@@ -104,6 +105,16 @@ int process_open(const struct process *process, int *ret_pidfd)
         return result;
     *ret_pidfd = take_fd(fd);
     return 0;
+}
+
+int64_t process_age_ms(const struct process *process)
+{
+    char boot_id[BOOT_ID_BYTES];
+    if (read_boot_id(boot_id) < 0 || strcmp(boot_id, process->boot_id) != 0)
+        return -1;
+    int64_t ticks_a_second = sysconf(_SC_CLK_TCK);
+    int64_t age_ms = clock_boot_ms() - (int64_t)(process->start_ticks * 1000) / ticks_a_second;
+    return age_ms > 0 ? age_ms : 0;
 }
 
 int process_signal(const struct process *process, int signal)

@@ -45,6 +45,9 @@ int process_check(const struct process *process);
 /* Opens a descriptor that gets readable when that very process ends. As process_check(). */
 int process_open(const struct process *process, int *ret_pidfd);
 
+/* How long ago it was started, the time included that the machine slept; -1 after another boot. */
+int64_t process_age_ms(const struct process *process);
+
 /* Sends a signal to that very process; -ESRCH if it is gone. */
 int process_signal(const struct process *process, int signal);
 

@@ -301,13 +301,3 @@ void runtime_list(const struct runtime *runtime,
         each(context, &status);
     }
 }
-
-int runtime_stats(const struct runtime *runtime, const char *id, struct container_stats *ret)
-{
-    const struct container *container = container_find(runtime, id);
-    if (!container)
-        return -ENOENT;
-    if (container->record.process.pid == 0)
-        return -ESRCH;
-    return cgroup_read_stats(runtime->settings.instance, id, ret);
-}

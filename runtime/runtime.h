@@ -137,19 +137,39 @@ void runtime_list(const struct runtime *runtime,
                   void (*each)(void *context, const struct container_status *status),
                   void *context);
 
+/* How long some process waited for what it needs. The kernel says it in the unified hierarchy. */
+struct container_pressure {
+    int32_t permille;     /* of the last 10 s; -1: not known */
+    uint64_t waited_usec; /* since the container started */
+};
+
 struct container_stats {
     uint64_t memory_bytes;         /* in use, without the page cache that can be dropped */
     uint64_t memory_limit_bytes;   /* 0: none */
     uint64_t cpu_usec;             /* since the container started */
     uint32_t cpu_limit_millicores; /* 0: none */
     uint32_t pids;
-    /* How much of the last 10 s some process waited for it, in thousandths; -1: not known (the
-     * kernel says it in the unified hierarchy only). */
-    int32_t cpu_pressure, memory_pressure, io_pressure;
+    struct container_pressure cpu_pressure, memory_pressure, io_pressure;
 };
 
-/* Reads a running container's cgroup: -ENOENT, or -ESRCH if it does not run. */
-int runtime_stats(const struct runtime *runtime, const char *id, struct container_stats *ret);
+struct stats_entry {
+    char id[RUNTIME_ID_BYTES_MAX + 1];
+    struct container_stats stats;
+};
+
+struct stats_callback {
+    void *context;
+    /* In order of id. */
+    void (*on_stats)(void *context, const struct stats_entry *entries, size_t count);
+};
+
+/* Reads the control groups of all containers that run, on a worker: some ten files of each. Calls
+ * back once, also while the runtime closes. -ENOMEM. */
+int runtime_stats(struct runtime *runtime, const struct stats_callback *callback);
+
+/* The entry of that container, or NULL. */
+const struct container_stats *stats_find(const struct stats_entry *entries, size_t count,
+                                         const char *id);
 
 struct process_entry {
     int32_t pid, host_pid;               /* in the container, and on the machine */

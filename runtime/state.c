@@ -13,7 +13,7 @@ enum {
 
 void container_record_init(struct container_record *record)
 {
-    *record = (struct container_record){.wanted = WANT_RUN, .exit_code = -1};
+    *record = (struct container_record){.wanted = WANT_RUN, .exit_code = -1, .ran_ms = -1};
 }
 
 void container_record_write(struct writer *writer, const struct container_record *record)

@@ -43,6 +43,7 @@ struct container_record {
     uint32_t restarts;
     int64_t started_wall_ms;
     int64_t finished_wall_ms;
+    int64_t ran_ms; /* the last run, whatever the wall clock did; -1: not known. Not kept on disk */
     char error[STATE_ERROR_BYTES];
 };
 

@@ -155,13 +155,14 @@ static void method_logs(struct api_call *call, struct bytes params)
 
 enum { STATS_KEYS = 11 };
 
-static void put_pressure(struct writer *writer, const char *key, int32_t permille)
+static void put_pressure(struct writer *writer, const char *key,
+                         const struct container_pressure *pressure)
 {
     writer_text(writer, key);
-    if (permille < 0)
+    if (pressure->permille < 0)
         writer_nil(writer);
     else
-        writer_u64(writer, (uint64_t)permille);
+        writer_u64(writer, (uint64_t)pressure->permille);
 }
 
 static void put_stats(struct writer *writer, const struct intent_replica *replica,
@@ -178,44 +179,44 @@ static void put_stats(struct writer *writer, const struct intent_replica *replic
     put_u64(writer, "memory_bytes", stats->memory_bytes);
     put_u64(writer, "memory_limit_bytes", stats->memory_limit_bytes);
     put_u64(writer, "pids", stats->pids);
-    put_pressure(writer, "cpu_pressure", stats->cpu_pressure);
-    put_pressure(writer, "memory_pressure", stats->memory_pressure);
-    put_pressure(writer, "io_pressure", stats->io_pressure);
+    put_pressure(writer, "cpu_pressure", &stats->cpu_pressure);
+    put_pressure(writer, "memory_pressure", &stats->memory_pressure);
+    put_pressure(writer, "io_pressure", &stats->io_pressure);
 }
 
 /* Adds a map for each container that runs here; how many there are. */
-static uint32_t list_stats(const struct peer *peer, struct writer *writer)
+static uint32_t list_stats(const struct peer *peer, const struct stats_entry *entries, size_t count,
+                           struct writer *writer)
 {
     const struct intent *intent = agent_intent(peer->agent);
-    uint32_t count = 0;
+    uint32_t listed = 0;
     for (size_t i = 0; i < intent->replicas.count; i++) {
         const struct intent_replica *replica = intent->replicas.items[i];
         char container[RUNTIME_ID_BYTES_MAX + 1];
-        struct container_stats stats;
-        if (!id_equal(&replica->peer, &peer->identity.id) ||
-            !replicas_container_id(peer->replicas, replica->generation, container) ||
-            runtime_stats(peer->runtime, container, &stats) < 0)
+        const struct container_stats *stats = NULL;
+        if (id_equal(&replica->peer, &peer->identity.id) &&
+            replicas_container_id(peer->replicas, replica->generation, container))
+            stats = stats_find(entries, count, container);
+        if (!stats)
             continue;
-        put_stats(writer, replica, &stats);
-        count++;
+        put_stats(writer, replica, stats);
+        listed++;
     }
-    return count;
+    return listed;
 }
 
-static void method_stats(struct api_call *call, struct bytes params)
+static void on_stats(void *context, const struct stats_entry *entries, size_t count)
 {
+    struct api_call *call = context;
     const struct peer *peer = call->peer;
-    const struct intent_peer *wanted = wanted_peer(call, params);
     cleanup_buffer struct buffer replicas = {0}, result = {0};
     struct writer writer;
-    if (!wanted)
-        return;
-    if (!id_equal(&wanted->id, &peer->identity.id)) {
-        api_forward(call, &wanted->id, params);
+    if (peer->is_stopping || !peer->replicas) {
+        api_fail_with(call, -ESHUTDOWN, NULL, "the peer is stopping");
         return;
     }
     writer_init(&writer, &replicas);
-    uint32_t count = list_stats(peer, &writer);
+    uint32_t listed = list_stats(peer, entries, count, &writer);
     if (writer_check(&writer) < 0) {
         api_fail_with(call, -ENOMEM, NULL, "out of memory");
         return;
@@ -224,11 +225,26 @@ static void method_stats(struct api_call *call, struct bytes params)
     writer_map(&writer, 2);
     put_u64(&writer, "at_usec", uv_hrtime() / 1000);
     writer_text(&writer, "replicas");
-    writer_array(&writer, count);
+    writer_array(&writer, listed);
     if (writer_check(&writer) < 0 || buffer_append(&result, replicas.bytes, replicas.size) < 0)
         api_fail_with(call, -ENOMEM, NULL, "out of memory");
     else
         api_answer(call, &result);
+}
+
+static void method_stats(struct api_call *call, struct bytes params)
+{
+    const struct peer *peer = call->peer;
+    const struct intent_peer *wanted = wanted_peer(call, params);
+    const struct stats_callback callback = {call, on_stats};
+    if (!wanted)
+        return;
+    if (!id_equal(&wanted->id, &peer->identity.id)) {
+        api_forward(call, &wanted->id, params);
+        return;
+    }
+    if (runtime_stats(peer->runtime, &callback) < 0)
+        api_fail_with(call, -ENOMEM, NULL, "out of memory");
 }
 
 /* --- Processes --- */

@@ -64,4 +64,5 @@ void metrics_collect(const struct peer *peer, struct metrics *ret)
     ret->live_voters = status.live_voter_count;
     ret->connections = mesh_connection_count(peer->mesh);
     count_replicas(peer, ret);
+    ret->sample = &peer->sample;
 }

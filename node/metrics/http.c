@@ -26,9 +26,11 @@ static struct {
     __typeof__(&MHD_get_daemon_info) get_daemon_info;
     __typeof__(&MHD_get_timeout) get_timeout;
     __typeof__(&MHD_queue_response) queue_response;
+    __typeof__(&MHD_resume_connection) resume_connection;
     __typeof__(&MHD_run) run;
     __typeof__(&MHD_start_daemon) start_daemon;
     __typeof__(&MHD_stop_daemon) stop_daemon;
+    __typeof__(&MHD_suspend_connection) suspend_connection;
 } api;
 
 static int load_library(struct error *error)
@@ -41,9 +43,11 @@ static int load_library(struct error *error)
         {"MHD_get_daemon_info", &api.get_daemon_info},
         {"MHD_get_timeout", &api.get_timeout},
         {"MHD_queue_response", &api.queue_response},
+        {"MHD_resume_connection", &api.resume_connection},
         {"MHD_run", &api.run},
         {"MHD_start_daemon", &api.start_daemon},
         {"MHD_stop_daemon", &api.stop_daemon},
+        {"MHD_suspend_connection", &api.suspend_connection},
     };
     return library_load("libmicrohttpd.so.12", "libmicrohttpd12", functions, array_count(functions),
                         error);
@@ -53,14 +57,15 @@ static int load_library(struct error *error)
 struct visitor {
     struct MHD_Connection *connection; /* NULL: free */
     int64_t since_ms;
+    bool waits; /* for numbers; suspended */
+    int64_t wait_since_ms;
 };
 
 struct http {
     uv_loop_t *loop;
     struct MHD_Daemon *daemon;
     int listener; /* the daemon's; -1: none */
-    http_metrics *metrics;
-    void *context;
+    struct http_source source;
     uv_poll_t poll;
     uv_timer_t timer; /* when libmicrohttpd has something to do by the clock */
     uv_timer_t sweep;
@@ -95,10 +100,31 @@ static enum MHD_Result respond_text(struct MHD_Connection *connection, unsigned 
 static enum MHD_Result respond_metrics(struct http *http, struct MHD_Connection *connection)
 {
     cleanup_buffer struct buffer body = {0};
-    if (http->metrics(http->context, &body) < 0)
+    if (http->source.write(http->source.context, &body) < 0)
         return respond_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory\n");
     return respond(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
                    buffer_view(&body));
+}
+
+static struct visitor *find_visitor(struct http *http, const struct MHD_Connection *connection)
+{
+    for (size_t i = 0; i < HTTP_CONNECTIONS_MAX; i++)
+        if (http->visitors[i].connection == connection)
+            return &http->visitors[i];
+    return NULL;
+}
+
+/* Numbers may have to be gathered first: true if so. The same request comes again then, once the
+ * connection is resumed. */
+static bool must_wait(struct http *http, struct MHD_Connection *connection)
+{
+    struct visitor *visitor = find_visitor(http, connection);
+    if (!visitor || !http->source.gather || !http->source.gather(http->source.context))
+        return false;
+    visitor->waits = true;
+    visitor->wait_since_ms = (int64_t)uv_now(http->loop);
+    api.suspend_connection(connection);
+    return true;
 }
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
@@ -108,11 +134,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     (void)version;
     (void)upload;
     (void)upload_size;
-    (void)request;
+    bool is_first = !*request;
+    *request = context;
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return respond_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET is understood\n");
     if (strcmp(url, "/metrics") == 0)
-        return respond_metrics(context, connection);
+        return is_first && must_wait(context, connection) ? MHD_YES
+                                                          : respond_metrics(context, connection);
     if (strcmp(url, "/health") == 0)
         return respond_text(connection, MHD_HTTP_OK, "ok\n");
     return respond_text(connection, MHD_HTTP_NOT_FOUND, "there are /metrics and /health\n");
@@ -124,15 +152,24 @@ static void on_visitor(void *context, struct MHD_Connection *connection, void **
                        enum MHD_ConnectionNotificationCode code)
 {
     struct http *http = context;
-    struct MHD_Connection *wanted = code == MHD_CONNECTION_NOTIFY_STARTED ? NULL : connection;
+    bool is_new = code == MHD_CONNECTION_NOTIFY_STARTED;
+    struct visitor *visitor = find_visitor(http, is_new ? NULL : connection);
     (void)unused;
+    if (visitor)
+        *visitor = (struct visitor){.connection = is_new ? connection : NULL,
+                                    .since_ms = (int64_t)uv_now(http->loop)};
+}
+
+/* Lets those be answered who wait for at least that long. */
+static void resume(struct http *http, int64_t waited_ms)
+{
+    int64_t now_ms = (int64_t)uv_now(http->loop);
     for (size_t i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
         struct visitor *visitor = &http->visitors[i];
-        if (visitor->connection != wanted)
+        if (!visitor->waits || now_ms - visitor->wait_since_ms < waited_ms)
             continue;
-        bool is_new = code == MHD_CONNECTION_NOTIFY_STARTED;
-        *visitor = (struct visitor){is_new ? connection : NULL, (int64_t)uv_now(http->loop)};
-        return;
+        visitor->waits = false;
+        api.resume_connection(visitor->connection);
     }
 }
 
@@ -182,6 +219,7 @@ static void on_timer(uv_timer_t *timer)
 static void on_sweep(uv_timer_t *timer)
 {
     struct http *http = timer->data;
+    resume(http, HTTP_WAIT_MS);
     if (shut_old(http))
         uv_timer_start(timer, on_sweep, SWEEP_MS, 0);
     run(http);
@@ -224,18 +262,19 @@ static int start_daemon(struct http *http, const struct address *address)
     if (http->listener < 0)
         return http->listener;
     http->daemon = api.start_daemon(
-        MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, http->listener,
-        MHD_OPTION_NOTIFY_CONNECTION, on_visitor, http, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        (unsigned)HTTP_CONNECTIONS_PER_IP, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY_BYTES, MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,
+        MHD_OPTION_LISTEN_SOCKET, http->listener, MHD_OPTION_NOTIFY_CONNECTION, on_visitor, http,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_PER_IP,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_MEMORY_BYTES, MHD_OPTION_END);
     if (http->daemon)
         return 0;
     close(http->listener);
     return -ENOMEM;
 }
 
-int http_new(uv_loop_t *loop, const struct address *address, http_metrics *metrics, void *context,
+int http_new(uv_loop_t *loop, const struct address *address, const struct http_source *source,
              struct http **ret, struct error *error)
 {
     char text[ADDRESS_TEXT_BYTES];
@@ -247,8 +286,7 @@ int http_new(uv_loop_t *loop, const struct address *address, http_metrics *metri
     if (!http)
         return error_set_errno(error, -ENOMEM, "serving metrics at %s", text);
     http->loop = loop;
-    http->metrics = metrics;
-    http->context = context;
+    http->source = *source;
     rc = start_daemon(http, address);
     const union MHD_DaemonInfo *info =
         rc == 0 ? api.get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
@@ -282,6 +320,12 @@ int http_address(const struct http *http, struct address *ret)
     return socket_address_to((const struct sockaddr *)&socket_address, ret);
 }
 
+void http_ready(struct http *http)
+{
+    resume(http, 0);
+    run(http);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     struct http *http = handle->data;
@@ -295,6 +339,7 @@ void http_close(struct http *http)
         return;
     /* First the poll: the daemon closes what is polled. */
     uv_poll_stop(&http->poll);
+    resume(http, 0);
     api.stop_daemon(http->daemon);
     uv_close((uv_handle_t *)&http->poll, on_closed);
     uv_close((uv_handle_t *)&http->timer, on_closed);

@@ -326,6 +326,101 @@ static void render_runtime(struct render *render, const struct metrics *metrics)
            metrics->connections);
 }
 
+/* --- Containers --- */
+
+/* A label's value: a quote, a backslash or a new line would end it. Names have none of them. */
+static void append_escaped(struct render *render, const char *text)
+{
+    for (; *text; text++) {
+        char escaped[3] = {'\\', *text == '\n' ? 'n' : *text, '\0'};
+        bool is_plain = *text != '\\' && *text != '"' && *text != '\n';
+        if (buffer_append_text(render->ret, is_plain ? escaped + 1 : escaped) < 0)
+            render->has_failed = true;
+    }
+}
+
+/* The beginning of a line, up to the value. */
+static void of_container(struct render *render, const struct metrics_container *container,
+                         const char *resource)
+{
+    bool has_failed = buffer_printf(render->ret, "%s{service=\"", render->name) < 0;
+    append_escaped(render, container->service);
+    has_failed |= buffer_printf(render->ret, "\",slot=\"%" PRIu32 "\"", container->slot) < 0;
+    if (resource)
+        has_failed |= buffer_printf(render->ret, ",resource=\"%s\"", resource) < 0;
+    has_failed |= buffer_append_text(render->ret, "} ") < 0;
+    render->has_failed |= has_failed;
+}
+
+static void container_fraction(struct render *render, const struct metrics_container *container,
+                               const char *resource, double number)
+{
+    of_container(render, container, resource);
+    if (buffer_printf(render->ret, "%.6f\n", number) < 0)
+        render->has_failed = true;
+}
+
+static void container_value(struct render *render, const struct metrics_container *container,
+                            uint64_t number)
+{
+    of_container(render, container, NULL);
+    if (buffer_printf(render->ret, "%" PRIu64 "\n", number) < 0)
+        render->has_failed = true;
+}
+
+static void render_usage(struct render *render, const struct metrics_sample *sample)
+{
+    const struct metrics_container *all = sample->containers;
+    begin(render, "consort_container_cpu_seconds_total", counter,
+          "CPU time that the container took since it was started.");
+    for (size_t i = 0; i < sample->count; i++)
+        container_fraction(render, &all[i], NULL, (double)all[i].stats.cpu_usec / 1e6);
+    begin(render, "consort_container_cpu_limit_cores", gauge,
+          "Its limit, in cores; missing where it has none.");
+    for (size_t i = 0; i < sample->count; i++)
+        if (all[i].stats.cpu_limit_millicores > 0)
+            container_fraction(render, &all[i], NULL, all[i].stats.cpu_limit_millicores / 1e3);
+    begin(render, "consort_container_memory_bytes", gauge,
+          "Memory in use, without page cache that can be dropped.");
+    for (size_t i = 0; i < sample->count; i++)
+        container_value(render, &all[i], all[i].stats.memory_bytes);
+    begin(render, "consort_container_memory_limit_bytes", gauge,
+          "Its limit; missing where it has none.");
+    for (size_t i = 0; i < sample->count; i++)
+        if (all[i].stats.memory_limit_bytes > 0)
+            container_value(render, &all[i], all[i].stats.memory_limit_bytes);
+    begin(render, "consort_container_pids", gauge, "Processes and threads.");
+    for (size_t i = 0; i < sample->count; i++)
+        container_value(render, &all[i], all[i].stats.pids);
+}
+
+static void render_pressure(struct render *render, const struct metrics_sample *sample)
+{
+    begin(render, "consort_container_waiting_seconds_total", counter,
+          "How long some process of it waited for it; missing where the kernel does not tell.");
+    for (size_t i = 0; i < sample->count; i++) {
+        const struct metrics_container *container = &sample->containers[i];
+        const struct {
+            const char *resource;
+            struct container_pressure pressure;
+        } all[] = {{"cpu", container->stats.cpu_pressure},
+                   {"memory", container->stats.memory_pressure},
+                   {"io", container->stats.io_pressure}};
+        for (size_t j = 0; j < array_count(all); j++)
+            if (all[j].pressure.permille >= 0)
+                container_fraction(render, container, all[j].resource,
+                                   (double)all[j].pressure.waited_usec / 1e6);
+    }
+}
+
+static void render_containers(struct render *render, const struct metrics_sample *sample)
+{
+    render_usage(render, sample);
+    render_pressure(render, sample);
+    single(render, "consort_containers_left_out", gauge,
+           "Containers that are not shown here, since there are too many.", sample->left_out);
+}
+
 int metrics_render(const struct metrics *metrics, struct buffer *ret)
 {
     struct render render = {.ret = ret};
@@ -339,6 +434,8 @@ int metrics_render(const struct metrics *metrics, struct buffer *ret)
         render_transport(&render, metrics);
         render_raft(&render, metrics);
         render_runtime(&render, metrics);
+        if (metrics->sample)
+            render_containers(&render, metrics->sample);
     }
     return render.has_failed ? -ENOMEM : 0;
 }

@@ -72,26 +72,6 @@ static int make_directory(const char *path, mode_t mode, struct error *error)
     return rc;
 }
 
-static int write_metrics(void *context, struct buffer *ret)
-{
-    struct metrics metrics;
-    metrics_collect(context, &metrics);
-    return metrics_render(&metrics, ret);
-}
-
-static int serve_metrics(struct peer *peer, struct error *error)
-{
-    const struct address *address = &peer->options.metrics;
-    char text[ADDRESS_TEXT_BYTES];
-    if (address_is_none(address))
-        return 0;
-    address_format(address, text);
-    int rc = http_new(peer->loop, address, write_metrics, peer, &peer->http, error);
-    if (rc == 0)
-        log_notice("metrics are served at http://%s/metrics", text);
-    return rc;
-}
-
 int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *options,
                struct error *error)
 {
@@ -117,7 +97,7 @@ int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *op
     if (rc == 0)
         rc = api_server_new(peer, options->socket_path, options->socket_fd, &peer->api, error);
     if (rc == 0)
-        rc = serve_metrics(peer, error);
+        rc = metrics_serve(peer, error);
     if (rc == 0) {
         rc = peer_load_membership(peer, error);
         if (rc == 0)
@@ -579,6 +559,7 @@ void peer_done(struct peer *peer, int *ret_socket_fd)
     peer->store = NULL;
     uv_run(peer->loop, UV_RUN_DEFAULT);
     agent_output_done(&peer->output);
+    metrics_sample_done(&peer->sample);
     agent_free(peer->agent);
     image_store_free(peer->image_store);
     identity_done(&peer->identity);

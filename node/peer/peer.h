@@ -95,6 +95,7 @@ struct peer {
     struct image_store *image_store;
     struct api_server *api;
     struct http *http; /* NULL: not wanted */
+    struct metrics_sample sample;
     int64_t start_wall_ms;
     struct metrics_lag lag;
 

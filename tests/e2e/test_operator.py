@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 from scenario import scenario
+from testbed_lib.cluster import web
 
 
 def json_lines(text):
@@ -190,6 +191,15 @@ def test_metrics(cluster):
     assert after["consort_gossip_pings_total"] - before["consort_gossip_pings_total"] == 2, after
     assert after["consort_gossip_rtt_seconds_count"] > before["consort_gossip_rtt_seconds_count"]
     assert after['consort_udp_datagrams_total{direction="sent"}'] > 0, after
+    cluster.deploy(web(deploy={"mode": "global", "replicas": None, "resources": {"limits": {"memory": "64M"}}}))
+    cluster.wait_serving(3)
+    slot = next(row["slot"] for row in one.query("ps") if row["peer"] == one.name)
+    labels = f'{{service="demo_web",slot="{slot}"}}'
+    used = metrics_of(one)
+    assert used[f"consort_container_memory_limit_bytes{labels}"] == 64 << 20, used
+    assert used[f"consort_container_cpu_seconds_total{labels}"] > 0, used
+    assert used[f"consort_container_pids{labels}"] >= 1, used
+    assert sum(name.startswith("consort_container_pids") for name in used) == 1, used
     three.kill()
     cluster.wait(lambda: metrics_of(one)['consort_gossip_members{state="dead"}'] == 1, "a death counts")
     assert metrics_of(one)["consort_gossip_deaths_total"] >= 1

@@ -338,6 +338,39 @@ bool fixture_wait_gone(struct fixture *fixture, const char *id)
     return fixture_wait(fixture, is_gone, &wait);
 }
 
+struct wanted_stats {
+    const char *id;
+    bool is_done, is_found;
+    struct container_stats stats;
+};
+
+static void on_stats(void *context, const struct stats_entry *entries, size_t count)
+{
+    struct wanted_stats *wanted = context;
+    const struct container_stats *stats = stats_find(entries, count, wanted->id);
+    wanted->is_done = true;
+    wanted->is_found = stats != NULL;
+    if (stats)
+        wanted->stats = *stats;
+}
+
+static bool has_stats(void *context)
+{
+    return ((struct wanted_stats *)context)->is_done;
+}
+
+struct container_stats fixture_stats(struct fixture *fixture, const char *id)
+{
+    struct wanted_stats wanted = {.id = id};
+    const struct stats_callback callback = {&wanted, on_stats};
+    int result = runtime_stats(fixture->runtime, &callback);
+    assert(result == 0);
+    bool is_done = fixture_wait(fixture, has_stats, &wanted);
+    assert(is_done);
+    assert(wanted.is_found);
+    return wanted.stats;
+}
+
 struct container_status fixture_status(struct fixture *fixture, const char *id)
 {
     struct container_status status;

@@ -67,6 +67,9 @@ bool fixture_wait_state(struct fixture *fixture, const char *id, enum container_
 bool fixture_wait_gone(struct fixture *fixture, const char *id);
 struct container_status fixture_status(struct fixture *fixture, const char *id);
 
+/* What it uses and may use; asserts that it runs. */
+struct container_stats fixture_stats(struct fixture *fixture, const char *id);
+
 /* Runs a command inside and returns its exit code; its output, cut to fit, in `output`. */
 int fixture_exec(struct fixture *fixture, const char *id, const char *script, char *output,
                  size_t capacity);

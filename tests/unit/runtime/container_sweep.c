@@ -217,8 +217,7 @@ static void update(struct fixture *fixture)
 
 static void check_limits(struct fixture *fixture)
 {
-    struct container_stats stats;
-    CHECK(runtime_stats(fixture->runtime, the_id, &stats) == 0, "no stats");
+    struct container_stats stats = fixture_stats(fixture, the_id);
     CHECK(stats.memory_limit_bytes == MEMORY_BYTES, "memory limit %ju",
           (uintmax_t)stats.memory_limit_bytes);
     CHECK(stats.cpu_limit_millicores == MILLICORES, "CPU limit %u", stats.cpu_limit_millicores);

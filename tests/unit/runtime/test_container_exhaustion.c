@@ -9,11 +9,14 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "container_fixture.h"
+#include "runtime/cgroup.h"
+#include "runtime/file.h"
 #include "runtime/process.h"
 #include "runtime/process_watch.h"
 #include "runtime/state.h"
@@ -85,12 +88,17 @@ static void no_descriptor_is_no_end(void **state)
     assert_int_equal(process_check(&gone), -ESRCH);
 }
 
-/* ---- The disk ---- */
+/* ---- Words ---- */
 
 static bool is_waiting(void *context)
 {
     struct fixture *fixture = context;
     return fixture_status(fixture, "a").state == CONTAINER_BACKOFF;
+}
+
+static bool is_well(void *context)
+{
+    return fixture_status(context, "well").health == HEALTH_HEALTHY;
 }
 
 static void start_again_and_again(struct fixture *fixture)
@@ -102,6 +110,243 @@ static void start_again_and_again(struct fixture *fixture)
     assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
     container_spec_done(&spec);
 }
+
+/* ---- Processes ---- */
+
+static unsigned execs_refused;
+
+int __wrap_runtime_exec(struct runtime *runtime, const char *id, const struct exec_options *options,
+                        const struct exec_callbacks *callbacks, struct runtime_exec **ret,
+                        struct error *error);
+int __real_runtime_exec(struct runtime *runtime, const char *id, const struct exec_options *options,
+                        const struct exec_callbacks *callbacks, struct runtime_exec **ret,
+                        struct error *error);
+
+/* Counts what could not be run. */
+int __wrap_runtime_exec(struct runtime *runtime, const char *id, const struct exec_options *options,
+                        const struct exec_callbacks *callbacks, struct runtime_exec **ret,
+                        struct error *error)
+{
+    int result = __real_runtime_exec(runtime, id, options, callbacks, ret, error);
+    execs_refused += result < 0;
+    return result;
+}
+
+/* A control group for this test itself, with room for `more` processes and threads than it has. */
+static void leave_room_for(int more)
+{
+    const char *root = cgroup_is_unified() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/pids";
+    assert_int_equal(fixture_shell("mkdir -p %s/consort-full && { [ -e %s/consort-full/pids.max ] "
+                                   "|| echo +pids > %s/cgroup.subtree_control; } && "
+                                   "echo %d > %s/consort-full/cgroup.procs && "
+                                   "echo $(($(cat %s/consort-full/pids.current) + %d)) > "
+                                   "%s/consort-full/pids.max",
+                                   root, root, root, (int)getpid(), root, root, more, root),
+                     0);
+}
+
+static void leave_all_room(void)
+{
+    const char *root = cgroup_is_unified() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/pids";
+    assert_int_equal(fixture_shell("echo %d > %s/cgroup.procs && echo $$ > %s/cgroup.procs && "
+                                   "rmdir %s/consort-full",
+                                   (int)getpid(), root, root, root),
+                     0);
+}
+
+static void raise_limit(void)
+{
+    const char *root = cgroup_is_unified() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/pids";
+    char path[64];
+    snprintf(path, sizeof(path), "%s/consort-full/pids.max", root);
+    assert_int_equal(file_write_setting(path, "max"), 0);
+}
+
+static unsigned checks_seen;
+
+static bool is_checked_again(void *context)
+{
+    (void)context;
+    return execs_refused >= checks_seen + 5;
+}
+
+static void no_process_to_start_with(void **state)
+{
+    (void)state; /* would break: machines that ran out of processes once, and what ran well there */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    struct error error = {0};
+    fixture_spec(fixture, "well", "exec sleep 1000", &spec);
+    text_list_add(&spec.health.command, "true");
+    spec.health.interval_ms = 20;
+    spec.health.retries = 1;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait(fixture, is_well, fixture));
+    pid_t pid = fixture_status(fixture, "well").pid;
+    leave_room_for(0);
+    start_again_and_again(fixture);
+    bool waits = fixture_wait(fixture, is_waiting, fixture);
+    char said[STATE_ERROR_BYTES];
+    snprintf(said, sizeof(said), "%s", fixture_status(fixture, "a").error);
+    checks_seen = execs_refused;
+    bool is_checked = fixture_wait(fixture, is_checked_again, NULL);
+    raise_limit(); /* before anything is asserted: the rest of this test needs a shell */
+    leave_all_room();
+    assert_true(waits);
+    if (!strstr(said, "Resource temporarily unavailable") || !strstr(said, "kernel.pid_max"))
+        fail_msg("said: %s", said);
+    assert_true(is_checked);
+    assert_int_equal(fixture_status(fixture, "well").pid, pid);
+    assert_int_equal(fixture_status(fixture, "well").restarts, 0);
+    assert_int_equal(fixture_status(fixture, "well").health, HEALTH_HEALTHY);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    fixture_free(fixture);
+}
+
+static void container_is_full(void **state)
+{
+    (void)state; /* would break: the machine, by a container that forks without end */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    struct error error = {0};
+    fixture_spec(fixture, "a",
+                 "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1000 & done; echo made; wait",
+                 &spec);
+    spec.pids_max = 8;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_EXITED));
+    const char *said = fixture_status(fixture, "a").error;
+    if (!strstr(said, "can't fork") && !strstr(said, "Resource temporarily unavailable"))
+        fail_msg("said: %s", said);
+    fixture_free(fixture);
+}
+
+/* ---- The wall clock ---- */
+
+static int64_t wall_offset_s, wall_leap_s; /* the second at each look */
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+    int result = __real_clock_gettime(clock, ret);
+    if (clock == CLOCK_REALTIME) {
+        wall_offset_s += wall_leap_s;
+        ret->tv_sec += wall_offset_s;
+    }
+    return result;
+}
+
+enum {
+    DAY_S = 24 * 3600,
+};
+
+static void clock_jumps(void **state)
+{
+    (void)
+        state; /* would break: containers of a machine whose clock is set right, as after a boot */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    struct error error = {0};
+    fixture_spec(fixture, "well",
+                 "echo before; while [ ! -e /tmp/go ]; do sleep 0.05; done; "
+                 "echo after; exec sleep 1000",
+                 &spec);
+    text_list_add(&spec.health.command, "true");
+    spec.health.interval_ms = 3600 * 1000;
+    spec.restart.policy = RESTART_ANY;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
+    container_spec_done(&spec);
+    fixture_spec(fixture, "a", "exit 3", &spec);
+    spec.restart = (struct container_restart){.policy = RESTART_ANY, .delay_ms = 3600 * 1000};
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait(fixture, is_well, fixture));
+    assert_true(fixture_wait(fixture, is_waiting, fixture));
+    pid_t pid = fixture_status(fixture, "well").pid;
+    static const int64_t jumps[] = {3650 * (int64_t)DAY_S, -3650 * (int64_t)DAY_S, 0};
+    for (size_t i = 0; i < 3; i++) {
+        wall_offset_s = jumps[i];
+        fixture_start(fixture, "other", "exec sleep 1000"); /* a while, and new ones start */
+        assert_true(fixture_wait_state(fixture, "other", CONTAINER_RUNNING));
+        assert_int_equal(fixture_exec(fixture, "other", "true", NULL, 0), 0);
+        assert_int_equal(fixture_status(fixture, "well").pid, pid);
+        assert_int_equal(fixture_status(fixture, "well").restarts, 0);
+        assert_int_equal(fixture_status(fixture, "well").health, HEALTH_HEALTHY);
+        assert_int_equal(fixture_status(fixture, "a").state, CONTAINER_BACKOFF);
+        assert_int_equal(runtime_remove(fixture->runtime, "other"), 0);
+        assert_true(fixture_wait_gone(fixture, "other"));
+    }
+    wall_offset_s = jumps[1];
+    fixture_close(fixture); /* a daemon that starts then takes it for what it is */
+    fixture_open(fixture);
+    assert_int_equal(fixture_status(fixture, "well").pid, pid);
+    wall_offset_s = 0;
+    fixture_free(fixture);
+}
+
+static bool has_restarted_often(void *context)
+{
+    struct fixture *fixture = context;
+    return fixture_status(fixture, "a").restarts >= 5 ||
+           fixture_status(fixture, "a").state == CONTAINER_FAILED;
+}
+
+static void start_with_two_attempts(struct fixture *fixture, const char *script, int64_t window_ms)
+{
+    struct container_spec spec;
+    fixture_spec(fixture, "a", script, &spec);
+    spec.restart = (struct container_restart){
+        .policy = RESTART_ANY, .delay_ms = 1, .attempts_max = 2, .window_ms = window_ms};
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+}
+
+static void clock_runs_away(void **state)
+{
+    (void)state; /* would break: giving up on what crashes, and only on that, and saying why */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    wall_leap_s = DAY_S;
+    start_with_two_attempts(fixture, "echo because; exit 3", 3600 * 1000);
+    assert_true(fixture_wait(fixture, has_restarted_often, fixture));
+    assert_int_equal(fixture_status(fixture, "a").state, CONTAINER_FAILED);
+    assert_int_equal(fixture_status(fixture, "a").restarts, 2);
+    assert_int_equal(runtime_remove(fixture->runtime, "a"), 0);
+    assert_true(fixture_wait_gone(fixture, "a"));
+    wall_leap_s = -DAY_S;
+    start_with_two_attempts(fixture, "echo because; sleep 0.1; exit 3", 50);
+    assert_true(fixture_wait(fixture, has_restarted_often, fixture));
+    assert_int_not_equal(fixture_status(fixture, "a").state, CONTAINER_FAILED);
+    assert_non_null(strstr(fixture_status(fixture, "a").error, "because"));
+    wall_leap_s = wall_offset_s = 0;
+    fixture_free(fixture);
+}
+
+static void clock_is_set_back_while_it_runs(void **state)
+{
+    (void)state; /* would break: what is said of an end: its last lines seem older than its start */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    wall_offset_s =
+        DAY_S; /* conmon stamps the lines by the true clock, as if it had been set back */
+    fixture_start(fixture, "a",
+                  "while [ ! -e /tmp/go ]; do sleep 0.05; done; echo because; exit 3");
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    wall_offset_s = 0;
+    assert_int_equal(fixture_exec(fixture, "a", "touch /tmp/go", NULL, 0), 0);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_EXITED));
+    assert_non_null(strstr(fixture_status(fixture, "a").error, "because"));
+    fixture_free(fixture);
+}
+
+/* ---- The disk ---- */
 
 static void fails_with(struct fixture *fixture, const char *words)
 {
@@ -268,6 +513,11 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_descriptor_to_watch_with),
         cmocka_unit_test(no_descriptor_is_no_end),
+        cmocka_unit_test(no_process_to_start_with),
+        cmocka_unit_test(container_is_full),
+        cmocka_unit_test(clock_jumps),
+        cmocka_unit_test(clock_runs_away),
+        cmocka_unit_test(clock_is_set_back_while_it_runs),
         cmocka_unit_test(disk_is_full),
         cmocka_unit_test(disk_is_read_only),
         cmocka_unit_test(runtime_dies),

@@ -26,6 +26,8 @@ static uv_loop_t loop;
 static struct http *http;
 static struct address address;
 static bool is_starving;
+static bool is_gathering; /* the numbers are not there yet */
+static unsigned gathered;
 static char answer[ANSWER_BYTES];
 
 static int write_metrics(void *context, struct buffer *ret)
@@ -33,6 +35,15 @@ static int write_metrics(void *context, struct buffer *ret)
     (void)context;
     return is_starving ? -ENOMEM : buffer_append_text(ret, "consort_up 1\n");
 }
+
+static bool gather(void *context)
+{
+    (void)context;
+    gathered++;
+    return is_gathering;
+}
+
+static const struct http_source source = {.write = write_metrics, .gather = gather};
 
 static void on_nothing(uv_timer_t *timer)
 {
@@ -57,8 +68,9 @@ static int start(void **state)
     struct address wanted = address_from_v4(INADDR_LOOPBACK, 0);
     (void)state;
     uv_loop_init(&loop);
-    is_starving = false;
-    assert_int_equal(http_new(&loop, &wanted, write_metrics, NULL, &http, &error), 0);
+    is_starving = is_gathering = false;
+    gathered = 0;
+    assert_int_equal(http_new(&loop, &wanted, &source, &http, &error), 0);
     assert_int_equal(http_address(http, &address), 0);
     return 0;
 }
@@ -217,7 +229,7 @@ static void test_port_taken(void **state)
     (void)state;
     struct http *second = NULL;
     struct error error = {0};
-    assert_int_equal(http_new(&loop, &address, write_metrics, NULL, &second, &error), -EADDRINUSE);
+    assert_int_equal(http_new(&loop, &address, &source, &second, &error), -EADDRINUSE);
     assert_non_null(strstr(error.message, "serving metrics at 127.0.0.1"));
     assert_non_null(strstr(error.hint, "--metrics"));
     assert_null(second);
@@ -235,6 +247,58 @@ static void test_close_while_visited(void **state)
     start(NULL);
 }
 
+/* Breaks if the answer does not wait for the numbers of the containers, or is asked for twice. */
+static void test_waits_for_numbers(void **state)
+{
+    (void)state;
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    is_gathering = true;
+    cleanup_close int one = dial(), other = dial();
+    assert_int_equal(write(one, request, strlen(request)), strlen(request));
+    assert_int_equal(write(other, request, strlen(request)), strlen(request));
+    for (int i = 0; i < PATIENCE_ROUNDS && gathered < 2; i++)
+        turn();
+    assert_int_equal(gathered, 2);
+    assert_int_equal(read(one, answer, sizeof(answer)), -1);
+    ask("GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); /* others need not */
+    is_gathering = false;
+    http_ready(http);
+    assert_true(read_answer(one));
+    assert_non_null(strstr(answer, "consort_up 1"));
+    assert_true(read_answer(other));
+    assert_non_null(strstr(answer, "consort_up 1"));
+    assert_int_equal(gathered, 2);
+}
+
+/* Breaks if numbers that never come leave a monitor without an answer. */
+static void test_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    is_gathering = true;
+    cleanup_close int fd = dial();
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+    bool is_answered = false;
+    for (int i = 0; i < 10 && !is_answered; i++)
+        is_answered = read_answer(fd);
+    assert_true(is_answered);
+    assert_non_null(strstr(answer, "consort_up 1"));
+}
+
+/* Breaks if closing while someone waits hangs, crashes or leaks. */
+static void test_closes_while_one_waits(void **state)
+{
+    (void)state;
+    is_gathering = true;
+    int fd = dial();
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+    for (int i = 0; i < PATIENCE_ROUNDS && gathered < 1; i++)
+        turn();
+    assert_int_equal(gathered, 1);
+    close(fd); /* the teardown closes the server */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +309,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many, start, stop),
         cmocka_unit_test_setup_teardown(test_port_taken, start, stop),
         cmocka_unit_test_setup_teardown(test_close_while_visited, start, stop),
+        cmocka_unit_test_setup_teardown(test_waits_for_numbers, start, stop),
+        cmocka_unit_test_setup_teardown(test_does_not_wait_for_ever, start, stop),
+        cmocka_unit_test_setup_teardown(test_closes_while_one_waits, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
