@@ -24,9 +24,9 @@
 
 #include "container_fixture.h"
 #include "killer.h"
-#include "runtime/image/image_import.h"
 #include "runtime/process.h"
 #include "runtime/tree.h"
+#include "sweep.h"
 
 enum {
     SKIPPED = 77,
@@ -38,16 +38,6 @@ enum {
 };
 
 static const char the_id[] = "a";
-
-/* What the killed daemon lets its successor's test know. */
-struct notes {
-    pid_t pid;         /* of the container that ran before the operation */
-    bool stays;        /* that process must never end */
-    bool said_stopped; /* it was told that the container has ended, which must last */
-    bool said_removed;
-    bool was_stopped; /* before the operation, which is not to start it even for a moment */
-    bool finished;
-};
 
 struct operation {
     const char *name;
@@ -61,10 +51,9 @@ struct operation {
     void (*check)(struct fixture *fixture);
 };
 
-static struct notes *notes;
-static char archive[128];
+struct notes *notes;
 
-__attribute__((format(printf, 1, 2))) static void give_up(const char *format, ...)
+void give_up(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -74,12 +63,6 @@ __attribute__((format(printf, 1, 2))) static void give_up(const char *format, ..
     va_end(arguments);
     _exit(1);
 }
-
-#define CHECK(condition, ...)                                                                      \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            give_up(__VA_ARGS__);                                                                  \
-    } while (0)
 
 /* ---- Words of the operations ---- */
 
@@ -257,70 +240,6 @@ static void open_until_running(struct fixture *fixture)
     CHECK(fixture_wait_state(fixture, the_id, CONTAINER_RUNNING), "it is not taken back");
 }
 
-/* ---- Images ---- */
-
-static struct image_store *open_images(struct fixture *fixture)
-{
-    struct image_store *store;
-    struct error error = {0};
-    char path[128];
-    snprintf(path, sizeof(path), "%s/others", fixture->directory);
-    CHECK(image_store_open(path, &store, &error) == 0, "%s", error.message);
-    return store;
-}
-
-static void unpack(struct fixture *fixture, struct image_store *store)
-{
-    struct image *image;
-    struct digest digest;
-    struct text_list layers = {0};
-    struct error error = {0};
-    (void)fixture;
-    CHECK(image_store_resolve(store, "swept:1", &digest, &error) == 0, "%s", error.message);
-    CHECK(image_store_load(store, &digest, &image, &error) == 0, "%s", error.message);
-    CHECK(image_store_unpack(store, image, &layers, &error) == 0, "%s", error.message);
-    CHECK(layers.count == 1, "%zu layers", layers.count);
-    CHECK(fixture_shell("cd %s && [ $(cat etc/word) = swept ] && [ -L link ] && [ etc/word -ef hard"
-                        " ] && [ $(stat -c %%a private) = 700 ]",
-                        layers.items[0]) == 0,
-          "the layer is not as in the archive");
-    text_list_done(&layers);
-    image_free(image);
-}
-
-static void import_image(struct fixture *fixture)
-{
-    struct image_store *store = open_images(fixture);
-    struct error error = {0};
-    CHECK(image_import(store, archive, NULL, NULL, NULL, &error) == 0, "%s", error.message);
-    unpack(fixture, store);
-    image_store_free(store);
-}
-
-static void remove_image(struct fixture *fixture)
-{
-    struct image_store *store = open_images(fixture);
-    struct error error = {0};
-    int result = image_store_remove(store, "swept:1", &error);
-    CHECK(result == 0 || result == -ENOENT, "%s", error.message);
-    CHECK(image_store_collect(store, 0, NULL, &error) == 0, "%s", error.message);
-    image_store_free(store);
-}
-
-static void import_again(struct fixture *fixture)
-{
-    import_image(fixture);
-    remove_image(fixture);
-}
-
-static unsigned count_image_files(struct fixture *fixture)
-{
-    return (unsigned)fixture_shell("cd %s/others && left=$(find blobs/sha256 tmp layers "
-                                   "-mindepth 1; find . -name '*.tmp') && [ -z \"$left\" ] || "
-                                   "{ echo \"$left\" >&2; exit 1; }",
-                                   fixture->directory);
-}
-
 /* ---- The operations ---- */
 
 static void nothing(struct fixture *fixture)
@@ -374,6 +293,12 @@ static const struct operation operations[] = {
      .before = import_image,
      .act = remove_image,
      .again = remove_image,
+     .image = true},
+    {.name = "pull", .before = nothing, .act = pull_image, .again = pull_again, .image = true},
+    {.name = "pull-worker",
+     .before = make_store,
+     .act = pull_as_child,
+     .again = sweep_child_and_pull_again,
      .image = true},
 };
 
@@ -536,20 +461,7 @@ static struct fixture *begin(void)
     fixture->secret = "hush";
     image_store_free(fixture->images);
     fixture->images = NULL;
-    snprintf(archive, sizeof(archive), "%s/swept.tar", fixture->directory);
-    const char *top = fixture->directory;
-    int made = fixture_shell(
-        "cd %s && mkdir -p l/etc l/private && chmod 700 l/private && echo swept > l/etc/word && "
-        "ln l/etc/word l/hard && ln -s etc/word l/link && tar -C l -cf layer.tar . && rm -r l && "
-        "printf '{\"os\":\"linux\",\"architecture\":\"%s\",\"config\":{\"Cmd\":[\"sh\"]},"
-        "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%%s\"]}}' "
-        "$(sha256sum layer.tar | cut -d' ' -f1) > config.json && "
-        "printf '[{\"Config\":\"config.json\",\"RepoTags\":[\"swept:1\"],"
-        "\"Layers\":[\"layer.tar\"]}]' > manifest.json && "
-        "tar -cf swept.tar layer.tar config.json manifest.json && "
-        "rm layer.tar config.json manifest.json",
-        top, image_host_architecture());
-    assert_int_equal(made, 0);
+    sweep_images_begin(fixture);
     return fixture;
 }
 
@@ -627,5 +539,6 @@ int main(int argc, char **argv)
         }
     }
     end(fixture);
+    sweep_images_end();
     return fine ? 0 : 1;
 }
