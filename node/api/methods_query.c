@@ -196,11 +196,13 @@ static void write_revisions(struct writer *writer, const struct intent_service *
     writer_array(writer, service->revisions.count);
     for (size_t i = 0; i < service->revisions.count; i++) {
         const struct intent_revision *revision = service->revisions.items[i];
-        writer_map(writer, 4);
+        writer_map(writer, 5);
         put_u64(writer, "number", revision->number);
         put_i64(writer, "wall_ms", revision->wall_ms);
         put_text(writer, "actor", revision->actor);
         put_text(writer, "image", revision->spec.image);
+        put_text(writer, "image_digest",
+                 revision->spec.image_digest ? revision->spec.image_digest : "");
     }
 }
 

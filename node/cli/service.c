@@ -1,7 +1,9 @@
 /* consort service ls, inspect */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
+#include "node/cli/bounds.h"
 #include "node/cli/list.h"
 
 static void cell_serving(const json_t *row, const char *key, char *ret)
@@ -21,11 +23,19 @@ int verb_service_ls(struct cli *cli, int argc, char **argv)
                             array_count(columns));
 }
 
+/* As much as tells images apart: what a tag meant then. */
+static void cell_digest(const json_t *row, const char *key, char *ret)
+{
+    const char *digest = json_text(row, key), *colon = strchr(digest, ':');
+    snprintf(ret, CLI_TEXT_BYTES_MAX, "%.12s", colon ? colon + 1 : digest);
+}
+
 static void say_service(const json_t *service)
 {
     static const struct column revisions[] = {{"  REVISION", "number", NULL},
                                               {"SINCE", "wall_ms", cell_since},
                                               {"BY", "actor", NULL},
+                                              {"DIGEST", "image_digest", cell_digest},
                                               {"IMAGE", "image", NULL}};
     static const struct column replicas[] = {{"  REPLICA", "name", NULL},
                                              {"PEER", "peer", NULL},

@@ -151,6 +151,46 @@ def test_peers_first(cluster):
         assert given(layer) == 1, registry.seen
 
 
+def images_run(cluster, digests):
+    """Which of these images each replica's container was made of, wherever it is."""
+    specs = [path.read_bytes() for peer in cluster.peers()
+             for path in peer.data_dir.glob("containers/demo_web.*/spec")]
+    return [next((digest for digest in digests if digest.encode() in spec), "another") for spec in specs]
+
+
+@scenario(peers=3, bare=True)
+def test_tag_means_another_image(cluster):
+    """A tag that means another image now changes nothing by itself: what restarts, moves or is added is the
+    image that was agreed on. A deploy that asks the registry again rolls the new one out."""
+    with BadRegistry(cluster) as registry:
+        agreed = registry.put("team/hello", "1", archive_of(cluster))
+        up_with(cluster, 3, insecure=[registry.host], auths={registry.host: {"auth": registry.auth}})
+        image = registry.name("team/hello:1")
+        cluster.deploy(web(replicas=2, image=image))
+        cluster.wait_serving(2)
+        one, two = cluster.holders()
+        other = next(peer for peer in cluster.peers() if peer.name not in (one.name, two.name))
+        pushed = registry.put("team/hello", "1", other_archive_of(cluster))
+        assert pushed != agreed
+        assert pushed in other.consort("image", "pull", image)  # where the tag means the new one
+        assert images_run(cluster, (agreed, pushed)) == [agreed] * 2
+        crashed = next(row for row in cluster.replicas() if row["peer"] == two.name)
+        cluster.kill_replica(crashed)
+        cluster.wait(lambda: any(row["restarts"] > 0 for row in cluster.replicas()), "it is started again")
+        cluster.wait_serving(2)
+        assert images_run(cluster, (agreed, pushed)) == [agreed] * 2
+        one.consort("scale", "demo_web=3")
+        cluster.wait_serving(3)
+        assert other.name in {row["peer"] for row in cluster.replicas()}
+        assert images_run(cluster, (agreed, pushed)) == [agreed] * 3
+        assert agreed in one.consort("service", "inspect", "demo_web", "--format", "json")
+        one.consort("deploy", "-f", cluster.directory / "demo.yaml", "demo", "--pull", "--wait")
+        cluster.wait(lambda: images_run(cluster, (agreed, pushed)) == [pushed] * 2, "the new one runs")
+        assert pushed in one.consort("service", "inspect", "demo_web", "--format", "json")
+        one.consort("rollback", "demo_web", "--wait")
+        cluster.wait(lambda: set(images_run(cluster, (agreed, pushed))) == {agreed}, "and the old one again")
+
+
 @scenario(peers=1, bare=True)
 def test_full_disk(cluster):
     """When the disk is nearly full, what was pulled and is not in use goes, the least recently used first;
