@@ -232,6 +232,8 @@ static void start_close_and_kill(struct fixture *fixture)
     pid_t pid = fixture_status(fixture, the_id).pid;
     fixture_close(fixture);
     kill(pid, SIGKILL);
+    while (kill(pid, 0) == 0) /* or it is, rightly, taken back for a moment */
+        usleep(1000);
 }
 
 static void open_until_running(struct fixture *fixture)
