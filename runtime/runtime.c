@@ -56,7 +56,7 @@ struct setup_job {
 static void run_setup(struct job *job)
 {
     struct setup_job *setup = (struct setup_job *)job;
-    const struct runtime_settings *settings = &job->runtime->settings;
+    struct runtime_settings *settings = &job->runtime->settings; /* no other job reads it yet */
     setup->result = settings_make_directories(settings, &setup->error);
     if (setup->result == 0)
         setup->result = network_setup(&settings->network, &setup->error);
@@ -202,6 +202,11 @@ static void on_network_timer(uv_timer_t *timer)
 struct address runtime_gateway(const struct runtime *runtime)
 {
     return address_from_v4(runtime->settings.network.gateway, 0);
+}
+
+bool runtime_has_ipv6(const struct runtime *runtime)
+{
+    return runtime->settings.network.has_ipv6;
 }
 
 bool runtime_has_address(const struct runtime *runtime, const struct address *address)

@@ -105,7 +105,10 @@ void runtime_close(struct runtime *runtime, void (*on_closed)(void *context), vo
 /* The gateway's address on the bridge, where the daemon's DNS and mesh shall listen. */
 struct address runtime_gateway(const struct runtime *runtime);
 
-/* True for an address that is, or may become, a container's here. */
+/* Whether containers have IPv6 addresses too (base/ula.h). Once it is ready. */
+bool runtime_has_ipv6(const struct runtime *runtime);
+
+/* True for an address that is, or may become, a container's here (IPv4). */
 bool runtime_has_address(const struct runtime *runtime, const struct address *address);
 
 /* Starts a container, or does nothing if one with that id is there and was not stopped (a stopped

@@ -1,7 +1,7 @@
-/* The packet filter's part in the containers' network, on libnftables.
+/* The packet filter's part in the containers' network.
  *
- * All rules of our own stand in the table `ip consort`, which is replaced as a whole in one
- * transaction:
+ * All rules of our own stand in the tables `ip consort` and `ip6 consort`, which are replaced as a
+ * whole in one transaction:
  * - networks are kept apart: no packet passes from one's bridge to another's, and none comes from a
  * container with an address that is not its network's;
  * - an internal network has no way out but to the mesh and to names;
@@ -30,7 +30,12 @@ struct firewall_config {
     uint32_t virtual_network;
     uint8_t virtual_prefix;
     uint16_t mesh_port; /* 0: no redirection */
+    bool has_ipv6;      /* network_setup() finds out, as what follows */
+    bool is_guarded;    /* guard.h: the kernel can filter on bridges */
 };
+
+/* 10.88.4.0/22 is block 4. */
+uint16_t firewall_block(const struct firewall_config *config, uint32_t ip);
 
 /* Puts all rules in place, or in place again. Blocks shortly; works in the calling thread's network
  * namespace. */
@@ -39,5 +44,8 @@ int firewall_apply(const struct firewall_config *config, struct error *error);
 /* True if the table and the rules in chains that drop are in place. */
 bool firewall_is_applied(const struct firewall_config *config);
 
-/* Removes our table. For leaving a cluster. */
+/* Removes our tables. For leaving a cluster. */
 int firewall_remove(struct error *error);
+
+/* As before there was any IPv6: the rules of an earlier start go. */
+void firewall_remove_ipv6(void);

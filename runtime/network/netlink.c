@@ -150,74 +150,88 @@ int netlink_delete(struct netlink *netlink, unsigned index)
     return finish(netlink);
 }
 
-int netlink_add_address(struct netlink *netlink, unsigned index, uint32_t ip, uint8_t prefix)
+static uint8_t family_of(const struct address *address)
+{
+    return address_is_v4(address) ? AF_INET : AF_INET6;
+}
+
+static void put_address(struct netlink *netlink, uint16_t type, const struct address *address)
+{
+    size_t skipped = address_is_v4(address) ? sizeof(address->ip) - sizeof(struct in_addr) : 0;
+    mnl_attr_put(netlink->request, type, sizeof(address->ip) - skipped, address->ip + skipped);
+}
+
+static struct address broadcast_of(const struct address *address, uint8_t prefix)
+{
+    uint32_t ip;
+    memcpy(&ip, address->ip + 12, sizeof(ip));
+    return address_from_v4(ntohl(ip) | (prefix < 32 ? UINT32_MAX >> prefix : 0), 0);
+}
+
+int netlink_add_address(struct netlink *netlink, unsigned index, const struct address *address,
+                        uint8_t prefix)
 {
     begin(netlink, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
     struct ifaddrmsg *message = mnl_nlmsg_put_extra_header(netlink->request, sizeof(*message));
-    message->ifa_family = AF_INET;
+    message->ifa_family = family_of(address);
     message->ifa_prefixlen = prefix;
     message->ifa_scope = RT_SCOPE_UNIVERSE;
     message->ifa_index = index;
-    uint32_t broadcast = ip | (prefix < 32 ? UINT32_MAX >> prefix : 0);
-    mnl_attr_put_u32(netlink->request, IFA_LOCAL, htonl(ip));
-    mnl_attr_put_u32(netlink->request, IFA_ADDRESS, htonl(ip));
-    mnl_attr_put_u32(netlink->request, IFA_BROADCAST, htonl(broadcast));
+    put_address(netlink, IFA_LOCAL, address);
+    put_address(netlink, IFA_ADDRESS, address);
+    if (message->ifa_family == AF_INET) {
+        const struct address broadcast = broadcast_of(address, prefix);
+        put_address(netlink, IFA_BROADCAST, &broadcast);
+    } else {
+        mnl_attr_put_u32(netlink->request, IFA_FLAGS, IFA_F_NODAD);
+    }
     return ignore_existing(finish(netlink));
 }
 
-static struct rtmsg *put_route(struct netlink *netlink, uint8_t prefix)
+static struct rtmsg *put_route(struct netlink *netlink, const struct address *network,
+                               uint8_t prefix)
 {
     struct rtmsg *route = mnl_nlmsg_put_extra_header(netlink->request, sizeof(*route));
-    route->rtm_family = AF_INET;
+    route->rtm_family = family_of(network);
     route->rtm_dst_len = prefix;
     route->rtm_protocol = RTPROT_STATIC;
+    if (prefix > 0)
+        put_address(netlink, RTA_DST, network);
     return route;
 }
 
-int netlink_add_route(struct netlink *netlink, uint32_t network, uint8_t prefix, uint32_t gateway)
+int netlink_add_route(struct netlink *netlink, const struct address *network, uint8_t prefix,
+                      const struct address *gateway)
 {
     begin(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
-    struct rtmsg *route = put_route(netlink, prefix);
+    struct rtmsg *route = put_route(netlink, network, prefix);
     route->rtm_table = RT_TABLE_MAIN;
     route->rtm_type = RTN_UNICAST;
     route->rtm_scope = RT_SCOPE_UNIVERSE;
-    if (prefix > 0)
-        mnl_attr_put_u32(netlink->request, RTA_DST, htonl(network));
-    mnl_attr_put_u32(netlink->request, RTA_GATEWAY, htonl(gateway));
+    put_address(netlink, RTA_GATEWAY, gateway);
     return finish(netlink);
 }
 
-static int loopback_index(uint32_t *ret)
+int netlink_add_local_route(struct netlink *netlink, unsigned index, const struct address *network,
+                            uint8_t prefix, const struct address *source)
 {
-    *ret = if_nametoindex("lo");
-    return *ret == 0 ? -errno : 0;
-}
-
-int netlink_add_local_route(struct netlink *netlink, uint32_t network, uint8_t prefix,
-                            uint32_t source)
-{
-    uint32_t loopback;
-    int result = loopback_index(&loopback);
-    if (result < 0)
-        return result;
     begin(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
-    struct rtmsg *route = put_route(netlink, prefix);
+    struct rtmsg *route = put_route(netlink, network, prefix);
     route->rtm_table = RT_TABLE_LOCAL;
     route->rtm_type = RTN_LOCAL;
     route->rtm_scope = RT_SCOPE_HOST;
-    mnl_attr_put_u32(netlink->request, RTA_DST, htonl(network));
-    mnl_attr_put_u32(netlink->request, RTA_OIF, loopback);
-    mnl_attr_put_u32(netlink->request, RTA_PREFSRC, htonl(source));
+    mnl_attr_put_u32(netlink->request, RTA_OIF, index);
+    put_address(netlink, RTA_PREFSRC, source);
     return finish(netlink);
 }
 
-int netlink_delete_local_route(struct netlink *netlink, uint32_t network, uint8_t prefix)
+int netlink_delete_local_route(struct netlink *netlink, const struct address *network,
+                               uint8_t prefix)
 {
     begin(netlink, RTM_DELROUTE, 0);
-    struct rtmsg *route = put_route(netlink, prefix);
+    struct rtmsg *route = put_route(netlink, network, prefix);
     route->rtm_table = RT_TABLE_LOCAL;
     route->rtm_type = RTN_LOCAL;
     route->rtm_scope = RT_SCOPE_NOWHERE;
-    mnl_attr_put_u32(netlink->request, RTA_DST, htonl(network));
     return finish(netlink);
 }

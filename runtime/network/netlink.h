@@ -1,12 +1,15 @@
 /* The few requests to the kernel's network configuration that containers need, on libmnl.
  *
  * A connection belongs to the network namespace its thread was in when it was opened. Every request
- * waits for the kernel's answer, which comes at once. IPv4 addresses are in host order. Functions
- * return 0 or the kernel's negative errno; adding what is there already is 0.
+ * waits for the kernel's answer, which comes at once. `ip` is an IPv4 address in host order, what
+ * stands as a struct address is of either family, without its port. Functions return 0 or the
+ * kernel's negative errno; adding what is there already is 0.
  */
 #pragma once
 
 #include <stdint.h>
+
+#include "base/address.h"
 
 struct netlink;
 
@@ -28,12 +31,17 @@ int netlink_set_up(struct netlink *netlink, unsigned index, unsigned bridge);
 
 int netlink_delete(struct netlink *netlink, unsigned index);
 
-int netlink_add_address(struct netlink *netlink, unsigned index, uint32_t ip, uint8_t prefix);
+/* An IPv6 address is there at once, without a look whether another has it. */
+int netlink_add_address(struct netlink *netlink, unsigned index, const struct address *address,
+                        uint8_t prefix);
 
 /* Prefix 0: the default route. */
-int netlink_add_route(struct netlink *netlink, uint32_t network, uint8_t prefix, uint32_t gateway);
+int netlink_add_route(struct netlink *netlink, const struct address *network, uint8_t prefix,
+                      const struct address *gateway);
 
-/* Makes all of NETWORK/PREFIX this machine's own addresses ("AnyIP"), answering with `source`. */
-int netlink_add_local_route(struct netlink *netlink, uint32_t network, uint8_t prefix,
-                            uint32_t source);
-int netlink_delete_local_route(struct netlink *netlink, uint32_t network, uint8_t prefix);
+/* Makes all of NETWORK/PREFIX this machine's own addresses ("AnyIP"), answering with `source`.
+ * `index`: an interface that is up; nothing passes through it. */
+int netlink_add_local_route(struct netlink *netlink, unsigned index, const struct address *network,
+                            uint8_t prefix, const struct address *source);
+int netlink_delete_local_route(struct netlink *netlink, const struct address *network,
+                               uint8_t prefix);

@@ -2,24 +2,26 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/ula.h"
 #include "runtime/file.h"
+#include "runtime/network/guard.h"
+#include "runtime/network/ipv6.h"
+#include "runtime/network/namespace.h"
 #include "runtime/network/netlink.h"
 
 enum {
     GATEWAY_PREFIX = 32, /* it is reached through the networks' own bridges */
+    GATEWAY_PREFIX6 = 128,
 };
 
 static void cleanup_netlink(struct netlink **netlink)
@@ -83,19 +85,50 @@ static uint32_t bridge_gateway(const struct firewall_config *config, uint32_t ip
 static void bridge_name(const struct firewall_config *config, uint32_t ip, bool is_internal,
                         char ret[IF_NAMESIZE])
 {
-    uint32_t block = (ip - config->network) >> (32 - network_block_prefix(config->prefix));
-    int length =
-        snprintf(ret, IF_NAMESIZE, "%s%s%x", config->bridge, is_internal ? "ni" : "n", block);
+    int length = snprintf(ret, IF_NAMESIZE, "%s%s%x", config->bridge, is_internal ? "ni" : "n",
+                          firewall_block(config, ip));
     assert(length < IF_NAMESIZE);
 }
 
-static int make_bridge(struct netlink *netlink, const char *name, uint32_t gateway, uint8_t prefix)
+/* The IPv6 address that goes with one of the subnet. */
+static struct address ula_of(const struct firewall_config *config, uint32_t ip)
+{
+    return ula_make(firewall_block(config, ip), ip);
+}
+
+static int add_address(const struct firewall_config *config, struct netlink *netlink,
+                       unsigned index, uint32_t ip, uint8_t prefix)
+{
+    const struct address address = address_from_v4(ip, 0), ula = ula_of(config, ip);
+    int result = netlink_add_address(netlink, index, &address, prefix);
+    if (result < 0 || !config->has_ipv6)
+        return result;
+    result = netlink_add_address(netlink, index, &ula,
+                                 prefix == GATEWAY_PREFIX ? GATEWAY_PREFIX6 : ULA_SUBNET_BITS);
+    return result == -EACCES ? 0 : result; /* a container's own sysctls say that it has no IPv6 */
+}
+
+static int make_bridge(const struct firewall_config *config, struct netlink *netlink,
+                       const char *name, uint32_t gateway, uint8_t prefix)
 {
     int result = netlink_add_bridge(netlink, name, gateway);
     unsigned index = if_nametoindex(name);
+    if (config->has_ipv6) {
+        ipv6_set(name, "disable_ipv6", "0");
+        ipv6_set(name, "accept_ra", "0"); /* no container is this machine's router */
+        ipv6_set(name, "accept_dad", "0");
+    }
     if (result == 0)
-        result = netlink_add_address(netlink, index, gateway, prefix);
+        result = add_address(config, netlink, index, gateway, prefix);
     return result < 0 ? result : netlink_set_up(netlink, index, 0);
+}
+
+static struct guard_port guard_port(const struct firewall_config *config, uint32_t ip,
+                                    bool is_internal)
+{
+    struct guard_port port = {.ip = ip, .block = firewall_block(config, ip)};
+    veth_name(config, ip, is_internal, port.name);
+    return port;
 }
 
 /* Puts the cable into its network's bridge, which is made if it is the first there. */
@@ -103,10 +136,31 @@ static int plug_in(const struct firewall_config *config, struct netlink *netlink
                    uint32_t ip, bool is_internal)
 {
     char name[IF_NAMESIZE];
+    const struct guard_port port = guard_port(config, ip, is_internal);
     bridge_name(config, ip, is_internal, name);
-    int result = make_bridge(netlink, name, bridge_gateway(config, ip),
+    int result = make_bridge(config, netlink, name, bridge_gateway(config, ip),
                              network_block_prefix(config->prefix));
+    if (result == 0 && config->is_guarded)
+        result = guard_add(&port);
+    if (result == -ENOENT) /* somebody removed the table: network_check() makes it of all cables */
+        result = 0;
+    if (result == 0 && config->has_ipv6)
+        ipv6_set(port.name, "disable_ipv6", "1"); /* a port has no address of its own */
     return result < 0 ? result : netlink_set_up(netlink, veth, if_nametoindex(name));
+}
+
+static int add_virtual(const struct firewall_config *config, struct netlink *netlink)
+{
+    const struct address network = address_from_v4(config->virtual_network, 0),
+                         gateway = address_from_v4(config->gateway, 0),
+                         network6 = ula_make(ULA_VIRTUAL_SUBNET, 0),
+                         gateway6 = ula_of(config, config->gateway);
+    unsigned index = if_nametoindex(config->bridge);
+    int result =
+        netlink_add_local_route(netlink, index, &network, config->virtual_prefix, &gateway);
+    return result < 0 || !config->has_ipv6
+               ? result
+               : netlink_add_local_route(netlink, index, &network6, ULA_SUBNET_BITS, &gateway6);
 }
 
 static int setup_bridge(const struct firewall_config *config, struct error *error)
@@ -115,11 +169,10 @@ static int setup_bridge(const struct firewall_config *config, struct error *erro
     int result = netlink_open(&netlink);
     if (result < 0)
         return error_set_errno(error, result, "network: cannot open netlink");
-    result = make_bridge(netlink, config->bridge, config->gateway, GATEWAY_PREFIX);
+    result = make_bridge(config, netlink, config->bridge, config->gateway, GATEWAY_PREFIX);
     if (result < 0)
         return error_set_errno(error, result, "network: cannot make bridge %s", config->bridge);
-    result = netlink_add_local_route(netlink, config->virtual_network, config->virtual_prefix,
-                                     config->gateway);
+    result = add_virtual(config, netlink);
     if (result < 0)
         return error_set_errno(error, result, "network: cannot route the virtual addresses");
 
@@ -137,15 +190,81 @@ static int setup_bridge(const struct firewall_config *config, struct error *erro
     return 0;
 }
 
-int network_setup(const struct firewall_config *config, struct error *error)
+static bool all_are_used(void *context, uint32_t ip)
+{
+    (void)context;
+    (void)ip;
+    return true;
+}
+
+/* The guard's table, made anew from the cables that there are and are used. */
+static int setup_guard(const struct firewall_config *config,
+                       bool (*is_used)(void *context, uint32_t ip), void *context,
+                       struct error *error)
+{
+    pthread_mutex_lock(&bridges);
+    struct if_nameindex *links = if_nameindex();
+    size_t room = 0, count = 0;
+    while (links && links[room].if_index != 0)
+        room++;
+    struct guard_port *ports = calloc(room + 1, sizeof(*ports));
+    for (size_t i = 0; ports && i < room; i++) {
+        uint32_t ip;
+        bool is_internal;
+        if (veth_ip(config, links[i].if_name, &ip, &is_internal) && is_used(context, ip))
+            ports[count++] = guard_port(config, ip, is_internal);
+    }
+    int result = ports ? guard_apply(config->bridge, ports, count, error) : -ENOMEM;
+    free(ports);
+    if_freenameindex(links);
+    pthread_mutex_unlock(&bridges);
+    return result;
+}
+
+/* All but the guard, for the families that `config` has. */
+static int apply(const struct firewall_config *config, struct error *error)
 {
     int result = setup_bridge(config, error);
     if (result < 0)
         return result;
     result = file_write_setting("/proc/sys/net/ipv4/ip_forward", "1");
+    if (result == 0 && config->has_ipv6)
+        result = ipv6_enable_forwarding();
     if (result < 0)
         return error_set_errno(error, result, "network: cannot enable forwarding");
     return firewall_apply(config, error);
+}
+
+/* Everything is kept without IPv6 that can be had without. */
+static int apply_without_ipv6(struct firewall_config *config, const char *why, struct error *error)
+{
+    log_notice("network: containers and services have IPv4 only: %s", why);
+    config->has_ipv6 = false;
+    firewall_remove_ipv6();
+    return apply(config, error);
+}
+
+int network_setup(struct firewall_config *config, struct error *error)
+{
+    struct error why = {0};
+    int result;
+    config->has_ipv6 = ipv6_is_on();
+    config->is_guarded = false;
+    if (!config->has_ipv6)
+        result = apply_without_ipv6(config,
+                                    "this machine has no IPv6, or net.ipv6.conf.all.disable_ipv6 "
+                                    "is 1; once it has, restart consort",
+                                    error);
+    else if ((result = apply(config, &why)) < 0)
+        result = apply_without_ipv6(config, why.message, error);
+    if (result < 0)
+        return result;
+    config->is_guarded = setup_guard(config, all_are_used, NULL, &why) == 0;
+    if (!config->is_guarded)
+        log_warning("network: the kernel can't filter on bridges, so a container with CAP_NET_RAW "
+                    "can claim another's address in its network: %s",
+                    why.message);
+    return 0;
 }
 
 /* Calls `visit` for each cable with its bridge's name, until it says true; true if it did. */
@@ -183,10 +302,13 @@ static bool all_bridges_are_there(const struct firewall_config *config)
 
 int network_check(const struct firewall_config *config, struct error *error)
 {
-    if (all_bridges_are_there(config) && firewall_is_applied(config))
+    if (all_bridges_are_there(config) && firewall_is_applied(config) &&
+        (!config->is_guarded || guard_is_applied()))
         return 0;
     log_warning("network: somebody removed a bridge or the firewall's rules; restoring them");
-    return network_setup(config, error);
+    int result = apply(config, error);
+    return result < 0 || !config->is_guarded ? result
+                                             : setup_guard(config, all_are_used, NULL, error);
 }
 
 static int delete_link(const char *name)
@@ -215,39 +337,15 @@ int network_teardown(const struct firewall_config *config)
     int result = netlink_open(&netlink);
     if (result < 0)
         return result;
-    netlink_delete_local_route(netlink, config->virtual_network, config->virtual_prefix);
+    const struct address network = address_from_v4(config->virtual_network, 0),
+                         network6 = ula_make(ULA_VIRTUAL_SUBNET, 0);
+    netlink_delete_local_route(netlink, &network, config->virtual_prefix);
+    netlink_delete_local_route(netlink, &network6, ULA_SUBNET_BITS);
     result = delete_link(config->bridge);
     network_sweep(config, none_is_used, NULL);
+    guard_remove_table();
     int firewall = firewall_remove(NULL);
     return result < 0 ? result : firewall;
-}
-
-/* Runs `function` with this thread in another network namespace (`netns_fd`, or -1 for a new one).
- * A worker thread that could not return would do everything else in the wrong network, so that is
- * where the daemon ends itself. */
-static int in_namespace(int netns_fd, int (*function)(const void *context), const void *context)
-{
-    cleanup_close int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (home < 0)
-        return -errno;
-    int entered = netns_fd < 0 ? unshare(CLONE_NEWNET) : setns(netns_fd, CLONE_NEWNET);
-    if (entered < 0)
-        return -errno;
-    int result = function(context);
-    if (setns(home, CLONE_NEWNET) < 0) {
-        log_error("network: cannot return from a container's network namespace: errno %d", errno);
-        abort();
-    }
-    return result;
-}
-
-static int pin_namespace(const void *context)
-{
-    const char *path = context;
-    cleanup_close int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0400);
-    if (fd < 0)
-        return -errno;
-    return mount("/proc/thread-self/ns/net", path, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
 }
 
 struct interior {
@@ -261,19 +359,37 @@ static void ethernet_name(size_t index, char ret[IF_NAMESIZE])
 }
 
 /* The way to the world; or, from internal networks alone, to the mesh and to names. */
+static int add_ways(struct netlink *netlink, bool is_open, const struct address *bridge,
+                    const struct address *gateway, uint8_t gateway_prefix,
+                    const struct address *virtual, uint8_t virtual_prefix)
+{
+    if (is_open)
+        return netlink_add_route(netlink, virtual, 0, bridge);
+    int result = netlink_add_route(netlink, gateway, gateway_prefix, bridge);
+    return result < 0 ? result : netlink_add_route(netlink, virtual, virtual_prefix, bridge);
+}
+
 static int add_routes(struct netlink *netlink, const struct interior *interior)
 {
     const struct firewall_config *config = interior->config;
     const struct network_ends *ends = interior->ends;
     if (ends->count == 0)
         return 0;
-    uint32_t gateway = bridge_gateway(config, ends->ips[0]);
-    if (ends->open_count > 0)
-        return netlink_add_route(netlink, 0, 0, gateway);
-    int result = netlink_add_route(netlink, config->gateway, GATEWAY_PREFIX, gateway);
-    return result < 0 ? result
-                      : netlink_add_route(netlink, config->virtual_network, config->virtual_prefix,
-                                          gateway);
+    uint32_t ip = bridge_gateway(config, ends->ips[0]);
+    const struct address bridge = address_from_v4(ip, 0),
+                         gateway = address_from_v4(config->gateway, 0),
+                         virtual = address_from_v4(config->virtual_network, 0),
+                         bridge6 = ula_of(config, ip), gateway6 = ula_of(config, config->gateway),
+                         virtual6 = ula_make(ULA_VIRTUAL_SUBNET, 0);
+    bool is_open = ends->open_count > 0;
+    int result = add_ways(netlink, is_open, &bridge, &gateway, GATEWAY_PREFIX, &virtual,
+                          config->virtual_prefix);
+    if (result < 0 || !config->has_ipv6)
+        return result;
+    result = add_ways(netlink, is_open, &bridge6, &gateway6, GATEWAY_PREFIX6, &virtual6,
+                      ULA_SUBNET_BITS);
+    /* without IPv6 by the container's own sysctls there is no way either */
+    return result == -EACCES || result == -ENETUNREACH || result == -EHOSTUNREACH ? 0 : result;
 }
 
 static int configure_interior(const void *context)
@@ -293,27 +409,12 @@ static int configure_interior(const void *context)
         unsigned ethernet = if_nametoindex(name);
         result = ethernet == 0
                      ? -ENODEV
-                     : netlink_add_address(netlink, ethernet, interior->ends->ips[i],
-                                           network_block_prefix(interior->config->prefix));
+                     : add_address(interior->config, netlink, ethernet, interior->ends->ips[i],
+                                   network_block_prefix(interior->config->prefix));
         if (result == 0)
             result = netlink_set_up(netlink, ethernet, 0);
     }
     return result < 0 ? result : add_routes(netlink, interior);
-}
-
-/* Opens the pinned namespace; -ENOENT if the path is no mount of one. */
-static int open_namespace(const char *netns_path, int *ret_fd)
-{
-    cleanup_close int fd = open(netns_path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    struct stat status, ours;
-    if (fstat(fd, &status) < 0 || stat("/proc/thread-self/ns/net", &ours) < 0)
-        return -errno;
-    if (status.st_dev != ours.st_dev) /* all namespaces are on the kernel's nsfs */
-        return -ENOENT;
-    *ret_fd = take_fd(fd);
-    return 0;
 }
 
 /* Lays one cable, unless it is there, and plugs it in; with `bridges` held. */
@@ -344,7 +445,7 @@ static int join(const struct firewall_config *config, int netns_fd, const struct
         result = lay_cable(config, netlink, netns_fd, ends, i, are_there);
     pthread_mutex_unlock(&bridges);
     struct interior interior = {.config = config, .ends = ends};
-    return result < 0 ? result : in_namespace(netns_fd, configure_interior, &interior);
+    return result < 0 ? result : namespace_run(netns_fd, configure_interior, &interior);
 }
 
 static bool has_all_cables(const struct firewall_config *config, const struct network_ends *ends)
@@ -362,7 +463,7 @@ int network_attach(const struct firewall_config *config, const char *netns_path,
                    const struct network_ends *ends, struct error *error)
 {
     cleanup_close int fd = -1;
-    if (open_namespace(netns_path, &fd) == 0 && has_all_cables(config, ends) &&
+    if (namespace_open(netns_path, &fd) == 0 && has_all_cables(config, ends) &&
         join(config, fd, ends, true) == 0)
         return 0;
 
@@ -370,9 +471,9 @@ int network_attach(const struct firewall_config *config, const char *netns_path,
     network_detach(config, netns_path, ends);
     if (fd >= 0)
         close(take_fd(fd));
-    int result = in_namespace(-1, pin_namespace, netns_path);
+    int result = namespace_pin(netns_path, config->has_ipv6);
     if (result == 0)
-        result = open_namespace(netns_path, &fd);
+        result = namespace_open(netns_path, &fd);
     if (result < 0)
         return error_set_errno(error, result, "network: cannot make namespace %s", netns_path);
     result = join(config, fd, ends, false);
@@ -399,8 +500,10 @@ static bool has_cables(const struct firewall_config *config, const char *bridge)
 static int pull_cable(const struct firewall_config *config, uint32_t ip, bool is_internal)
 {
     char name[IF_NAMESIZE];
-    veth_name(config, ip, is_internal, name);
-    int result = delete_link(name);
+    const struct guard_port port = guard_port(config, ip, is_internal);
+    int result = delete_link(port.name);
+    if (result == 0 && config->is_guarded)
+        result = guard_remove(&port);
     bridge_name(config, ip, is_internal, name);
     if (result == 0 && if_nametoindex(name) != 0 && !has_cables(config, name))
         result = delete_link(name);
@@ -442,4 +545,8 @@ void network_sweep(const struct firewall_config *config,
             delete_link(link->if_name);
     if_freenameindex(links);
     pthread_mutex_unlock(&bridges);
+    /* a cable may have gone with its namespace, or be about to */
+    struct error error = {0};
+    if (config->is_guarded && setup_guard(config, is_used, context, &error) < 0)
+        log_warning("network: %s", error.message);
 }

@@ -2,6 +2,8 @@
  * (network_pool.h); a network namespace for each container, with a veth pair into each of its
  * networks; and the packet filter's rules.
  *
+ * With IPv6, each of these addresses has another by its side (base/ula.h).
+ *
  *     container: eth0 10.88.4.7/22  ──veth──  consort0n1 10.88.4.1  ──masquerade──  the world
  *                eth1 10.88.8.3/22  ──veth──  consort0ni2 (internal: no way out)
  *                                    └── 10.88.0.1 on consort0, virtual addresses ──> the mesh
@@ -25,8 +27,10 @@
 #include "runtime/network/network_pool.h"
 
 /* Makes the bridge that holds the gateway, its address, forwarding, the route of the virtual
- * addresses, and the rules. What is there already is kept, so this repairs as well. */
-int network_setup(const struct firewall_config *config, struct error *error);
+ * addresses, and the rules. What is there already is kept. Finds out, and writes to `config`,
+ * whether there is IPv6, and whether cables can be guarded (guard.h); a machine that lacks either
+ * goes without. Before any other call here. */
+int network_setup(struct firewall_config *config, struct error *error);
 
 /* Looks whether a firewall's reload dropped the rules, and puts them back. */
 int network_check(const struct firewall_config *config, struct error *error);

@@ -523,6 +523,11 @@ unsigned fixture_count_debris(struct fixture *fixture)
         }
     }
     if_freenameindex(links);
+    if (fixture_shell("nft list table bridge consort 2>/dev/null | grep '\"ctest0[-_][0-9a-f]'") ==
+        0) {
+        print_message("left: elements of the guard's sets\n");
+        count++;
+    }
     cgroup_list(fixture->instance, count_cgroup, &count);
     return count + fixture_count_processes("conmon", fixture->directory, true) +
            fixture_count_processes("crun", fixture->directory, true);

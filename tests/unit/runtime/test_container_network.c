@@ -1,6 +1,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,8 +14,24 @@
 
 #include <cmocka.h>
 
+#include "base/ula.h"
 #include "container_fixture.h"
+#include "runtime/network/guard.h"
 #include "runtime/network/network.h"
+
+enum {
+    IP_BYTES = 48,
+};
+
+/* Both of a container's addresses on one network, from the one that its status names. */
+static void format_ips(const struct address *address, char ret_ip[IP_BYTES], char ret_ip6[IP_BYTES])
+{
+    uint32_t ip = (uint32_t)address->ip[12] << 24 | (uint32_t)address->ip[13] << 16 |
+                  (uint32_t)address->ip[14] << 8 | address->ip[15];
+    const struct address ula = ula_make((uint16_t)((ip - 0x0a580000) >> 10), ip);
+    inet_ntop(AF_INET, address->ip + 12, ret_ip, IP_BYTES);
+    inet_ntop(AF_INET6, ula.ip, ret_ip6, IP_BYTES);
+}
 
 /* A firewall as strict as Docker's and a careful administrator's together, and bridged packets made
  * to pass it. */
@@ -21,12 +39,18 @@ static void raise_strict_firewall(void)
 {
     assert_int_equal(
         fixture_shell(
-            "nft 'table ip filter { chain FORWARD { type filter hook forward priority 0; "
+            "for f in ip ip6; do "
+            "nft \"table $f filter { chain FORWARD { type filter hook forward priority 0; "
             "policy drop; }; chain INPUT { type filter hook input priority 0; policy drop; "
-            "ct state established accept; iifname lo accept; }; }' && "
-            "for f in /proc/sys/net/bridge/bridge-nf-call-iptables; do "
+            "ct state established accept; iifname lo accept; }; }\" || exit 1; done; "
+            "for f in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do "
             "[ ! -e $f ] || echo 1 > $f; done"),
         0);
+}
+
+static void lower_strict_firewall(void)
+{
+    assert_int_equal(fixture_shell("nft 'delete table ip filter; delete table ip6 filter'"), 0);
 }
 
 static void talk_through(struct fixture *fixture)
@@ -62,7 +86,32 @@ static void passes_strict_firewalls(void **state)
     fixture_open(fixture);
     talk_through(fixture);
     fixture_free(fixture);
-    assert_int_equal(fixture_shell("nft delete table ip filter"), 0);
+    lower_strict_firewall();
+}
+
+/* As accept_redirected(), over IPv6. */
+static void accept_redirected6(struct fixture *fixture, struct sockaddr_in6 *ret)
+{
+    const struct address gateway = ula_make(ULA_GATEWAY_SUBNET, 0x0a580001);
+    int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    struct sockaddr_in6 here = {.sin6_family = AF_INET6, .sin6_port = htons(7301)};
+    memcpy(&here.sin6_addr, gateway.ip, sizeof(here.sin6_addr));
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    assert_int_equal(bind(listener, (struct sockaddr *)&here, sizeof(here)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(fixture_exec(fixture, "a",
+                                  "nc -w 9 fd39:8035:57fb:ffff::a61:304 8080 </dev/null "
+                                  ">/dev/null 2>&1 & true",
+                                  NULL, 0),
+                     0);
+    struct pollfd wait = {.fd = listener, .events = POLLIN};
+    assert_int_equal(poll(&wait, 1, 10000), 1);
+    int accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(accepted >= 0);
+    socklen_t size = sizeof(*ret);
+    assert_int_equal(getsockopt(accepted, SOL_IPV6, IP6T_SO_ORIGINAL_DST, ret, &size), 0);
+    close(accepted);
+    close(listener);
 }
 
 /* Accepts one connection on the gateway and tells for which address it was meant. */
@@ -100,10 +149,15 @@ static void virtual_addresses_lead_to_the_mesh(void **state)
     accept_redirected(fixture, &meant);
     assert_int_equal(ntohl(meant.sin_addr.s_addr), 0x0a610304);
     assert_int_equal(ntohs(meant.sin_port), 8080);
+    struct sockaddr_in6 meant6;
+    const struct address virtual = ula_make(ULA_VIRTUAL_SUBNET, 0x0a610304);
+    accept_redirected6(fixture, &meant6);
+    assert_memory_equal(&meant6.sin6_addr, virtual.ip, sizeof(virtual.ip));
+    assert_int_equal(ntohs(meant6.sin6_port), 8080);
     char text[256];
     assert_int_equal(fixture_exec(fixture, "a", "nc -w 2 10.88.0.1 22 </dev/null", text, 100), 1);
     fixture_free(fixture);
-    assert_int_equal(fixture_shell("nft delete table ip filter"), 0);
+    lower_strict_firewall();
 }
 
 static void the_world_is_reached_and_kept_out(void **state)
@@ -115,23 +169,36 @@ static void the_world_is_reached_and_kept_out(void **state)
         fixture_shell(
             "ip netns add world && ip link add out0 type veth peer name in0 netns world && "
             "ip addr add 192.0.2.1/24 dev out0 && ip link set out0 up && "
-            "ip -n world addr add 192.0.2.2/24 dev in0 && ip -n world link set in0 up"),
+            "ip -n world addr add 192.0.2.2/24 dev in0 && ip -n world link set in0 up && "
+            "ip addr add 2001:db8::1/64 dev out0 nodad && "
+            "ip -n world addr add 2001:db8::2/64 dev in0 nodad"),
         0);
     fixture_start(fixture, "a", "while :; do nc -l -p 80 -e echo inside; done");
     assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
     assert_int_equal(
-        fixture_shell("(ip netns exec world busybox timeout 20 busybox nc -l -p 9000 -e echo world "
-                      ">/dev/null 2>&1 &) ; sleep 0.5"),
+        fixture_shell(
+            "(ip netns exec world busybox timeout 20 busybox sh -c "
+            "'while :; do busybox nc -l -p 9000 -e echo world; done' >/dev/null 2>&1 &) ; "
+            "until ip netns exec world ss -ltn | grep -q :9000; do sleep 0.1; done"),
         0);
     char text[256];
     /* the world has no route to 10.88.0.0/16: without masquerade there is no answer */
     assert_int_equal(fixture_exec(fixture, "a", "nc -w 3 192.0.2.2 9000", text, sizeof(text)), 0);
+    assert_string_equal(text, "world\n");
+    assert_int_equal(fixture_exec(fixture, "a", "nc -w 3 2001:db8::2 9000", text, sizeof(text)), 0);
     assert_string_equal(text, "world\n");
     struct address address = fixture_status(fixture, "a").addresses[0];
     assert_int_not_equal(
         fixture_shell("ip -n world route add 10.88.0.0/16 via 192.0.2.1 && "
                       "ip netns exec world busybox nc -w 1 10.88.%u.%u 80 </dev/null",
                       address.ip[14], address.ip[15]),
+        0);
+    char ip[IP_BYTES], ip6[IP_BYTES];
+    format_ips(&address, ip, ip6);
+    assert_int_not_equal(
+        fixture_shell("ip -n world route add fd39:8035:57fb::/48 via 2001:db8::1 && "
+                      "ip netns exec world busybox nc -w 1 %s 80 </dev/null",
+                      ip6),
         0);
     fixture_free(fixture);
     assert_int_equal(fixture_shell("ip netns del world"), 0);
@@ -157,12 +224,23 @@ static void a_flushed_firewall_is_restored(void **state)
     assert_false(firewall_is_applied(&config));
     assert_int_equal(network_check(&config, &error), 0);
     assert_true(firewall_is_applied(&config));
+    assert_true(guard_is_applied());
+    assert_int_equal(fixture_shell("nft delete table bridge consort"), 0);
+    assert_int_equal(network_check(&config, &error), 0);
+    assert_true(guard_is_applied());
+    assert_int_equal(fixture_shell("nft delete table ip6 consort"), 0);
+    assert_false(firewall_is_applied(&config));
+    assert_int_equal(network_check(&config, &error), 0);
+    assert_true(firewall_is_applied(&config));
     raise_strict_firewall(); /* a firewall that comes up after us */
     assert_false(firewall_is_applied(&config));
     assert_int_equal(network_check(&config, &error), 0);
     assert_true(firewall_is_applied(&config));
     assert_int_equal(network_teardown(&config), 0);
-    assert_int_not_equal(fixture_shell("ip link show ctest1 || nft list table ip consort"), 0);
+    assert_int_not_equal(
+        fixture_shell("ip link show ctest1 || nft list table ip consort || "
+                      "nft list table ip6 consort || nft list table bridge consort"),
+        0);
     assert_int_equal(fixture_shell("nft flush ruleset"), 0);
 }
 
@@ -187,14 +265,20 @@ static void start_on(struct fixture *fixture, const char *id, const char *open,
 /* Whether `to` answers `from` at its address of that index, once it has begun to listen. */
 static bool reaches(struct fixture *fixture, const char *from, const char *to, size_t index)
 {
-    char script[256], text[64] = "", expected[64];
+    char script[256], text[64] = "", expected[64], ip[IP_BYTES], ip6[IP_BYTES];
     const struct address address = fixture_status(fixture, to).addresses[index];
-    snprintf(script, sizeof(script),
-             "for i in 1 2 3; do nc -w 1 %u.%u.%u.%u 80 && exit; sleep 0.3; done; exit 1",
-             address.ip[12], address.ip[13], address.ip[14], address.ip[15]);
+    format_ips(&address, ip, ip6);
     snprintf(expected, sizeof(expected), "%s\n", to);
-    return fixture_exec(fixture, from, script, text, sizeof(text)) == 0 &&
-           strcmp(text, expected) == 0;
+    unsigned answers = 0;
+    for (int family = 0; family < 2; family++) {
+        snprintf(script, sizeof(script),
+                 "for i in 1 2 3; do nc -w 1 %s 80 && exit; sleep 0.3; done; exit 1",
+                 family == 0 ? ip : ip6);
+        answers += fixture_exec(fixture, from, script, text, sizeof(text)) == 0 &&
+                   strcmp(text, expected) == 0;
+    }
+    assert_true(answers != 1); /* the two families never differ */
+    return answers == 2;
 }
 
 static void expect_isolation(struct fixture *fixture)
@@ -253,7 +337,7 @@ static void networks_are_kept_apart(void **state)
     assert_true(fixture_wait_gone(fixture, "both"));
     assert_int_equal(bridge_count(), 1);
     fixture_free(fixture);
-    assert_int_equal(fixture_shell("nft delete table ip filter"), 0);
+    lower_strict_firewall();
 }
 
 static void a_restart_breaks_no_connection(void **state)
