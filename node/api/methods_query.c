@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ula.h"
 #include "node/api/describe.h"
 #include "node/api/find.h"
 #include "node/control/control.h"
@@ -211,14 +212,17 @@ static void method_service_inspect(struct api_call *call, struct bytes params)
     const struct intent_service *service = wanted_service(call, params);
     cleanup_buffer struct buffer result = {0};
     struct writer writer;
-    char virtual_ip[INET_ADDRSTRLEN];
+    char virtual_ip[INET_ADDRSTRLEN], virtual_ipv6[INET6_ADDRSTRLEN];
     if (!service)
         return;
     struct in_addr address = {htonl(MESH_VIRTUAL_BASE + service->virtual_ip)};
     inet_ntop(AF_INET, &address, virtual_ip, sizeof(virtual_ip));
+    const struct address ula = ula_make(ULA_VIRTUAL_SUBNET, ntohl(address.s_addr));
+    inet_ntop(AF_INET6, ula.ip, virtual_ipv6, sizeof(virtual_ipv6));
     writer_init(&writer, &result);
-    put_service(&writer, call->peer, service, 3);
+    put_service(&writer, call->peer, service, 4);
     put_text(&writer, "virtual_ip", virtual_ip);
+    put_text(&writer, "virtual_ipv6", virtual_ipv6);
     write_revisions(&writer, service);
     writer_text(&writer, "replica_list");
     put_replicas(&writer, call->peer, service->name, NULL);

@@ -40,6 +40,20 @@ static int read_ipam(struct parse *parse, const struct tree_node *node, void *ta
     return parse_map(parse, node, keys, target);
 }
 
+/* Every network has both where the machine has; who wants less says so for its own containers. */
+static int read_enable_ipv6(struct parse *parse, const struct tree_node *node, void *target)
+{
+    bool is_on;
+    (void)target;
+    int rc = parse_flag(parse, node, &is_on);
+    return rc < 0 || is_on
+               ? rc
+               : parse_warn(
+                     parse, node,
+                     "ignored: containers have IPv6 wherever their machine has it; `sysctls: "
+                     "{net.ipv6.conf.all.disable_ipv6: 1}` takes it from a service's");
+}
+
 static int check_network(struct parse *parse, const struct tree_node *node)
 {
     static const struct parse_key keys[] = {{"name", parse_pass_over}, /* read where it is used */
@@ -49,7 +63,7 @@ static int check_network(struct parse *parse, const struct tree_node *node)
                                             {"driver", read_driver},
                                             {"ipam", read_ipam},
                                             {"enable_ipv4", parse_pass_over},
-                                            {"enable_ipv6", NULL},
+                                            {"enable_ipv6", read_enable_ipv6},
                                             {"driver_opts", NULL},
                                             {"labels", NULL},
                                             {0}};

@@ -51,6 +51,8 @@ static int open_socket(const struct address *at, int family, int *ret_fd)
     if (result == 0)
         result = family == AF_INET6 ? set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO)
                                     : set(fd, IPPROTO_IP, IP_PKTINFO);
+    if (result == 0 && family == AF_INET6) /* a virtual address is ours by a route, which counts */
+        result = set(fd, IPPROTO_IPV6, IPV6_FREEBIND); /* for IPv4's bind() only */
     if (result == 0)
         result = bind_to(fd, at);
     if (result < 0)

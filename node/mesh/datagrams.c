@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/ula.h"
 #include "node/mesh/datagram_socket.h"
 #include "node/mesh/mesh_private.h"
 
@@ -14,14 +15,17 @@ struct datagram_port {
     struct datagram_socket *socket; /* NULL: the port could not be had */
     uint16_t virtual_ip;            /* 0: published */
     uint16_t number;
+    bool is_v6; /* the virtual address */
     bool is_wanted;
     int error; /* why */
 };
 
-static struct datagram_port *find(const struct mesh *mesh, uint16_t virtual_ip, uint16_t number)
+static struct datagram_port *find(const struct mesh *mesh, uint16_t virtual_ip, bool is_v6,
+                                  uint16_t number)
 {
     struct datagram_port *port = mesh->datagram_ports;
-    while (port && (port->virtual_ip != virtual_ip || port->number != number))
+    while (port &&
+           (port->virtual_ip != virtual_ip || port->is_v6 != is_v6 || port->number != number))
         port = port->next;
     return port;
 }
@@ -70,7 +74,9 @@ static void open_socket(struct datagram_port *port, const char *service)
                                      .on_closed = on_closed,
                                      .context = port};
     if (port->virtual_ip != 0)
-        config.at = address_from_v4(MESH_VIRTUAL_BASE + port->virtual_ip, port->number);
+        config.at = port->is_v6 ? ula_make(ULA_VIRTUAL_SUBNET, MESH_VIRTUAL_BASE + port->virtual_ip)
+                                : address_from_v4(MESH_VIRTUAL_BASE + port->virtual_ip, 0);
+    config.at.port = port->number;
     int error = datagram_socket_open(&config, &port->socket);
     if (error < 0 && error != port->error && port->virtual_ip == 0)
         log_warning("port %u/udp of service %s is not served here: %s; end the program that has it "
@@ -83,15 +89,19 @@ static void open_socket(struct datagram_port *port, const char *service)
 }
 
 /* Opens it unless it is open; true if it is. */
-static bool want(struct mesh *mesh, uint16_t virtual_ip, uint16_t number, const char *service)
+static bool want(struct mesh *mesh, uint16_t virtual_ip, bool is_v6, uint16_t number,
+                 const char *service)
 {
-    struct datagram_port *port = find(mesh, virtual_ip, number);
+    struct datagram_port *port = find(mesh, virtual_ip, is_v6, number);
     if (!port) {
         port = calloc(1, sizeof(*port));
         if (!port)
             return false;
-        *port = (struct datagram_port){
-            .mesh = mesh, .next = mesh->datagram_ports, .virtual_ip = virtual_ip, .number = number};
+        *port = (struct datagram_port){.mesh = mesh,
+                                       .next = mesh->datagram_ports,
+                                       .virtual_ip = virtual_ip,
+                                       .number = number,
+                                       .is_v6 = is_v6};
         mesh->datagram_ports = port;
         mesh_hold(mesh);
     }
@@ -109,9 +119,11 @@ static bool want_all(struct mesh *mesh, const struct route *route)
         if (port->protocol != SPEC_UDP)
             continue;
         if (port->published != 0)
-            is_open = want(mesh, 0, port->published, route->service) && is_open;
+            is_open = want(mesh, 0, false, port->published, route->service) && is_open;
         if (has_gateway) /* only then are virtual addresses this machine's */
-            is_open = want(mesh, route->virtual_ip, port->target, route->service) && is_open;
+            is_open = want(mesh, route->virtual_ip, false, port->target, route->service) && is_open;
+        if (mesh->redirect6)
+            is_open = want(mesh, route->virtual_ip, true, port->target, route->service) && is_open;
     }
     return is_open;
 }
@@ -150,6 +162,6 @@ void datagrams_close(struct mesh *mesh)
 
 int datagrams_error(const struct mesh *mesh, uint16_t published)
 {
-    const struct datagram_port *port = find(mesh, 0, published);
+    const struct datagram_port *port = find(mesh, 0, false, published);
     return port && !port->socket ? port->error : 0;
 }

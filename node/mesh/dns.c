@@ -9,6 +9,7 @@
 
 #include "node/mesh/mesh_private.h"
 #include "node/mesh/resolver.h"
+#include "node/transport/socket.h"
 
 enum {
     DNS_PORT = 53,
@@ -105,24 +106,25 @@ static void on_forward_answer(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffe
 
 /* Its service's own server, or else the machine's. That is read anew for each question: it may
  * change, and the file is small and cached. */
-static int find_server(const struct route *asker, struct in_addr *ret)
+static int find_server(const struct route *asker, struct sockaddr_storage *ret)
 {
-    uint32_t ip;
-    if (asker && asker->server.s_addr != 0) {
-        *ret = asker->server;
-        return 0;
-    }
-    int rc = resolver_find("/etc/resolv.conf", &ip);
+    struct address server;
+    int rc = 0;
+    if (asker && asker->server.s_addr != 0)
+        server = address_from_v4(ntohl(asker->server.s_addr), 0);
+    else
+        rc = resolver_find("/etc/resolv.conf", &server);
+    server.port = DNS_PORT;
     if (rc == 0)
-        ret->s_addr = htonl(ip);
+        socket_address_from(&server, ret);
     return rc;
 }
 
 static int pass_on(struct dns *dns, const struct route *asker_route,
                    const struct sockaddr_in *asker, struct bytes question)
 {
-    struct sockaddr_in resolver = {.sin_family = AF_INET, .sin_port = htons(DNS_PORT)};
-    if (dns->forward_count >= DNS_FORWARDS_MAX || find_server(asker_route, &resolver.sin_addr) < 0)
+    struct sockaddr_storage resolver;
+    if (dns->forward_count >= DNS_FORWARDS_MAX || find_server(asker_route, &resolver) < 0)
         return -EAGAIN;
     struct forward *forward = calloc(1, sizeof(*forward));
     if (!forward || buffer_append(&forward->question, question.data, question.size) < 0) {
@@ -161,8 +163,9 @@ static void on_question(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffer,
     struct bytes question = {(const uint8_t *)buffer->base, (size_t)size};
     struct address ip = address_from_v4(ntohl(asker.sin_addr.s_addr), ntohs(asker.sin_port));
     bool is_known = mesh_asker_find(dns->mesh, &ip, &asker_route);
-    bool is_foreign = is_known && dns_answer(&dns->mesh->routes, asker_route, MESH_VIRTUAL_BASE,
-                                             question, &answer) == DNS_FOREIGN;
+    bool is_foreign =
+        is_known && dns_answer(&dns->mesh->routes, asker_route, MESH_VIRTUAL_BASE,
+                               dns->mesh->redirect6 != NULL, question, &answer) == DNS_FOREIGN;
     if (!is_known || (is_foreign && pass_on(dns, asker_route, &asker, question) < 0))
         dns_fail(question, &answer);
     send_answer(dns, &asker, &answer);

@@ -1,8 +1,8 @@
 /* Names for containers: the gateway's port 53 answers for services, and asks the machine's own
  * resolvers for everything else.
  *
- * A service's name has one address, its virtual IP, wherever its replicas are; so answers may be
- * cached by whoever asks. UDP only: no answer here is larger than a packet.
+ * A service's name has one address of each family, its virtual IP, wherever its replicas are; so
+ * answers may be cached by whoever asks. UDP only: no answer here is larger than a packet.
  */
 #pragma once
 
@@ -31,9 +31,10 @@ enum dns_outcome {
 };
 
 /* Answers one question packet from a container of the service `asker` (NULL: from the machine).
- * `base` is the first address of the virtual range, in host order. Pure but for memory. */
+ * `base` is the first address of the virtual range, in host order. Only with IPv6 here is there an
+ * AAAA. Pure but for memory. */
 enum dns_outcome dns_answer(const struct routes *routes, const struct route *asker, uint32_t base,
-                            struct bytes question, struct buffer *answer);
+                            bool has_ipv6, struct bytes question, struct buffer *answer);
 
 /* The same question, refused because nobody answered. */
 void dns_fail(struct bytes question, struct buffer *answer);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ula.h"
 #include "node/mesh/dns.h"
 
 /* The name as text without the dot at its end; false if it does not fit or holds odd characters. */
@@ -18,12 +19,13 @@ static bool name_text(const ldns_rdf *name, char *ret, size_t capacity)
     return fits;
 }
 
-static bool push_address(ldns_pkt *reply, const ldns_rr *question, uint32_t ip)
+static bool push_address(ldns_pkt *reply, const ldns_rr *question, const struct address *ip)
 {
-    char text[16];
-    snprintf(text, sizeof(text), "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
-    ldns_rr *record = ldns_rr_new_frm_type(LDNS_RR_TYPE_A);
-    ldns_rdf *address = ldns_rdf_new_frm_str(LDNS_RDF_TYPE_A, text);
+    bool is_v4 = address_is_v4(ip);
+    ldns_rr *record = ldns_rr_new_frm_type(is_v4 ? LDNS_RR_TYPE_A : LDNS_RR_TYPE_AAAA);
+    ldns_rdf *address =
+        ldns_rdf_new_frm_data(is_v4 ? LDNS_RDF_TYPE_A : LDNS_RDF_TYPE_AAAA,
+                              is_v4 ? 4 : sizeof(ip->ip), ip->ip + (is_v4 ? 12 : 0));
     ldns_rdf *owner = ldns_rdf_clone(ldns_rr_owner(question));
     if (!record || !address || !owner) {
         ldns_rr_free(record);
@@ -79,16 +81,29 @@ static ldns_pkt *parse(struct bytes question)
     return query;
 }
 
-static bool answer_query(const struct route *route, uint32_t base, const ldns_pkt *query,
-                         ldns_pkt_rcode code, struct buffer *answer)
+/* What the service's name means to whoever asks so; false: nothing. */
+static bool find_address(const struct route *route, uint32_t base, bool has_ipv6, ldns_rr_type type,
+                         struct address *ret)
+{
+    if (type == LDNS_RR_TYPE_A)
+        *ret = address_from_v4(base + route->virtual_ip, 0);
+    else if (type == LDNS_RR_TYPE_AAAA && has_ipv6)
+        *ret = ula_make(ULA_VIRTUAL_SUBNET, base + route->virtual_ip);
+    else
+        return false;
+    return true;
+}
+
+static bool answer_query(const struct address *address, const ldns_pkt *query, ldns_pkt_rcode code,
+                         struct buffer *answer)
 {
     const ldns_rr *asked = ldns_rr_list_rr(ldns_pkt_question(query), 0);
     ldns_pkt *reply = ldns_pkt_new();
     bool ok = reply != NULL;
     if (ok) {
         make_reply(query, reply, code);
-        if (route && ldns_rr_get_type(asked) == LDNS_RR_TYPE_A)
-            ok = push_address(reply, asked, base + route->virtual_ip);
+        if (address)
+            ok = push_address(reply, asked, address);
         ok = ok && write_reply(reply, answer);
     }
     ldns_pkt_free(reply);
@@ -105,8 +120,9 @@ static void cut_slot(char *name)
 }
 
 enum dns_outcome dns_answer(const struct routes *routes, const struct route *asker, uint32_t base,
-                            struct bytes question, struct buffer *answer)
+                            bool has_ipv6, struct bytes question, struct buffer *answer)
 {
+    struct address address;
     char name[LDNS_MAX_DOMAINLEN + 1];
     ldns_pkt *query = parse(question);
     if (!query)
@@ -118,8 +134,11 @@ enum dns_outcome dns_answer(const struct routes *routes, const struct route *ask
         const struct route *route = routes_by_dns_name(routes, name, asker);
         if (!route && strchr(name, '.'))
             outcome = DNS_FOREIGN;
-        else if (answer_query(route, base, query, route ? LDNS_RCODE_NOERROR : LDNS_RCODE_NXDOMAIN,
-                              answer))
+        else if (answer_query(
+                     route && find_address(route, base, has_ipv6, ldns_rr_get_type(asked), &address)
+                         ? &address
+                         : NULL,
+                     query, route ? LDNS_RCODE_NOERROR : LDNS_RCODE_NXDOMAIN, answer))
             outcome = DNS_ANSWERED;
     }
     ldns_pkt_free(query);
@@ -130,6 +149,6 @@ void dns_fail(struct bytes question, struct buffer *answer)
 {
     ldns_pkt *query = parse(question);
     if (query)
-        answer_query(NULL, 0, query, LDNS_RCODE_SERVFAIL, answer);
+        answer_query(NULL, query, LDNS_RCODE_SERVFAIL, answer);
     ldns_pkt_free(query);
 }

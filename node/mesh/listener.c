@@ -3,10 +3,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/ula.h"
 #include "node/mesh/mesh_private.h"
 #include "node/transport/socket.h"
 
@@ -33,14 +35,28 @@ static void close_listener(struct listener *listener)
 }
 
 /* The address that the client meant before nftables redirected it. */
-static int original_destination(uv_tcp_t *tcp, struct sockaddr_in *ret)
+static int original_destination(uv_tcp_t *tcp, bool is_v6, struct address *ret)
 {
     uv_os_fd_t fd;
-    socklen_t size = sizeof(*ret);
+    struct sockaddr_storage meant = {0};
+    socklen_t size = is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     if (uv_fileno((uv_handle_t *)tcp, &fd) < 0 ||
-        getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, ret, &size) < 0)
+        getsockopt(fd, is_v6 ? SOL_IPV6 : SOL_IP, is_v6 ? IP6T_SO_ORIGINAL_DST : SO_ORIGINAL_DST,
+                   &meant, &size) < 0)
         return -errno;
-    return ret->sin_family == AF_INET ? 0 : -EAFNOSUPPORT;
+    return socket_address_to((const struct sockaddr *)&meant, ret);
+}
+
+/* The route whose virtual address that is. */
+static const struct route *find_virtual(const struct mesh *mesh, const struct address *address)
+{
+    uint16_t subnet;
+    uint32_t ip;
+    if (address_is_v4(address))
+        ip = (uint32_t)address->ip[14] << 8 | address->ip[15];
+    else if (!ula_parse(address, &subnet, &ip) || subnet != ULA_VIRTUAL_SUBNET)
+        return NULL;
+    return routes_by_virtual_ip(&mesh->routes, (uint16_t)ip);
 }
 
 static const char *find_service(const struct listener *listener, uv_tcp_t *tcp, uint16_t *ret_port)
@@ -48,12 +64,12 @@ static const char *find_service(const struct listener *listener, uv_tcp_t *tcp, 
     const struct routes *routes = &listener->mesh->routes;
     const struct route *route;
     if (listener->is_redirect) {
-        struct sockaddr_in meant;
-        struct address from;
-        if (original_destination(tcp, &meant) < 0 || socket_remote_address(tcp, &from) < 0)
+        struct address from, meant;
+        bool is_v6 = listener == listener->mesh->redirect6;
+        if (original_destination(tcp, is_v6, &meant) < 0 || socket_remote_address(tcp, &from) < 0)
             return NULL;
-        *ret_port = ntohs(meant.sin_port);
-        route = routes_by_virtual_ip(routes, (uint16_t)ntohl(meant.sin_addr.s_addr));
+        *ret_port = meant.port;
+        route = find_virtual(listener->mesh, &meant);
         if (route && !mesh_may_reach(listener->mesh, &from, route))
             route = NULL;
     } else {
@@ -203,22 +219,24 @@ void listeners_close(struct mesh *mesh)
     }
     if (mesh->redirect)
         close_listener(mesh->redirect);
-    mesh->redirect = NULL;
+    if (mesh->redirect6)
+        close_listener(mesh->redirect6);
+    mesh->redirect = mesh->redirect6 = NULL;
 }
 
-int redirect_open(struct mesh *mesh, const struct address *gateway)
+int redirect_open(struct mesh *mesh, const struct address *gateway, struct listener **ret)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(MESH_REDIRECT_PORT)};
+    struct sockaddr_storage at;
     struct listener *listener = new_listener(mesh, MESH_REDIRECT_PORT);
     if (!listener)
         return -ENOMEM;
-    memcpy(&at.sin_addr, gateway->ip + 12, sizeof(at.sin_addr));
+    socket_address_from(gateway, &at);
     listener->is_redirect = true;
     int rc = listen_at(listener, (const struct sockaddr *)&at);
     if (rc < 0)
         close_listener(listener);
     else
-        mesh->redirect = listener;
+        *ret = listener;
     return rc;
 }
 

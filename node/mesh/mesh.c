@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/ula.h"
 #include "node/mesh/dns.h"
 #include "node/mesh/mesh_private.h"
 #include "node/mesh/stream_header.h"
@@ -22,13 +23,32 @@ void mesh_release(struct mesh *mesh)
     free(mesh);
 }
 
+static uint32_t ip4_of(const struct address *address)
+{
+    return (uint32_t)address->ip[12] << 24 | (uint32_t)address->ip[13] << 16 |
+           (uint32_t)address->ip[14] << 8 | address->ip[15];
+}
+
+/* fe80::/10: a container may have any of these, so none says who it is. */
+static bool is_link_local(const struct address *address)
+{
+    return address->ip[0] == 0xfe && (address->ip[1] & 0xc0) == 0x80;
+}
+
 bool mesh_asker_find(const struct mesh *mesh, const struct address *address,
                      const struct route **ret)
 {
     const struct mesh_config *config = &mesh->config;
     char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    struct address known = *address;
+    uint16_t subnet;
+    uint32_t ip;
+    if (is_link_local(address))
+        return false;
+    if (ula_parse(address, &subnet, &ip)) /* nftables sees to it that it is the sender's own */
+        known = address_from_v4(ip, address->port);
     enum mesh_asker asker =
-        config->asker ? config->asker(config->context, address, service) : MESH_ASKER_MACHINE;
+        config->asker ? config->asker(config->context, &known, service) : MESH_ASKER_MACHINE;
     *ret = asker == MESH_ASKER_CONTAINER ? routes_by_name(&mesh->routes, service) : NULL;
     return asker == MESH_ASKER_MACHINE || *ret;
 }
@@ -40,6 +60,16 @@ bool mesh_may_reach(const struct mesh *mesh, const struct address *address,
     return mesh_asker_find(mesh, address, &asker) && (!asker || routes_share(asker, route));
 }
 
+/* The gateway stands, so that its IPv6 address is there if the machine has IPv6; without,
+ * containers have none, and names have no AAAA. */
+static int open_gateway6(struct mesh *mesh)
+{
+    struct address gateway = ula_make(ULA_GATEWAY_SUBNET, ip4_of(&mesh->gateway));
+    gateway.port = mesh->gateway.port;
+    int rc = redirect_open(mesh, &gateway, &mesh->redirect6);
+    return rc == UV_EADDRNOTAVAIL || rc == UV_EAFNOSUPPORT ? 0 : rc;
+}
+
 /* Listens at the gateway for what the containers of this peer ask; true once all is open. */
 static bool open_gateway(struct mesh *mesh)
 {
@@ -47,7 +77,9 @@ static bool open_gateway(struct mesh *mesh)
     if (address_is_none(&mesh->gateway))
         return true;
     if (!mesh->redirect)
-        rc = redirect_open(mesh, &mesh->gateway);
+        rc = redirect_open(mesh, &mesh->gateway, &mesh->redirect);
+    if (rc == 0 && !mesh->redirect6)
+        rc = open_gateway6(mesh);
     if (rc == 0 && !mesh->dns)
         rc = dns_open(mesh, &mesh->gateway, &mesh->dns);
     if (rc < 0)
@@ -67,9 +99,10 @@ static void update(uv_timer_t *timer)
         routes_done(&mesh->routes);
         mesh->routes = routes;
     }
-    bool has_failed = listeners_update(mesh);
+    bool has_failed = !open_gateway(mesh);
+    has_failed = listeners_update(mesh) || has_failed;
     has_failed = datagrams_update(mesh) || has_failed;
-    if (!open_gateway(mesh) || has_failed)
+    if (has_failed)
         uv_timer_start(timer, update, MESH_RETRY_MS, 0);
 }
 

@@ -3,7 +3,8 @@
  *
  *     published port   every peer listens on it, on all its addresses
  *     virtual IP       TCP from this peer's containers to a service's virtual IP is redirected (by
- *                      nftables, see runtime_config.mesh_port) to the gateway's MESH_REDIRECT_PORT
+ *                      nftables, see runtime_config.mesh_port) to the gateway's MESH_REDIRECT_PORT;
+ *                      over IPv6 too, if the machine has it (base/ula.h)
  *     DNS              on the gateway's port 53: "web", "hello_web" → the virtual IP
  *     STREAM_MESH      a connection that another peer passes to a replica here
  *

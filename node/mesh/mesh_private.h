@@ -44,7 +44,8 @@ struct mesh {
     struct routes routes;
     uv_timer_t timer; /* fires at once after a change, later to try a port again */
     struct listener *listeners;
-    struct listener *redirect; /* NULL until the gateway stands */
+    struct listener *redirect;  /* NULL until the gateway stands */
+    struct listener *redirect6; /* NULL, too, if the machine has no IPv6 */
     struct address gateway;
     struct dns *dns;
     struct datagram_port *datagram_ports;
@@ -72,7 +73,7 @@ bool listeners_update(struct mesh *mesh);
 void listeners_close(struct mesh *mesh);
 
 /* Listens for connections that nftables redirects. 0 or a negative errno. */
-int redirect_open(struct mesh *mesh, const struct address *gateway);
+int redirect_open(struct mesh *mesh, const struct address *gateway, struct listener **ret);
 
 /* connection.c: passes an accepted socket to a replica of the service; `tcp` passes to it. */
 void connection_start(struct mesh *mesh, uv_tcp_t *tcp, const char *service, uint16_t target_port);

@@ -28,6 +28,24 @@ data, server = client.recvfrom(65536)
 print(data.decode(), server[0])
 """
 
+ASK6 = """
+import ipaddress, socket, sys
+name, port, *labels = sys.argv[1:]
+question = b"\\xbe\\xef\\x01\\0\\0\\1\\0\\0\\0\\0\\0\\0"
+question += b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asker.settimeout(5)
+asker.sendto(question + b"\\0\\0\\x1c\\0\\1", ("10.88.0.1", 53))
+answer = asker.recv(4096)
+assert answer[7] == 1, answer
+address = str(ipaddress.ip_address(answer[-16:]))
+client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+client.settimeout(5)
+client.sendto(b"hello", (address, int(port)))
+data, server = client.recvfrom(65536)
+print(data.decode(), server[0])
+"""
+
 
 def network_of(peer, row):
     """The command's words that run something in the network of that replica's container."""
@@ -78,6 +96,41 @@ def test_udp(cluster):
             done = peer.run(*network_of(peer, asker), sys.executable, "-c", ASK, virtual, "53",
                             capture_output=True, text=True)
             assert done.stdout.split() == ["echo:hello", virtual], (peer, done)
+
+
+@scenario(peers=2)
+def test_ipv6(cluster):
+    """Names have IPv6 addresses, too: by them services are reached at whichever peer, over TCP and UDP,
+    by those that are on a network with them; and what is published answers over IPv6."""
+    sleeper = {"image": "hello:1", "command": ["sleep", "1000"]}
+    keys = {"deploy": {"mode": "global"}, "healthcheck": None, "ports": ["8085:80"]}
+    service = {key: value for key, value in web(**keys)["services"]["web"].items() if value}
+    cluster.deploy({"services": {
+        "web": {**service, "networks": ["inside"]},
+        "echo": {**sleeper, "ports": ["5353:53/udp"], "networks": ["inside"]},
+        "asker": {**sleeper, "deploy": {"mode": "global"}, "networks": ["inside"]},
+        "stranger": sleeper},
+        "networks": {"inside": {"internal": True}}}, stack="six")
+    (row,) = cluster.replicas("six_echo")
+    holder = cluster.named(row["peer"])
+    virtual = {name: cluster.any().query("service", "inspect", f"six_{name}")["virtual_ipv6"]
+               for name in ("web", "echo")}
+    with running(holder, [*network_of(holder, row), sys.executable, "-c", ECHO, "53", "echo"]):
+        for asker in cluster.replicas("six_asker"):
+            peer = cluster.named(asker["peer"])
+            done = peer.run(*network_of(peer, asker), sys.executable, "-c", ASK6, "echo", "53",
+                            capture_output=True, text=True)
+            assert done.stdout.split() == ["echo:hello", virtual["echo"]], (peer, done)
+            cluster.wait(lambda: tcp(cluster, asker, f"[{virtual['web']}]"), "TCP over IPv6", 30)
+        for peer in cluster.peers():
+            done = peer.run(sys.executable, "-c", ASK.replace("AF_INET", "AF_INET6"), "::1", "5353",
+                            capture_output=True, text=True)
+            assert done.stdout.split() == ["echo:hello", "::1"], (peer, done)
+            done = peer.run("busybox", "wget", "-q", "-O", "-", "http://[::1]:8085/",
+                            capture_output=True, text=True)
+            assert done.stdout.strip(), (peer, done)
+    (stranger,) = cluster.replicas("six_stranger")
+    assert not tcp(cluster, stranger, f"[{virtual['web']}]")
 
 
 def tcp(cluster, row, name, port=80):

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct bytes question = {data + 1, size - 1};
     enum dns_outcome outcome =
-        dns_answer(&routes, askers[data[0] % 3], VIRTUAL_BASE, question, &answer);
+        dns_answer(&routes, askers[data[0] % 3], VIRTUAL_BASE, data[0] % 2 == 0, question, &answer);
     if (outcome == DNS_ANSWERED)
         check_answer(question, &answer);
     else

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[32];
-    uint32_t ip = 0;
+    struct address ip;
     int fd = scratch_input(data, size);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     int rc = resolver_find(path, &ip);

@@ -339,6 +339,7 @@ static void test_services(void **state)
     assert_says("\"ports\"=>\"8080:80\"");
     ask(&h, "service.inspect", "service", "web");
     assert_says("\"virtual_ip\"=>\"10.97.0.");
+    assert_says("\"virtual_ipv6\"=>\"fd39:8035:57fb:ffff::a61:");
     assert_says("\"revisions\"=>[{\"number\"=>1");
     assert_says("\"actor\"=>\"ann\"");
     ask(&h, "service.inspect", "service", "none");

@@ -196,7 +196,7 @@ static enum mesh_asker asker_of(void *context, const struct address *address, ch
 {
     struct bench_side *side = context;
     const char *asker = side->bench->asker;
-    (void)address;
+    side->bench->asked = *address;
     if (strcmp(asker, "?") == 0)
         return MESH_ASKER_UNKNOWN;
     strcpy(ret, asker);

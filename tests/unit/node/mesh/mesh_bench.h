@@ -87,6 +87,7 @@ struct bench {
     uint16_t published, target;
     /* Who asks for a name, or connects: a service, "?" for an unknown container, "" the machine. */
     char asker[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    struct address asked; /* about whom the mesh asked last */
 };
 
 void bench_start(struct bench *b);

@@ -11,6 +11,7 @@
 #include "node/mesh/dns.h"
 
 static const uint32_t base = 10u << 24 | 97u << 16;
+static bool has_ipv6 = true; /* the machine */
 
 static char shared_name[] = "shared", apart_name[] = "apart";
 static struct spec_network shared = {.name = shared_name}, apart = {.name = apart_name};
@@ -54,7 +55,7 @@ static const char *answer_for(const char *name, ldns_rr_type type, const char *s
     cleanup_buffer struct buffer question = {0}, answer = {0};
     ask(name, type, &question);
     enum dns_outcome outcome =
-        dns_answer(&routes, of_stack(stack), base, buffer_view(&question), &answer);
+        dns_answer(&routes, of_stack(stack), base, has_ipv6, buffer_view(&question), &answer);
     if (outcome == DNS_FOREIGN) {
         assert_int_equal(answer.size, 0);
         return "passed on";
@@ -91,8 +92,15 @@ static void test_services(void **state)
     assert_string_equal(answer_for("web.", LDNS_RR_TYPE_A, "u"), "NXDOMAIN");
     assert_string_equal(answer_for("u_lone.", LDNS_RR_TYPE_A, "u"), "10.97.0.3");
     assert_string_equal(answer_for("lone.", LDNS_RR_TYPE_A, ""), "10.97.0.3");
+    /* IPv6's by its side, by the same rules */
+    assert_string_equal(answer_for("db.", LDNS_RR_TYPE_AAAA, "s"), "fd39:8035:57fb:ffff::a61:102");
+    assert_string_equal(answer_for("lone.", LDNS_RR_TYPE_AAAA, "s"), "NXDOMAIN");
+    assert_string_equal(answer_for("example.org.", LDNS_RR_TYPE_AAAA, "s"), "passed on");
     /* there, but without such an address: not the same as not there */
+    assert_string_equal(answer_for("web.", LDNS_RR_TYPE_MX, "s"), "none");
+    has_ipv6 = false;
     assert_string_equal(answer_for("web.", LDNS_RR_TYPE_AAAA, "s"), "none");
+    has_ipv6 = true;
 }
 
 /* Breaks if a name without a dot is asked of the world, or one of the world is refused. */
@@ -113,19 +121,22 @@ static void test_no_question(void **state)
     ask("web.", LDNS_RR_TYPE_A, &question);
     for (size_t size = 0; size < question.size; size++) {
         struct bytes cut = {question.bytes, size};
-        assert_int_equal(dns_answer(&routes, &items[0], base, cut, &answer), DNS_IGNORED);
+        assert_int_equal(dns_answer(&routes, &items[0], base, has_ipv6, cut, &answer), DNS_IGNORED);
         dns_fail(cut, &answer);
     }
     question.bytes[2] |= 0x80; /* an answer */
-    assert_int_equal(dns_answer(&routes, &items[0], base, buffer_view(&question), &answer),
-                     DNS_IGNORED);
+    assert_int_equal(
+        dns_answer(&routes, &items[0], base, has_ipv6, buffer_view(&question), &answer),
+        DNS_IGNORED);
     question.bytes[2] = 0x10; /* a status request */
-    assert_int_equal(dns_answer(&routes, &items[0], base, buffer_view(&question), &answer),
-                     DNS_IGNORED);
+    assert_int_equal(
+        dns_answer(&routes, &items[0], base, has_ipv6, buffer_view(&question), &answer),
+        DNS_IGNORED);
     question.bytes[2] = 1;
     question.bytes[5] = 0; /* no question in it */
-    assert_int_equal(dns_answer(&routes, &items[0], base, buffer_view(&question), &answer),
-                     DNS_IGNORED);
+    assert_int_equal(
+        dns_answer(&routes, &items[0], base, has_ipv6, buffer_view(&question), &answer),
+        DNS_IGNORED);
     assert_int_equal(answer.size, 0);
 }
 

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "base/ula.h"
 #include "node/mesh/mesh_private.h"
 #include "tests/unit/node/mesh/mesh_bench.h"
 
@@ -106,12 +107,37 @@ static void test_not_redirected(void **state)
     bench_done(&b);
 }
 
+/* Breaks if a container that asks over IPv6 is taken for the machine, which reaches all; or is not
+ * known at all. */
+static void test_asker(void **state)
+{
+    (void)state;
+    struct bench b;
+    const struct route *route = NULL;
+    const struct address own = ula_make(4, 0x0a580407);
+    struct address link_local;
+    bench_start(&b);
+    strcpy(b.asker, "s_web");
+    assert_true(mesh_asker_find(b.sides[0].mesh, &own, &route));
+    assert_string_equal(route->service, "s_web");
+    const struct address v4 = address_from_v4(0x0a580407, 0);
+    assert_true(address_equal(&b.asked, &v4));
+    strcpy(b.asker, ""); /* whoever is no container is the machine */
+    assert_int_equal(address_parse("2001:db8::1", 1, &link_local), 0);
+    assert_true(mesh_asker_find(b.sides[0].mesh, &link_local, &route));
+    assert_null(route);
+    assert_int_equal(address_parse("fe80::42:aff:fe58:407", 1, &link_local), 0);
+    assert_false(mesh_asker_find(b.sides[0].mesh, &link_local, &route));
+    bench_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ports),
         cmocka_unit_test(test_taken),
         cmocka_unit_test(test_not_redirected),
+        cmocka_unit_test(test_asker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
