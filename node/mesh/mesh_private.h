@@ -20,8 +20,8 @@ enum {
     MESH_RETRY_MS = 2000, /* before a port that is taken is tried again */
     MESH_BACKLOG = 1024,
 
-    FLOWS_MAX = 1024,           /* each is a socket here, or a stream of a link */
-    FLOWS_FILES_SHARE = 4,      /* and no more than this part of the files that a process may open */
+    FLOWS_MAX = 1024,      /* each is a socket here, or a stream of a link */
+    FLOWS_FILES_SHARE = 4, /* and no more than this part of the files that a process may open */
     FLOW_IDLE_FIRST_MS = 10000, /* quiet: a question that got its answer, or none */
     FLOW_LASTS_AFTER = 3,       /* datagrams in both ways */
     FLOW_IDLE_MS = 120000,
