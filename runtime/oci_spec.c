@@ -13,8 +13,8 @@
 #include "runtime/cgroup.h"
 #include "runtime/file.h"
 #include "runtime/sandbox.h"
-#include "runtime/seccomp_profile.h"
 #include "runtime/seccomp_filter.h"
+#include "runtime/seccomp_profile.h"
 
 enum {
     NOFILE_SOFT =
@@ -89,7 +89,7 @@ static int add_system_mounts(json_t *mounts, const struct container_sandbox *san
         const char *target, *type, *source, *options;
     } system[] = {
         {"/proc", "proc", "proc", "nosuid,noexec,nodev"},
-        {"/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"},
+        {"/dev", "tmpfs", "tmpfs", "nosuid,noexec,strictatime,mode=755,size=65536k"},
         {"/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"},
         {"/dev/shm", "tmpfs", "shm", shm},
         {"/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"},
@@ -146,7 +146,9 @@ static int add_spec_mounts(json_t *mounts, const struct oci_input *input)
             break;
         case MOUNT_VOLUME:
             path_format(source, sizeof(source), "%s/%s", input->volumes_dir, mount->source);
-            result = add_mount(mounts, mount->target, "bind", source, options);
+            result = add_mount(mounts, mount->target, "bind", source,
+                               mount->read_only ? "rbind,rprivate,nosuid,nodev,ro"
+                                                : "rbind,rprivate,nosuid,nodev,rw");
             break;
         case MOUNT_TMPFS:
             result = add_tmpfs(mounts, mount);
