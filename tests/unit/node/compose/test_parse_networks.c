@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -45,6 +46,20 @@ static void test_networks(void **state)
     assert_string_equal(tool->networks[3].name, "shop_default");
     assert_int_equal(result.warnings.count, 0);
     compose_result_done(&result);
+}
+
+/* Breaks if a file that asks for IPv6, which is there, is warned about; or one that does not want
+ * it is not told what it gets. */
+static void test_ipv6(void **state)
+{
+    (void)state;
+    bench_warn(
+        "services: {web: {image: a, networks: [a, b]}}\n"
+        "networks:\n"
+        "  a: {enable_ipv6: true}\n"
+        "  b: {enable_ipv6: false}\n",
+        ":4: networks.b.enable_ipv6: ignored: containers have IPv6 wherever their machine has "
+        "it; `sysctls: {net.ipv6.conf.all.disable_ipv6: 1}` takes it from a service's");
 }
 
 /* Breaks if what the file says of the default network is passed over. */
@@ -120,9 +135,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_networks),
-        cmocka_unit_test(test_default),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_networks), cmocka_unit_test(test_default),
+        cmocka_unit_test(test_ipv6),     cmocka_unit_test(test_names),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
