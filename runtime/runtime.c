@@ -209,15 +209,21 @@ bool runtime_has_ipv6(const struct runtime *runtime)
     return runtime->settings.network.has_ipv6;
 }
 
-bool runtime_has_address(const struct runtime *runtime, const struct address *address)
+struct runtime_range runtime_range(const struct runtime *runtime)
 {
     const struct network_pool *pool = &runtime->networks;
-    if (!address_is_v4(address))
+    return (struct runtime_range){pool->network, pool->prefix, pool->block_prefix};
+}
+
+bool runtime_range_has(const struct runtime_range *range, const struct address *address)
+{
+    if (!address_is_v4(address) || range->prefix == 0 || range->prefix > 32 ||
+        range->block_prefix == 0 || range->block_prefix > 32)
         return false;
     uint32_t ip = (uint32_t)address->ip[12] << 24 | (uint32_t)address->ip[13] << 16 |
                   (uint32_t)address->ip[14] << 8 | address->ip[15];
-    return ip >> (32 - pool->prefix) == pool->network >> (32 - pool->prefix) &&
-           ip >> (32 - pool->block_prefix) != pool->network >> (32 - pool->block_prefix);
+    return ip >> (32 - range->prefix) == range->network >> (32 - range->prefix) &&
+           ip >> (32 - range->block_prefix) != range->network >> (32 - range->block_prefix);
 }
 
 /* ---- Commands ---- */

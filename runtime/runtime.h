@@ -108,8 +108,16 @@ struct address runtime_gateway(const struct runtime *runtime);
 /* Whether containers have IPv6 addresses too (base/ula.h). Once it is ready. */
 bool runtime_has_ipv6(const struct runtime *runtime);
 
+/* Where containers' addresses come from: all of `network`/`prefix` but for the first block, which
+ * is the gateway's. */
+struct runtime_range {
+    uint32_t network; /* in host order */
+    uint8_t prefix, block_prefix;
+};
+struct runtime_range runtime_range(const struct runtime *runtime);
+
 /* True for an address that is, or may become, a container's here (IPv4). */
-bool runtime_has_address(const struct runtime *runtime, const struct address *address);
+bool runtime_range_has(const struct runtime_range *range, const struct address *address);
 
 /* Starts a container, or does nothing if one with that id is there and was not stopped (a stopped
  * or failed one is started again, counting its restarts anew). Copies `spec`. -EAGAIN before

@@ -12,6 +12,7 @@
 #include "node/control/level.h"
 #include "node/control/voters.h"
 #include "node/mesh/mesh.h"
+#include "node/mesh_process/host.h"
 #include "node/transport/socket.h"
 
 static void method_version(struct api_call *call, struct bytes params)
@@ -112,7 +113,7 @@ static void status_of_member(struct writer *writer, const struct peer *peer)
     put_u64(writer, "replicas_serving", serving);
     put_address(writer, "seen_at", &seen);
     put_flag(writer, "called_revoked", peer->links && links_is_called_revoked(peer->links));
-    put_u64(writer, "connections", mesh_connection_count(peer->mesh));
+    put_u64(writer, "connections", mesh_host_connection_count(peer->mesh));
     put_level(writer, peer);
 }
 
@@ -382,7 +383,7 @@ static void method_why(struct api_call *call, struct bytes params)
     if (service->rollout.reason[0])
         buffer_printf(&text, "%s\n", service->rollout.reason);
     control_explain(intent, agent_view(peer->agent), service->name, &text);
-    mesh_explain(peer->mesh, service->name, &text);
+    mesh_host_explain(peer->mesh, service->name, &text);
     for (size_t i = 0; i < intent->replicas.count; i++) {
         const struct intent_replica *replica = intent->replicas.items[i];
         if (only ? replica == only : strcmp(replica->service, service->name) == 0)

@@ -57,6 +57,7 @@ int cli_do(const struct cli *cli, const char *method, json_t *params,
            void (*say)(const json_t *result));
 
 int verb_node(struct cli *cli, int argc, char **argv);
+int verb_mesh_process(struct cli *cli, int argc, char **argv);
 int verb_init(struct cli *cli, int argc, char **argv);
 int verb_join(struct cli *cli, int argc, char **argv);
 int verb_leave(struct cli *cli, int argc, char **argv);

@@ -74,7 +74,8 @@ static const struct verb verbs[] = {
     {"context use", "NAME", "Choose the fleet that commands are for", verb_context_use},
     {"context rm", "NAME", "Forget a fleet and the key to it", verb_context_rm},
     {"version", "", "Show the version", verb_version},
-    {"pull-worker", "", NULL, verb_pull_worker}, /* for the peer itself, see node/images/pull.c */
+    {"mesh-process", "", NULL, verb_mesh_process}, /* likewise, see node/mesh_process/process.h */
+    {"pull-worker", "", NULL, verb_pull_worker},   /* for the peer itself, see node/images/pull.c */
 };
 
 int cli_fail(const struct error *error)

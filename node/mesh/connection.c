@@ -44,6 +44,7 @@ static void free_connection(uv_handle_t *handle)
     if (connection->next)
         connection->next->link = connection->link;
     mesh->connection_count--;
+    mesh_say_change(mesh);
     buffer_done(&connection->early);
     free(connection);
     mesh_release(mesh);
@@ -228,9 +229,8 @@ static int connect_remote(struct connection *connection, const struct endpoint *
     struct mesh_header fields = {endpoint->generation, connection->port, SPEC_TCP};
     int rc = mesh_header_encode(&fields, &header);
     if (rc == 0)
-        rc = links_open_stream(mesh->config.links, &endpoint->peer, NULL, STREAM_MESH,
-                               buffer_view(&header), &pipe_stream_handler, &connection->target,
-                               &stream);
+        rc = mesh->config.open_stream(mesh->config.context, &endpoint->peer, buffer_view(&header),
+                                      &pipe_stream_handler, &connection->target, &stream);
     if (rc < 0)
         return rc;
     pipe_end_use_stream(&connection->target, stream, &handler, connection);
@@ -297,6 +297,7 @@ static struct connection *new_connection(struct mesh *mesh, uint16_t port)
         connection->next->link = &connection->next;
     mesh->connections = connection;
     mesh->connection_count++;
+    mesh_say_change(mesh);
     mesh_hold(mesh);
     return connection;
 }

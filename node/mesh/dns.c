@@ -194,7 +194,9 @@ int dns_open(struct mesh *mesh, const struct address *gateway, struct dns **ret)
     dns->udp.data = dns;
     mesh_hold(mesh);
     /* A service may publish port 53 on all addresses: see datagram_socket.c. */
-    rc = uv_udp_bind(&dns->udp, (const struct sockaddr *)&at, UV_UDP_REUSEADDR);
+    int fd = inherited_take(mesh, MESH_SOCKET_DNS, 0);
+    rc = fd >= 0 ? uv_udp_open(&dns->udp, fd)
+                 : uv_udp_bind(&dns->udp, (const struct sockaddr *)&at, UV_UDP_REUSEADDR);
     if (rc == 0)
         rc = uv_udp_recv_start(&dns->udp, on_alloc_question, on_question);
     if (rc < 0) {
@@ -203,6 +205,11 @@ int dns_open(struct mesh *mesh, const struct address *gateway, struct dns **ret)
     }
     *ret = dns;
     return 0;
+}
+
+uv_udp_t *dns_handle(struct dns *dns)
+{
+    return &dns->udp;
 }
 
 void dns_close(struct dns *dns)

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <uv.h>
+
 #include "base/address.h"
 #include "base/buffer.h"
 #include "node/mesh/routes.h"
@@ -22,6 +24,7 @@ enum {
 
 /* 0 or a negative errno. */
 int dns_open(struct mesh *mesh, const struct address *gateway, struct dns **ret);
+uv_udp_t *dns_handle(struct dns *dns);
 void dns_close(struct dns *dns); /* frees from the loop; NULL is accepted */
 
 enum dns_outcome {

@@ -262,12 +262,13 @@ static int connect_local(struct flow *flow, uint64_t generation, uint16_t port)
 
 static int connect_remote(struct flow *flow, const struct endpoint *endpoint, uint16_t port)
 {
+    const struct mesh_config *config = &flow->mesh->config;
     cleanup_buffer struct buffer header = {0};
     const struct mesh_header fields = {endpoint->generation, port, SPEC_UDP};
     int rc = mesh_header_encode(&fields, &header);
     return rc < 0 ? rc
-                  : links_open_stream(flow->mesh->config.links, &endpoint->peer, NULL, STREAM_MESH,
-                                      buffer_view(&header), &stream_handler, flow, &flow->target);
+                  : config->open_stream(config->context, &endpoint->peer, buffer_view(&header),
+                                        &stream_handler, flow, &flow->target);
 }
 
 static int connect_next(struct flow *flow, struct route *route, uint16_t port)

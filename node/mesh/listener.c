@@ -6,6 +6,7 @@
 #include <linux/netfilter_ipv6/ip6_tables.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/ula.h"
@@ -121,6 +122,15 @@ static int listen_at(struct listener *listener, const struct sockaddr *address)
     return rc;
 }
 
+/* At a socket that listens already: what came in meanwhile waits in it. */
+static int listen_with(struct listener *listener, int fd)
+{
+    int rc = uv_tcp_open(&listener->tcp, fd);
+    if (rc < 0)
+        close(fd);
+    return rc < 0 ? rc : uv_listen((uv_stream_t *)&listener->tcp, MESH_BACKLOG, on_connection);
+}
+
 /* On all addresses: IPv6's any takes IPv4 too, where the machine has IPv6 at all. */
 static int listen_anywhere(struct listener *listener)
 {
@@ -137,7 +147,8 @@ static void open_port(struct mesh *mesh, uint16_t port, const char *service, int
     struct listener *listener = new_listener(mesh, port);
     if (!listener)
         return;
-    listener->error = listen_anywhere(listener);
+    int fd = inherited_take(mesh, MESH_SOCKET_PORT, port);
+    listener->error = fd >= 0 ? listen_with(listener, fd) : listen_anywhere(listener);
     listener->is_open = listener->error == 0;
     if (listener->error < 0 && listener->error != known_error)
         log_warning("port %u of service %s is not served here: %s; end the program that has it "
@@ -224,6 +235,32 @@ void listeners_close(struct mesh *mesh)
     mesh->redirect = mesh->redirect6 = NULL;
 }
 
+static void give_listener(const struct listener *listener,
+                          void (*give)(void *context, enum mesh_socket kind, uint16_t port, int fd),
+                          void *context)
+{
+    int fd = inherited_copy((uv_handle_t *)&listener->tcp);
+    if (fd >= 0 && listener->is_redirect)
+        give(context,
+             listener == listener->mesh->redirect ? MESH_SOCKET_REDIRECT : MESH_SOCKET_REDIRECT6, 0,
+             fd);
+    else if (fd >= 0)
+        give(context, MESH_SOCKET_PORT, listener->port, fd);
+}
+
+void listeners_give(struct mesh *mesh,
+                    void (*give)(void *context, enum mesh_socket kind, uint16_t port, int fd),
+                    void *context)
+{
+    for (struct listener *listener = mesh->listeners; listener; listener = listener->next)
+        if (listener->is_open)
+            give_listener(listener, give, context);
+    if (mesh->redirect)
+        give_listener(mesh->redirect, give, context);
+    if (mesh->redirect6)
+        give_listener(mesh->redirect6, give, context);
+}
+
 int redirect_open(struct mesh *mesh, const struct address *gateway, struct listener **ret)
 {
     struct sockaddr_storage at;
@@ -232,7 +269,10 @@ int redirect_open(struct mesh *mesh, const struct address *gateway, struct liste
         return -ENOMEM;
     socket_address_from(gateway, &at);
     listener->is_redirect = true;
-    int rc = listen_at(listener, (const struct sockaddr *)&at);
+    int fd = inherited_take(
+        mesh, address_is_v4(gateway) ? MESH_SOCKET_REDIRECT : MESH_SOCKET_REDIRECT6, 0);
+    int rc =
+        fd >= 0 ? listen_with(listener, fd) : listen_at(listener, (const struct sockaddr *)&at);
     if (rc < 0)
         close_listener(listener);
     else

@@ -23,6 +23,12 @@ void mesh_release(struct mesh *mesh)
     free(mesh);
 }
 
+void mesh_say_change(const struct mesh *mesh)
+{
+    if (mesh->config.on_change && !mesh->is_closing)
+        mesh->config.on_change(mesh->config.context);
+}
+
 static uint32_t ip4_of(const struct address *address)
 {
     return (uint32_t)address->ip[12] << 24 | (uint32_t)address->ip[13] << 16 |
@@ -94,8 +100,7 @@ static void update(uv_timer_t *timer)
     struct mesh *mesh = timer->data;
     struct routes routes;
     void *context = mesh->config.context;
-    if (routes_make(mesh->config.intent(context), mesh->config.view(context), &mesh->routes,
-                    &routes) == 0) {
+    if (mesh->config.routes(context, &mesh->routes, &routes) == 0) {
         routes_done(&mesh->routes);
         mesh->routes = routes;
     }
@@ -104,11 +109,14 @@ static void update(uv_timer_t *timer)
     has_failed = datagrams_update(mesh) || has_failed;
     if (has_failed)
         uv_timer_start(timer, update, MESH_RETRY_MS, 0);
+    if (!address_is_none(&mesh->gateway)) /* all that is wanted was wanted by now */
+        inherited_close(mesh);
+    mesh_say_change(mesh);
 }
 
 void mesh_changed(struct mesh *mesh)
 {
-    if (mesh)
+    if (mesh && !mesh->is_retired)
         uv_timer_start(&mesh->timer, update, 0, 0);
 }
 
@@ -130,6 +138,11 @@ void mesh_accept(struct mesh *mesh, struct mux_stream *stream, struct bytes head
         connection_accept(mesh, stream, decoded.generation, decoded.port);
 }
 
+const char *mesh_service(const struct mesh *mesh, size_t index)
+{
+    return index < mesh->routes.count ? mesh->routes.items[index].service : NULL;
+}
+
 size_t mesh_connection_count(const struct mesh *mesh)
 {
     return mesh->connection_count;
@@ -148,6 +161,28 @@ struct mesh *mesh_new(const struct mesh_config *config)
     return mesh;
 }
 
+static void stop_listening(struct mesh *mesh)
+{
+    uv_timer_stop(&mesh->timer);
+    listeners_close(mesh);
+    datagrams_close(mesh);
+    dns_close(mesh->dns);
+    mesh->dns = NULL;
+    inherited_close(mesh);
+}
+
+void mesh_retire(struct mesh *mesh,
+                 void (*give)(void *context, enum mesh_socket kind, uint16_t port, int fd),
+                 void *context)
+{
+    mesh->is_retired = true;
+    listeners_give(mesh, give, context);
+    int fd = mesh->dns ? inherited_copy((uv_handle_t *)dns_handle(mesh->dns)) : -1;
+    if (fd >= 0)
+        give(context, MESH_SOCKET_DNS, 0, fd);
+    stop_listening(mesh);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     mesh_release(handle->data);
@@ -158,10 +193,8 @@ void mesh_close(struct mesh *mesh)
     if (!mesh)
         return;
     mesh->is_closing = true;
-    listeners_close(mesh);
     connections_close(mesh);
     flows_end(mesh, NULL);
-    datagrams_close(mesh);
-    dns_close(mesh->dns);
+    stop_listening(mesh);
     uv_close((uv_handle_t *)&mesh->timer, on_closed);
 }

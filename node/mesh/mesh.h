@@ -21,8 +21,8 @@
 #include "base/address.h"
 #include "base/id.h"
 #include "consensus/intent.h"
-#include "node/control/view.h"
-#include "node/transport/links.h"
+#include "node/mesh/routes.h"
+#include "node/transport/mux.h"
 
 struct mesh;
 
@@ -41,11 +41,16 @@ enum mesh_asker {
 
 struct mesh_config {
     uv_loop_t *loop;
-    struct links *links; /* borrowed */
     struct id self;
     void *context;
-    const struct intent *(*intent)(void *context); /* borrowed until the loop goes on */
-    const struct view *(*view)(void *context);
+    /* Who serves what now; the turns of `old` go on. 0, or -ENOMEM: all stays as it was. */
+    int (*routes)(void *context, const struct routes *old, struct routes *ret);
+    /* Opens a STREAM_MESH to that peer. As links_open_stream(). */
+    int (*open_stream)(void *context, const struct id *peer, struct bytes header,
+                       const struct stream_handler *handler, void *handler_context,
+                       struct mux_stream **ret);
+    /* How many connections there are, or why a port is not served, has changed. May be NULL. */
+    void (*on_change)(void *context);
     /* Where a replica of this peer takes connections (port 0); false if it does not run here. */
     bool (*local_address)(void *context, uint64_t generation, struct address *ret);
     /* Who has that address here, and its service if it is a container. NULL: the machine. */
@@ -71,8 +76,30 @@ void mesh_accept(struct mesh *mesh, struct mux_stream *stream, struct bytes head
  * line each, appended to `ret`. */
 void mesh_explain(const struct mesh *mesh, const char *service, struct buffer *ret);
 
+/* The service of the index-th route; NULL behind the last. */
+const char *mesh_service(const struct mesh *mesh, size_t index);
+
 /* How many connections are passed on at the moment. */
 size_t mesh_connection_count(const struct mesh *mesh);
+
+/* A socket at which requests come in, on its way from one mesh to the next. */
+enum mesh_socket {
+    MESH_SOCKET_PORT, /* a published port */
+    MESH_SOCKET_REDIRECT,
+    MESH_SOCKET_DNS,
+    MESH_SOCKET_REDIRECT6,
+    MESH_SOCKET_KINDS,
+};
+
+/* Takes no more connections, and lets the others go on. What listens is given away (`fd` is the
+ * callee's), so that no client is refused between this mesh and the next. UDP ports are closed. */
+void mesh_retire(struct mesh *mesh,
+                 void (*give)(void *context, enum mesh_socket kind, uint16_t port, int fd),
+                 void *context);
+
+/* A socket that another mesh gave away: used instead of a new one, if it is wanted at the next
+ * look; else closed. `fd` passes, also on failure. 0 or -ENOMEM. */
+int mesh_inherit(struct mesh *mesh, enum mesh_socket kind, uint16_t port, int fd);
 
 /* Takes no more connections; breaks those that are open; frees from the loop. Accepts NULL. */
 void mesh_close(struct mesh *mesh);

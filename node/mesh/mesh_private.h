@@ -39,6 +39,14 @@ struct flows {
     uint8_t bytes[65536]; /* read into */
 };
 
+/* A socket that another mesh gave away. */
+struct inherited {
+    enum mesh_socket kind;
+    uint16_t port;
+    int fd;
+    struct inherited *next;
+};
+
 struct mesh {
     struct mesh_config config;
     struct routes routes;
@@ -50,14 +58,18 @@ struct mesh {
     struct dns *dns;
     struct datagram_port *datagram_ports;
     struct flows flows;
+    struct inherited *inherited;
     struct connection *connections;
     size_t connection_count;
     unsigned busy; /* whatever holds on to this; the last one frees */
-    bool is_closing;
+    bool is_retired, is_closing;
 };
 
 void mesh_hold(struct mesh *mesh);
 void mesh_release(struct mesh *mesh);
+
+/* Says so by mesh_config.on_change. */
+void mesh_say_change(const struct mesh *mesh);
 
 /* The route of whoever has that address: NULL for the machine itself. False: it reaches nothing. */
 bool mesh_asker_find(const struct mesh *mesh, const struct address *address,
@@ -71,6 +83,18 @@ bool mesh_may_reach(const struct mesh *mesh, const struct address *address,
  * not be had and should be tried again. */
 bool listeners_update(struct mesh *mesh);
 void listeners_close(struct mesh *mesh);
+
+/* inherit.c: that socket, which is the caller's from now on; or -1. */
+int inherited_take(struct mesh *mesh, enum mesh_socket kind, uint16_t port);
+void inherited_close(struct mesh *mesh);
+
+/* Another descriptor of an open handle's socket, for mesh_retire(); or -1. */
+int inherited_copy(uv_handle_t *handle);
+
+/* Calls `give` for each open listener. */
+void listeners_give(struct mesh *mesh,
+                    void (*give)(void *context, enum mesh_socket kind, uint16_t port, int fd),
+                    void *context);
 
 /* Listens for connections that nftables redirects. 0 or a negative errno. */
 int redirect_open(struct mesh *mesh, const struct address *gateway, struct listener **ret);

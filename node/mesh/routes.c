@@ -43,6 +43,7 @@ static int make_route(const struct intent_service *service, const struct routes 
     memcpy(route->stack, service->stack, sizeof(route->stack));
     if (!revision)
         return 0;
+    route->is_exclusive = revision->spec.exclusive;
     int rc = copy_ports(&revision->spec, route);
     return rc < 0 ? rc : copy_networks(&revision->spec, route);
 }

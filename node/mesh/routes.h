@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #include "base/id.h"
+#include "base/reader.h"
+#include "base/writer.h"
 #include "consensus/intent.h"
 #include "node/control/view.h"
 
@@ -29,6 +31,7 @@ struct route {
     size_t next;                   /* whose turn it is */
     struct spec_network *networks; /* none if it is on its machine's own */
     size_t network_count;
+    bool is_exclusive;
     struct in_addr server; /* of names that are not the cluster's; 0: the machine's */
 };
 
@@ -41,6 +44,11 @@ struct routes {
 int routes_make(const struct intent *intent, const struct view *view, const struct routes *old,
                 struct routes *ret);
 void routes_done(struct routes *routes);
+
+/* For the mesh process (routes_codec.c). What is read has the turns of `old`. A failure is the
+ * reader's. */
+void routes_write(struct writer *writer, const struct routes *routes);
+void routes_read(struct reader *reader, const struct routes *old, struct routes *ret);
 
 struct route *routes_by_name(const struct routes *routes, const char *service);
 struct route *routes_by_virtual_ip(const struct routes *routes, uint16_t virtual_ip);

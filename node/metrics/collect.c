@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "node/mesh/mesh.h"
+#include "node/mesh_process/host.h"
 #include "node/metrics/metrics.h"
 #include "node/peer/peer.h"
 
@@ -62,7 +62,7 @@ void metrics_collect(const struct peer *peer, struct metrics *ret)
     ret->applied_index = status.applied_index;
     ret->voters = status.voter_count;
     ret->live_voters = status.live_voter_count;
-    ret->connections = mesh_connection_count(peer->mesh);
+    ret->connections = mesh_host_connection_count(peer->mesh);
     count_replicas(peer, ret);
     ret->sample = &peer->sample;
 }

@@ -11,6 +11,7 @@
 #include "node/api/api.h"
 #include "node/images/images.h"
 #include "node/mesh/mesh.h"
+#include "node/mesh_process/host.h"
 #include "node/metrics/http.h"
 #include "node/peer/disk.h"
 #include "node/peer/join_server.h"
@@ -152,8 +153,6 @@ static void on_stream(void *context, const struct link_remote *remote, struct mu
         join_server_accept(peer, remote, stream);
     else if (is_peer && (kind == STREAM_BLOB || kind == STREAM_SHARE))
         images_accept(peer->images, &remote->id, stream, kind, header);
-    else if (is_peer && kind == STREAM_MESH)
-        mesh_accept(peer->mesh, stream, header);
     else if (!remote->by_token && kind == STREAM_API)
         api_accept(peer->api, remote, stream, header);
     else
@@ -192,30 +191,6 @@ static int find_token(void *context, const uint8_t token_id[TOKEN_ID_BYTES],
         return -ENOENT;
     memcpy(ret_psk, token->psk, NOISE_PSK_BYTES);
     return 0;
-}
-
-static const struct intent *get_intent(void *context)
-{
-    return agent_intent(((struct peer *)context)->agent);
-}
-
-static const struct view *get_view(void *context)
-{
-    return agent_view(((struct peer *)context)->agent);
-}
-
-static bool get_local_address(void *context, uint64_t generation, struct address *ret)
-{
-    return replicas_address(((struct peer *)context)->replicas, generation, ret);
-}
-
-static enum mesh_asker get_asker(void *context, const struct address *address,
-                                 char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1])
-{
-    struct peer *peer = context;
-    if (replicas_service_of(peer->replicas, address, ret))
-        return MESH_ASKER_CONTAINER;
-    return runtime_has_address(peer->runtime, address) ? MESH_ASKER_UNKNOWN : MESH_ASKER_MACHINE;
 }
 
 struct holder_walk {
@@ -298,7 +273,7 @@ static void on_runtime_ready(void *context, const struct error *error)
     }
     struct address gateway = runtime_gateway(peer->runtime);
     peer->runtime_is_ready = true;
-    mesh_gateway_ready(peer->mesh, &gateway);
+    mesh_host_gateway_ready(peer->mesh, &gateway);
     replicas_changed(peer->replicas);
 }
 
@@ -389,6 +364,8 @@ static int start_network(struct peer *peer, struct error *error)
         .helpers = peer_helpers,
         .is_vital = is_vital,
         .on_refused = on_refused,
+        .on_for_mesh = peer_mesh_link,
+        .on_mesh_failed = peer_mesh_link_failed,
         .on_message = on_message,
     };
     peer->udp = udp_new(&udp);
@@ -413,14 +390,6 @@ static int start_residents(struct peer *peer, struct error *error)
                                    .context = peer,
                                    .peers = each_peer,
                                    .on_held = on_image_held};
-    struct mesh_config mesh = {.loop = peer->loop,
-                               .links = peer->links,
-                               .self = peer->identity.id,
-                               .context = peer,
-                               .intent = get_intent,
-                               .view = get_view,
-                               .local_address = get_local_address,
-                               .asker = get_asker};
     struct runtime_config runtime = {.data_dir = peer->options.data_dir,
                                      .run_dir = peer->options.run_dir,
                                      .instance = instance,
@@ -432,7 +401,7 @@ static int start_residents(struct peer *peer, struct error *error)
                                      .on_change = on_container,
                                      .on_secret = sealing_reveal};
     peer->images = images_new(&images);
-    peer->mesh = mesh_new(&mesh);
+    peer->mesh = peer_mesh_new(peer);
     peer->replicas = replicas_new(peer);
     peer->spares = spares_new(peer);
     peer->sealing = sealing_new(peer);
@@ -501,7 +470,8 @@ static void close_member(struct peer *peer)
     proposals_cancel(peer);
     reads_cancel(peer);
     pings_cancel(peer);
-    mesh_close(peer->mesh);
+    mesh_host_close(peer->mesh, peer->starts_anew || peer->phase == PEER_GONE);
+    peer->mesh = NULL;
     images_close(peer->images); /* first: who waits for a fetch hears of it while it is there */
     replicas_free(peer->replicas);
     spares_free(peer->spares);

@@ -34,7 +34,7 @@ struct http;
 struct images;
 struct leaving;
 struct own_address;
-struct mesh;
+struct mesh_host;
 struct peer_ping;
 struct peer_read;
 struct proposal;
@@ -110,7 +110,7 @@ struct peer {
     struct runtime *runtime;
     bool runtime_is_ready;
     struct images *images;
-    struct mesh *mesh;
+    struct mesh_host *mesh;
     struct replicas *replicas;
     struct spares *spares;
     struct sealing *sealing;
@@ -198,6 +198,12 @@ void peer_tick(struct peer *peer);
 
 /* links_config.helpers, with the peer as the context: who may reach that one, as gossip sees it. */
 void peer_helpers(void *context, const struct id *id, struct links_helpers *ret);
+
+/* peer_mesh.c: starts or finds the mesh process; NULL when there is no memory. And links_config's
+ * on_for_mesh and on_mesh_failed, with the peer as the context. */
+struct mesh_host *peer_mesh_new(struct peer *peer);
+void peer_mesh_link(void *context, struct link_given *given, int fd);
+void peer_mesh_link_failed(void *context, const struct id *id, int reason);
 
 /* Something was published: lets the agent spread it soon, without a step of its own for each. */
 void peer_wake(struct peer *peer);

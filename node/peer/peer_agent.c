@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "node/mesh/mesh.h"
+#include "node/mesh_process/host.h"
 #include "node/peer/peer.h"
 #include "node/peer/pings.h"
 #include "node/peer/proposals.h"
@@ -197,6 +197,7 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
         log_notice("peer %s is shut out: it was revoked or has left", name_of(peer, &event->id));
         sessions_forget(udp_sessions(peer->udp), &event->id);
         links_drop(peer->links, &event->id);
+        mesh_host_drop(peer->mesh, &event->id);
         peer_forget_address(peer, &event->id);
         break;
     case AGENT_PATH:
@@ -331,7 +332,7 @@ static void carry_out(struct peer *peer)
         sealing_changed(peer->sealing);
     }
     if (output->routes_changed)
-        mesh_changed(peer->mesh);
+        mesh_host_changed(peer->mesh);
 }
 
 static void say_why_stopping(const struct intent_level *outdated)

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "node/control/holders.h"
 #include "node/images/images.h"
-#include "node/mesh/mesh.h"
+#include "node/mesh_process/host.h"
 #include "node/peer/dependency.h"
 #include "node/peer/peer.h"
 #include "node/peer/replica_spec.h"
@@ -93,6 +93,7 @@ static void forget(struct replicas *replicas, struct replica *replica)
         agent_withdraw_replica(peer->agent, peer_now_ms(peer), replica->generation);
     table_remove(&replicas->table, &replica->generation);
     free(replica);
+    mesh_host_changed(peer->mesh);
 }
 
 static void publish(struct replicas *replicas, struct replica *replica,
@@ -105,7 +106,7 @@ static void publish(struct replicas *replicas, struct replica *replica,
     if (rc < 0)
         log_limited(LOG_WARNING, "replica %s: its state can't be told to others: %s",
                     replica->container_id, strerror(-rc));
-    mesh_changed(peer->mesh);
+    mesh_host_changed(peer->mesh);
     peer_wake(peer);
 }
 
@@ -458,43 +459,24 @@ void replicas_status(struct replicas *replicas, const struct container_status *s
     publish(replicas, replica, &told);
 }
 
-bool replicas_address(const struct replicas *replicas, uint64_t generation, struct address *ret)
+void replicas_each_address(const struct replicas *replicas,
+                           void (*each)(void *context, uint64_t generation, const char *service,
+                                        const struct address *address),
+                           void *context)
 {
-    const struct replica *replica = table_find(&replicas->table, &generation);
-    if (!replica || !replica->is_started || replica->address_count == 0)
-        return false;
-    *ret = replica->addresses[0];
-    return true;
+    const struct intent *intent = agent_intent(replicas->peer->agent);
+    for (size_t i = 0; i < replicas->table.count; i++) {
+        const struct replica *replica = replicas->table.items[i];
+        const struct intent_replica *known = intent_replica_find(intent, replica->generation);
+        for (size_t j = 0; known && j < replica->address_count; j++)
+            each(context, replica->is_started ? replica->generation : 0, known->service,
+                 &replica->addresses[j]);
+    }
 }
 
 size_t replicas_count(const struct replicas *replicas)
 {
     return replicas->table.count;
-}
-
-static bool has_address(const struct replica *replica, const struct address *address)
-{
-    for (size_t i = 0; i < replica->address_count; i++)
-        if (memcmp(replica->addresses[i].ip, address->ip, sizeof(address->ip)) == 0)
-            return true;
-    return false;
-}
-
-bool replicas_service_of(const struct replicas *replicas, const struct address *address,
-                         char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1])
-{
-    const struct intent *intent = agent_intent(replicas->peer->agent);
-    for (size_t i = 0; i < replicas->table.count; i++) {
-        const struct replica *replica = replicas->table.items[i];
-        if (!has_address(replica, address))
-            continue;
-        const struct intent_replica *known = intent_replica_find(intent, replica->generation);
-        if (!known)
-            continue;
-        snprintf(ret, INTENT_SERVICE_NAME_BYTES_MAX + 1, "%s", known->service);
-        return true;
-    }
-    return false;
 }
 
 bool replicas_container_id(const struct replicas *replicas, uint64_t generation,

@@ -30,15 +30,15 @@ void replicas_changed(struct replicas *replicas);
 /* The runtime reports a container of this peer. */
 void replicas_status(struct replicas *replicas, const struct container_status *status);
 
-/* Where a replica that runs here takes connections (port 0): false if it does not run here. */
-bool replicas_address(const struct replicas *replicas, uint64_t generation, struct address *ret);
+/* Every address of a container here whose replica the intent knows (port 0). The generation is 0
+ * where nothing was started yet. The first of a replica's is where it takes connections. */
+void replicas_each_address(const struct replicas *replicas,
+                           void (*each)(void *context, uint64_t generation, const char *service,
+                                        const struct address *address),
+                           void *context);
 
 /* How many containers are here, or still being fetched for or removed. */
 size_t replicas_count(const struct replicas *replicas);
-
-/* The service of the replica that runs here at that address; false if none does. */
-bool replicas_service_of(const struct replicas *replicas, const struct address *address,
-                         char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1]);
 
 /* The generation in a container's id; 0 if there is none. */
 uint64_t replicas_generation_of(const char *container_id);

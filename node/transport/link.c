@@ -114,6 +114,7 @@ static void become_open(struct link *link)
     link->send = link->handshake->send;
     link->receive = link->handshake->receive;
     link->remote = link->handshake->remote;
+    link->is_for_mesh = link->handshake->kind == LINK_KIND_MESH;
     link_handshake_done(link->handshake);
     free(link->handshake);
     link->handshake = NULL;
@@ -152,12 +153,18 @@ static int receive_sealed(struct link *link, size_t offset, size_t *ret_size)
     return rc;
 }
 
+/* What comes after the handshake is for whoever the link is given to. */
+static bool is_not_ours(const struct link *link)
+{
+    return link->state == LINK_OPEN && link->is_for_mesh;
+}
+
 /* Understands as much of the input as there is. */
-static void process(struct link *link)
+void link_process(struct link *link)
 {
     size_t offset = 0;
     int rc = 0;
-    while (rc == 0 && offset < link->input.size) {
+    while (rc == 0 && offset < link->input.size && !is_not_ours(link)) {
         const struct bytes rest = {link->input.bytes + offset, link->input.size - offset};
         size_t size = 0;
         if (link->state == LINK_HANDSHAKE)
@@ -171,7 +178,9 @@ static void process(struct link *link)
     }
     buffer_consume(&link->input, offset);
     link_flush(link);
-    if (link->is_resting && link->state == LINK_OPEN && !mux_rests(link->mux))
+    if (is_not_ours(link))
+        link_look_whether_given(link);
+    else if (link->is_resting && link->state == LINK_OPEN && !mux_rests(link->mux))
         link_set_pace(link, false);
 }
 
@@ -203,7 +212,7 @@ void link_look_for_cut(struct link *link)
     }
     link_read(link);
     link_wake(link);
-    process(link);
+    link_process(link);
 }
 
 static void on_read(uv_stream_t *tcp, ssize_t size, const uv_buf_t *data)
@@ -214,7 +223,7 @@ static void on_read(uv_stream_t *tcp, ssize_t size, const uv_buf_t *data)
         link->input.size += (size_t)size;
         link_look_for_cut(link);
         if (!link->is_cut)
-            process(link);
+            link_process(link);
         return;
     }
     if (link->state == LINK_LINGERING)

@@ -24,6 +24,7 @@
 #include "gossip/identity.h"
 #include "gossip/token.h"
 #include "node/transport/fault.h"
+#include "node/transport/link_cipher.h"
 #include "node/transport/mux.h"
 
 struct link;
@@ -75,6 +76,15 @@ struct link_config {
                       uint8_t ret_psk[NOISE_PSK_BYTES]);
 };
 
+/* An open link that is on its way to another process: all that it takes to go on. */
+struct link_given {
+    struct id id;
+    struct address address;
+    bool is_dialer;
+    struct link_cipher send, receive;
+    struct buffer input; /* what the other side's mesh process has sent already */
+};
+
 /* Any may be NULL. */
 struct link_handler {
     /* Both sides have accepted; link_remote() is known. */
@@ -82,6 +92,9 @@ struct link_handler {
     /* As mux_config.on_open: stream_accept() or it is refused. */
     void (*on_stream)(void *context, struct link *link, struct mux_stream *stream, uint8_t kind,
                       struct bytes header);
+    /* A link that is for the mesh is open, and all that this side had to say in the handshake has
+     * gone: give it away (link_give_away()) or close it. Nothing else comes of it. */
+    void (*on_for_mesh)(void *context, struct link *link);
     /* The link is over, its streams are closed; the last callback, after which the link is freed.
      * `why` has code 0 after link_close(link, 0) here or there; otherwise words for an operator. */
     void (*on_close)(void *context, struct link *link, const struct error *why);
@@ -92,6 +105,11 @@ struct link_handler {
 int link_dial(const struct link_config *config, const struct address *address,
               const struct id *remote, const struct link_handler *handler, void *context,
               struct link **ret);
+
+/* As link_dial; the link is for the two peers' mesh processes. */
+int link_dial_for_mesh(const struct link_config *config, const struct address *address,
+                       const struct id *remote, const struct link_handler *handler, void *context,
+                       struct link **ret);
 
 /* Dials any peer of the token's cluster at `address`, as a newcomer. */
 int link_dial_token(const struct link_config *config, const struct address *address,
@@ -104,10 +122,25 @@ int link_dial_seed(const struct link_config *config, const struct address *addre
                    const struct link_handler *handler, void *context, struct link **ret);
 
 /* Begins a link over a connected stream socket, which passes to it also on failure: to the peer
- * `remote`, or as an acceptor (NULL). `via` is what counts as the other side's address. */
+ * `remote`, for the mesh or not, or as an acceptor (NULL). `via` is what counts as the other side's
+ * address. */
 int link_over(const struct link_config *config, int fd, const struct address *via,
-              const struct id *remote, const struct link_handler *handler, void *context,
-              struct link **ret);
+              const struct id *remote, bool is_for_mesh, const struct link_handler *handler,
+              void *context, struct link **ret);
+
+/* Makes a link to `remote` that another process opens and gives away: streams opened meanwhile wait
+ * for link_take_over(). Of `config` only the loop and the faults are used. NULL: no memory. */
+struct link *link_await(const struct link_config *config, const struct id *remote, bool is_dialer,
+                        const struct link_handler *handler, void *context);
+
+/* The awaited link goes on as `state` says, over `fd`, which passes to it also on failure.
+ * Callbacks may come before this returns. 0 or a negative errno; then the link is still awaited. */
+int link_take_over(struct link *link, int fd, const struct link_given *state);
+
+/* For on_for_mesh: hands over the link's keys and its socket (the caller's, to be closed), and ends
+ * this one without a word. The caller wipes `*ret` with link_given_done(). */
+int link_give_away(struct link *link, struct link_given *ret, int *ret_fd);
+void link_given_done(struct link_given *state);
 
 /* Accepts the connection that waits on `server` (a listening uv_tcp_t). */
 int link_accept(const struct link_config *config, uv_stream_t *server,
@@ -130,6 +163,9 @@ bool link_is_open(const struct link *link);
 bool link_is_closing(const struct link *link);
 bool link_broke_off(const struct link *link); /* it failed, or the other side hung up unannounced */
 bool link_is_dialed(const struct link *link); /* by this side */
+
+/* Whether it is to be given away; for an acceptor, as far as is known yet. */
+bool link_is_for_mesh(const struct link *link);
 
 /* Whether it came to nothing because the other side refused it; why->code says as what. */
 bool link_was_refused(const struct link *link);

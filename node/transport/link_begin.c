@@ -16,9 +16,7 @@ static struct link *link_new(const struct link_config *config, const struct link
     link->config = config;
     link->handler = handler;
     link->context = context;
-    link->handshake = calloc(1, sizeof(*link->handshake));
-    if (!link->handshake || uv_tcp_init(config->loop, &link->tcp) < 0) {
-        free(link->handshake);
+    if (uv_tcp_init(config->loop, &link->tcp) < 0) {
         free(link);
         return NULL;
     }
@@ -30,6 +28,21 @@ static struct link *link_new(const struct link_config *config, const struct link
     link->deadline_ms = uv_now(config->loop) + LINK_HANDSHAKE_MS;
     link_set_pace(link, false);
     return link;
+}
+
+static void discard(struct link *link);
+
+static struct link *new_with_handshake(const struct link_config *config,
+                                       const struct link_handler *handler, void *context)
+{
+    struct link *link = link_new(config, handler, context);
+    if (!link)
+        return NULL;
+    link->handshake = calloc(1, sizeof(*link->handshake));
+    if (link->handshake)
+        return link;
+    discard(link);
+    return NULL;
 }
 
 static int add_mux(struct link *link, bool is_dialer)
@@ -103,23 +116,38 @@ static int dial(struct link *link, int begun, const struct address *address, str
     return 0;
 }
 
+static int dial_peer(const struct link_config *config, const struct address *address,
+                     const struct id *remote, bool is_for_mesh, const struct link_handler *handler,
+                     void *context, struct link **ret)
+{
+    struct link *link = new_with_handshake(config, handler, context);
+    if (!link)
+        return -ENOMEM;
+    link->remote.id = *remote;
+    link->is_for_mesh = is_for_mesh;
+    int rc = link_handshake_dial(link->handshake, config, remote, is_for_mesh, &link->pending);
+    return dial(link, rc, address, ret);
+}
+
 int link_dial(const struct link_config *config, const struct address *address,
               const struct id *remote, const struct link_handler *handler, void *context,
               struct link **ret)
 {
-    struct link *link = link_new(config, handler, context);
-    if (!link)
-        return -ENOMEM;
-    link->remote.id = *remote;
-    int rc = link_handshake_dial(link->handshake, config, remote, &link->pending);
-    return dial(link, rc, address, ret);
+    return dial_peer(config, address, remote, false, handler, context, ret);
+}
+
+int link_dial_for_mesh(const struct link_config *config, const struct address *address,
+                       const struct id *remote, const struct link_handler *handler, void *context,
+                       struct link **ret)
+{
+    return dial_peer(config, address, remote, true, handler, context, ret);
 }
 
 int link_dial_token(const struct link_config *config, const struct address *address,
                     const uint8_t secret[TOKEN_SECRET_BYTES], const struct link_handler *handler,
                     void *context, struct link **ret)
 {
-    struct link *link = link_new(config, handler, context);
+    struct link *link = new_with_handshake(config, handler, context);
     if (!link)
         return -ENOMEM;
     int rc = link_handshake_dial_token(link->handshake, config, secret, &link->pending);
@@ -129,7 +157,7 @@ int link_dial_token(const struct link_config *config, const struct address *addr
 int link_dial_seed(const struct link_config *config, const struct address *address,
                    const struct link_handler *handler, void *context, struct link **ret)
 {
-    struct link *link = link_new(config, handler, context);
+    struct link *link = new_with_handshake(config, handler, context);
     if (!link)
         return -ENOMEM;
     int rc = link_handshake_dial_seed(link->handshake, config, &link->pending);
@@ -139,7 +167,7 @@ int link_dial_seed(const struct link_config *config, const struct address *addre
 int link_accept(const struct link_config *config, uv_stream_t *server,
                 const struct link_handler *handler, void *context, struct link **ret)
 {
-    struct link *link = link_new(config, handler, context);
+    struct link *link = new_with_handshake(config, handler, context);
     if (!link)
         return -ENOMEM;
     link_handshake_accept(link->handshake, config);
@@ -159,10 +187,10 @@ int link_accept(const struct link_config *config, uv_stream_t *server,
 }
 
 int link_over(const struct link_config *config, int fd, const struct address *via,
-              const struct id *remote, const struct link_handler *handler, void *context,
-              struct link **ret)
+              const struct id *remote, bool is_for_mesh, const struct link_handler *handler,
+              void *context, struct link **ret)
 {
-    struct link *link = link_new(config, handler, context);
+    struct link *link = new_with_handshake(config, handler, context);
     int rc = link ? uv_tcp_open(&link->tcp, fd) : -ENOMEM;
     if (rc < 0)
         close(fd);
@@ -170,7 +198,8 @@ int link_over(const struct link_config *config, int fd, const struct address *vi
         return rc;
     if (rc == 0 && remote) {
         link->remote.id = *remote;
-        rc = link_handshake_dial(link->handshake, config, remote, &link->pending);
+        link->is_for_mesh = is_for_mesh;
+        rc = link_handshake_dial(link->handshake, config, remote, is_for_mesh, &link->pending);
     } else if (rc == 0) {
         link_handshake_accept(link->handshake, config);
     }
@@ -184,4 +213,17 @@ int link_over(const struct link_config *config, int fd, const struct address *vi
     *ret = link;
     start(link);
     return 0;
+}
+
+struct link *link_await(const struct link_config *config, const struct id *remote, bool is_dialer,
+                        const struct link_handler *handler, void *context)
+{
+    struct link *link = link_new(config, handler, context);
+    if (!link)
+        return NULL;
+    link->remote.id = *remote;
+    if (add_mux(link, is_dialer) == 0)
+        return link;
+    discard(link);
+    return NULL;
 }

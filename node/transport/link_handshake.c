@@ -37,6 +37,7 @@ static enum noise_pattern pattern_of(enum link_kind kind)
 {
     switch (kind) {
     case LINK_KIND_ADMITTED:
+    case LINK_KIND_MESH:
         return NOISE_IK;
     case LINK_KIND_TOKEN:
         return NOISE_XXPSK3;
@@ -82,15 +83,16 @@ static int dial(struct link_handshake *handshake, const struct link_preamble *pr
     uint8_t bytes[LINK_PREAMBLE_BYTES_MAX];
     begin_noise(handshake, preamble, remote_static, psk);
     int rc = buffer_append(output, bytes, link_preamble_encode(preamble, bytes));
-    return rc < 0 ? rc : send_noise(handshake, preamble->kind == LINK_KIND_ADMITTED, output);
+    return rc < 0 ? rc : send_noise(handshake, pattern_of(preamble->kind) == NOISE_IK, output);
 }
 
 int link_handshake_dial(struct link_handshake *handshake, const struct link_config *config,
-                        const struct id *remote, struct buffer *output)
+                        const struct id *remote, bool is_for_mesh, struct buffer *output)
 {
     uint8_t remote_static[EXCHANGE_KEY_BYTES];
     const struct link_preamble preamble = {.version = LINK_PROTOCOL_VERSION,
-                                           .kind = LINK_KIND_ADMITTED};
+                                           .kind =
+                                               is_for_mesh ? LINK_KIND_MESH : LINK_KIND_ADMITTED};
     *handshake = (struct link_handshake){.config = config, .is_dialer = true, .expected = *remote};
     handshake->remote.id = *remote;
     int rc = id_to_exchange(remote, remote_static);
@@ -220,7 +222,7 @@ static enum link_refusal check_remote(struct link_handshake *handshake,
     if (!id_equal(&leaf->subject, &payload->id))
         return LINK_REFUSED_KEY;
     handshake->remote.chain = payload->chain;
-    if (handshake->is_dialer && leaf->role != ROLE_PEER)
+    if ((handshake->is_dialer || handshake->kind == LINK_KIND_MESH) && leaf->role != ROLE_PEER)
         return LINK_REFUSED_ROLE;
     if (handshake->kind == LINK_KIND_TOKEN || !config->admit)
         return LINK_ACCEPTED;
@@ -308,7 +310,7 @@ static int receive_noise(struct link_handshake *handshake, struct bytes message,
     cleanup_buffer struct buffer payload = {0};
     enum link_refusal refusal = LINK_ACCEPTED;
     const char *words = NULL;
-    bool is_xx = handshake->kind != LINK_KIND_ADMITTED;
+    bool is_xx = pattern_of(handshake->kind) != NOISE_IK;
     bool is_first = handshake->noise.message_count == 0;
     bool needs_psk = handshake->kind == LINK_KIND_TOKEN && !handshake->is_dialer && !is_first;
     if (noise_is_done(&handshake->noise))

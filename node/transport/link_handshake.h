@@ -36,9 +36,9 @@ struct link_handshake {
 };
 
 /* These begin a dialer's side and append its first bytes to `output`. -EINVAL for an id that is no
- * key, -ENOMEM. */
+ * key, -ENOMEM. What is `is_for_mesh` is given away once open, see link_give_away(). */
 int link_handshake_dial(struct link_handshake *handshake, const struct link_config *config,
-                        const struct id *remote, struct buffer *output);
+                        const struct id *remote, bool is_for_mesh, struct buffer *output);
 int link_handshake_dial_token(struct link_handshake *handshake, const struct link_config *config,
                               const uint8_t secret[TOKEN_SECRET_BYTES], struct buffer *output);
 

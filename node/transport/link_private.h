@@ -19,6 +19,7 @@ struct link {
     enum link_state state;
     bool is_dialed, is_cut, is_writing, is_short_of_memory, is_shut, broke_off;
     bool is_resting; /* the timer goes at the slower pace */
+    bool is_for_mesh;
 
     uv_tcp_t tcp;
     uv_timer_t timer;
@@ -45,10 +46,14 @@ void link_fail_with(struct link *link, int code, const char *what);
 
 /* link.c: what it hears, and how often it is looked at. */
 int link_read(struct link *link);
+void link_process(struct link *link);
 void link_stream_opened(void *context, struct mux_stream *stream, uint8_t kind,
                         struct bytes header);
 void link_look_for_cut(struct link *link);
 void link_set_pace(struct link *link, bool rests);
+
+/* link_give.c: says that a link for the mesh is ready to be given away, once it is. */
+void link_look_whether_given(struct link *link);
 
 /* link_send.c: sends what is pending, as far as the kernel takes it; and the carrier of the mux. */
 void link_flush(struct link *link);

@@ -22,6 +22,7 @@ static void on_written(uv_write_t *write, int status)
     if (link->state == LINK_OPEN)
         mux_pump(link->mux);
     link_flush(link);
+    link_look_whether_given(link);
 }
 
 /* Looked up each time, so that a cut holds from the moment it is made. */

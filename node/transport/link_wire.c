@@ -38,7 +38,8 @@ int link_preamble_decode(struct bytes input, struct link_preamble *ret, size_t *
     size_t size = LINK_PREAMBLE_HEAD_BYTES;
     switch (input.data[KIND_AT]) {
     case LINK_KIND_ADMITTED:
-        preamble.kind = LINK_KIND_ADMITTED;
+    case LINK_KIND_MESH:
+        preamble.kind = (enum link_kind)input.data[KIND_AT];
         break;
     case LINK_KIND_TOKEN:
     case LINK_KIND_SEED:
@@ -62,7 +63,7 @@ size_t link_preamble_encode(const struct link_preamble *preamble,
     memcpy(ret, MAGIC, sizeof(MAGIC));
     ret[VERSION_AT] = preamble->version;
     ret[KIND_AT] = (uint8_t)preamble->kind;
-    if (preamble->kind == LINK_KIND_ADMITTED)
+    if (preamble->kind == LINK_KIND_ADMITTED || preamble->kind == LINK_KIND_MESH)
         return LINK_PREAMBLE_HEAD_BYTES;
     struct link_preamble copy = *preamble;
     memcpy(ret + LINK_PREAMBLE_HEAD_BYTES, word_of(&copy), TOKEN_ID_BYTES);

@@ -26,6 +26,7 @@ enum link_kind {
     LINK_KIND_ADMITTED = 1, /* Noise IK */
     LINK_KIND_TOKEN = 2,    /* Noise XXpsk3 */
     LINK_KIND_SEED = 3,     /* Noise XX: an admitted dialer that knows an address and no key */
+    LINK_KIND_MESH = 4,     /* as ADMITTED; once open, it belongs to the peers' mesh processes */
 };
 
 enum link_frame_type {

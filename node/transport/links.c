@@ -115,7 +115,8 @@ struct entry *links_choose(const struct links *links, const struct peer *peer, b
     struct entry *best = NULL, *dialing = NULL;
     for (struct entry *entry = links->first; entry; entry = entry->next) {
         if (entry->peer != peer || link_is_closing(entry->link) ||
-            (directly && entry->is_relayed) || !mux_has_room(link_mux(entry->link)))
+            (directly && entry->is_relayed) || entry->is_for_mesh ||
+            !mux_has_room(link_mux(entry->link)))
             continue;
         if (!link_is_open(entry->link))
             dialing = entry;
@@ -210,12 +211,26 @@ static void on_link_open(void *context, struct link *link)
     }
     if (!entry->peer)
         return;
+    entry->is_for_mesh = link_is_for_mesh(link);
     entry->peer->failures = 0;
     entry->peer->retry_ms = 0;
     entry->peer->looks = 0;
     limit_links_of(links, entry->peer);
     if (entry->greeting_kind != 0)
         say_greeting(entry);
+}
+
+static void on_link_for_mesh(void *context, struct link *link)
+{
+    struct entry *entry = context;
+    const struct links_config *config = &entry->links->config;
+    struct link_given state;
+    int fd;
+    int rc = config->on_for_mesh ? link_give_away(link, &state, &fd) : -ENOPROTOOPT;
+    if (rc < 0)
+        link_close(link, rc);
+    else
+        config->on_for_mesh(config->context, &state, fd);
 }
 
 static bool is_from_peer(const struct link_remote *remote)
@@ -321,6 +336,9 @@ static void on_link_close(void *context, struct link *link, const struct error *
     struct id id = entry->peer ? entry->peer->id : ID_NONE;
     if (!entry->was_open && entry->peer)
         links_back_off(entry->peer);
+    if (entry->is_for_mesh && link_is_dialed(link) && link_broke_off(link) && entry->peer &&
+        links->config.on_mesh_failed)
+        links->config.on_mesh_failed(links->config.context, &id, why->code);
     links_entry_free(entry);
     if (!id_is_none(&id))
         look_after(links, &id, ending);
@@ -330,6 +348,7 @@ static void on_link_close(void *context, struct link *link, const struct error *
 const struct link_handler links_entry_handler = {
     .on_open = on_link_open,
     .on_stream = on_link_stream,
+    .on_for_mesh = on_link_for_mesh,
     .on_close = on_link_close,
 };
 

@@ -46,6 +46,11 @@ struct links_config {
     bool (*is_vital)(void *context, const struct id *id);
     /* The machine of that peer, dialed where it is thought to be, refuses connections. */
     void (*on_refused)(void *context, const struct id *id);
+    /* A link with that peer is open that is for the mesh: passes to the callee, as does `fd`. NULL:
+     * such links are refused. */
+    void (*on_for_mesh)(void *context, struct link_given *state, int fd);
+    /* links_dial_for_mesh() has come to nothing. */
+    void (*on_mesh_failed)(void *context, const struct id *id, int reason);
     /* A message from a peer (never from an operator or newcomer); `data` is borrowed. */
     void (*on_message)(void *context, const struct id *from, uint8_t kind, struct bytes data);
 };
@@ -71,6 +76,10 @@ int links_set_address(struct links *links, const struct id *id, const struct add
 int links_open_stream(struct links *links, const struct id *id, const struct address *address,
                       uint8_t kind, struct bytes header, const struct stream_handler *handler,
                       void *context, struct mux_stream **ret);
+
+/* Dials that peer, directly or through others, for its mesh process and ours: on_for_mesh or
+ * on_mesh_failed comes, unless this fails at once, as links_open_stream does. */
+int links_dial_for_mesh(struct links *links, const struct id *id);
 
 /* Queues a message for that peer; `data` is copied. -EMSGSIZE over LINKS_MESSAGE_BYTES_MAX;
  * -EHOSTUNREACH: no address is known; -ENOMEM. 0 does not mean that it will arrive. */

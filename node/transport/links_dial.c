@@ -7,15 +7,17 @@
 
 #include "node/transport/links_private.h"
 
-static int dial_directly(struct links *links, struct peer *peer, struct entry **ret)
+static int dial_directly(struct links *links, struct peer *peer, bool is_for_mesh,
+                         struct entry **ret)
 {
     if (address_is_none(&peer->address))
         return -EHOSTUNREACH;
     struct entry *entry = links_entry_new(links, peer);
     if (!entry)
         return -ENOMEM;
-    int rc = link_dial(&links->config.link, &peer->address, &peer->id, &links_entry_handler, entry,
-                       &entry->link);
+    entry->is_for_mesh = is_for_mesh;
+    int rc = (is_for_mesh ? link_dial_for_mesh : link_dial)(
+        &links->config.link, &peer->address, &peer->id, &links_entry_handler, entry, &entry->link);
     if (rc < 0) {
         links_back_off(peer);
         links_entry_free(entry);
@@ -40,7 +42,7 @@ static int may_dial(const struct links *links, const struct peer *peer)
 }
 
 /* Through one after the other of those who may reach it. */
-static int dial_through_others(struct links *links, struct peer *peer,
+static int dial_through_others(struct links *links, struct peer *peer, bool is_for_mesh,
                                const struct links_helpers *helpers, struct entry **ret)
 {
     for (size_t i = 0; i < helpers->count; i++) {
@@ -51,7 +53,7 @@ static int dial_through_others(struct links *links, struct peer *peer,
             continue;
         if (!address_is_none(&helpers->items[index].address))
             links_peer_set_address(via, &helpers->items[index].address);
-        rc = links_relay_dial(links, peer, via, ret);
+        rc = links_relay_dial(links, peer, is_for_mesh, via, ret);
         links_peer_forget_if_idle(via);
         if (rc == 0)
             return 0;
@@ -60,7 +62,7 @@ static int dial_through_others(struct links *links, struct peer *peer,
 }
 
 /* Directly and through others in turn, until one of the two succeeds. */
-static int dial(struct links *links, struct peer *peer, struct entry **ret)
+static int dial(struct links *links, struct peer *peer, bool is_for_mesh, struct entry **ret)
 {
     struct links_helpers helpers = {0};
     int rc = may_dial(links, peer);
@@ -69,16 +71,16 @@ static int dial(struct links *links, struct peer *peer, struct entry **ret)
     if (links->config.helpers)
         links->config.helpers(links->config.context, &peer->id, &helpers);
     if ((peer->failures + helpers.is_apart) % 2 == 1 &&
-        dial_through_others(links, peer, &helpers, ret) == 0)
+        dial_through_others(links, peer, is_for_mesh, &helpers, ret) == 0)
         return 0;
-    return dial_directly(links, peer, ret);
+    return dial_directly(links, peer, is_for_mesh, ret);
 }
 
 void links_look_directly(struct links *links, struct peer *peer)
 {
     struct entry *entry;
     if (!links_choose(links, peer, true) && may_dial(links, peer) == 0)
-        dial_directly(links, peer, &entry);
+        dial_directly(links, peer, false, &entry);
 }
 
 void links_on_look(uv_timer_t *timer)
@@ -93,7 +95,7 @@ void links_on_look(uv_timer_t *timer)
         } else if (peer->look_ms > 0) {
             peer->look_ms = 0;
             if (!links_choose(links, peer, true) && has_room(links, peer) == 0)
-                dial_directly(links, peer, &entry);
+                dial_directly(links, peer, false, &entry);
         }
     }
     if (is_more)
@@ -109,8 +111,8 @@ void links_try_directly(struct links *links, struct peer *peer)
     links_look_directly(links, peer);
 }
 
-int links_link_over(struct links *links, struct peer *peer, int fd, const struct address *via,
-                    struct entry **ret)
+int links_link_over(struct links *links, struct peer *peer, bool is_for_mesh, int fd,
+                    const struct address *via, struct entry **ret)
 {
     struct entry *entry = links_entry_new(links, peer);
     if (!entry) {
@@ -118,8 +120,9 @@ int links_link_over(struct links *links, struct peer *peer, int fd, const struct
         return -ENOMEM;
     }
     entry->is_relayed = true;
-    int rc = link_over(&links->config.link, fd, via, peer ? &peer->id : NULL, &links_entry_handler,
-                       entry, &entry->link);
+    entry->is_for_mesh = is_for_mesh;
+    int rc = link_over(&links->config.link, fd, via, peer ? &peer->id : NULL, is_for_mesh,
+                       &links_entry_handler, entry, &entry->link);
     if (rc < 0) {
         links_entry_free(entry);
         return rc;
@@ -136,7 +139,7 @@ int links_open_to(struct links *links, struct peer *peer, uint8_t kind, struct b
                   const struct stream_handler *handler, void *context, struct mux_stream **ret)
 {
     struct entry *entry = links_choose(links, peer, false);
-    int rc = entry ? 0 : dial(links, peer, &entry);
+    int rc = entry ? 0 : dial(links, peer, false, &entry);
     return rc < 0 ? rc : mux_open(link_mux(entry->link), kind, header, handler, context, ret);
 }
 
@@ -147,8 +150,15 @@ int links_open_directly(struct links *links, struct peer *peer, uint8_t kind, st
     struct entry *entry = links_choose(links, peer, true);
     int rc = entry ? 0 : may_dial(links, peer);
     if (!entry && rc == 0)
-        rc = dial_directly(links, peer, &entry);
+        rc = dial_directly(links, peer, false, &entry);
     return rc < 0 ? rc : mux_open(link_mux(entry->link), kind, header, handler, context, ret);
+}
+
+int links_dial_for_mesh(struct links *links, const struct id *id)
+{
+    struct peer *peer = links_find_peer(links, id);
+    struct entry *entry;
+    return peer ? dial(links, peer, true, &entry) : -EHOSTUNREACH;
 }
 
 int links_open_stream(struct links *links, const struct id *id, const struct address *address,

@@ -16,6 +16,7 @@ struct entry {
     struct peer *peer; /* whom it leads to; NULL for a newcomer, or while that is not known */
     bool was_open;
     bool is_relayed;        /* through another peer */
+    bool is_for_mesh;       /* dialed to be given away */
     uint8_t greeting_kind;  /* the first message to whoever answers; 0: none */
     struct buffer greeting; /* its bytes */
     int64_t opened_ms;
@@ -76,15 +77,16 @@ int links_open_directly(struct links *links, struct peer *peer, uint8_t kind, st
 
 /* Begins a relayed link over a connected socket, which passes to it also on failure: to `peer`, or
  * from whoever is at the other end (NULL). */
-int links_link_over(struct links *links, struct peer *peer, int fd, const struct address *via,
-                    struct entry **ret);
+int links_link_over(struct links *links, struct peer *peer, bool is_for_mesh, int fd,
+                    const struct address *via, struct entry **ret);
 
 /* A relay's handle was closed. */
 void links_handle_closed(struct links *links);
 
 /* links_relay.c: dials a peer through another one; takes a stream of one of the two kinds; ends all
  * relays. */
-int links_relay_dial(struct links *links, struct peer *peer, struct peer *via, struct entry **ret);
+int links_relay_dial(struct links *links, struct peer *peer, bool is_for_mesh, struct peer *via,
+                     struct entry **ret);
 void links_relay_accept(struct entry *entry, struct mux_stream *stream, uint8_t kind,
                         struct bytes header);
 void links_relays_close(struct links *links);

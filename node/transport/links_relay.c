@@ -200,7 +200,8 @@ static int open_stream(struct relay *relay, struct peer *peer, uint8_t kind, con
 
 /* --- The three roles --- */
 
-int links_relay_dial(struct links *links, struct peer *peer, struct peer *via, struct entry **ret)
+int links_relay_dial(struct links *links, struct peer *peer, bool is_for_mesh, struct peer *via,
+                     struct entry **ret)
 {
     struct relay *relay = relay_new(links);
     int fd;
@@ -213,7 +214,7 @@ int links_relay_dial(struct links *links, struct peer *peer, struct peer *via, s
             close(fd);
     }
     if (rc == 0)
-        rc = links_link_over(links, peer, fd, &via->address, ret);
+        rc = links_link_over(links, peer, is_for_mesh, fd, &via->address, ret);
     if (rc < 0) {
         finish(relay, rc);
         return rc;
@@ -246,7 +247,7 @@ static int accept_link(struct links *links, const struct link_remote *via,
     relay->for_peer = via->id;
     int rc = use_socket_pair(relay, &fd);
     if (rc == 0)
-        rc = links_link_over(links, NULL, fd, &via->address, &entry);
+        rc = links_link_over(links, NULL, false, fd, &via->address, &entry);
     if (rc < 0) {
         finish(relay, rc);
         return rc;

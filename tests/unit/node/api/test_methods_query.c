@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "node/api/call.h"
-#include "node/mesh/mesh.h"
+#include "node/mesh_process/host.h"
 #include "tests/unit/consensus/failing_memory.h"
 #include "tests/unit/consensus/intent_fixture.h"
 #include "tests/unit/node/control/agent_bench.h"
@@ -93,36 +93,25 @@ struct here {
     struct peer peer;
 };
 
-static const struct intent *get_intent(void *context)
-{
-    return agent_intent(((struct here *)context)->peer.agent);
-}
-
-static const struct view *get_view(void *context)
-{
-    return agent_view(((struct here *)context)->peer.agent);
-}
-
 static void start(struct here *h)
 {
     memset(h, 0, sizeof(*h));
     fleet_start(&h->f, 2, 1);
     uv_loop_init(&h->loop);
-    const struct mesh_config mesh = {
-        .loop = &h->loop, .context = h, .intent = get_intent, .view = get_view};
+    const struct mesh_host_config mesh = {.loop = &h->loop, .context = h};
     h->peer = (struct peer){.loop = &h->loop,
                             .options = {.name = "p0", .advertised = address_from_v4(1, 2)},
                             .phase = PEER_MEMBER,
                             .identity = h->f.peers[0].identity,
                             .cluster = h->f.root.id,
                             .agent = h->f.peers[0].agent,
-                            .mesh = mesh_new(&mesh)};
+                            .mesh = mesh_host_new(&mesh)};
     assert_non_null(h->peer.mesh);
 }
 
 static void done(struct here *h)
 {
-    mesh_close(h->peer.mesh);
+    mesh_host_close(h->peer.mesh, false);
     uv_run(&h->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&h->loop), 0);
     fleet_done(&h->f);

@@ -169,14 +169,19 @@ void bench_see(struct bench *b, struct backend *backend, enum view_replica_state
 
 /* --- Peers --- */
 
-static const struct intent *get_intent(void *context)
+static int get_routes(void *context, const struct routes *old, struct routes *ret)
 {
-    return ((struct bench_side *)context)->bench->f.intent;
+    struct bench *b = ((struct bench_side *)context)->bench;
+    return routes_make(b->f.intent, &b->view, old, ret);
 }
 
-static const struct view *get_view(void *context)
+static int open_stream(void *context, const struct id *peer, struct bytes header,
+                       const struct stream_handler *handler, void *handler_context,
+                       struct mux_stream **ret)
 {
-    return &((struct bench_side *)context)->bench->view;
+    struct bench_side *side = context;
+    return links_open_stream(side->links, peer, NULL, STREAM_MESH, header, handler, handler_context,
+                             ret);
 }
 
 static bool local_address(void *context, uint64_t generation, struct address *ret)
@@ -228,11 +233,10 @@ static void open_side(struct bench *b, unsigned number)
     assert_non_null(side->links);
     assert_int_equal(links_listen(side->links, &any, &side->address, NULL), 0);
     const struct mesh_config mesh = {.loop = &b->loop,
-                                     .links = side->links,
                                      .self = side->party.identity.id,
                                      .context = side,
-                                     .intent = get_intent,
-                                     .view = get_view,
+                                     .routes = get_routes,
+                                     .open_stream = open_stream,
                                      .local_address = local_address,
                                      .asker = asker_of};
     side->mesh = mesh_new(&mesh);

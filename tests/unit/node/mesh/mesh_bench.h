@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "node/mesh/mesh.h"
+#include "node/transport/links.h"
 #include "tests/unit/consensus/intent_fixture.h"
 #include "tests/unit/node/transport/loop.h"
 #include "tests/unit/node/transport/party.h"

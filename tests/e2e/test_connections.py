@@ -1,0 +1,173 @@
+"""Connections go on while daemons stop, die and are replaced by newer ones."""
+
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from scenario import scenario
+from test_levels import next_binary
+from test_networks import network_of, running
+from testbed_lib import process
+from testbed_lib.network import inside
+
+PORT = 7007
+
+# What runs in a container's network, with the machine's own Python: the images have only busybox.
+ECHO = """
+import socket, sys, threading
+def serve(client):
+    while data := client.recv(65536):
+        client.sendall(data)
+    client.close()
+server = socket.create_server(("0.0.0.0", int(sys.argv[1])), backlog=64)
+print("ready", flush=True)
+while True:
+    threading.Thread(target=serve, args=server.accept()[:1], daemon=True).start()
+"""
+# Sends random bytes all the time and wants each of them back, in order; for a line of its input it tells
+# how many came by then.
+CARRY = """
+import os, random, select, socket, sys, time
+connection = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
+connection.settimeout(20)
+total = 0
+while True:
+    sent = os.urandom(random.randrange(1, 60000))
+    connection.sendall(sent)
+    got = b""
+    while len(got) < len(sent):
+        part = connection.recv(len(sent) - len(got))
+        if not part:
+            sys.exit(f"the connection ended after {total} bytes")
+        got += part
+    if got != sent:
+        sys.exit(f"other bytes came back after {total}")
+    if total == 0:
+        print("ready", flush=True)
+    total += len(got)
+    if select.select([sys.stdin], [], [], 0.002)[0]:
+        if not sys.stdin.readline():
+            break
+        print(total, flush=True)
+"""
+
+
+@contextmanager
+def carrying(cluster, name, words, address):
+    """A connection that carries bytes until this is left: a function that waits until more have come."""
+    child = subprocess.Popen([*words, sys.executable, "-c", CARRY, address, str(PORT)], text=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def say():
+        try:
+            child.stdin.write("\n")
+            child.stdin.flush()
+            line = child.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        assert line, f"{name}: {child.stderr.read()}"
+        return int(line)
+
+    def check():
+        total = say()
+        cluster.wait(lambda: say() > total, f"{name}: bytes go on")
+
+    try:
+        assert child.stdout.readline() == "ready\n", f"{name}: {child.stderr.read()}"
+        yield check
+        child.stdin.close()
+        assert child.wait(30) == 0, f"{name}: {child.stderr.read()}"
+    finally:
+        child.kill()
+        child.wait()
+
+
+def mesh_processes(peer):
+    return {pid for pid in process.in_namespace(peer.namespace)
+            if process.arguments(pid)[1:2] == ["mesh-process"]}
+
+
+def echoed(address):
+    """What a new connection to the published port carries."""
+    with socket.create_connection((address, PORT), 20) as client:
+        client.settimeout(20)
+        client.sendall(b"hello")
+        return client.recv(100)
+
+
+@scenario(peers=3)
+def test_daemon_replaced(cluster):
+    """No connection breaks and no container restarts while daemons stop, are killed, and make room for a newer
+    binary: at the peer of the replica and at others, from outside and from containers. A peer without
+    a daemon takes new ones as well."""
+    newer = next_binary(cluster)
+    sleeper = {"image": "hello:1", "command": ["sleep", "1000"]}
+    cluster.deploy({"services": {
+        "echo": {**sleeper, "ports": [f"{PORT}:{PORT}"]},
+        "asker": {**sleeper, "deploy": {"mode": "global"}}}}, stack="u")
+    (row,) = cluster.replicas("u_echo")
+    holder = cluster.named(row["peer"])
+    other = next(peer for peer in cluster.peers() if peer.name != holder.name)
+    askers = {asker["peer"]: asker for asker in cluster.replicas("u_asker")}
+    virtual = holder.query("service", "inspect", "u_echo")["virtual_ip"]
+    outside = inside(cluster.network.switch)
+    containers = {peer: set(peer.conmons()) for peer in (holder, other)}
+    with ExitStack() as stack:
+        stack.enter_context(running(holder, [*network_of(holder, row), sys.executable, "-c", ECHO, str(PORT)]))
+        checks = []
+        for peer in (holder, other):
+            within = peer.words(*network_of(peer, askers[peer.name]))
+            for name, words, address in (("published", outside, peer.address), ("virtual", within, virtual)):
+                checks.append(stack.enter_context(carrying(cluster, f"{name} at {peer}", words, address)))
+        for peer in (holder, other):
+            before = mesh_processes(peer)
+            assert len(before) == 1, before
+            for number in (signal.SIGKILL, signal.SIGTERM):
+                peer.kill_daemon(number)
+                for check in checks:
+                    check()
+                assert cluster.client.call(echoed, peer.address) == b"hello"
+                peer.start()
+                for check in checks:
+                    check()
+                assert mesh_processes(peer) == before
+        for peer in (holder, other):
+            before = mesh_processes(peer)
+            peer.kill_daemon(signal.SIGTERM)
+            peer.binary = newer
+            peer.start()
+            cluster.wait(lambda: len(mesh_processes(peer) - before) == 1, "one of the new build is there")
+            for check in checks:
+                check()
+            assert before <= mesh_processes(peer), "the old one still has its connections"
+            for at in (holder, other):
+                assert cluster.client.call(echoed, at.address) == b"hello"
+        for peer, conmons in containers.items():
+            assert set(peer.conmons()) == conmons, peer
+    for peer in (holder, other):
+        cluster.wait(lambda: len(mesh_processes(peer)) == 1, "the old ones end with their connections")
+
+
+@scenario(peers=1)
+def test_least_privilege(cluster):
+    """The process that passes connections on has no rights that it does not need, and is gone once its peer has left."""
+    peer = cluster.any()
+    (pid,) = cluster.wait(lambda: mesh_processes(peer), "it runs")
+    cluster.wait(lambda: status_of(pid)["Uid"].split() == 4 * ["65534"], "it is nobody")
+    status = status_of(pid)
+    low_ports = f"{1 << 10:016x}"
+    assert status["CapEff"] == status["CapPrm"] == low_ports, status
+    assert status["NoNewPrivs"] == "1" and status["Groups"] == "", status
+    (path,) = peer.run_dir.glob("mesh-*.sock")
+    assert path.stat().st_mode & 0o777 == 0o600, path
+    peer.consort("leave", "--force")
+    cluster.wait(lambda: not mesh_processes(peer), "it has ended")
+    assert not list(peer.run_dir.glob("mesh-*"))
+
+
+def status_of(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, value in (line.split(":", 1) for line in lines)}
