@@ -113,7 +113,7 @@ int mesh_launch(const struct mesh_launch *launch, char ret_path[MESH_SOCKET_PATH
 {
     uint8_t random[NAME_RANDOM_BYTES];
     char hex[2 * NAME_RANDOM_BYTES + 1], name[sizeof(prefix) + sizeof(hex) + sizeof(suffix)];
-    int fd;
+    int fd = -1;
     randombytes_buf(random, sizeof(random));
     hex_encode(random, sizeof(random), hex);
     snprintf(name, sizeof(name), "%s%s%s", prefix, hex, suffix);
