@@ -19,6 +19,7 @@ enum {
     REPLICAS_MAX = 5,
     SYNC_SLOW_MS = 120,
     DRIFT_PPM_MAX = 10000,
+    VOTERS_CHOICES = 4, /* 1, 3, 5 or 7 */
 };
 
 static const int64_t wall_skew_ms_max = 3 * 24 * 3600 * 1000;
@@ -74,7 +75,7 @@ static void command(struct schedule *s)
     if (!via)
         return;
     some_service(s, &service, image);
-    switch (below(s, 8)) {
+    switch (below(s, 9)) {
     case 0:
         cluster_remove(&s->c, via->number, service.name);
         break;
@@ -82,6 +83,9 @@ static void command(struct schedule *s)
     case 2:
         cluster_scale(&s->c, via->number, service.name,
                       service.is_exclusive ? 1 : service.replicas);
+        break;
+    case 8:
+        cluster_set_voters(&s->c, via->number, 1 + 2 * (uint32_t)below(s, VOTERS_CHOICES));
         break;
     case 3:
     case 4:

@@ -68,6 +68,35 @@ static void change_something(struct sim_world *world, struct sim_peer *leader)
     propose(world, leader, &changes);
 }
 
+/* As `consort cluster voters N`: newcomers learn first; then one change, joint if it takes several,
+ * gives the votes that are missing and takes those that are too many. */
+static void change_number(struct sim_world *world, struct sim_peer *leader)
+{
+    const struct raft_configuration *now = raft_configuration(leader->raft);
+    struct raft_changes changes = {.transition = RAFT_TRANSITION_AUTO};
+    struct raft_configuration after;
+    uint32_t votes = count_voters(now);
+    bool teaches = random_chance(&world->random, 1, 2);
+    uint64_t first = random_below(&world->random, (uint64_t)world->peer_count);
+    for (int i = 0; i < world->peer_count && votes != world->voters_wanted; i++) {
+        const struct sim_peer *peer =
+            &world->peers[(first + (uint64_t)i) % (uint64_t)world->peer_count];
+        bool is_there = peer->raft && peer->paused_until_us <= world->now_us;
+        bool does_vote = raft_configuration_votes(now, &peer->id);
+        if (does_vote != (votes > world->voters_wanted) || (!does_vote && !is_there))
+            continue;
+        votes += does_vote ? -1 : 1;
+        changes.members[changes.count++] = (struct raft_change){
+            does_vote ? RAFT_REMOVE : teaches ? RAFT_ADD_LEARNER : RAFT_ADD_VOTER, peer->id};
+    }
+    if (changes.count == 0) {
+        world->voters_wanted = 0;
+        return;
+    }
+    if (raft_configuration_change(now, &changes, &after) == 0)
+        propose(world, leader, &changes);
+}
+
 static void change_members(struct sim_world *world, struct sim_peer *leader)
 {
     const struct raft_configuration *now = raft_configuration(leader->raft);
@@ -79,7 +108,13 @@ static void change_members(struct sim_world *world, struct sim_peer *leader)
         replace_lost(world, leader);
     } else if (!world->is_calm && id_is_none(&world->lost) &&
                (world->options.faults & SIM_MEMBERS)) {
-        change_something(world, leader);
+        if (world->voters_wanted == 0 && random_chance(&world->random, 1, 6))
+            world->voters_wanted =
+                VOTERS_MIN + (uint32_t)random_below(&world->random, SIM_VOTERS_MAX - 1);
+        if (world->voters_wanted > 0)
+            change_number(world, leader);
+        else
+            change_something(world, leader);
     }
 }
 

@@ -175,6 +175,7 @@ struct sim_world {
 
     struct id lost; /* whose disk is gone, until it is no member any more; ID_NONE: nobody's */
     bool waits_for_operator;
+    uint32_t voters_wanted; /* by the operator; 0: any number does */
 
     struct sim_truth *truth;
     size_t truth_count, truth_capacity;
