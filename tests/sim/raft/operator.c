@@ -86,8 +86,10 @@ static void change_number(struct sim_world *world, struct sim_peer *leader)
         if (does_vote != (votes > world->voters_wanted) || (!does_vote && !is_there))
             continue;
         votes += does_vote ? -1 : 1;
-        changes.members[changes.count++] = (struct raft_change){
-            does_vote ? RAFT_REMOVE : teaches ? RAFT_ADD_LEARNER : RAFT_ADD_VOTER, peer->id};
+        changes.members[changes.count++] = (struct raft_change){does_vote ? RAFT_REMOVE
+                                                                : teaches ? RAFT_ADD_LEARNER
+                                                                          : RAFT_ADD_VOTER,
+                                                                peer->id};
     }
     if (changes.count == 0) {
         world->voters_wanted = 0;
