@@ -90,6 +90,7 @@ void raft_adopt_configuration(struct raft *raft, const struct raft_configuration
             if (!raft_is_self(raft, i))
                 raft_send_append(raft, i, false);
     }
+    raft_confirm_reads(raft); /* those who had yet to answer may not be asked any more */
     if (!raft_configuration_votes(configuration, &raft->transfer_target))
         raft->transfer_target = ID_NONE;
 }

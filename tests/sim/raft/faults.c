@@ -124,6 +124,10 @@ static bool can_be_lost(struct sim_world *world, const struct sim_peer *peer)
     if (!leader || !id_is_none(&world->lost) || !peer->raft ||
         leader->status.applied != leader->status.last_index)
         return false;
+    /* One that leads no more does not know what changes were begun since (seed 14102). */
+    for (int i = 0; i < world->peer_count; i++)
+        if (world->peers[i].raft && world->peers[i].status.term > leader->status.term)
+            return false;
     const struct raft_configuration *now = raft_configuration(leader->raft);
     uint32_t voters = 0;
     if (raft_configuration_is_joint(now))

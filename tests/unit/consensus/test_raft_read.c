@@ -203,6 +203,30 @@ static void test_leader_answers(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if a read waits for ever because those who could confirm it lost their votes meanwhile:
+ * nobody is left to answer a heartbeat (simulate, seed 1447). */
+static void test_confirmed_by_change(void **state)
+{
+    (void)state;
+    struct raft_changes changes = {.members = {{RAFT_REMOVE, bench_peer(2)}}, .count = 1};
+    struct bench b;
+    bench_start(&b, 2, 1, NULL, 0);
+    bench_lead(&b, 2);
+    assert_int_equal(bench_acknowledge(&b, 2, 2), 0);
+    assert_int_equal(bench_give(&b, (struct raft_input){.type = RAFT_PROPOSE_CONFIGURATION,
+                                                        .changes = &changes}),
+                     0);
+    bench_store(&b);
+    assert_int_equal(read_at(&b, 1), 0);
+    assert_int_equal(b.output.read_count, 0);
+    assert_int_equal(bench_acknowledge(&b, 2, 3), 0);
+    assert_int_equal(raft_configuration(b.raft)->count, 1);
+    assert_int_equal(b.output.read_count, 1);
+    assert_int_equal(b.output.reads[0].rc, 0);
+    assert_int_equal(b.output.reads[0].index, 2);
+    raft_free(b.raft);
+}
+
 /* Breaks if one peer's questions can fill a leader, or a stranger's are taken. */
 static void test_questions_are_bounded(void **state)
 {
@@ -303,13 +327,10 @@ static void test_lease_holds_followers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_follower_asks),
-        cmocka_unit_test(test_stale_answers),
-        cmocka_unit_test(test_numbers_of_two_lives),
-        cmocka_unit_test(test_no_answer),
-        cmocka_unit_test(test_leader_answers),
-        cmocka_unit_test(test_questions_are_bounded),
-        cmocka_unit_test(test_lease),
+        cmocka_unit_test(test_follower_asks),         cmocka_unit_test(test_stale_answers),
+        cmocka_unit_test(test_numbers_of_two_lives),  cmocka_unit_test(test_no_answer),
+        cmocka_unit_test(test_leader_answers),        cmocka_unit_test(test_confirmed_by_change),
+        cmocka_unit_test(test_questions_are_bounded), cmocka_unit_test(test_lease),
         cmocka_unit_test(test_lease_holds_followers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
