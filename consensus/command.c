@@ -10,7 +10,7 @@
 #include "consensus/command_codec.h"
 
 enum {
-    COMMAND_FIELDS = 7,
+    COMMAND_FIELDS = 8,
 };
 
 const struct command_kind command_kinds[] = {
@@ -52,6 +52,7 @@ int command_encode(const struct command *command, struct buffer *ret)
     writer_text(&writer, command->head.actor);
     writer_u64(&writer, command->head.client);
     writer_u64(&writer, command->head.sequence);
+    writer_u64(&writer, command->head.since);
     kind->write(&writer, command);
     int rc = writer_check(&writer);
     if (rc == 0 && ret->size - size_before > COMMAND_BYTES_MAX)
@@ -68,6 +69,7 @@ static void head_read(struct reader *reader, struct command_head *head)
     reader_copy_text(reader, head->actor, sizeof(head->actor));
     reader_u64(reader, &head->client);
     reader_u64(reader, &head->sequence);
+    reader_u64(reader, &head->since);
 }
 
 static int level_read(struct reader *reader, uint32_t *ret_fields, uint32_t *ret_level)

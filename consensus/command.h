@@ -1,8 +1,9 @@
 /* Commands: what is proposed to Raft and applied by the intent.
  *
  * Every command carries who asked, when (the proposer's wall clock, for people), and a (client,
- * sequence) pair by which the intent applies a command that was proposed twice only once. Encoders
- * append to a buffer; the decoder is bounded, and knows all up to level_newest (consensus/level.h).
+ * sequence) pair by which the intent applies a command that was proposed twice only once
+ * (docs/decisions/applied-once.md). Encoders append to a buffer; the decoder is bounded, and knows
+ * all up to level_newest (consensus/level.h).
  */
 #pragma once
 
@@ -37,7 +38,8 @@ struct command_head {
     uint32_t level; /* by which the body is written; 0: by the one that brought the type */
     int64_t wall_ms;
     char actor[INTENT_ACTOR_BYTES_MAX + 1];
-    uint64_t client, sequence; /* 0, 0: not deduplicated */
+    uint64_t client, sequence; /* 0, 0: not deduplicated. A client has one command at a time */
+    uint64_t since;            /* what its proposer had applied when it first proposed it */
 };
 
 struct command_admit {

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "consensus/intent_apply.h"
+#include "consensus/intent_client.h"
 #include "consensus/level.h"
 
 static int compare_u64(uint64_t a, uint64_t b)
@@ -145,10 +146,12 @@ void intent_free(struct intent *intent)
     free_items(&intent->tokens);
     free_items(&intent->replicas);
     free_items(&intent->quotas);
-    free_items(&intent->clients);
     for (size_t i = 0; i < intent->services.count; i++)
         intent_service_free(intent->services.items[i]);
     table_done(&intent->services);
+    for (size_t i = 0; i < intent->clients.count; i++)
+        intent_client_free(intent->clients.items[i]);
+    table_done(&intent->clients);
     for (size_t i = 0; i < intent->blobs.count; i++)
         intent_blob_free(intent->blobs.items[i]);
     table_done(&intent->blobs);

@@ -148,6 +148,7 @@ struct intent_client {
     uint64_t serial, version;
     uint32_t revision;
     bool unchanged;
+    char *message, *hint; /* of one that was refused: the words; else NULL */
 };
 
 /* A change of who votes, or (its index is the first of an epoch) a recovery; with the word of one
@@ -199,6 +200,8 @@ struct intent {
     struct table blobs;    /* of struct intent_blob, by kind, name and version */
     struct table quotas;   /* of struct intent_quota, by stack */
     struct table clients;  /* of struct intent_client, by client */
+    size_t client_bytes;   /* of all their texts */
+    uint64_t forgotten;    /* the newest index of a client that is not remembered any more */
     struct intent_gossip gossip;
     struct intent_voters voters;
     struct raft_configuration configuration; /* who takes part in Raft, as the entries say */

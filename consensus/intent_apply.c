@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consensus/intent_client.h"
 #include "consensus/level.h"
 
 void intent_event_push(struct intent *intent, const struct intent_event *event)
@@ -99,67 +100,14 @@ static int dispatch(struct intent_apply *apply, struct command *command)
     return levels[level - 1].apply(apply, command);
 }
 
-/* Answers a command that was applied before, or that a later one of its client overtook. */
-static int answer_again(struct intent_apply *apply, const struct intent_client *client)
-{
-    struct intent_result *result = apply->result;
-    if (apply->head->sequence < client->sequence)
-        return error_set(&result->error, -ESTALE, "a later command of this client came first");
-    result->serial = client->serial;
-    result->version = client->version;
-    result->revision = client->revision;
-    result->unchanged = client->unchanged;
-    if (client->code < 0)
-        error_set(&result->error, client->code, "this command was refused before");
-    return client->code;
-}
-
-static void forget_oldest_client(struct intent *intent)
-{
-    struct intent_client *oldest = intent->clients.items[0];
-    for (size_t i = 1; i < intent->clients.count; i++) {
-        struct intent_client *client = intent->clients.items[i];
-        if (client->index < oldest->index)
-            oldest = client;
-    }
-    table_remove(&intent->clients, &oldest->client);
-    free(oldest);
-}
-
-static int remember_client(struct intent_apply *apply, struct intent_client *client, int code)
-{
-    struct intent *intent = apply->intent;
-    if (!client) {
-        if (intent->clients.count == INTENT_CLIENTS_MAX)
-            forget_oldest_client(intent);
-        client = calloc(1, sizeof(*client));
-        if (!client)
-            return -ENOMEM;
-        client->client = apply->head->client;
-        if (table_insert(&intent->clients, client) < 0) {
-            free(client);
-            return -ENOMEM;
-        }
-    }
-    client->sequence = apply->head->sequence;
-    client->index = apply->index;
-    client->code = code;
-    client->serial = apply->result->serial;
-    client->version = apply->result->version;
-    client->revision = apply->result->revision;
-    client->unchanged = apply->result->unchanged;
-    return code;
-}
-
 static int apply_once(struct intent_apply *apply, struct command *command)
 {
     if (command->head.client == 0 && command->head.sequence == 0)
         return dispatch(apply, command);
-    struct intent_client *client = table_find(&apply->intent->clients, &command->head.client);
-    if (client && command->head.sequence <= client->sequence)
-        return answer_again(apply, client);
+    if (intent_client_answers(apply))
+        return apply->result->error.code;
     int rc = dispatch(apply, command);
-    return rc == -ENOMEM ? rc : remember_client(apply, client, rc);
+    return rc == -ENOMEM ? rc : intent_client_remember(apply, rc);
 }
 
 /* Reads and applies a command of a level that is in force. */

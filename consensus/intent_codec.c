@@ -13,6 +13,8 @@
 #include "consensus/codec.h"
 #include "consensus/command_codec.h"
 #include "consensus/intent_apply.h"
+#include "consensus/intent_client.h"
+#include "consensus/intent_items.h"
 
 enum {
     PEER_FIELDS = 8,
@@ -23,7 +25,6 @@ enum {
     EVENT_FIELDS = 6,
     BLOB_FIELDS = 5,
     QUOTA_FIELDS = 6,
-    CLIENT_FIELDS = 8,
     SUCCESSION_FIELDS = 4,
     GOSSIP_FIELDS = 6,
     VOTERS_FIELDS = 3,
@@ -109,19 +110,6 @@ static void quota_write(struct writer *writer, const struct intent_quota *quota)
     writer_text(writer, quota->actor);
 }
 
-static void client_write(struct writer *writer, const struct intent_client *client)
-{
-    writer_array(writer, CLIENT_FIELDS);
-    writer_u64(writer, client->client);
-    writer_u64(writer, client->sequence);
-    writer_u64(writer, client->index);
-    writer_i64(writer, client->code);
-    writer_u64(writer, client->serial);
-    writer_u64(writer, client->version);
-    writer_u64(writer, client->revision);
-    writer_bool(writer, client->unchanged);
-}
-
 void intent_succession_write(struct writer *writer, const struct intent_succession *succession)
 {
     writer_array(writer, SUCCESSION_FIELDS);
@@ -191,9 +179,7 @@ int intent_write(const struct intent *intent, struct buffer *ret)
     writer_array(&writer, intent->quotas.count);
     for (size_t i = 0; i < intent->quotas.count; i++)
         quota_write(&writer, intent->quotas.items[i]);
-    writer_array(&writer, intent->clients.count);
-    for (size_t i = 0; i < intent->clients.count; i++)
-        client_write(&writer, intent->clients.items[i]);
+    intent_clients_write(&writer, intent);
     raft_configuration_write(&intent->configuration, &writer);
     writer_u64(&writer, intent->configuration_index);
     writer_array(&writer, intent->succession_count);
@@ -210,38 +196,11 @@ int intent_write(const struct intent *intent, struct buffer *ret)
     return rc;
 }
 
-/* Puts an item that was read at the end of its table, or refuses it: false, and it is still the
- * caller's. */
-static bool append_in_order(struct reader *reader, struct table *table, void *item)
-{
-    if (reader_check(reader) < 0)
-        return false;
-    if (table_lower_bound(table, table->key_of(item)) != table->count) {
-        reader_refuse(reader);
-        return false;
-    }
-    int rc = table_insert(table, item);
-    if (rc == -ENOMEM)
-        reader_refuse_memory(reader);
-    else if (rc < 0)
-        reader_refuse(reader);
-    return rc == 0;
-}
-
-/* Zeroed memory for the next item; fails the reader when there is none. */
-static void *item_new(struct reader *reader, size_t bytes)
-{
-    void *item = reader_check(reader) == 0 ? calloc(1, bytes) : NULL;
-    if (!item && reader_check(reader) == 0)
-        reader_refuse_memory(reader);
-    return item;
-}
-
 static void peers_read(struct reader *reader, struct intent *intent)
 {
     uint32_t count = codec_read_count(reader, INTENT_PEERS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        struct intent_peer *peer = item_new(reader, sizeof(*peer));
+        struct intent_peer *peer = intent_item_new(reader, sizeof(*peer));
         if (!peer)
             return;
         reader_array_exact(reader, PEER_FIELDS);
@@ -255,7 +214,7 @@ static void peers_read(struct reader *reader, struct intent *intent)
         reader_i64(reader, &peer->state_wall_ms);
         if (peer->serial >= intent->next_serial)
             reader_refuse(reader);
-        if (!append_in_order(reader, &intent->peers, peer))
+        if (!intent_item_append(reader, &intent->peers, peer))
             free(peer);
     }
 }
@@ -264,13 +223,13 @@ static void tokens_read(struct reader *reader, struct intent *intent)
 {
     uint32_t count = codec_read_count(reader, INTENT_TOKENS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        struct intent_token *token = item_new(reader, sizeof(*token));
+        struct intent_token *token = intent_item_new(reader, sizeof(*token));
         if (!token)
             return;
         intent_token_read(reader, token);
         if (token->uses_left == 0)
             reader_refuse(reader);
-        if (!append_in_order(reader, &intent->tokens, token))
+        if (!intent_item_append(reader, &intent->tokens, token))
             free(token);
     }
 }
@@ -279,7 +238,7 @@ static void revisions_read(struct reader *reader, struct intent_service *service
 {
     uint32_t count = codec_read_count(reader, INTENT_REVISIONS_HARD_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        struct intent_revision *revision = item_new(reader, sizeof(*revision));
+        struct intent_revision *revision = intent_item_new(reader, sizeof(*revision));
         if (!revision)
             return;
         reader_array_exact(reader, REVISION_FIELDS);
@@ -289,7 +248,7 @@ static void revisions_read(struct reader *reader, struct intent_service *service
         service_spec_read(reader, &revision->spec);
         if (revision->number == 0)
             reader_refuse(reader);
-        if (!append_in_order(reader, &service->revisions, revision))
+        if (!intent_item_append(reader, &service->revisions, revision))
             intent_revision_free(revision);
     }
 }
@@ -337,7 +296,7 @@ static void services_read(struct reader *reader, struct intent *intent, bool *ta
             service->virtual_ip > INTENT_VIRTUAL_IP_LAST || taken[service->virtual_ip])
             reader_refuse(reader);
         taken[service->virtual_ip] = true;
-        if (!append_in_order(reader, &intent->services, service)) {
+        if (!intent_item_append(reader, &intent->services, service)) {
             intent_service_free(service);
             return;
         }
@@ -348,7 +307,7 @@ static void replicas_read(struct reader *reader, struct intent *intent)
 {
     uint32_t count = codec_read_count(reader, INTENT_REPLICAS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        struct intent_replica *replica = item_new(reader, sizeof(*replica));
+        struct intent_replica *replica = intent_item_new(reader, sizeof(*replica));
         if (!replica)
             return;
         reader_array_exact(reader, REPLICA_FIELDS);
@@ -363,7 +322,7 @@ static void replicas_read(struct reader *reader, struct intent *intent)
         if (replica->generation >= intent->next_generation || replica->slot == 0 ||
             !intent_spec_of(intent, replica) || !intent_peer_find(intent, &replica->peer))
             reader_refuse(reader);
-        if (!append_in_order(reader, &intent->replicas, replica))
+        if (!intent_item_append(reader, &intent->replicas, replica))
             free(replica);
     }
 }
@@ -385,7 +344,7 @@ static void blobs_read(struct reader *reader, struct intent *intent)
     size_t wrap_count = 0;
     uint32_t count = codec_read_count(reader, INTENT_BLOBS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        struct intent_blob *blob = item_new(reader, sizeof(*blob));
+        struct intent_blob *blob = intent_item_new(reader, sizeof(*blob));
         if (!blob)
             return;
         reader_array_exact(reader, BLOB_FIELDS);
@@ -398,7 +357,7 @@ static void blobs_read(struct reader *reader, struct intent *intent)
             !intent_blob_is_sealed(blob))
             reader_refuse(reader);
         wraps_check(reader, intent, blob, &wrap_count);
-        if (!append_in_order(reader, &intent->blobs, blob))
+        if (!intent_item_append(reader, &intent->blobs, blob))
             intent_blob_free(blob);
     }
 }
@@ -407,7 +366,7 @@ static void quotas_read(struct reader *reader, struct intent *intent)
 {
     uint32_t count = codec_read_count(reader, INTENT_QUOTAS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        struct intent_quota *quota = item_new(reader, sizeof(*quota));
+        struct intent_quota *quota = intent_item_new(reader, sizeof(*quota));
         if (!quota)
             return;
         reader_array_exact(reader, QUOTA_FIELDS);
@@ -417,33 +376,8 @@ static void quotas_read(struct reader *reader, struct intent *intent)
         reader_u64(reader, &quota->memory_bytes);
         reader_i64(reader, &quota->wall_ms);
         reader_copy_text(reader, quota->actor, sizeof(quota->actor));
-        if (!append_in_order(reader, &intent->quotas, quota))
+        if (!intent_item_append(reader, &intent->quotas, quota))
             free(quota);
-    }
-}
-
-static void clients_read(struct reader *reader, struct intent *intent)
-{
-    uint32_t count = codec_read_count(reader, INTENT_CLIENTS_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        struct intent_client *client = item_new(reader, sizeof(*client));
-        if (!client)
-            return;
-        int64_t code = 0;
-        reader_array_exact(reader, CLIENT_FIELDS);
-        reader_u64(reader, &client->client);
-        reader_u64(reader, &client->sequence);
-        reader_u64(reader, &client->index);
-        reader_i64(reader, &code);
-        reader_u64(reader, &client->serial);
-        reader_u64(reader, &client->version);
-        reader_u32(reader, &client->revision);
-        reader_bool(reader, &client->unchanged);
-        if (code > 0 || code < INT32_MIN || client->index > intent->applied_index)
-            reader_refuse(reader);
-        client->code = (int)code;
-        if (!append_in_order(reader, &intent->clients, client))
-            free(client);
     }
 }
 
@@ -560,7 +494,7 @@ static int snapshot_read(struct reader *reader, struct intent *intent)
     replicas_read(reader, intent);
     blobs_read(reader, intent);
     quotas_read(reader, intent);
-    clients_read(reader, intent);
+    intent_clients_read(reader, intent);
     raft_configuration_read(reader, &intent->configuration);
     reader_u64(reader, &intent->configuration_index);
     successions_read(reader, intent);

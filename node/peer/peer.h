@@ -20,6 +20,7 @@
 #include "gossip/identity.h"
 #include "gossip/token.h"
 #include "node/control/agent.h"
+#include "node/control/clients.h"
 #include "node/join/join_client.h"
 #include "node/metrics/metrics.h"
 #include "node/store/store.h"
@@ -121,6 +122,7 @@ struct peer {
     uv_idle_t wake; /* active: the agent has something to spread */
 
     struct proposal *proposals; /* see proposals.h */
+    struct clients clients;     /* in whose names they are made */
     struct peer_read *reads;    /* see reads.h */
     uint64_t next_request;
     struct peer_ping *pings; /* see pings.h */

@@ -11,6 +11,7 @@ struct proposal {
     struct peer *peer;
     uint64_t request;      /* as the agent knows it; a new one each try */
     struct buffer command; /* empty: a recovery */
+    struct client client;  /* who proposes it */
     struct agent_recovery recovery;
     struct raft_seal seal;
     int64_t give_up_ms;
@@ -38,6 +39,8 @@ static void finish(struct proposal *proposal, const struct agent_result *result)
         link = &(*link)->next;
     if (*link)
         *link = proposal->next;
+    if (proposal->command.size > 0)
+        clients_give_back(&proposal->peer->clients, &proposal->client);
     proposal->callback(proposal->context, result);
     uv_close((uv_handle_t *)&proposal->timer, free_proposal);
 }
@@ -90,11 +93,16 @@ int peer_propose(struct peer *peer, struct command *command, int64_t patience_ms
     struct proposal *proposal = calloc(1, sizeof(*proposal));
     if (!proposal)
         return -ENOMEM;
-    randombytes_buf(&command->head.client, sizeof(command->head.client));
-    command->head.sequence = 1; /* a client of its own: proposals overtake each other */
+    uint64_t fresh;
+    randombytes_buf(&fresh, sizeof(fresh));
+    clients_take(&peer->clients, fresh | 1, &proposal->client);
+    command->head.client = proposal->client.id;
+    command->head.sequence = proposal->client.sequence;
+    command->head.since = agent_intent(peer->agent)->applied_index;
     command->head.wall_ms = peer_wall_ms();
     int rc = command_encode(command, &proposal->command);
     if (rc < 0) {
+        clients_give_back(&peer->clients, &proposal->client);
         buffer_done(&proposal->command);
         free(proposal);
         return rc;
@@ -139,4 +147,5 @@ void proposals_cancel(struct peer *peer)
         error_set(&result.result.error, -ECANCELED, "this peer is stopping");
         finish(peer->proposals, &result);
     }
+    clients_done(&peer->clients);
 }

@@ -1,7 +1,8 @@
 /* Proposals of this peer's API on their way to a decision.
  *
  * A proposal is tried again while nobody leads or a leader is being replaced, until its time is
- * over. It carries a (client, sequence) of its own, so it is applied once however often it is sent.
+ * over. It carries a (client, sequence) of its own, so it is applied once however often it is sent
+ * (node/control/clients.h).
  */
 #pragma once
 

@@ -102,6 +102,7 @@ void cluster_done(struct cluster *c)
 {
     for (unsigned i = 0; i < c->count; i++)
         machine_done(&c->machines[i]);
+    copies_done(&c->copies);
     timeline_done(&c->timeline);
     invariants_free(c->invariants);
     fact_pool_free(c->pool);

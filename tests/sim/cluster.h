@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "tests/sim/copies.h"
 #include "tests/sim/invariants.h"
 #include "tests/sim/machine.h"
 #include "tests/sim/trace.h"
@@ -66,6 +67,7 @@ struct cluster {
 
     int thief; /* the machine that lies, see thief.h; -1: none does */
 
+    struct copies copies;
     unsigned commands_under_way;
     struct error last_error; /* of the last command that was decided; code 0: it was not refused */
 };

@@ -12,6 +12,7 @@
 
 #include "gossip/identity.h"
 #include "node/control/agent.h"
+#include "node/control/clients.h"
 #include "tests/sim/containers.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/network.h"
@@ -41,7 +42,8 @@ struct proposal {
     struct proposal *next;
     uint64_t request;
     struct buffer command;
-    int64_t give_up_ms; /* true time */
+    struct client client; /* who proposes it; 0: it is a copy */
+    int64_t give_up_ms;   /* true time */
     bool is_retrying;
     proposal_callback *callback;
     void *context;
@@ -89,6 +91,7 @@ struct machine {
     uint64_t sent_count, sent_bytes; /* packets and messages, since the machine was made */
 
     struct proposal *proposals;
+    struct clients clients;
     struct sim_read *reads;
     uint64_t next_request;
 
@@ -130,6 +133,9 @@ void machine_reconcile_soon(struct machine *machine);
 void machine_reconcile_at(struct machine *machine, int64_t local_ms);
 
 /* machine_proposals.c */
+/* Proposes the same bytes once more, as a network might that holds them back: once. */
+void machine_propose_copy(struct machine *machine, struct bytes command,
+                          proposal_callback *callback, void *context);
 void machine_propose(struct machine *machine, struct command *command, int64_t patience_ms,
                      proposal_callback *callback, void *context);
 /* Not tried again. */

@@ -95,13 +95,28 @@ void machine_propose(struct machine *machine, struct command *command, int64_t p
                      proposal_callback *callback, void *context)
 {
     struct proposal *proposal = sim_allocate(sizeof(*proposal));
-    command->head.client = random_u64(&machine->random) | 1;
-    command->head.sequence = 1;
+    clients_take(&machine->clients, random_u64(&machine->random) | 1, &proposal->client);
+    command->head.client = proposal->client.id;
+    command->head.sequence = proposal->client.sequence;
+    command->head.since = agent_intent(machine->agent)->applied_index;
     command->head.wall_ms = now_of(machine) + machine->wall_offset_ms;
     if (command_encode(command, &proposal->command) < 0)
         abort();
     proposal->request = ++machine->next_request;
     proposal->give_up_ms = now_of(machine) + patience_ms;
+    proposal->callback = callback;
+    proposal->context = context;
+    append(machine, proposal);
+    plan(machine, 0, on_try, proposal->request);
+}
+
+void machine_propose_copy(struct machine *machine, struct bytes command,
+                          proposal_callback *callback, void *context)
+{
+    struct proposal *proposal = sim_allocate(sizeof(*proposal));
+    if (buffer_append(&proposal->command, command.data, command.size) < 0)
+        abort();
+    proposal->request = ++machine->next_request;
     proposal->callback = callback;
     proposal->context = context;
     append(machine, proposal);
@@ -115,6 +130,10 @@ static void finish(struct machine *machine, struct proposal *proposal,
     while (*link != proposal)
         link = &(*link)->next;
     *link = proposal->next;
+    if (proposal->client.id > 0) {
+        clients_give_back(&machine->clients, &proposal->client);
+        copies_keep(&machine->cluster->copies, buffer_view(&proposal->command), &result->result);
+    }
     proposal->callback(proposal->context, result);
     buffer_done(&proposal->command);
     free(proposal);
@@ -139,6 +158,7 @@ void machine_proposals_cancel(struct machine *machine)
         struct agent_result result = {.result.code = -ECANCELED};
         finish(machine, machine->proposals, &result);
     }
+    clients_done(&machine->clients); /* they end with the daemon */
 }
 
 /* Joining: another machine proposes the admission and hands over what a member needs. */

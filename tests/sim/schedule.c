@@ -227,10 +227,18 @@ static void slow_disks(struct schedule *s)
     trace_line(&s->c, "disks sync in up to %lld ms", (long long)s->c.sync_ms_max);
 }
 
+/* A command that was held back somewhere, and sent again meanwhile. */
+static void send_copy(struct schedule *s)
+{
+    struct machine *via = cluster_some_member(&s->c, NULL);
+    if (via)
+        cluster_send_copy(&s->c, via->number, below(s, COPIES_MAX));
+}
+
 static void something_happens(struct schedule *s)
 {
     static const enum fault weather = FAULT_LOSS | FAULT_DELAY | FAULT_DUPLICATE | FAULT_REORDER;
-    unsigned which = (unsigned)below(s, 12);
+    unsigned which = (unsigned)below(s, 13);
     if (which < 4)
         command(s);
     else if (which == 4 && has(s, weather))
@@ -249,6 +257,8 @@ static void something_happens(struct schedule *s)
         slow_disks(s);
     else if (which == 11 && has(s, FAULT_CHURN))
         churn(s);
+    else if (which == 12 && has(s, FAULT_DUPLICATE))
+        send_copy(s);
 }
 
 /* The newest intent that anybody has; NULL while nobody leads. */

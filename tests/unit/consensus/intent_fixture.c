@@ -35,6 +35,14 @@ void fixture_done(struct fixture *f)
     intent_free(f->intent);
 }
 
+void fixture_restart(struct fixture *f)
+{
+    cleanup_buffer struct buffer bytes = {0};
+    assert_int_equal(intent_write(f->intent, &bytes), 0);
+    intent_free(f->intent);
+    assert_int_equal(intent_read(buffer_view(&bytes), &f->intent), 0);
+}
+
 struct id fixture_id(unsigned number)
 {
     return (struct id){{(uint8_t)(number + 1), 0x1d}};

@@ -24,6 +24,9 @@ struct fixture {
 void fixture_init(struct fixture *f, unsigned peer_count);
 void fixture_done(struct fixture *f);
 
+/* The intent is written and read again, as by a snapshot. */
+void fixture_restart(struct fixture *f);
+
 /* The id of peer 0, 1, …, whose name is a, b, … */
 struct id fixture_id(unsigned number);
 

@@ -264,10 +264,16 @@ static void test_twice(void **state)
     command.admit.id = fixture_id(1);
     command.admit.name[0] = '\0';
     assert_int_equal(fixture_apply(&f, &command), -EINVAL);
+    struct error words = f.result.error;
+    assert_string_not_equal(words.message, "");
     command.admit.name[0] = 'a';
+    fixture_restart(&f);
     assert_int_equal(fixture_apply(&f, &command), -EINVAL); /* as it was answered before */
+    assert_string_equal(f.result.error.message, words.message);
+    assert_string_equal(f.result.error.hint, words.hint);
     command.head.sequence = 5;
     assert_int_equal(fixture_apply(&f, &command), -ESTALE);
+    assert_string_not_equal(f.result.error.hint, "");
     command.head.sequence = 7;
     assert_int_equal(fixture_apply(&f, &command), 0);
     fixture_done(&f);
@@ -279,21 +285,122 @@ static void test_clients_bounded(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f, 0);
-    struct command command = fixture_command(&f, COMMAND_TOKEN_REVOKE);
+    struct command command = fixture_command(&f, COMMAND_GOSSIP);
+    command.gossip = (struct command_gossip){.has_fanout = true, .fanout = 3};
     command.head.sequence = 1;
     for (uint64_t i = 1; i <= INTENT_CLIENTS_MAX; i++) {
         command.head.client = i;
-        assert_int_equal(fixture_apply(&f, &command), -ENOENT);
+        assert_int_equal(fixture_apply(&f, &command), 0);
     }
     command.head.client = 1;
     command.head.sequence = 2; /* 1 is heard again, so 2 is the one unheard of for longest */
-    assert_int_equal(fixture_apply(&f, &command), -ENOENT);
+    assert_int_equal(fixture_apply(&f, &command), 0);
+    uint64_t before = f.intent->applied_index;
     command.head.client = INTENT_CLIENTS_MAX + 1;
-    assert_int_equal(fixture_apply(&f, &command), -ENOENT);
+    assert_int_equal(fixture_apply(&f, &command), 0);
     assert_int_equal(f.intent->clients.count, INTENT_CLIENTS_MAX);
     uint64_t first = 1, second = 2;
     assert_non_null(table_find(&f.intent->clients, &first));
     assert_null(table_find(&f.intent->clients, &second));
+    fixture_restart(&f);
+    command.head.client = 2; /* and what it sent before may have been applied */
+    assert_int_equal(fixture_apply(&f, &command), -ESTALE);
+    command.head.since = before;
+    assert_int_equal(fixture_apply(&f, &command), 0);
+    fixture_done(&f);
+}
+
+/* Breaks if what clients were told fills the snapshot, or is counted otherwise than it is. */
+static void test_client_texts_bounded(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t bytes = 0;
+    fixture_init(&f, 0);
+    struct command command = fixture_command(&f, COMMAND_SCALE);
+    memset(command.scale.service, 'x', INTENT_SERVICE_NAME_BYTES_MAX);
+    command.head.sequence = 1;
+    for (uint64_t i = 1; i <= INTENT_CLIENTS_MAX; i++) {
+        command.head.client = i;
+        command.head.since = f.intent->applied_index;
+        assert_int_equal(fixture_apply(&f, &command), -ENOENT);
+        assert_true(f.intent->client_bytes <= INTENT_CLIENT_TEXTS_BYTES_MAX);
+    }
+    assert_true(f.intent->forgotten > 0);
+    for (size_t i = 0; i < f.intent->clients.count; i++) {
+        const struct intent_client *client = f.intent->clients.items[i];
+        bytes += strlen(client->message) + strlen(client->hint);
+        assert_true(client->index > f.intent->forgotten);
+    }
+    assert_int_equal(f.intent->client_bytes, bytes);
+    fixture_restart(&f);
+    assert_int_equal(f.intent->client_bytes, bytes);
+    fixture_done(&f);
+}
+
+enum {
+    ONCE_COMMANDS = 40000,
+    ONCE_CLIENTS = 2 * INTENT_CLIENTS_MAX,
+    ONCE_SENT = 256,
+    ONCE_OLD = 8
+};
+
+/* A command that was sent, and may come again at any time: it sets a config that others set, too.
+ */
+struct sent {
+    struct command_head head;
+    uint64_t content;
+    uint64_t version; /* what applying it made; 0: it had no effect yet */
+};
+
+static void arrive(struct fixture *f, struct sent *sent)
+{
+    struct command command = {.head = sent->head};
+    uint8_t content[sizeof(sent->content)];
+    memcpy(content, &sent->content, sizeof(content));
+    command.blob_set.blob = (struct intent_blob){
+        .name = "c", .kind = SPEC_FILE_CONFIG, .content = {.bytes = content, .size = 8}};
+    int code = fixture_apply(f, &command);
+    if (code == -ESTALE)
+        return;
+    assert_int_equal(code, 0);
+    assert_int_equal(f->result.version, sent->version > 0 ? sent->version : f->index);
+    sent->version = f->result.version;
+}
+
+/* Breaks if among more clients than are remembered, each with a command at a time, and copies that
+ * come at any time, one is applied twice; or if a command that comes in time is refused. */
+static void test_applied_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct random random;
+    static uint64_t sequences[ONCE_CLIENTS + 1 + ONCE_OLD];
+    static struct sent sents[ONCE_SENT];
+    random_init(&random, 5);
+    fixture_init(&f, 0);
+    for (unsigned i = 0; i < ONCE_COMMANDS; i++) {
+        /* The first few are sent once by clients that are not heard of again, and come late. */
+        struct sent *sent = &sents[i < ONCE_OLD ? i : random_below(&random, ONCE_SENT)];
+        if (random_chance(&random, 1, 5000))
+            fixture_restart(&f);
+        if (sent->head.client > 0 && (sent < sents + ONCE_OLD || random_chance(&random, 1, 3))) {
+            arrive(&f, sent);
+            continue;
+        }
+        uint64_t client = 1 + (random_chance(&random, 1, 2) ? random_below(&random, 8)
+                                                            : random_below(&random, ONCE_CLIENTS));
+        client = i < ONCE_OLD ? ONCE_CLIENTS + 1 + i : client;
+        *sent = (struct sent){.head = fixture_command(&f, COMMAND_BLOB_SET).head, .content = i + 1};
+        sent->head.client = client;
+        sent->head.sequence = ++sequences[client];
+        sent->head.since = f.index;
+        if (random_chance(&random, 1, 8))
+            continue; /* it is held back, and its client may go on */
+        arrive(&f, sent);
+        assert_int_equal(sent->version, f.index);
+    }
+    assert_true(f.intent->forgotten > 0);
     fixture_done(&f);
 }
 
@@ -454,7 +561,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replay),          cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_clients_bounded), cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_clients_bounded), cmocka_unit_test(test_client_texts_bounded),
+        cmocka_unit_test(test_applied_once),    cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_history),         cmocka_unit_test(test_voters),
         cmocka_unit_test(test_bad_snapshot),    cmocka_unit_test(test_successions),
     };

@@ -14,7 +14,7 @@
 /* The agent's part: what it was given, and what it answers at once, if anything. */
 static struct {
     unsigned steps;
-    uint64_t last_request, last_client;
+    uint64_t last_request, last_client, last_sequence, last_since;
     int answers; /* a code, or 1: nothing yet */
 } agent;
 
@@ -30,15 +30,24 @@ void peer_step(struct peer *peer, struct agent_input *input)
     struct command command;
     assert_int_equal(input->type, AGENT_PROPOSE_LOCAL);
     assert_int_equal(command_decode(input->bytes, &command), 0);
-    assert_int_equal(command.head.sequence, 1);
     assert_int_not_equal(command.head.client, 0);
     agent.last_client = command.head.client;
+    agent.last_sequence = command.head.sequence;
+    agent.last_since = command.head.since;
     command_done(&command);
     agent.steps++;
     agent.last_request = input->request;
     struct agent_result result = {.request = input->request, .result.code = agent.answers};
     if (agent.answers <= 0)
         proposals_decided(peer, &result);
+}
+
+static struct intent intent = {.applied_index = 7};
+
+const struct intent *agent_intent(const struct agent *unused)
+{
+    (void)unused;
+    return &intent;
 }
 
 int64_t peer_now_ms(const struct peer *peer)
@@ -66,6 +75,7 @@ static int setup(void **state)
     assert_non_null(peer->loop);
     uv_loop_init(peer->loop);
     memset(&agent, 0, sizeof(agent));
+    intent.applied_index = 7;
     memset(&told, 0, sizeof(told));
     skipped_ms = 0;
     *state = peer;
@@ -78,6 +88,7 @@ static int teardown(void **state)
     uv_run(peer->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(peer->loop), 0);
     assert_null(peer->proposals);
+    clients_done(&peer->clients);
     free(peer->loop);
     free(peer);
     return 0;
@@ -114,6 +125,7 @@ static void test_tried_again(void **state)
     agent.answers = codes[0];
     propose(peer, 100000);
     uint64_t client = 0, request = 0;
+    intent.applied_index = 9; /* since then it may have been applied */
     for (unsigned i = 0; i < 4; i++) {
         agent.answers = codes[i];
         while (agent.steps == i)
@@ -121,6 +133,8 @@ static void test_tried_again(void **state)
         assert_int_equal(told.count, 0);
         assert_true(client == 0 || agent.last_client == client); /* applied once, however often */
         assert_true(agent.last_request != request);
+        assert_int_equal(agent.last_sequence, 1);
+        assert_int_equal(agent.last_since, 7);
         client = agent.last_client;
         request = agent.last_request;
     }
@@ -133,6 +147,31 @@ static void test_tried_again(void **state)
     struct agent_result late = {.request = request};
     proposals_decided(peer, &late);
     assert_int_equal(told.count, 1);
+}
+
+/* Breaks if two commands that are under way have one client, whose later one makes the earlier one
+ * void; or if each command has a client of its own, of which the cluster remembers so many. */
+static void test_clients(void **state)
+{
+    struct peer *peer = *state;
+    uint64_t clients[2];
+    agent.answers = 1;
+    for (unsigned i = 0; i < 2; i++) {
+        agent.steps = 0;
+        propose(peer, 1000);
+        uv_run(peer->loop, UV_RUN_NOWAIT);
+        clients[i] = agent.last_client;
+        assert_int_equal(agent.last_sequence, 1);
+    }
+    assert_true(clients[0] != clients[1]);
+    struct agent_result result = {.request = agent.last_request};
+    proposals_decided(peer, &result);
+    agent.steps = 0;
+    propose(peer, 1000);
+    uv_run(peer->loop, UV_RUN_NOWAIT);
+    assert_true(agent.last_client == clients[1]);
+    assert_int_equal(agent.last_sequence, 2);
+    proposals_cancel(peer);
 }
 
 /* Breaks if whoever asked waits past its patience. */
@@ -191,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_decided, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tried_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_clients, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gives_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_large, setup, teardown),
