@@ -70,6 +70,8 @@ static void head_read(struct reader *reader, struct command_head *head)
     reader_u64(reader, &head->client);
     reader_u64(reader, &head->sequence);
     reader_u64(reader, &head->since);
+    if (head->client == 0 && head->sequence == 0 && head->since != 0)
+        reader_refuse(reader); /* it would mean nothing, and nobody notice who forged it */
 }
 
 static int level_read(struct reader *reader, uint32_t *ret_fields, uint32_t *ret_level)

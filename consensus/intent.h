@@ -142,7 +142,7 @@ struct intent_usage {
 
 /* What a client's last deduplicated command came to; the INTENT_CLIENTS_MAX latest clients. */
 struct intent_client {
-    uint64_t client, sequence;
+    uint64_t client, sequence, since; /* as its last command said */
     uint64_t index; /* of the log: the client unheard of for longest is forgotten first */
     int code;
     uint64_t serial, version;

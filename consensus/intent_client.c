@@ -9,7 +9,7 @@
 #include "consensus/intent_items.h"
 
 enum {
-    CLIENT_FIELDS = 10,
+    CLIENT_FIELDS = 11,
 };
 
 static size_t text_bytes(const struct intent_client *client)
@@ -104,6 +104,7 @@ int intent_client_remember(struct intent_apply *apply, int code)
     client->message = message;
     client->hint = hint;
     client->sequence = apply->head->sequence;
+    client->since = apply->head->since;
     client->index = apply->index;
     client->code = code;
     client->serial = result->serial;
@@ -121,6 +122,7 @@ static void client_write(struct writer *writer, const struct intent_client *clie
     writer_array(writer, CLIENT_FIELDS);
     writer_u64(writer, client->client);
     writer_u64(writer, client->sequence);
+    writer_u64(writer, client->since);
     writer_u64(writer, client->index);
     writer_i64(writer, client->code);
     writer_u64(writer, client->serial);
@@ -146,6 +148,7 @@ static void client_read(struct reader *reader, const struct intent *intent,
     reader_array_exact(reader, CLIENT_FIELDS);
     reader_u64(reader, &client->client);
     reader_u64(reader, &client->sequence);
+    reader_u64(reader, &client->since);
     reader_u64(reader, &client->index);
     reader_i64(reader, &code);
     reader_u64(reader, &client->serial);

@@ -21,6 +21,8 @@ static const struct {
     {"clock", FAULT_CLOCK},
     {"container", FAULT_CONTAINER},
     {"churn", FAULT_CHURN},
+    {"voters", FAULT_VOTERS},
+    {"copy", FAULT_COPY},
     {"all", FAULT_ALL},
     {"none", 0},
 };

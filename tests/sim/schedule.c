@@ -75,7 +75,7 @@ static void command(struct schedule *s)
     if (!via)
         return;
     some_service(s, &service, image);
-    switch (below(s, 9)) {
+    switch (below(s, has(s, FAULT_VOTERS) ? 9 : 8)) {
     case 0:
         cluster_remove(&s->c, via->number, service.name);
         break;
@@ -238,7 +238,7 @@ static void send_copy(struct schedule *s)
 static void something_happens(struct schedule *s)
 {
     static const enum fault weather = FAULT_LOSS | FAULT_DELAY | FAULT_DUPLICATE | FAULT_REORDER;
-    unsigned which = (unsigned)below(s, 13);
+    unsigned which = (unsigned)below(s, has(s, FAULT_COPY) ? 13 : 12);
     if (which < 4)
         command(s);
     else if (which == 4 && has(s, weather))
@@ -257,7 +257,7 @@ static void something_happens(struct schedule *s)
         slow_disks(s);
     else if (which == 11 && has(s, FAULT_CHURN))
         churn(s);
-    else if (which == 12 && has(s, FAULT_DUPLICATE))
+    else if (which == 12)
         send_copy(s);
 }
 

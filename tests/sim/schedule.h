@@ -20,7 +20,9 @@ enum fault {
     FAULT_CLOCK = 1 << 9,      /* monotonic clocks drift, wall clocks are wrong */
     FAULT_CONTAINER = 1 << 10, /* containers crash */
     FAULT_CHURN = 1 << 11,     /* peers leave and join */
-    FAULT_ALL = (1 << 12) - 1,
+    FAULT_VOTERS = 1 << 12,    /* operators choose how many vote */
+    FAULT_COPY = 1 << 13,      /* commands come once more, late */
+    FAULT_ALL = (1 << 14) - 1,
 };
 
 /* "loss,crash", "all" or "none"; -EINVAL for anything else. */
