@@ -49,10 +49,10 @@ static void on_answered(void *context, const struct agent_result *result)
     trace_line(question->c, "a copy is answered: %d %s", answer->code, answer->error.message);
     if (question->is_decided && is_final(answer->code) && answer->code != -ESTALE &&
         !is_same(answer, &question->answer))
-        cluster_fail(question->c, "applied once: a copy is answered %d %s (revision %u) instead of %d %s (%u)",
-                     answer->code, answer->error.message, answer->revision,
-                     question->answer.code, question->answer.error.message,
-                     question->answer.revision);
+        cluster_fail(question->c,
+                     "applied once: a copy is answered %d %s (revision %u) instead of %d %s (%u)",
+                     answer->code, answer->error.message, answer->revision, question->answer.code,
+                     question->answer.error.message, question->answer.revision);
     free(question);
 }
 
