@@ -235,8 +235,7 @@ static int open_context(struct client *client, const char *name, struct error *e
     return 0;
 }
 
-/* The name of the context to use, or NULL for the local peer. `current` has room for one. */
-static const char *choose_context(const struct cli *cli, char *current)
+const char *client_context(const struct cli *cli, char *current)
 {
     const char *name = getenv("CONSORT_CONTEXT"), *socket = getenv("CONSORT_SOCKET");
     if (cli->context)
@@ -263,7 +262,7 @@ int client_open(const struct cli *cli, struct client **ret, struct error *error)
     }
     uv_timer_init(&client->loop, &client->patience);
     client->patience.data = client;
-    const char *context = choose_context(cli, current);
+    const char *context = client_context(cli, current);
     rc = context ? open_context(client, context, error)
                  : open_socket(client, client_socket_path(cli), error);
     if (rc < 0) {

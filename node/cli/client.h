@@ -29,6 +29,10 @@ struct client_handler {
 /* The socket of the local peer: --socket, CONSORT_SOCKET or the default. */
 const char *client_socket_path(const struct cli *cli);
 
+/* The name of the context that is used, or NULL for the local peer. `current` has room for a name,
+ * and what is returned may be there. */
+const char *client_context(const struct cli *cli, char *current);
+
 /* Errors have words and a hint. NULL is accepted by client_close(). */
 int client_open(const struct cli *cli, struct client **ret, struct error *error);
 void client_close(struct client *client);

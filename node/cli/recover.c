@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "node/cli/bounds.h"
+#include "node/cli/client.h"
 #include "node/cli/contexts.h"
 #include "node/cli/options.h"
 #include "node/cli/output.h"
@@ -144,9 +145,11 @@ static int seal_by_operator(const struct cli *cli, json_t *params, const json_t 
                             struct error *error)
 {
     struct operator_context *context = NULL;
-    if (!cli->context)
+    char current[BASE_NAME_BYTES_MAX + 1];
+    const char *name = client_context(cli, current);
+    if (!name)
         return 0;
-    int rc = context_load(cli->context, &context, error);
+    int rc = context_load(name, &context, error);
     if (rc == 0)
         rc = add_seal(params, plan, &context->identity, error);
     context_free(context);

@@ -1,6 +1,7 @@
 """A quorum that is lost for good, and the way out of it."""
 
 from scenario import scenario
+from test_trust import Operator
 from testbed_lib.cluster import web
 
 
@@ -52,3 +53,73 @@ def test_three_of_five_are_lost(cluster):
     cluster.wait(lambda: len(voters(cluster, best)) == 5, "all vote again")
     cluster.deploy(web(replicas=5, version="4"), ask=lost[0])
     cluster.wait_serving(5)
+
+
+def lose(cluster, lost, ask):
+    """Those machines die, and `ask` has missed them."""
+    for peer in lost:
+        peer.kill()
+    cluster.wait(lambda: ask.query("status")["live_voters"] <= 1, "they are missed")
+
+
+def epoch(peer):
+    return peer.query("recover", "--plan")["epoch"]
+
+
+@scenario(peers=3)
+def test_by_the_root_key(cluster):
+    """Sealed by the cluster's root key: another key is refused before anything is done; who returns
+    follows."""
+    one, two, three = cluster.peers()
+    lose(cluster, (two, three), one)
+    other = cluster.directory / "other.key"
+    other.write_bytes(bytes(range(32)))
+    other.chmod(0o600)
+    wrong = one.try_consort("recover", "--yes", "--root-key", other)
+    assert wrong.returncode == 1 and "is not the root key of this cluster" in wrong.stderr, wrong.stderr
+    both = one.try_consort("recover", "--yes", "--root-key", other, "--alone")
+    assert both.returncode == 2, both
+    assert epoch(one) == 1
+    assert "epoch 2" in one.consort("recover", "--yes", "--force", "--root-key", one.data_dir / "root.key")
+    cluster.wait(lambda: one.query("status")["quorum"], "there is a quorum")
+    assert voters(cluster, one) == {one.name}
+    two.start()
+    cluster.wait(lambda: epoch(two) == 2, "who returns follows")
+
+
+@scenario(peers=3)
+def test_alone(cluster):
+    """Without a key that others believe: the old voters are revoked, and one that returns is shut out."""
+    one, two, three = cluster.peers()
+    lose(cluster, (one, two), three)
+    said = three.consort("recover", "--yes", "--force", "--alone")
+    assert "epoch 2" in said and "the old voters are revoked" in said, said
+    cluster.wait(lambda: three.query("status")["quorum"], "there is a quorum")
+    states = {row["name"]: row["state"] for row in three.query("peer", "ls")}
+    assert states["peer-1"] == states["peer-2"] == "revoked" and states["peer-3"] == "alive", states
+    two.start()
+    cluster.wait(lambda: "revoked" in two.log_tail(200) + three.log_tail(200), "it is shut out")
+    assert epoch(two) == 1 and voters(cluster, three) == {three.name}
+
+
+@scenario(peers=4)
+def test_by_an_admin(cluster):
+    """Typed over an admin's link at a peer that does not vote: the admin's key seals it, and the old
+    voters believe that."""
+    cluster.wait(lambda: len(voters(cluster, cluster.peer(1))) == 3, "three vote")
+    voting = voters(cluster, cluster.peer(1))
+    lost = [peer for peer in cluster.peers() if peer.name in voting]
+    ask = next(peer for peer in cluster.peers() if peer.name not in voting)
+    home = cluster.directory / "admin"
+    home.mkdir()
+    admin = Operator(cluster, home)
+    admin.run("context", "create", "fleet", ask.consort("token", "create", "--role", "admin").split()[-1])
+    ask.query("peer", "ls", "--consistent")  # it knows that admin
+    lose(cluster, lost, ask)
+    refused = ask.try_consort("recover", "--yes", "--force")
+    assert refused.returncode == 1 and "--root-key" in refused.stderr, refused.stderr
+    assert epoch(ask) == 1
+    said = admin.run("recover", "--yes", "--force").stdout
+    assert f"epoch 2: {ask.name} votes alone" in said, said
+    lost[0].start()
+    cluster.wait(lambda: epoch(lost[0]) == 2, "an old voter follows")
