@@ -76,7 +76,6 @@ static int make_directory(const char *path, mode_t mode, struct error *error)
 int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *options,
                struct error *error)
 {
-    struct store_options store_options = {.directory = options->data_dir};
     char images_dir[PATH_MAX];
     snprintf(images_dir, sizeof(images_dir), "%s/images", options->data_dir);
     *peer = (struct peer){
@@ -90,7 +89,7 @@ int peer_start(struct peer *peer, uv_loop_t *loop, const struct peer_options *op
     if (rc == 0)
         rc = make_directory(options->run_dir, 0755, error);
     if (rc == 0)
-        rc = store_open(loop, &store_options, &peer->store, error);
+        rc = peer_store_open(peer, error);
     if (rc == 0)
         rc = load_identity(peer, error);
     if (rc == 0)

@@ -220,6 +220,10 @@ int64_t peer_wall_ms(void);
 int peer_store_write(struct peer *peer, const struct agent_write *write);
 void peer_store_put_snapshot(struct store_batch *batch, const struct raft_snapshot *snapshot);
 
+/* -EBADMSG also if a peer was here whose store is gone: under its key nobody may begin anew, for it
+ * could vote twice. `options` and `loop` are set. */
+int peer_store_open(struct peer *peer, struct error *error);
+
 /* `*ret_stored` borrows from `*ret`, which the caller frees. */
 struct peer_loaded;
 int peer_store_load(struct peer *peer, struct peer_loaded **ret,

@@ -1,11 +1,15 @@
 /* What the agent must not forget, as the store's records: Raft's hard state, log and snapshot, and
  * the newest intent. */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "node/peer/peer.h"
 #include "node/peer/stored.h"
+#include "node/store/secret_file.h"
 
 enum {
     FOUNDING_INDEX = 2, /* of the snapshot that agent_bootstrap() makes */
@@ -373,6 +377,33 @@ static int load(struct peer *peer, struct peer_loaded *loaded, struct error *err
     return rc < 0 ? rc : check_log_end(peer, loaded, error);
 }
 
+/* What to do with a peer that forgot what it promised. Under its key nobody may begin anew. */
+static int refuse_to_start(const struct peer *peer, struct error *error)
+{
+    const char *directory = peer->options.data_dir, *name = peer->options.name;
+    error_hint(error,
+               "it may have voted, or agreed to what it no longer knows, so it does not start; "
+               "what runs here goes on, and the other peers have all that was agreed on. Check "
+               "the disk (dmesg). Then here: mv %s %s.lost; at another peer: consort peer revoke "
+               "%s, and consort token create; here: start the daemon, and consort join TOKEN",
+               directory, directory, name);
+    return -EBADMSG;
+}
+
+int peer_store_open(struct peer *peer, struct error *error)
+{
+    const struct store_options options = {.directory = peer->options.data_dir};
+    char key[PATH_MAX];
+    snprintf(key, sizeof(key), "%s/%s", options.directory, SECRET_FILE_IDENTITY);
+    if (access(key, F_OK) == 0 && !store_exists(options.directory)) {
+        error_set(error, -EBADMSG, "the store in %s is gone, though this peer's key is there",
+                  options.directory);
+        return refuse_to_start(peer, error);
+    }
+    int rc = store_open(peer->loop, &options, &peer->store, error);
+    return rc == -EBADMSG ? refuse_to_start(peer, error) : rc;
+}
+
 int peer_store_load(struct peer *peer, struct peer_loaded **ret,
                     const struct agent_stored **ret_stored, struct error *error)
 {
@@ -382,9 +413,7 @@ int peer_store_load(struct peer *peer, struct peer_loaded **ret,
     int rc = load(peer, loaded, error);
     if (rc < 0) {
         if (rc == -EBADMSG)
-            error_hint(error,
-                       "move %s away and join again with a new token: the other peers have it all",
-                       peer->options.data_dir);
+            refuse_to_start(peer, error);
         peer_loaded_free(loaded);
         return rc;
     }

@@ -18,12 +18,13 @@ enum {
     MEBIBYTE = 1024 * 1024,
 };
 
-#define FILE_NAME       "store.mdb"
-#define NEW_NAME        FILE_NAME ".new"
-#define LOCK_SUFFIX     "-lock"
-#define LOCK_NAME       "lock"
-#define KEY_GENERATION  "store.generation"
-#define REJOIN_HINT_FMT "move %s away and join the cluster again as a new peer, with a fresh token"
+#define FILE_NAME      "store.mdb"
+#define NEW_NAME       FILE_NAME ".new"
+#define LOCK_SUFFIX    "-lock"
+#define LOCK_NAME      "lock"
+#define KEY_GENERATION "store.generation"
+#define REJOIN_HINT_FMT                                                                            \
+    "move the directory of %s away, and join the cluster again as a new peer, with a fresh token"
 
 /* --- Words --- */
 
@@ -184,6 +185,15 @@ static int make_file(struct store *store, const char *directory, const char *pat
     unlink(lock_path);
     free(lock_path);
     return code;
+}
+
+bool store_exists(const char *directory)
+{
+    struct stat file;
+    char *path = join_path(directory, FILE_NAME);
+    bool exists = !path || stat(path, &file) == 0 || errno != ENOENT;
+    free(path);
+    return exists;
 }
 
 /* A new file gets its name once it is whole: one of that name that is no store, or an empty one, is

@@ -58,6 +58,9 @@ int store_open(uv_loop_t *loop, const struct store_options *options, struct stor
  * when this returns; the memory goes from the loop. NULL is accepted. */
 void store_close(struct store *store);
 
+/* Whether there is a store in that directory, or something in its place: false only for certain. */
+bool store_exists(const char *directory);
+
 /* How often this store was opened: 1 the first time. */
 uint64_t store_generation(const struct store *store);
 

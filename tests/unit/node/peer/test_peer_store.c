@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "node/peer/peer.h"
+#include "node/store/secret_file.h"
 
 enum {
     SNAPSHOT_INDEX = 5,
@@ -101,6 +102,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(f->directory));
     f->peer.loop = &f->loop;
     f->peer.options.data_dir = f->directory;
+    f->peer.options.name = "p1";
     open_store(f);
     fill(f);
     *state = f;
@@ -230,6 +232,17 @@ static void test_nobody_to_believe(void **state)
     assert_null(f->loaded);
 }
 
+static void assert_says_what_to_type(const struct fixture *f)
+{
+    char move[256];
+    snprintf(move, sizeof(move), "mv %s %s.lost", f->directory, f->directory);
+    assert_non_null(strstr(f->error.hint, "does not start"));
+    assert_non_null(strstr(f->error.hint, move));
+    assert_non_null(strstr(f->error.hint, "consort peer revoke p1"));
+    assert_non_null(strstr(f->error.hint, "consort token create"));
+    assert_non_null(strstr(f->error.hint, "consort join TOKEN"));
+}
+
 /* Breaks if a vote that is not there although there is a log is taken for one never given. */
 static void test_vote(void **state)
 {
@@ -240,7 +253,42 @@ static void test_vote(void **state)
     assert_int_equal(store_write(f->peer.store, &batch, NULL, NULL), 0);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(load(f), -EBADMSG);
-    assert_non_null(strstr(f->error.hint, "token"));
+    assert_non_null(strstr(f->error.message, "this peer's vote is missing"));
+    assert_says_what_to_type(f);
+}
+
+static void path_of(const struct fixture *f, const char *name, char ret[512])
+{
+    snprintf(ret, 512, "%s/%s", f->directory, name);
+}
+
+/* Breaks if a peer whose store is gone or unreadable begins anew under its old key: it could vote
+ * twice; if nobody is told what to type; or if a directory that nobody used yet is refused. */
+static void test_store_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    char store[512], key[512];
+    path_of(f, "store.mdb", store);
+    path_of(f, SECRET_FILE_IDENTITY, key);
+    close_store(f);
+    FILE *file = fopen(key, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(truncate(store, 0), 0);
+    assert_int_equal(peer_store_open(&f->peer, &f->error), -EBADMSG);
+    assert_non_null(strstr(f->error.message, store));
+    assert_says_what_to_type(f);
+    assert_int_equal(unlink(store), 0);
+    for (int i = 0; i < 2; i++) { /* nor does it pass the second time */
+        f->error = (struct error){0};
+        assert_int_equal(peer_store_open(&f->peer, &f->error), -EBADMSG);
+        assert_non_null(strstr(f->error.message, "is gone"));
+        assert_says_what_to_type(f);
+        assert_false(store_exists(f->directory));
+    }
+    assert_int_equal(unlink(key), 0);
+    assert_int_equal(peer_store_open(&f->peer, &f->error), 0);
+    assert_true(store_exists(f->directory));
 }
 
 /* Breaks if a log whose end is gone without a trace is taken for a shorter one. */
@@ -312,6 +360,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nobody_to_believe, setup, teardown),
         cmocka_unit_test_setup_teardown(test_snapshot_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_vote, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_store_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_snapshot, setup, teardown),
         cmocka_unit_test_setup_teardown(test_intent, setup, teardown),
