@@ -12,7 +12,7 @@ enum {
     INTENT_TOKEN_PSK_BYTES = 32,
     INTENT_REVISIONS_MAX = 10,      /* remembered, beside those that replicas still run */
     INTENT_REVISIONS_HARD_MAX = 64, /* with those */
-    INTENT_CLIENTS_MAX = 4096, /* as many proposals may be under way at a leader */
+    INTENT_CLIENTS_MAX = 4096,      /* as many proposals may be under way at a leader */
     INTENT_CLIENT_TEXTS_BYTES_MAX = 256 * 1024, /* of what they were refused with */
     INTENT_HISTORY_MAX = 512,
     INTENT_SUCCESSIONS_MAX = 64, /* who misses more changes of the voters than that joins again */

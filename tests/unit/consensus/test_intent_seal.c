@@ -49,6 +49,12 @@ static void test_only_sealed(void **state)
     given->content.size = INTENT_SEAL_BYTES - 1; /* too short to be sealed */
     assert_int_equal(fixture_apply(&f, &command), -EKEYREJECTED);
     intent_blob_done(given);
+    assert_int_equal(fixture_admit(&f, 2, "c"), 0); /* whom all know, and who holds nothing more */
+    assert_int_equal(fixture_peer_state(&f, 2, INTENT_LEFT), 0);
+    fixture_secret(given, "key", "hush", 1);
+    given->wraps[0].peer = fixture_id(2);
+    assert_int_equal(fixture_apply(&f, &command), -EKEYREJECTED);
+    intent_blob_done(given);
 
     struct intent_blob blob;
     fixture_spec(&spec, "web");
