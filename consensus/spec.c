@@ -60,6 +60,7 @@ static void sandbox_done(struct spec_sandbox *sandbox)
     text_list_done(&sandbox->ulimits);
     text_list_done(&sandbox->sysctls);
     text_list_done(&sandbox->devices);
+    text_list_done(&sandbox->options);
     free(sandbox->cpuset);
 }
 
@@ -117,6 +118,7 @@ static void copy_values(const struct service_spec *spec, struct service_spec *re
     struct spec_sandbox *sandbox = &ret->sandbox;
     sandbox->groups = sandbox->dns_search = sandbox->dns_options = (struct text_list){0};
     sandbox->ulimits = sandbox->sysctls = sandbox->devices = (struct text_list){0};
+    sandbox->options = (struct text_list){0};
     sandbox->cpuset = NULL;
     ret->ports = NULL;
     ret->mounts = NULL;
@@ -160,6 +162,7 @@ static int copy_sandbox(const struct spec_sandbox *from, struct spec_sandbox *re
                    text_list_copy(&ret->ulimits, &from->ulimits) < 0 ||
                    text_list_copy(&ret->sysctls, &from->sysctls) < 0 ||
                    text_list_copy(&ret->devices, &from->devices) < 0 ||
+                   text_list_copy(&ret->options, &from->options) < 0 ||
                    text_copy(from->cpuset, &ret->cpuset) < 0
                ? -ENOMEM
                : 0;

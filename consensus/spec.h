@@ -53,6 +53,8 @@ struct spec_mount {
     bool read_only;
     uint64_t size_bytes; /* tmpfs only; 0: no limit */
     uint32_t mode;       /* tmpfs only; 0: 01777 */
+    bool must_exist;     /* bind only: a folder that is not there is not made */
+    bool is_empty;       /* volume only: a new one has nothing of the image's */
 };
 
 /* A config or secret shown to the container as a file. */
@@ -101,6 +103,7 @@ struct spec_sandbox {
     struct text_list sysctls;                 /* "net.core.somaxconn=1024" */
     struct text_list devices;                 /* "/dev/fuse:/dev/fuse:rwm": here, there, access */
     char *cpuset;                             /* "0-2,7"; NULL: all */
+    struct text_list options;                 /* "pid=host": see runtime/sandbox_options.h */
     bool privileged, seccomp_off, may_gain_privileges;
     uint64_t shm_bytes;    /* of /dev/shm; 0: 64 MiB */
     uint64_t swap_bytes;   /* memory and swap together; 0: no swap; UINT64_MAX: no limit */

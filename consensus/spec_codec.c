@@ -14,11 +14,11 @@ enum {
     PORT_FIELDS = 3,
     DEPENDENCY_FIELDS = 2,
     NETWORK_FIELDS = 3,
-    MOUNT_FIELDS = 6,
+    MOUNT_FIELDS = 8,
     FILE_FIELDS = 7,
     HEALTH_FIELDS = 10,
     RESOURCES_FIELDS = 5,
-    SANDBOX_FIELDS = 16,
+    SANDBOX_FIELDS = 17,
     RESTART_FIELDS = 4,
     UPDATE_FIELDS = 6,
 };
@@ -46,6 +46,8 @@ static void mounts_write(struct writer *writer, const struct service_spec *spec)
         writer_bool(writer, mount->read_only);
         writer_u64(writer, mount->size_bytes);
         writer_u64(writer, mount->mode);
+        writer_bool(writer, mount->must_exist);
+        writer_bool(writer, mount->is_empty);
     }
 }
 
@@ -109,6 +111,7 @@ static void sandbox_write(struct writer *writer, const struct spec_sandbox *sand
     writer_i64(writer, sandbox->oom_score_adj);
     writer_bool(writer, sandbox->tty);
     writer_bool(writer, sandbox->stdin_open);
+    text_list_write(writer, &sandbox->options);
 }
 
 static void restart_write(struct writer *writer, const struct spec_restart *restart)
@@ -246,6 +249,8 @@ static void mounts_read(struct reader *reader, struct service_spec *spec)
         reader_bool(reader, &mount->read_only);
         reader_u64(reader, &mount->size_bytes);
         reader_u32(reader, &mount->mode);
+        reader_bool(reader, &mount->must_exist);
+        reader_bool(reader, &mount->is_empty);
     }
 }
 
@@ -315,6 +320,7 @@ static void sandbox_read(struct reader *reader, struct spec_sandbox *sandbox)
         sandbox->oom_score_adj = (int32_t)oom_score_adj;
     reader_bool(reader, &sandbox->tty);
     reader_bool(reader, &sandbox->stdin_open);
+    list_read(reader, &sandbox->options);
 }
 
 static void restart_read(struct reader *reader, struct spec_restart *restart)

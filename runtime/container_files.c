@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "runtime/file.h"
+#include "runtime/volume.h"
 
 enum {
     SECRET_MODE_DEFAULT = 0444,
@@ -100,24 +101,31 @@ static int write_file_mount(const struct oci_input *input, const struct secrets 
     return result;
 }
 
-/* A new volume takes over the owner and mode of the directory that it covers, as Docker does, so
- * that an image whose program is not root can write to it. */
 static int make_volume(const struct oci_input *input, const struct container_mount *mount)
 {
-    char path[PATH_BYTES];
-    path_format(path, sizeof(path), "%s/%s", input->volumes_dir, mount->source);
-    if (mkdir(path, 0700) < 0)
-        return errno == EEXIST ? 0 : -errno;
-    if (chmod(path, 0755) < 0) /* whatever the umask is */
-        return -errno;
+    char container_dir[PATH_BYTES];
+    path_format(container_dir, sizeof(container_dir), "%s/..", input->rootfs);
+    struct volume_use use = {.volumes_dir = input->volumes_dir,
+                             .name = mount->source,
+                             .container_dir = container_dir,
+                             .rootfs = input->rootfs,
+                             .target = mount->target,
+                             .is_empty = mount->is_empty};
+    return volume_make(&use);
+}
+
+/* A folder of the machine's that is not there is made, as by Docker: but not in place of what the
+ * image has as a file, for then a file of the operator's is not on this machine. */
+static int make_bind(const struct oci_input *input, const struct container_mount *mount)
+{
     struct stat covered;
-    int result = user_stat_inside(input->rootfs, mount->target, &covered);
-    if (result < 0 || !S_ISDIR(covered.st_mode))
-        return 0; /* the image has nothing there: root's it is */
-    if (chown(path, covered.st_uid, covered.st_gid) < 0 ||
-        chmod(path, covered.st_mode & RUNTIME_MODE_MAX) < 0)
-        return -errno;
-    return 0;
+    if (access(mount->source, F_OK) == 0)
+        return 0;
+    if (errno != ENOENT || mount->must_exist ||
+        (user_stat_inside(input->rootfs, mount->target, &covered) == 0 &&
+         !S_ISDIR(covered.st_mode)))
+        return -ENOENT;
+    return file_make_directories(mount->source, 0755);
 }
 
 static int make_mounts(const struct oci_input *input, const struct secrets *secrets,
@@ -134,8 +142,8 @@ static int make_mounts(const struct oci_input *input, const struct secrets *secr
             result = write_file_mount(input, secrets, i);
         else if (mount->type == MOUNT_VOLUME)
             result = make_volume(input, mount);
-        else if (mount->type == MOUNT_BIND && access(mount->source, F_OK) < 0)
-            result = -errno;
+        else if (mount->type == MOUNT_BIND)
+            result = make_bind(input, mount);
         if (result < 0)
             return error_set_errno(error, result, "mount on %s from \"%s\"", mount->target,
                                    mount->source ? mount->source : "");

@@ -28,6 +28,7 @@ static void sandbox_done(struct container_sandbox *sandbox)
     text_list_done(&sandbox->ulimits);
     text_list_done(&sandbox->sysctls);
     text_list_done(&sandbox->devices);
+    text_list_done(&sandbox->options);
     free(sandbox->cpuset);
 }
 

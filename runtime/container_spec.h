@@ -26,7 +26,7 @@
 #include "runtime/bounds.h"
 
 enum mount_type {
-    MOUNT_BIND,   /* `source` is a path on this machine, which must exist */
+    MOUNT_BIND,   /* `source` is a path on this machine; a folder is made unless `must_exist` */
     MOUNT_VOLUME, /* `source` is a volume's name; its directory is made on first use and kept */
     MOUNT_TMPFS,  /* `size_bytes` bounds it; 0 leaves it to the kernel (half of the memory) */
     MOUNT_FILE,   /* `content`, or what is in `secret`, is written to memory and mounted */
@@ -37,6 +37,8 @@ struct container_mount {
     char *source; /* NULL for tmpfs and files */
     char *target; /* absolute path in the container */
     bool read_only;
+    bool must_exist; /* of a bind */
+    bool is_empty;   /* of a volume: a new one has nothing of what it covers in the image */
     uint64_t size_bytes;
     struct buffer content;
     char *secret; /* of a file: its name; what is in it is never kept (runtime/secrets.h) */
@@ -78,6 +80,7 @@ struct container_sandbox {
     struct text_list ulimits;                 /* "nofile=SOFT:HARD" */
     struct text_list sysctls;                 /* "net.core.somaxconn=1024"; namespaced ones only */
     struct text_list devices;                 /* "/dev/fuse:/dev/fuse:rwm": here, there, access */
+    struct text_list options;                 /* "pid=host": see runtime/sandbox_options.h */
     char *cpuset;
     bool privileged; /* as root on the machine: no seccomp, all capabilities and devices */
     bool seccomp_off;

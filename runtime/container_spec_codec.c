@@ -13,12 +13,15 @@
 enum {
     SPEC_FIELDS = 32,
     SPEC_FIELDS_MIN = 28, /* of the first daemons, which knew no sandbox and no networks */
-    MOUNT_FIELDS = 11,
+    MOUNT_FIELDS = 13,
+    MOUNT_SECRET_FIELDS = 2,
+    MOUNT_FLAG_FIELDS = 2,
     MOUNT_FIELDS_MIN = 9, /* of the first daemons, which kept secrets in the clear */
     RESTART_FIELDS = 4,
     HEALTH_FIELDS = 9,
-    SANDBOX_FIELDS = 15,
-    NETWORK_FIELDS = 3, /* of the spec itself */
+    SANDBOX_FIELDS = 16,
+    SANDBOX_FIELDS_MIN = 15, /* without further options */
+    NETWORK_FIELDS = 3,      /* of the spec itself */
 };
 
 static void mounts_write(struct writer *writer, const struct container_spec *spec)
@@ -38,6 +41,8 @@ static void mounts_write(struct writer *writer, const struct container_spec *spe
         writer_u64(writer, mount->gid);
         writer_text(writer, mount->secret);
         writer_u64(writer, mount->secret_version);
+        writer_bool(writer, mount->must_exist);
+        writer_bool(writer, mount->is_empty);
     }
 }
 
@@ -82,6 +87,7 @@ static void sandbox_write(struct writer *writer, const struct container_sandbox 
     writer_i64(writer, sandbox->oom_score_adj);
     writer_bool(writer, sandbox->tty);
     writer_bool(writer, sandbox->stdin_open);
+    text_list_write(writer, &sandbox->options);
 }
 
 void container_spec_write(struct writer *writer, const struct container_spec *spec)
@@ -188,10 +194,15 @@ static void mount_read(struct reader *reader, struct container_mount *mount)
     mount->mode = number_read(reader, RUNTIME_MODE_MAX);
     mount->uid = number_read(reader, UINT32_MAX);
     mount->gid = number_read(reader, UINT32_MAX);
-    if (extra >= MOUNT_FIELDS - MOUNT_FIELDS_MIN) {
+    if (extra >= MOUNT_SECRET_FIELDS) {
         text_read(reader, &mount->secret);
         reader_u64(reader, &mount->secret_version);
-        extra -= MOUNT_FIELDS - MOUNT_FIELDS_MIN;
+        extra -= MOUNT_SECRET_FIELDS;
+    }
+    if (extra >= MOUNT_FLAG_FIELDS) {
+        reader_bool(reader, &mount->must_exist);
+        reader_bool(reader, &mount->is_empty);
+        extra -= MOUNT_FLAG_FIELDS;
     }
     struct_end(reader, extra);
 }
@@ -240,7 +251,7 @@ static void sandbox_read(struct reader *reader, struct container_sandbox *sandbo
 {
     uint32_t extra;
     int64_t oom_score_adj = 0;
-    struct_begin(reader, SANDBOX_FIELDS, &extra);
+    struct_begin(reader, SANDBOX_FIELDS_MIN, &extra);
     list_read(reader, &sandbox->groups);
     list_read(reader, &sandbox->dns_search);
     list_read(reader, &sandbox->dns_options);
@@ -260,6 +271,10 @@ static void sandbox_read(struct reader *reader, struct container_sandbox *sandbo
         sandbox->oom_score_adj = (int32_t)oom_score_adj;
     reader_bool(reader, &sandbox->tty);
     reader_bool(reader, &sandbox->stdin_open);
+    if (extra > 0) {
+        list_read(reader, &sandbox->options);
+        extra--;
+    }
     struct_end(reader, extra);
 }
 

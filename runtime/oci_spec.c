@@ -13,6 +13,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/file.h"
 #include "runtime/sandbox.h"
+#include "runtime/sandbox_options.h"
 #include "runtime/seccomp_filter.h"
 #include "runtime/seccomp_profile.h"
 
@@ -389,6 +390,11 @@ int oci_spec_write(const struct oci_input *input, char **ret, char **ret_process
                   process_json(input, capabilities), "root", "path", input->rootfs, "readonly",
                   (int)input->spec->read_only, "hostname", input->hostname, "mounts",
                   mounts_json(input), "linux", linux_json(input, capabilities, devices, allowed));
+    result = document ? sandbox_options_apply(&input->spec->sandbox.options, document, error) : 0;
+    if (result < 0) {
+        json_decref(document);
+        return result == -ENOMEM ? error_set_errno(error, result, "writing config.json") : result;
+    }
     if (document)
         add_filter(input, document);
     char *text = document ? json_dumps(document, JSON_INDENT(1)) : NULL;

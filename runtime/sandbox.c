@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/cleanup.h"
+#include "runtime/sandbox_options.h"
 
 enum {
     HOST_DEVICES_MAX = 1024, /* that a privileged container is shown */
@@ -155,6 +156,9 @@ static int lists_check(const struct container_sandbox *sandbox, struct error *er
     for (size_t i = 0; i < sandbox->devices.count; i++)
         if (sandbox_parse_device(sandbox->devices.items[i], &device) < 0)
             return error_set(error, -EINVAL, "\"%s\" is no device", sandbox->devices.items[i]);
+    for (size_t i = 0; i < sandbox->options.count; i++)
+        if (!sandbox_option_is_valid(sandbox->options.items[i]))
+            return error_set(error, -EINVAL, "\"%s\" is no option", sandbox->options.items[i]);
     for (size_t i = 0; i < sandbox->sysctls.count; i++)
         if (!sandbox_sysctl_is_safe(sandbox->sysctls.items[i]))
             return error_set(error, -EINVAL, "the setting %s is not the container's own",

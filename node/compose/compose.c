@@ -33,8 +33,13 @@ static int set_stack(struct parse *parse, const char *stack_name)
     char *stack = parse->result->stack;
     if (!stack_name)
         stack_name = getenv(PROJECT_VARIABLE);
-    if (!stack_name && name && name->type == TREE_SCALAR)
+    if (!stack_name && name && name->type == TREE_SCALAR) {
+        make_label(name->text, stack);
+        if (stack[0] && strcmp(stack, name->text) != 0) /* Compose's names may have underscores */
+            return parse_warn(parse, name, "the stack is called %s: names in DNS have - for _",
+                              stack);
         stack_name = name->text;
+    }
     if (stack_name) {
         if (!certificate_name_is_valid(stack_name))
             return error_set(parse->error, -EINVAL,
@@ -63,8 +68,9 @@ static int read_services(struct parse *parse, const struct tree_node *node, void
         const struct tree_node *service = node->children[i];
         if (strncmp(service->key, "x-", 2) == 0)
             continue;
-        if (!certificate_name_is_valid(service->key))
-            return parse_fail(parse, service, "a service's name must be 1 to 63 of a-z, 0-9 and -");
+        if (!parse_service_name_is_valid(service->key))
+            return parse_fail(parse, service,
+                              "a service's name has 1 to 63 letters, digits, - _ and .");
         if (result->service_count == COMMAND_DEPLOY_SERVICES_MAX)
             return parse_fail(parse, service, "more than %d services", COMMAND_DEPLOY_SERVICES_MAX);
         struct service_spec *spec = &result->services[result->service_count++];
@@ -104,7 +110,7 @@ static int read_top_volumes(struct parse *parse, const struct tree_node *node, v
         {"name", parse_pass_over}, /* read where it is mounted */
         {"external", parse_pass_over},
         {"driver", read_volume_driver},
-        {"driver_opts", NULL},
+        {"driver_opts", parse_pass_over},
         {"labels", NULL},
         {0}};
     int rc = node->type == TREE_MAP ? 0 : parse_fail(parse, node, "a map of volumes is expected");
@@ -117,7 +123,7 @@ static int read_top_volumes(struct parse *parse, const struct tree_node *node, v
 
 static const struct parse_key top_keys[] = {
     {"name", parse_pass_over},
-    {"version", parse_pass_over},
+    {"version", NULL},
     {"configs", read_top_configs},
     {"secrets", read_top_secrets},
     {"services", read_services},
@@ -221,6 +227,8 @@ static int read_document(const struct document *document, const char *stack_name
                        document->unwanted_count > 0
                            ? "all services have profiles, and none of those is named: --profile"
                            : "the file has no services");
+    if (rc == 0)
+        rc = parse_links(&parse);
     return rc < 0 ? rc : check_dependencies(&parse, result);
 }
 

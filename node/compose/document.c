@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "node/compose/environment.h"
 #include "node/compose/merge.h"
 
 /* A file that was read, as it stands there: before anything is merged. */
@@ -256,10 +257,15 @@ static int load_variables(const struct text_list *files, const char *folder,
 {
     cleanup_free char *path = join(folder, ".env");
     int rc = path ? 0 : -ENOMEM;
-    for (size_t i = 0; files && i < files->count && rc == 0; i++)
-        rc = environment_file_read(files->items[files->count - 1 - i], &variables->values, error);
-    if (rc == 0 && (!files || files->count == 0) && access(path, R_OK) == 0)
-        rc = environment_file_read(path, &variables->values, error);
+    struct environment_file file = {
+        .path = path, .variables = variables, .warnings = &variables->warnings};
+    if (rc == 0 && (!files || files->count == 0))
+        return access(path, R_OK) == 0 ? environment_file_read(&file, &variables->values, error)
+                                       : 0;
+    for (size_t i = 0; files && i < files->count && rc == 0; i++) {
+        file.path = files->items[files->count - 1 - i]; /* the last one counts most */
+        rc = environment_file_read(&file, &variables->values, error);
+    }
     return rc;
 }
 

@@ -8,13 +8,10 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
-#include "consensus/bounds.h"
-#include "runtime/file.h"
 
 enum {
     VARIABLE_BYTES_MAX = 256,
     VARIABLE_DEPTH_MAX = 8,
-    ENVIRONMENT_FILE_BYTES_MAX = 1024 * 1024,
 };
 
 const char *variables_find(const struct variables *variables, const char *name)
@@ -26,7 +23,7 @@ const char *variables_find(const struct variables *variables, const char *name)
         if (strncmp(item, name, length) == 0 && item[length] == '=')
             value = item + length + 1;
     }
-    return value;
+    return value || !variables->outer ? value : variables_find(variables->outer, name);
 }
 
 int variables_set(struct variables *variables, const char *name, const char *value)
@@ -164,87 +161,4 @@ int interpolate(const char *text, struct variables *variables, char **ret, struc
         return rc;
     *ret = buffer_take_text(&out);
     return *ret ? 0 : -ENOMEM;
-}
-
-/* Cuts white space off both ends. */
-static char *trim(char *text)
-{
-    while (isspace((unsigned char)*text))
-        text++;
-    size_t length = strlen(text);
-    while (length > 0 && isspace((unsigned char)text[length - 1]))
-        text[--length] = '\0';
-    return text;
-}
-
-/* What stands behind the '=': quotes go, and so does a comment (" # …") behind the value. NULL if a
- * quote is not closed, or something follows it. */
-static char *value_of(char *text)
-{
-    char *value = trim(text);
-    if (value[0] == '#')
-        value[0] = '\0';
-    if (value[0] == '"' || value[0] == '\'') {
-        char *end = strchr(value + 1, value[0]);
-        if (!end)
-            return NULL;
-        *end = '\0';
-        const char *rest = trim(end + 1);
-        return rest[0] == '\0' || rest[0] == '#' ? value + 1 : NULL;
-    }
-    for (char *hash = value; (hash = strchr(hash, '#')) != NULL; hash++) {
-        if (!isspace((unsigned char)hash[-1])) /* the first letter is none */
-            continue;
-        *hash = '\0';
-        break;
-    }
-    return trim(value);
-}
-
-/* "KEY=VALUE", perhaps after "export"; or "KEY" alone, whose value comes from the environment. */
-static int add_line(char *line, struct text_list *ret, const char **ret_problem)
-{
-    cleanup_free char *entry = NULL;
-    char *name = trim(line);
-    if (name[0] == '\0' || name[0] == '#')
-        return 0;
-    if (strncmp(name, "export", 6) == 0 && isblank((unsigned char)name[6]))
-        name = trim(name + 6);
-    char *equals = strchr(name, '=');
-    if (equals)
-        *equals = '\0';
-    name = trim(name);
-    const char *value = equals ? value_of(equals + 1) : getenv(name);
-    *ret_problem = name[0] == '\0' || strpbrk(name, " \t") ? "KEY=VALUE is expected"
-                   : equals && !value                      ? "the value's quotes do not fit"
-                                                           : NULL;
-    if (*ret_problem || !value)
-        return *ret_problem ? -EINVAL : 0;
-    int length = asprintf(&entry, "%s=%s", name, value);
-    if (length < 0)
-        return -ENOMEM;
-    if (length > SPEC_TEXT_BYTES_MAX)
-        *ret_problem = "the value is too long";
-    return *ret_problem ? -EINVAL : text_list_add(ret, entry);
-}
-
-int environment_file_read(const char *path, struct text_list *ret, struct error *error)
-{
-    cleanup_buffer struct buffer content = {0};
-    int rc = file_read(path, ENVIRONMENT_FILE_BYTES_MAX, &content);
-    if (rc < 0)
-        return error_set_errno(error, rc, "reading %s", path);
-    if (content.size > 0 && memchr(content.bytes, '\0', content.size))
-        return error_set(error, -EINVAL, "reading %s: there is a NUL byte in it", path);
-    cleanup_free char *text = buffer_take_text(&content);
-    char *at = text, *line;
-    for (unsigned number = 1; (line = strsep(&at, "\n")) != NULL; number++) {
-        const char *problem = NULL;
-        rc = add_line(line, ret, &problem);
-        if (problem)
-            return error_set(error, rc, "%s:%u: %s", path, number, problem);
-        if (rc < 0)
-            return error_set_errno(error, rc, "%s:%u", path, number);
-    }
-    return text ? 0 : error_set_errno(error, -ENOMEM, "reading %s", path);
 }

@@ -7,12 +7,13 @@
 #include "base/error.h"
 #include "base/text_list.h"
 
-/* Where values come from: the environment, then `values`, the first that has the name. Zeroed
- * memory is none. */
+/* Where values come from: the environment, then `values`, the first that has the name, then
+ * `outer`. Zeroed memory is none. */
 struct variables {
-    struct text_list values;   /* "KEY=VALUE" each, of .env files */
-    struct text_list unset;    /* names that were asked for in vain, each once */
-    struct text_list warnings; /* for the operator */
+    struct text_list values;       /* "KEY=VALUE" each, of .env files */
+    struct text_list unset;        /* names that were asked for in vain, each once */
+    struct text_list warnings;     /* for the operator */
+    const struct variables *outer; /* borrowed; may be NULL */
 };
 
 /* The variable that has the stack's name. */
@@ -31,8 +32,3 @@ void variables_done(struct variables *variables);
 /* Fills in `text`. The caller frees `*ret`. -EINVAL with words: a variable that must be set is not,
  * or a brace is missing; a variable that is not set is empty, and its name in `unset`. */
 int interpolate(const char *text, struct variables *variables, char **ret, struct error *error);
-
-/* Adds the "KEY=VALUE" lines of a .env or env_file to `ret`: comments and quotes go, and a key
- * alone has its value from the environment. -EINVAL with path and line for what is no such line;
- * else what reading said. */
-int environment_file_read(const char *path, struct text_list *ret, struct error *error);

@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "consensus/bounds.h"
+#include "consensus/intent_apply.h"
 #include "runtime/bounds.h"
 
 int parse_fail(struct parse *parse, const struct tree_node *node, const char *format, ...)
@@ -84,7 +85,9 @@ static int read_entry(struct parse *parse, const struct tree_node *entry,
         if (strcmp(key->name, entry->key) != 0)
             continue;
         if (!key->read)
-            return parse_warn(parse, entry, "not supported by Consort: ignored");
+            return parse_reason(entry->key)
+                       ? parse_warn(parse, entry, "ignored: %s", parse_reason(entry->key))
+                       : parse_warn(parse, entry, "not supported by Consort: ignored");
         int rc = tree_is_null(entry) ? 0 : key->read(parse, entry, target);
         return rc == -E2BIG
                    ? parse_fail(parse, entry, "more than %d items", BASE_TEXT_LIST_ITEMS_MAX)
@@ -399,6 +402,11 @@ int parse_command(struct parse *parse, const struct tree_node *node, struct text
 {
     text_list_done(ret);
     return node->type == TREE_SCALAR ? split(parse, node, ret) : parse_list(parse, node, ret);
+}
+
+bool parse_service_name_is_valid(const char *name)
+{
+    return intent_name_is_valid(name) && strlen(name) <= BASE_NAME_BYTES_MAX;
 }
 
 void *parse_grow(void *items, size_t count, size_t size)

@@ -21,6 +21,9 @@ struct parse_key {
     int (*read)(struct parse *parse, const struct tree_node *node, void *target);
 };
 
+/* Why a key of the Compose Specification is not supported; NULL: it is not, that is all. */
+const char *parse_reason(const char *key);
+
 /* Reads every entry of a map by the table (it ends with a NULL name). Keys that begin with "x-" are
  * passed over unless the table has them; others are errors that name the nearest key. */
 int parse_map(struct parse *parse, const struct tree_node *map, const struct parse_key *keys,
@@ -83,6 +86,9 @@ int read_logging(struct parse *parse, const struct tree_node *node, void *spec);
  * refused. */
 int parse_target(struct parse *parse, const struct tree_node *node, char *target);
 
+/* Letters, digits, '-', '_' and '.', at most 63, as the Compose Specification has it. */
+bool parse_service_name_is_valid(const char *name);
+
 /* realloc() for one more item, zeroed. */
 void *parse_grow(void *items, size_t count, size_t size);
 
@@ -95,11 +101,33 @@ int read_expose(struct parse *parse, const struct tree_node *node, void *target)
 int read_volumes(struct parse *parse, const struct tree_node *node, void *spec);
 int read_tmpfs(struct parse *parse, const struct tree_node *node, void *spec);
 
+/* What the service depends on; -E2BIG past SPEC_LIST_ITEMS_MAX. */
+int parse_add_dependency(struct parse *parse, const struct tree_node *node, const char *name,
+                         uint8_t condition, struct service_spec *spec);
+
+/* parse_links.c: once all services have been read, for what one says of another. */
+int parse_links(struct parse *parse);
+
+/* parse_options.c: */
+int read_annotations(struct parse *parse, const struct tree_node *node, void *spec);
+int read_blkio(struct parse *parse, const struct tree_node *node, void *spec);
+int read_cgroup(struct parse *parse, const struct tree_node *node, void *spec);
+int read_device_rules(struct parse *parse, const struct tree_node *node, void *spec);
+int read_domainname(struct parse *parse, const struct tree_node *node, void *spec);
+int read_ipc(struct parse *parse, const struct tree_node *node, void *spec);
+int read_pid(struct parse *parse, const struct tree_node *node, void *spec);
+int read_swappiness(struct parse *parse, const struct tree_node *node, void *spec);
+int read_uts(struct parse *parse, const struct tree_node *node, void *spec);
+
 /* parse_networks.c: */
 int read_top_networks(struct parse *parse, const struct tree_node *node, void *target);
 int read_networks(struct parse *parse, const struct tree_node *node, void *target);
 int read_network_mode(struct parse *parse, const struct tree_node *node, void *target);
 int read_dns(struct parse *parse, const struct tree_node *node, void *target);
+
+/* A further name of the service, on all of its networks. */
+int parse_add_alias(struct parse *parse, const struct tree_node *node, const char *alias,
+                    struct service_spec *spec);
 
 /* Once all keys of the service have been read. */
 int parse_service_networks(struct parse *parse, const struct tree_node *node,

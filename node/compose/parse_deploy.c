@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "node/compose/parse.h"
 #include "runtime/bounds.h"
 
-static const char *const modes[] = {"replicated", "global", NULL};
+static const char *const modes[] = {"replicated", "global", "replicated-job", "global-job", NULL};
 static const char *const conditions[] = {"none", "on-failure", "any", NULL};
 static const char *const failure_actions[] = {"pause", "continue", "rollback", NULL};
 static const char *const orders[] = {"stop-first", "start-first", NULL};
@@ -22,7 +23,6 @@ enum {
         return call;                                                                               \
     }
 
-READER(read_mode, struct service_spec, parse_word(parse, node, modes, &to->mode))
 READER(read_replicas, struct service_spec, parse_u32(parse, node, &to->replicas))
 READER(read_labels, struct service_spec, parse_pairs(parse, node, &to->labels))
 
@@ -55,6 +55,22 @@ READER(read_start_interval, struct spec_health, parse_duration(parse, node, &to-
 READER(read_retries, struct spec_health, parse_u32(parse, node, &to->retries))
 READER(read_disable, struct spec_health, parse_flag(parse, node, &to->disabled))
 
+/* A job is started again only if it failed: read_deploy() sees to it. */
+static int read_mode(struct parse *parse, const struct tree_node *node, void *target)
+{
+    uint8_t mode = 0;
+    int rc = parse_word(parse, node, modes, &mode);
+    if (rc == 0)
+        ((struct service_spec *)target)->mode = mode % 2 == 0 ? SPEC_REPLICATED : SPEC_GLOBAL;
+    return rc;
+}
+
+static bool is_job(const struct tree_node *deploy)
+{
+    const struct tree_node *mode = tree_find(deploy, "mode");
+    return mode && mode->type == TREE_SCALAR && strstr(mode->text, "-job");
+}
+
 static int read_failure_ratio(struct parse *parse, const struct tree_node *node, void *target)
 {
     struct spec_update *update = target;
@@ -64,14 +80,36 @@ static int read_failure_ratio(struct parse *parse, const struct tree_node *node,
     return rc;
 }
 
+/* Swarm's words for what is the same for every peer: they hold for all, or for none. */
+static int read_swarm_constraint(struct parse *parse, const struct tree_node *node,
+                                 const char *constraint, bool *ret)
+{
+    static const char *const same[] = {"node.role", "node.platform.os"};
+    size_t size = strcspn(constraint, "=! ");
+    *ret = false;
+    for (size_t i = 0; i < array_count(same) && !*ret; i++)
+        *ret = strlen(same[i]) == size && strncmp(constraint, same[i], size) == 0;
+    return *ret ? parse_warn(parse, node, "%s is left out: it says the same of every peer",
+                             constraint)
+                : 0;
+}
+
 static int read_constraints(struct parse *parse, const struct tree_node *node, void *target)
 {
     struct text_list *constraints = &((struct service_spec *)target)->constraints;
-    int rc = parse_list(parse, node, constraints);
-    for (size_t i = 0; i < constraints->count && rc == 0; i++)
-        if (!strstr(constraints->items[i], "==") && !strstr(constraints->items[i], "!="))
-            rc = parse_fail(parse, node, "%s: KEY==VALUE or KEY!=VALUE is expected",
-                            constraints->items[i]);
+    struct text_list given = {0};
+    int rc = parse_list(parse, node, &given);
+    for (size_t i = 0; i < given.count && rc == 0; i++) {
+        bool is_swarm = false;
+        if (!strstr(given.items[i], "==") && !strstr(given.items[i], "!="))
+            rc =
+                parse_fail(parse, node, "%s: KEY==VALUE or KEY!=VALUE is expected", given.items[i]);
+        if (rc == 0)
+            rc = read_swarm_constraint(parse, node, given.items[i], &is_swarm);
+        if (rc == 0 && !is_swarm)
+            rc = text_list_add(constraints, given.items[i]);
+    }
+    text_list_done(&given);
     return rc;
 }
 
@@ -161,7 +199,10 @@ int read_deploy(struct parse *parse, const struct tree_node *node, void *spec)
                                             {"placement", read_placement},
                                             {"endpoint_mode", NULL},
                                             {0}};
-    return parse_map(parse, node, keys, spec);
+    int rc = parse_map(parse, node, keys, spec);
+    if (rc == 0 && is_job(node) && !tree_find(tree_find(node, "restart_policy"), "condition"))
+        ((struct service_spec *)spec)->restart.condition = SPEC_RESTART_ON_FAILURE;
+    return rc;
 }
 
 /* "CMD", …; "CMD-SHELL", line; "NONE"; or a line alone. */

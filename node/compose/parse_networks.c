@@ -20,9 +20,9 @@ static int read_driver(struct parse *parse, const struct tree_node *node, void *
     bool is_known = node->type == TREE_SCALAR &&
                     (strcmp(node->text, "bridge") == 0 || strcmp(node->text, "overlay") == 0);
     return is_known ? 0
-                    : parse_fail(parse, node,
-                                 "the driver must be bridge or overlay, which mean the same: a "
-                                 "bridge at each peer, and the mesh between peers");
+                    : parse_warn(parse, node,
+                                 "ignored: every network is a bridge at each peer, and the mesh "
+                                 "between peers");
 }
 
 static int read_ipam_config(struct parse *parse, const struct tree_node *node, void *target)
@@ -138,27 +138,15 @@ static int read_aliases(struct parse *parse, const struct tree_node *node, void 
     return rc;
 }
 
-static int refuse_address(struct parse *parse, const struct tree_node *node, void *target)
-{
-    (void)target;
-    return parse_fail(parse, node,
-                      "a container's address can't be chosen: each peer hands out its own; use the "
-                      "service's name, which has one address everywhere");
-}
-
 static int add_network(struct parse *parse, const struct tree_node *node, const char *key,
                        const struct tree_node *settings, struct service_spec *spec)
 {
-    static const struct parse_key keys[] = {{"aliases", read_aliases},
-                                            {"ipv4_address", refuse_address},
-                                            {"ipv6_address", refuse_address},
-                                            {"priority", parse_pass_over},
-                                            {"gw_priority", NULL},
-                                            {"interface_name", NULL},
-                                            {"link_local_ips", NULL},
-                                            {"mac_address", NULL},
-                                            {"driver_opts", NULL},
-                                            {0}};
+    static const struct parse_key keys[] = {
+        {"aliases", read_aliases}, {"ipv4_address", NULL},
+        {"ipv6_address", NULL},    {"priority", parse_pass_over},
+        {"gw_priority", NULL},     {"interface_name", NULL},
+        {"link_local_ips", NULL},  {"mac_address", NULL},
+        {"driver_opts", NULL},     {0}};
     if (spec->network_count == SPEC_NETWORKS_MAX)
         return parse_fail(parse, node, "more than %d networks", SPEC_NETWORKS_MAX);
     struct spec_network *grown = parse_grow(spec->networks, spec->network_count, sizeof(*grown));
@@ -220,6 +208,28 @@ int read_dns(struct parse *parse, const struct tree_node *node, void *target)
 
 /* --- What hangs on several keys --- */
 
+int parse_add_alias(struct parse *parse, const struct tree_node *node, const char *alias,
+                    struct service_spec *spec)
+{
+    int rc = 0;
+    if (spec->network_mode != SPEC_NETWORK_BRIDGE)
+        return 0;
+    if (spec->network_count == 0)
+        rc = add_network(parse, node, default_key, NULL, spec);
+    for (size_t i = 0; i < spec->network_count && rc == 0; i++) {
+        struct text_list *aliases = &spec->networks[i].aliases;
+        bool is_there = false;
+        for (size_t j = 0; j < aliases->count; j++)
+            is_there = is_there || strcmp(aliases->items[j], alias) == 0;
+        if (is_there)
+            continue;
+        rc = aliases->count < SPEC_ALIASES_MAX
+                 ? text_list_add(aliases, alias)
+                 : parse_fail(parse, node, "more than %d aliases", SPEC_ALIASES_MAX);
+    }
+    return rc;
+}
+
 /* A name by which the container is known to whoever is on a network with it. */
 static int add_container_name(struct parse *parse, const struct tree_node *node,
                               struct service_spec *spec)
@@ -235,11 +245,7 @@ static int add_container_name(struct parse *parse, const struct tree_node *node,
         return parse_fail(parse, node,
                           "a service with several replicas can't have a container's "
                           "name; leave it out: the service's name means them all");
-    for (size_t i = 0; i < spec->network_count && rc == 0; i++)
-        rc = spec->networks[i].aliases.count < SPEC_ALIASES_MAX
-                 ? text_list_add(&spec->networks[i].aliases, name)
-                 : parse_fail(parse, node, "more than %d aliases", SPEC_ALIASES_MAX);
-    return rc;
+    return parse_add_alias(parse, node, name, spec);
 }
 
 int parse_service_networks(struct parse *parse, const struct tree_node *node,

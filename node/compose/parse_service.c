@@ -9,8 +9,7 @@
 
 #include "base/cleanup.h"
 #include "consensus/bounds.h"
-#include "gossip/certificate.h"
-#include "node/compose/interpolate.h"
+#include "node/compose/environment.h"
 #include "node/compose/parse.h"
 #include "runtime/bounds.h"
 #include "runtime/capability.h"
@@ -206,10 +205,10 @@ static int dependency_condition(struct parse *parse, const struct tree_node *nod
     return parse_word(parse, node, words, &((struct dependency_use *)use)->condition);
 }
 
-static int add_dependency(struct parse *parse, const struct tree_node *node, const char *name,
-                          uint8_t condition, struct service_spec *spec)
+int parse_add_dependency(struct parse *parse, const struct tree_node *node, const char *name,
+                         uint8_t condition, struct service_spec *spec)
 {
-    if (!certificate_name_is_valid(name))
+    if (!parse_service_name_is_valid(name))
         return parse_fail(parse, node, "%s can't be a service's name", name);
     if (spec->dependency_count == SPEC_LIST_ITEMS_MAX)
         return -E2BIG;
@@ -228,21 +227,32 @@ static int add_dependency(struct parse *parse, const struct tree_node *node, con
 static int read_depends_on(struct parse *parse, const struct tree_node *node, void *target)
 {
     static const struct parse_key keys[] = {
-        {"condition", dependency_condition}, {"restart", NULL}, {"required", parse_pass_over}, {0}};
+        {"condition", dependency_condition},
+        {"restart", parse_pass_over}, /* read_depends_on() reads them */
+        {"required", parse_pass_over},
+        {0}};
     struct service_spec *spec = target;
     int rc = node->type == TREE_SCALAR ? parse_fail(parse, node, "a list or a map is expected") : 0;
     for (size_t i = 0; i < node->count && rc == 0; i++) {
         const struct tree_node *item = node->children[i], *required = tree_find(item, "required");
+        const struct tree_node *restart = tree_find(item, "restart");
         struct dependency_use use = {SPEC_DEPENDS_STARTED};
-        bool is_required = true, is_map = node->type == TREE_MAP;
+        bool is_required = true, is_restarted = false, is_map = node->type == TREE_MAP;
         if (!is_map && item->type != TREE_SCALAR)
             return parse_fail(parse, item, "a service's name is expected");
         if (is_map && !tree_is_null(item))
             rc = parse_map(parse, item, keys, &use);
         if (rc == 0 && !tree_is_null(required))
             rc = parse_flag(parse, required, &is_required);
+        if (rc == 0 && !tree_is_null(restart))
+            rc = parse_flag(parse, restart, &is_restarted);
+        if (rc == 0 && is_restarted)
+            rc = parse_warn(parse, restart,
+                            "ignored: a service is not restarted with those it depends on; it "
+                            "finds the new ones under the same name");
         if (rc == 0 && (is_required || tree_find(node->parent->parent, item->key)))
-            rc = add_dependency(parse, item, is_map ? item->key : item->text, use.condition, spec);
+            rc = parse_add_dependency(parse, item, is_map ? item->key : item->text, use.condition,
+                                      spec);
     }
     return rc;
 }
@@ -256,14 +266,21 @@ static int read_one_env_file(struct parse *parse, const struct tree_node *node,
     bool is_required = true;
     const struct tree_node *name = node->type == TREE_MAP ? tree_find(node, "path") : node;
     const struct tree_node *required = tree_find(node, "required");
+    const struct tree_node *format = tree_find(node, "format");
     if (!name || name->type != TREE_SCALAR)
         return parse_fail(parse, node, "a path is expected, or a map with path");
+    if (!tree_is_null(format) && (format->type != TREE_SCALAR || strcmp(format->text, "raw") != 0))
+        return parse_fail(parse, format, "the format can only be raw");
     int rc = tree_is_null(required) ? 0 : parse_flag(parse, required, &is_required);
     if (rc == 0)
         rc = parse_path(parse, name, name->text, &path);
     if (rc < 0 || !path || (!is_required && access(path, F_OK) < 0))
         return rc;
-    rc = environment_file_read(path, &spec->environment, &why);
+    struct environment_file file = {.path = path,
+                                    .is_raw = !tree_is_null(format),
+                                    .variables = parse->variables,
+                                    .warnings = &parse->result->warnings};
+    rc = environment_file_read(&file, &spec->environment, &why);
     return rc == -E2BIG || rc == 0 ? rc : parse_fail(parse, name, "%s", why.message);
 }
 
@@ -275,6 +292,33 @@ static int read_env_files(struct parse *parse, const struct tree_node *node,
         return read_one_env_file(parse, node, spec);
     for (size_t i = 0; i < node->count && rc == 0; i++)
         rc = read_one_env_file(parse, node->children[i], spec);
+    return rc;
+}
+
+/* A file of labels, or a list of them; what `labels` says wins. */
+static int read_label_file(struct parse *parse, const struct tree_node *node,
+                           struct service_spec *spec)
+{
+    struct text_list paths = {0}, labels = {0};
+    struct error why = {0};
+    int rc = parse_list(parse, node, &paths);
+    for (size_t i = 0; i < paths.count && rc == 0; i++) {
+        cleanup_free char *path = NULL;
+        rc = parse_path(parse, node, paths.items[i], &path);
+        struct environment_file file = {
+            .path = path, .variables = parse->variables, .warnings = &parse->result->warnings};
+        if (rc == 0 && environment_file_read(&file, &labels, &why) < 0)
+            rc = parse_fail(parse, node, "%s", why.message);
+    }
+    for (size_t i = 0; i < labels.count && rc == 0; i++) {
+        size_t size = strcspn(labels.items[i], "=") + 1;
+        bool is_said = false;
+        for (size_t j = 0; j < spec->labels.count; j++)
+            is_said = is_said || strncmp(spec->labels.items[j], labels.items[i], size) == 0;
+        rc = is_said ? 0 : text_list_add(&spec->labels, labels.items[i]);
+    }
+    text_list_done(&paths);
+    text_list_done(&labels);
     return rc;
 }
 
@@ -356,38 +400,43 @@ static const struct parse_key service_keys[] = {
     {"network_mode", read_network_mode},
     {"networks", read_networks},
     {"x-consort", read_consort},
+    {"annotations", read_annotations},
+    {"blkio_config", read_blkio},
+    {"cgroup", read_cgroup},
+    {"device_cgroup_rules", read_device_rules},
+    {"domainname", read_domainname},
+    {"ipc", read_ipc},
+    {"label_file", parse_pass_over}, /* read once `labels` are known */
+    {"mem_swappiness", read_swappiness},
+    {"pid", read_pid},
+    {"pull_policy", read_pull_policy},
+    {"uts", read_uts},
+    {"links", parse_pass_over}, /* parse_links() reads them, once all services are known */
+    {"volumes_from", parse_pass_over},
+    {"attach", parse_pass_over}, /* whose output `docker compose up` shows */
     /* Known to the Compose Specification, and not supported: */
-    {"annotations", NULL},
-    {"attach", NULL},
-    {"blkio_config", NULL},
     {"build", NULL},
-    {"cgroup", NULL},
     {"cgroup_parent", NULL},
     {"cpu_count", NULL},
     {"cpu_percent", NULL},
     {"cpu_rt_period", NULL},
     {"cpu_rt_runtime", NULL},
     {"credential_spec", NULL},
-    {"device_cgroup_rules", NULL},
-    {"domainname", NULL},
+    {"develop", NULL},
     {"external_links", NULL},
     {"gpus", NULL},
-    {"ipc", NULL},
     {"isolation", NULL},
-    {"links", NULL},
     {"mac_address", NULL},
-    {"mem_swappiness", NULL},
+    {"models", NULL},
     {"oom_kill_disable", NULL},
-    {"pid", NULL},
     {"platform", NULL},
     {"post_start", NULL},
     {"pre_stop", NULL},
-    {"pull_policy", read_pull_policy},
+    {"provider", NULL},
     {"runtime", NULL},
     {"storage_opt", NULL},
+    {"use_api_socket", NULL},
     {"userns_mode", NULL},
-    {"uts", NULL},
-    {"volumes_from", NULL},
     {0},
 };
 
@@ -395,19 +444,23 @@ int parse_service(struct parse *parse, const struct tree_node *node, struct serv
 {
     /* What `environment` says wins over the files, wherever it stands: later ones win. */
     const struct tree_node *env_file = tree_find(node, "env_file");
+    const struct tree_node *label_file = tree_find(node, "label_file");
     int rc = tree_is_null(env_file) ? 0 : read_env_files(parse, env_file, spec);
     if (rc == -E2BIG)
         return parse_fail(parse, env_file, "more than %d items", BASE_TEXT_LIST_ITEMS_MAX);
     if (rc == 0)
         rc = parse_map(parse, node, service_keys, spec);
+    if (rc == 0 && !tree_is_null(label_file))
+        rc = read_label_file(parse, label_file, spec);
     if (rc == 0)
         rc = parse_service_networks(parse, node, spec);
     if (rc < 0)
         return rc;
     if (!spec->image)
         return parse_fail(parse, node,
-                          "no image; build it elsewhere, import it with consort image "
-                          "import, and name it: image: NAME");
+                          "no image%s; build it elsewhere, import it with consort image import, "
+                          "and name it: image: NAME",
+                          tree_find(node, "build") ? ", and Consort builds none" : "");
     if (spec->labels.count == BASE_TEXT_LIST_ITEMS_MAX) /* the runtime adds one of its own */
         return parse_fail(parse, node, "more than %d labels", BASE_TEXT_LIST_ITEMS_MAX - 1);
     if (spec->mount_count + spec->file_count > RUNTIME_MOUNTS_MAX)

@@ -32,52 +32,93 @@ static int add_port(struct parse *parse, const struct tree_node *node, struct se
     return 0;
 }
 
-/* "[HOST:]PUBLISHED:TARGET[/PROTOCOL]" or "TARGET[/PROTOCOL]". */
+/* Ports FIRST to LAST. */
+struct range {
+    unsigned long first, last;
+};
+
+/* "80" or "8000-8010"; `size` bytes of the text. */
+static bool read_range(const char *text, size_t size, struct range *ret)
+{
+    char digits[16], *end;
+    if (size == 0 || size >= sizeof(digits) || !isdigit((unsigned char)text[0]))
+        return false;
+    memcpy(digits, text, size);
+    digits[size] = '\0';
+    ret->first = ret->last = strtoul(digits, &end, 10);
+    if (*end == '-' && isdigit((unsigned char)end[1]))
+        ret->last = strtoul(end + 1, &end, 10);
+    return *end == '\0' && ret->first > 0 && ret->first <= ret->last && ret->last <= UINT16_MAX;
+}
+
+/* As many ports of the one range as of the other; or one of many for a single target: the first. */
+static int add_range(struct parse *parse, const struct tree_node *node, struct service_spec *spec,
+                     const struct range *published, const struct range *target,
+                     const char *protocol)
+{
+    unsigned long count = target->last - target->first + 1;
+    bool is_choice = count == 1 && published && published->last > published->first;
+    int rc = 0;
+    if (is_choice)
+        rc = parse_warn(parse, node, "of the ports to choose from, %lu is published",
+                        published->first);
+    else if (published && published->last - published->first + 1 != count)
+        return parse_fail(parse, node, "%lu ports published for %lu in the container",
+                          published->last - published->first + 1, count);
+    for (unsigned long i = 0; i < count && rc == 0; i++)
+        rc = add_port(parse, node, spec, published ? published->first + i : 0, target->first + i,
+                      protocol);
+    return rc;
+}
+
+/* "[HOST:][PUBLISHED:]TARGET[/PROTOCOL]"; each port may be a range. HOST may be an IPv6 address in
+ * brackets. */
 static int read_short_port(struct parse *parse, const struct tree_node *node,
                            struct service_spec *spec)
 {
-    char text[128], *end;
-    const char *protocol = "tcp";
-    if (node->type != TREE_SCALAR || strlen(node->text) >= sizeof(text))
+    if (node->type != TREE_SCALAR)
         return parse_fail(parse, node, "PUBLISHED:TARGET is expected, as in 8080:80");
-    memcpy(text, node->text, strlen(node->text) + 1);
-    char *slash = strchr(text, '/');
-    if (slash) {
-        *slash = '\0';
-        protocol = slash + 1;
-    }
-    char *colon = strrchr(text, ':');
+    const char *text = node->text, *slash = strchr(text, '/');
+    const char *protocol = slash ? slash + 1 : "tcp", *end = slash ? slash : text + strlen(text);
+    const char *colon = memrchr(text, ':', (size_t)(end - text));
     const char *target_text = colon ? colon + 1 : text;
-    unsigned long target = strtoul(target_text, &end, 10);
-    if (*end || !isdigit((unsigned char)target_text[0]))
-        return parse_fail(parse, node, "%s: PUBLISHED:TARGET is expected, as in 8080:80",
-                          node->text);
-    if (!colon)
-        return add_port(parse, node, spec, 0, target, protocol);
-    *colon = '\0';
-    char *host_end = strrchr(text, ':');
+    const char *host_end = colon ? memrchr(text, ':', (size_t)(colon - text)) : NULL;
     const char *published_text = host_end ? host_end + 1 : text;
-    unsigned long published = strtoul(published_text, &end, 10);
-    if (*end || !isdigit((unsigned char)published_text[0]) || published == 0)
-        return parse_fail(parse, node, "%s: PUBLISHED:TARGET is expected, as in 8080:80",
-                          node->text);
-    int rc = host_end ? parse_warn(parse, node, "published on all of every peer's addresses") : 0;
-    return rc < 0 ? rc : add_port(parse, node, spec, published, target, protocol);
+    bool is_chosen = colon && published_text < colon; /* "127.0.0.1::80" leaves it open */
+    struct range published, target;
+    if (!read_range(target_text, (size_t)(end - target_text), &target) ||
+        (is_chosen && !read_range(published_text, (size_t)(colon - published_text), &published)) ||
+        (colon && !is_chosen && !host_end))
+        return parse_fail(parse, node, "%s: PUBLISHED:TARGET is expected, as in 8080:80", text);
+    int rc = host_end && is_chosen
+                 ? parse_warn(parse, node, "published on all of every peer's addresses")
+                 : 0;
+    return rc < 0 ? rc
+                  : add_range(parse, node, spec, is_chosen ? &published : NULL, &target, protocol);
 }
 
 struct long_port {
-    uint64_t target, published;
+    struct range target, published; /* 0: none */
     char *protocol;
 };
 
+static int read_port_range(struct parse *parse, const struct tree_node *node, struct range *ret)
+{
+    if (node->type != TREE_SCALAR || !read_range(node->text, strlen(node->text), ret))
+        return parse_fail(parse, node, "a port from 1 to 65535 is expected, or a range");
+    return 0;
+}
+
 static int port_target(struct parse *parse, const struct tree_node *node, void *port)
 {
-    return parse_number(parse, node, UINT16_MAX, &((struct long_port *)port)->target);
+    return read_port_range(parse, node, &((struct long_port *)port)->target);
 }
 
 static int port_published(struct parse *parse, const struct tree_node *node, void *port)
 {
-    return parse_number(parse, node, UINT16_MAX, &((struct long_port *)port)->published);
+    if (node->type == TREE_SCALAR && (!node->text[0] || strcmp(node->text, "0") == 0))
+        return 0; /* Compose would choose one */
+    return read_port_range(parse, node, &((struct long_port *)port)->published);
 }
 
 static int port_protocol(struct parse *parse, const struct tree_node *node, void *port)
@@ -101,16 +142,16 @@ static int read_long_port(struct parse *parse, const struct tree_node *node,
                           struct service_spec *spec)
 {
     static const struct parse_key keys[] = {
-        {"target", port_target}, {"published", port_published}, {"protocol", port_protocol},
+        {"target", port_target}, {"published", port_published},     {"protocol", port_protocol},
         {"mode", port_mode},     {"name", parse_pass_over}, /* for people alone */
-        {"host_ip", NULL},       {"app_protocol", NULL},        {0}};
+        {"host_ip", NULL},       {"app_protocol", parse_pass_over}, {0}};
     struct long_port port = {0};
     int rc = parse_map(parse, node, keys, &port);
     if (rc == 0 && tree_is_null(tree_find(node, "target")))
         rc = parse_fail(parse, node, "a port needs a target");
     if (rc == 0)
-        rc = add_port(parse, node, spec, port.published, port.target,
-                      port.protocol ? port.protocol : "tcp");
+        rc = add_range(parse, node, spec, port.published.first > 0 ? &port.published : NULL,
+                       &port.target, port.protocol ? port.protocol : "tcp");
     free(port.protocol);
     return rc;
 }
@@ -203,13 +244,88 @@ static int name_volume(struct parse *parse, const char *volume, char **ret)
     return length < 0 ? -ENOMEM : 0;
 }
 
+/* Options between commas, of which size=… and mode=… say something; "ro", and what is so anyway. */
+static int read_tmpfs_options(struct parse *parse, const struct tree_node *node, const char *text,
+                              struct spec_mount *mount)
+{
+    static const char *const usual[] = {"rw", "nosuid", "nodev", "noexec"};
+    int rc = 0;
+    while (rc == 0 && *text) {
+        size_t size = strcspn(text, ",");
+        cleanup_free char *option = strndup(text, size);
+        bool is_usual = false;
+        if (!option)
+            return -ENOMEM;
+        for (size_t i = 0; i < array_count(usual); i++)
+            is_usual = is_usual || strcmp(option, usual[i]) == 0;
+        struct tree_node value = *node; /* for its place in messages */
+        value.type = TREE_SCALAR;
+        value.text = strchr(option, '=') ? strchr(option, '=') + 1 : option;
+        if (strncmp(option, "size=", strlen("size=")) == 0)
+            rc = parse_size(parse, &value, &mount->size_bytes);
+        else if (strncmp(option, "mode=", strlen("mode=")) == 0)
+            rc = parse_octal(parse, &value, RUNTIME_MODE_MAX, &mount->mode);
+        else if (strcmp(option, "ro") == 0)
+            mount->read_only = true;
+        else if (!is_usual)
+            rc = parse_warn(parse, node, "the option %s is not supported by Consort: ignored",
+                            option);
+        text += size + (text[size] == ',');
+    }
+    return rc;
+}
+
+static const char *option_of(const struct tree_node *options, const char *key)
+{
+    const struct tree_node *node = tree_find(options, key);
+    return node && node->type == TREE_SCALAR ? node->text : "";
+}
+
+/* True if the word is among those between commas. */
+static bool has_word(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = words; *at;) {
+        size_t size = strcspn(at, ",");
+        if (size == length && strncmp(at, word, size) == 0)
+            return true;
+        at += size + (at[size] == ',');
+    }
+    return false;
+}
+
+/* The local driver's `o: bind` and `type: tmpfs` are the mounts of these names. */
+static int read_driver_opts(struct parse *parse, const char *volume, struct spec_mount *mount)
+{
+    const struct tree_node *entry = tree_find(tree_find(parse->root, "volumes"), volume);
+    const struct tree_node *options = tree_find(entry, "driver_opts");
+    const char *device = option_of(options, "device");
+    if (tree_is_null(options))
+        return 0;
+    if (has_word(option_of(options, "o"), "bind") && device[0]) {
+        mount->type = SPEC_MOUNT_BIND;
+        mount->must_exist = true;
+        mount->read_only = mount->read_only || has_word(option_of(options, "o"), "ro");
+        return parse_path(parse, options, device, &mount->source);
+    }
+    if (strcmp(option_of(options, "type"), "tmpfs") == 0) {
+        mount->type = SPEC_MOUNT_TMPFS;
+        return read_tmpfs_options(parse, options, option_of(options, "o"), mount);
+    }
+    return parse_warn(parse, options,
+                      "ignored: a volume is a folder of its machine's; mount what is elsewhere "
+                      "on each machine, and give it as device, with o: bind");
+}
+
 /* A path is relative to the file. */
 static int set_source(struct parse *parse, const struct tree_node *node, const char *source,
                       struct spec_mount *mount)
 {
     if (mount->type == SPEC_MOUNT_VOLUME) {
-        int rc = name_volume(parse, source, &mount->source);
-        if (rc < 0)
+        int rc = read_driver_opts(parse, source, mount);
+        if (rc == 0 && mount->type == SPEC_MOUNT_VOLUME)
+            rc = name_volume(parse, source, &mount->source);
+        if (rc < 0 || mount->type != SPEC_MOUNT_VOLUME)
             return rc;
         return container_id_valid(mount->source) && source[0]
                    ? 0
@@ -235,6 +351,8 @@ static int read_volume_options(struct parse *parse, const struct tree_node *node
         size_t size = strcspn(options, ",");
         if (size == 2 && memcmp(options, "ro", size) == 0)
             mount->read_only = true;
+        else if (size == 6 && memcmp(options, "nocopy", size) == 0)
+            mount->is_empty = true;
         else if (size != 2 || memcmp(options, "rw", size) != 0)
             rc = parse_warn(parse, node, "the option %.*s is not supported by Consort: ignored",
                             (int)size, options);
@@ -307,18 +425,43 @@ static int mount_tmpfs(struct parse *parse, const struct tree_node *node, void *
     return parse_map(parse, node, keys, target);
 }
 
+static int bind_create(struct parse *parse, const struct tree_node *node, void *target)
+{
+    bool is_made = true;
+    int rc = parse_flag(parse, node, &is_made);
+    ((struct spec_mount *)target)->must_exist = !is_made;
+    return rc;
+}
+
+static int mount_bind(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const struct parse_key keys[] = {{"create_host_path", bind_create},
+                                            {"propagation", NULL},
+                                            {"selinux", NULL},
+                                            {"recursive", NULL},
+                                            {0}};
+    return parse_map(parse, node, keys, target);
+}
+
+static int volume_nocopy(struct parse *parse, const struct tree_node *node, void *target)
+{
+    return parse_flag(parse, node, &((struct spec_mount *)target)->is_empty);
+}
+
+static int mount_volume(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const struct parse_key keys[] = {
+        {"nocopy", volume_nocopy}, {"subpath", NULL}, {"labels", NULL}, {0}};
+    return parse_map(parse, node, keys, target);
+}
+
 static int read_long_volume(struct parse *parse, const struct tree_node *node,
                             struct service_spec *spec)
 {
-    static const struct parse_key keys[] = {{"type", mount_type},
-                                            {"source", mount_source},
-                                            {"target", mount_target},
-                                            {"read_only", mount_read_only},
-                                            {"tmpfs", mount_tmpfs},
-                                            {"bind", NULL},
-                                            {"volume", NULL},
-                                            {"consistency", NULL},
-                                            {0}};
+    static const struct parse_key keys[] = {
+        {"type", mount_type},           {"source", mount_source}, {"target", mount_target},
+        {"read_only", mount_read_only}, {"tmpfs", mount_tmpfs},   {"bind", mount_bind},
+        {"volume", mount_volume},       {"consistency", NULL},    {0}};
     struct spec_mount *mount = add_mount(spec);
     if (!mount)
         return -ENOMEM;
@@ -341,7 +484,7 @@ int read_volumes(struct parse *parse, const struct tree_node *node, void *spec)
     return rc;
 }
 
-/* "TARGET[:OPTIONS]", of which size=… and mode=… are supported. */
+/* "TARGET[:OPTIONS]". */
 static int add_tmpfs(struct parse *parse, const struct tree_node *node, struct service_spec *spec,
                      const char *text)
 {
@@ -353,24 +496,7 @@ static int add_tmpfs(struct parse *parse, const struct tree_node *node, struct s
     mount->target = strndup(text, target_size);
     int rc = mount->target ? parse_target(parse, node, mount->target) : -ENOMEM;
     text += target_size + (text[target_size] == ':');
-    while (rc == 0 && *text) {
-        size_t size = strcspn(text, ",");
-        cleanup_free char *option = strndup(text, size);
-        if (!option)
-            return -ENOMEM;
-        struct tree_node value = *node; /* for its place in messages */
-        value.type = TREE_SCALAR;
-        value.text = strchr(option, '=') ? strchr(option, '=') + 1 : option;
-        if (strncmp(option, "size=", strlen("size=")) == 0)
-            rc = parse_size(parse, &value, &mount->size_bytes);
-        else if (strncmp(option, "mode=", strlen("mode=")) == 0)
-            rc = parse_octal(parse, &value, RUNTIME_MODE_MAX, &mount->mode);
-        else
-            rc = parse_warn(parse, node, "the option %s is not supported by Consort: ignored",
-                            option);
-        text += size + (text[size] == ',');
-    }
-    return rc;
+    return rc < 0 ? rc : read_tmpfs_options(parse, node, text, mount);
 }
 
 int read_tmpfs(struct parse *parse, const struct tree_node *node, void *spec)

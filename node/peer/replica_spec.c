@@ -29,6 +29,8 @@ static bool copy_mounts(const struct agent_wanted *wanted, struct container_spec
         to->read_only = from->read_only;
         to->size_bytes = from->size_bytes;
         to->mode = from->mode;
+        to->must_exist = from->must_exist;
+        to->is_empty = from->is_empty;
         if (!copy(from->target, &to->target))
             return false;
         if (from->type == SPEC_MOUNT_VOLUME && !from->source) {
@@ -154,7 +156,8 @@ static bool copy_sandbox(const struct spec_sandbox *from, struct container_spec 
            text_list_copy(&to->dns_options, &from->dns_options) == 0 &&
            text_list_copy(&to->ulimits, &from->ulimits) == 0 &&
            text_list_copy(&to->sysctls, &from->sysctls) == 0 &&
-           text_list_copy(&to->devices, &from->devices) == 0 && copy(from->cpuset, &to->cpuset);
+           text_list_copy(&to->devices, &from->devices) == 0 &&
+           text_list_copy(&to->options, &from->options) == 0 && copy(from->cpuset, &to->cpuset);
 }
 
 static bool copy_texts(const struct agent_wanted *wanted, const char *container_id,

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "node/compose/interpolate.h"
+#include "node/compose/environment.h"
 #include "tests/fuzz/scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -15,11 +15,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error error = {0};
     int fd = scratch_input(data, size);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    if (environment_file_read(path, &list, &error) < 0)
+    struct text_list warnings = {0};
+    struct environment_file file = {.path = path, .warnings = &warnings};
+    if (environment_file_read(&file, &list, &error) < 0)
         assert(error.code < 0 && error.message[0]);
     for (size_t i = 0; i < list.count; i++)
         assert(strchr(list.items[i], '=') > list.items[i]);
     text_list_done(&list);
+    text_list_done(&warnings);
     close(fd);
     return 0;
 }

@@ -41,9 +41,9 @@ static void spec_fill(struct service_spec *spec)
     spec->port_count = 1;
     spec->mounts = calloc(2, sizeof(*spec->mounts));
     spec->mounts[0] =
-        (struct spec_mount){SPEC_MOUNT_VOLUME, strdup("data"), strdup("/data"), 0, 0, 0};
+        (struct spec_mount){SPEC_MOUNT_VOLUME, strdup("data"), strdup("/data"), .is_empty = true};
     spec->mounts[1] =
-        (struct spec_mount){SPEC_MOUNT_TMPFS, NULL, strdup("/tmp"), true, 1 << 20, 0700};
+        (struct spec_mount){SPEC_MOUNT_TMPFS, NULL, strdup("/tmp"), true, 1 << 20, 0700, true, 0};
     spec->mount_count = 2;
     spec->files = calloc(1, sizeof(*spec->files));
     spec->files[0] = (struct spec_file){
@@ -68,6 +68,7 @@ static void spec_fill(struct service_spec *spec)
     spec->sandbox.cpu_shares = 512;
     spec->sandbox.oom_score_adj = -500;
     spec->sandbox.tty = spec->sandbox.stdin_open = true;
+    text_list_add(&spec->sandbox.options, "pid=host");
     spec->log_bytes_max = 1 << 16;
     spec->mode = SPEC_GLOBAL;
     list_fill(&spec->constraints, "node.labels.zone==a", "node.name!=b");

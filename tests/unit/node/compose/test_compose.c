@@ -36,8 +36,8 @@ static void test_refused(void **state)
     bench_refuse("services: [web]\n", ":1: services: a map of services is expected");
     bench_refuse("servces: {web: {image: a}}\n",
                  ":1: servces: unknown key; did you mean services?");
-    bench_refuse("services:\n  Web: {image: a}\n",
-                 ":2: services.Web: a service's name must be 1 to 63 of a-z, 0-9 and -");
+    bench_refuse("services:\n  -web: {image: a}\n",
+                 ":2: services.-web: a service's name has 1 to 63 letters, digits, - _ and .");
     bench_refuse("[]\n", ":1: a map of keys and values is expected");
     bench_refuse("services: {web: {image: a}}\nservices: {}\n", ":2: services: the same key twice");
 }
@@ -47,7 +47,9 @@ static void test_warnings(void **state)
 {
     (void)state;
     bench_warn("services: {web: {image: a}}\nmodels: {back: {}}\n",
-               ":2: models: not supported by Consort: ignored");
+               ":2: models: ignored: models are not run here");
+    bench_warn("version: '3.8'\nservices: {Web_1.x: {image: a}}\n",
+               ":1: version: ignored: it is obsolete, and means nothing");
     bench_warn("services: {web: {image: a}}\nvolumes:\n  data: {driver: nfs}\n",
                ":3: volumes.data.driver: not supported by Consort: ignored");
 }
@@ -78,6 +80,11 @@ static void test_stack(void **state)
     write_file(path, "services: {web: {image: a}}\n");
     assert_int_equal(bench_load_path(path, NULL, &result, &error), 0);
     assert_memory_equal(result.stack, "consort-shop-", 13);
+    compose_result_done(&result);
+    write_file(path, "name: by_file\nservices: {web: {image: a}}\n");
+    assert_int_equal(bench_load_path(path, NULL, &result, &error), 0);
+    assert_string_equal(result.stack, "by-file");
+    assert_int_equal(result.warnings.count, 1);
     compose_result_done(&result);
     assert_int_equal(remove(path), 0);
     assert_int_equal(remove(folder), 0);

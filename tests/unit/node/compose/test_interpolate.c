@@ -69,66 +69,11 @@ static void test_refused(void **state)
                        ":4: the variable UNSET is not set: taken as empty");
 }
 
-/* Breaks if a line of a file of variables means something else than with Compose, or if the file
- * wins over what stands in `environment`. */
-static void test_file(void **state)
-{
-    (void)state;
-    static const char *const expected[] = {"A=1", "B=two # words", "C=x", "D=a#b", "SET=value",
-                                           "E=",  "A=own"};
-    struct compose_result result;
-    setenv("SET", "value", 1);
-    unsetenv("UNSET");
-    bench_file("a.env", "# comment\r\n\nA=1 # one\nB = \"two # words\" # two\nC='x'\nexport D=a#b\n"
-                        "SET\nUNSET\nE=\n");
-    bench_load_service("    environment: {A: own}\n    env_file: a.env\n", &result);
-    const struct text_list *list = &result.services[0].environment;
-    assert_int_equal(list->count, sizeof(expected) / sizeof(expected[0]));
-    for (size_t i = 0; i < list->count; i++)
-        assert_string_equal(list->items[i], expected[i]);
-    compose_result_done(&result);
-}
-
-static void refuse_line(const char *content, const char *words)
-{
-    char path[] = "/tmp/consort-env-XXXXXX";
-    struct text_list list = {0};
-    struct error error = {0};
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    FILE *file = fdopen(fd, "w");
-    assert_non_null(file);
-    assert_true(fputs(content, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(environment_file_read(path, &list, &error), -EINVAL);
-    assert_memory_equal(error.message, path, strlen(path));
-    assert_string_equal(error.message + strlen(path), words);
-    assert_int_equal(remove(path), 0);
-    text_list_done(&list);
-}
-
-/* Breaks if a mistake in a file of variables is passed over. */
-static void test_file_refused(void **state)
-{
-    (void)state;
-    struct text_list list = {0};
-    struct error error = {0};
-    refuse_line("A=1\n=x\n", ":2: KEY=VALUE is expected");
-    refuse_line("two words=x\n", ":1: KEY=VALUE is expected");
-    refuse_line("A=\"x\n", ":1: the value's quotes do not fit");
-    refuse_line("A='x' y\n", ":1: the value's quotes do not fit");
-    assert_int_equal(environment_file_read("/nowhere/env", &list, &error), -ENOENT);
-    assert_int_equal(environment_file_read("/tmp", &list, &error), -EISDIR);
-    assert_int_equal(list.count, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_filled_in),
         cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_file_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

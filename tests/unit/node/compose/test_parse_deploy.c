@@ -116,8 +116,8 @@ static void test_refused(void **state)
     } cases[] = {
         {"    deploy: {replica: 3}\n",
          ":4: services.web.deploy.replica: unknown key; did you mean replicas?"},
-        {"    deploy: {mode: all}\n",
-         ":4: services.web.deploy.mode: all is not one of replicated, global"},
+        {"    deploy: {mode: all}\n", ":4: services.web.deploy.mode: all is not one of replicated, "
+                                      "global, replicated-job, global-job"},
         {"    deploy: {replicas: -1}\n",
          ":4: services.web.deploy.replicas: -1 is no whole number up to 4294967295"},
         {"    deploy:\n      resources: {limits: {memory: 5X}}\n",

@@ -109,10 +109,6 @@ static void test_refused(void **state)
         {"    networks: [nowhere]\n", "networks: there is no network nowhere at the top level"},
         {"    networks: front\n", "networks: a list or a map is expected"},
         {"    networks: [default, default]\n", "networks: the network shop_default twice"},
-        {"    networks: {default: {ipv4_address: 10.0.0.2}}\n",
-         "networks.default.ipv4_address: a container's address can't be chosen: each peer hands "
-         "out "
-         "its own; use the service's name, which has one address everywhere"},
         {"    network_mode: service:db\n",
          "network_mode: a container can't share another's network; give both a network in common"},
         {"    network_mode: host\n    networks: [default]\n",
@@ -127,6 +123,12 @@ static void test_refused(void **state)
         snprintf(words, sizeof(words), ":4: services.web.%s", bad[i][1]);
         bench_refuse_service(bad[i][0], words);
     }
+    bench_warn_service("    networks: {default: {ipv4_address: 10.0.0.2}}\n",
+                       ":4: services.web.networks.default.ipv4_address: ignored: each peer hands "
+                       "out addresses of its own; the service's name has one address everywhere");
+    bench_warn("services: {web: {image: a}}\nnetworks:\n  lan: {driver: macvlan}\n",
+               ":3: networks.lan.driver: ignored: every network is a bridge at each peer, and the "
+               "mesh between peers");
     bench_warn_service("    dns: ['2001:db8::53']\n",
                        ":4: services.web.dns: no IPv4 server among them: the machine's own is "
                        "asked");

@@ -129,10 +129,13 @@ static void test_refused(void **state)
     bench_refuse("services:\n  web: {command: a}\n",
                  ":2: services.web: no image; build it elsewhere, import it with consort image "
                  "import, and name it: image: NAME");
-    bench_warn_service("    mac_address: x\n",
-                       ":4: services.web.mac_address: not supported by Consort: ignored");
-    bench_warn_service("    depends_on: {db: {restart: true}}\n  db: {image: a}\n",
-                       ":4: services.web.depends_on.db.restart: not supported by Consort: ignored");
+    bench_warn_service(
+        "    mac_address: x\n",
+        ":4: services.web.mac_address: ignored: each peer gives its containers their own");
+    bench_warn_service(
+        "    depends_on: {db: {restart: true}}\n  db: {image: a}\n",
+        ":4: services.web.depends_on.db.restart: ignored: a service is not restarted with those it "
+        "depends on; it finds the new ones under the same name");
     bench_warn_service("    x-consort: {on_minority: duplicate}\n",
                        ":4: services.web.x-consort.on_minority: duplicate is not carried out by "
                        "this version: as hold");

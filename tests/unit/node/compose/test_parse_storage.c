@@ -42,8 +42,58 @@ static void test_ports(void **state)
                        ":4: services.web.ports: published on all of every peer's addresses");
     bench_warn_service("    ports: [{target: 80, mode: host}]\n",
                        ":4: services.web.ports.mode: host is not supported by Consort: as ingress");
-    bench_warn_service("    ports: [{target: 80, host_ip: 1.2.3.4}]\n",
-                       ":4: services.web.ports.host_ip: not supported by Consort: ignored");
+    bench_warn_service(
+        "    ports: [{target: 80, host_ip: 1.2.3.4}]\n",
+        ":4: services.web.ports.host_ip: ignored: every peer answers at all of its addresses");
+}
+
+/* Breaks if a range of ports is published as another. */
+static void test_port_ranges(void **state)
+{
+    (void)state;
+    static const uint16_t expected[][2] = {{0, 3000},    {0, 3001},    {9090, 8080}, {9091, 8081},
+                                           {7000, 7000}, {7001, 7001}, {0, 80}};
+    struct compose_result result;
+    bench_load_service("    ports: ['3000-3001', '9090-9091:8080-8081', {target: 7000, published: "
+                       "'7000'}, '7001:7001', '127.0.0.1::80']\n",
+                       &result);
+    const struct service_spec *spec = &result.services[0];
+    assert_int_equal(spec->port_count, sizeof(expected) / sizeof(expected[0]));
+    for (size_t i = 0; i < spec->port_count; i++) {
+        assert_int_equal(spec->ports[i].published, expected[i][0]);
+        assert_int_equal(spec->ports[i].target, expected[i][1]);
+    }
+    compose_result_done(&result);
+    bench_warn_service("    ports: ['8000-8010:80']\n",
+                       ":4: services.web.ports: of the ports to choose from, 8000 is published");
+    bench_warn_service("    ports: ['[::1]:8000:80']\n",
+                       ":4: services.web.ports: published on all of every peer's addresses");
+}
+
+/* Breaks if what the local driver's options say is not what is mounted. */
+static void test_driver_opts(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load("services: {web: {image: a, volumes: ['a:/a', 'b:/b', '/new:/c:nocopy',\n"
+               "  {type: bind, source: /d, target: /d, bind: {create_host_path: false}}]}}\n"
+               "volumes:\n  a: {driver_opts: {type: none, o: bind, device: /srv/data}}\n"
+               "  b: {driver_opts: {type: tmpfs, o: 'size=1m', device: tmpfs}}\n",
+               &result);
+    const struct spec_mount *mounts = result.services[0].mounts;
+    assert_int_equal(mounts[0].type, SPEC_MOUNT_BIND);
+    assert_string_equal(mounts[0].source, "/srv/data");
+    assert_true(mounts[0].must_exist);
+    assert_int_equal(mounts[1].type, SPEC_MOUNT_TMPFS);
+    assert_int_equal(mounts[1].size_bytes, 1 << 20);
+    assert_false(mounts[2].must_exist);
+    assert_true(mounts[3].must_exist);
+    compose_result_done(&result);
+    bench_warn(
+        "services: {web: {image: a, volumes: ['a:/a']}}\nvolumes:\n"
+        "  a: {driver_opts: {type: nfs, device: ':/x'}}\n",
+        ":3: volumes.a.driver_opts: ignored: a volume is a folder of its machine's; mount what "
+        "is elsewhere on each machine, and give it as device, with o: bind");
 }
 
 /* Breaks if a volume of another name, or another stack's, is taken for the stack's own; or a tmpfs
@@ -109,12 +159,15 @@ static void test_refused(void **state)
     } cases[] = {
         {"    ports: ['80:']\n",
          ":4: services.web.ports: 80:: PUBLISHED:TARGET is expected, as in 8080:80"},
-        {"    ports: ['8000-8010:80']\n",
-         ":4: services.web.ports: 8000-8010:80: PUBLISHED:TARGET is expected, as in 8080:80"},
+        {"    ports: ['8000-8010:80-81']\n",
+         ":4: services.web.ports: 11 ports published for 2 in the container"},
+        {"    ports: ['8010-8000:80']\n",
+         ":4: services.web.ports: 8010-8000:80: PUBLISHED:TARGET is expected, as in 8080:80"},
         {"    ports: ['80:-18446744073709551536']\n",
          ":4: services.web.ports: 80:-18446744073709551536: PUBLISHED:TARGET is expected, as in "
          "8080:80"},
-        {"    ports: ['80:65536']\n", ":4: services.web.ports: a port is a number from 1 to 65535"},
+        {"    ports: ['80:65536']\n",
+         ":4: services.web.ports: 80:65536: PUBLISHED:TARGET is expected, as in 8080:80"},
         {"    ports: ['80:80/sctp']\n",
          ":4: services.web.ports: the protocol sctp is neither tcp nor udp"},
         {"    ports: [{published: 80}]\n", ":4: services.web.ports: a port needs a target"},
@@ -140,10 +193,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ports),
-        cmocka_unit_test(test_volumes),
-        cmocka_unit_test(test_volume_names),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_ports),        cmocka_unit_test(test_port_ranges),
+        cmocka_unit_test(test_driver_opts),  cmocka_unit_test(test_volumes),
+        cmocka_unit_test(test_volume_names), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,18 @@
+"""Asks every target, and shows what they said."""
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        with open("/etc/collector/targets.txt", encoding="utf-8") as file:
+            targets = file.read().split()
+        text = "".join(urllib.request.urlopen(target, timeout=10).read().decode() for target in targets)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"up {len(targets)}\n{text}".encode())
+
+
+threading.Thread(target=HTTPServer(("", 9091), Handler).serve_forever, daemon=True).start()
+HTTPServer(("", 9090), Handler).serve_forever()

@@ -1,0 +1,47 @@
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "node/compose/parse.h"
+
+static const struct {
+    const char *key, *words;
+} reasons[] = {
+    {"build", "images are not built here; build it elsewhere, then: consort image import"},
+    {"cgroup_parent", "Consort's own holds all its containers, to limit and to end them"},
+    {"consistency", "it is for Docker Desktop"},
+    {"cpu_count", "it is for Windows; cpus is the limit"},
+    {"cpu_percent", "it is for Windows; cpus is the limit"},
+    {"cpu_rt_period", "kernels with real-time groups are not supported"},
+    {"cpu_rt_runtime", "kernels with real-time groups are not supported"},
+    {"credential_spec", "it is for Windows"},
+    {"develop", "it is for docker compose watch"},
+    {"external_links", "give both services a network in common, with external: true"},
+    {"generic_resources", "name what a machine has as its label, and that under constraints"},
+    {"gpus", "name the devices that it needs under devices"},
+    {"host_ip", "every peer answers at all of its addresses"},
+    {"ipv4_address",
+     "each peer hands out addresses of its own; the service's name has one address everywhere"},
+    {"ipv6_address",
+     "each peer hands out addresses of its own; the service's name has one address everywhere"},
+    {"isolation", "it is for Windows"},
+    {"labels", "only services have labels"},
+    {"mac_address", "each peer gives its containers their own"},
+    {"models", "models are not run here"},
+    {"oom_kill_disable", "cgroup v2 has no such thing; see oom_score_adj"},
+    {"platform", "an image runs on machines of its own architecture"},
+    {"post_start", "start what it does from the image's entrypoint"},
+    {"pre_stop", "have the process do it when stop_signal comes"},
+    {"provider", "no other program is asked to provide services"},
+    {"runtime", "each peer has its own: consort node --runtime"},
+    {"storage_opt", "layers are shared by all containers and have no size of their own"},
+    {"use_api_socket", "there is no Docker API; mount Consort's socket"},
+    {"version", "it is obsolete, and means nothing"},
+};
+
+const char *parse_reason(const char *key)
+{
+    for (size_t i = 0; i < array_count(reasons); i++)
+        if (strcmp(reasons[i].key, key) == 0)
+            return reasons[i].words;
+    return NULL;
+}

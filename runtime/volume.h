@@ -1,0 +1,19 @@
+/* Volumes: folders that outlive the containers that mount them. */
+#pragma once
+
+#include <stdbool.h>
+
+struct volume_use {
+    const char *volumes_dir; /* where all of this machine's are */
+    const char *name;
+    const char
+        *container_dir; /* where one is made before it gets its name; goes with the container */
+    const char *rootfs; /* of the image that covers it with … */
+    const char *target; /* … this path */
+    bool is_empty;      /* take nothing over but owner and mode */
+};
+
+/* Makes the volume unless it is there. As Docker's, a new one has what the image has at the path
+ * that it covers: folders, files, links, with owners and modes. Killed on the way, there is none
+ * yet. Safe against others that make it at the same time. Blocks. */
+int volume_make(const struct volume_use *use);
