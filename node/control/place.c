@@ -82,10 +82,21 @@ static void count_all(struct placer *placer, const struct world_service *service
     }
 }
 
+static bool has_volumes(const struct service_spec *spec)
+{
+    for (size_t i = 0; i < spec->mount_count; i++)
+        if (spec->mounts[i].type == SPEC_MOUNT_VOLUME && spec->mounts[i].source)
+            return true;
+    return false;
+}
+
 int placer_init(struct placer *placer, const struct world *world,
                 const struct world_service *service, const struct service_spec *spec)
 {
-    *placer = (struct placer){.world = world, .spec = spec, .service = service->intent->name};
+    *placer = (struct placer){.world = world,
+                              .spec = spec,
+                              .service = service->intent->name,
+                              .has_volumes = has_volumes(spec)};
     placer->seats = calloc(world->peer_count + 1, sizeof(*placer->seats));
     if (!placer->seats) {
         placer_done(placer); /* or its spec would say that it is ready */
@@ -226,9 +237,9 @@ static int compare_places(const struct placer *placer, const struct place_reques
     int order = 0;
     for (size_t i = 0; order == 0 && i <= placer->spread_count; i++)
         order = compare(staying(placer, request, seat_a, i), staying(placer, request, seat_b, i));
-    if (order == 0)
+    if (order == 0 && !placer->has_volumes)
         order = compare(load_of(a), load_of(b));
-    if (order == 0)
+    if (order == 0 && !placer->has_volumes)
         order = compare((uint64_t)a->replica_count * b->view->capacity.cpu_millis,
                         (uint64_t)b->replica_count * a->view->capacity.cpu_millis);
     if (order == 0)

@@ -5,7 +5,9 @@
  * container. Of those the best one has, in this order: the fewest replicas of the service among
  * peers with the same value of each spread preference; the fewest replicas of the service; the
  * least of its resources reserved; the fewest replicas for its CPUs; and then the highest hash of
- * service, slot and peer, so that equals are chosen at random, but everywhere alike.
+ * service, slot and peer, so that equals are chosen at random, but everywhere alike. For a service
+ * with volumes the hash comes before how busy a peer is: a volume is its machine's, so its replica
+ * shall come back to the same one, as long as that may take it.
  *
  *     placer_init(&placer, world, service, spec);
  *     peer = placer_choose(&placer, &(struct place_request){.slot = 1});
@@ -39,6 +41,7 @@ struct placer {
     struct place_seat *seats;                     /* one for each of world->peers */
     uint32_t *group_running[CONTROL_SPREADS_MAX]; /* the service's replicas in each group */
     size_t spread_count;
+    bool has_volumes; /* what it wrote is where it ran */
 };
 
 struct place_request {

@@ -81,6 +81,7 @@ static void fill(struct container_spec *spec)
     spec->sandbox.cpu_shares = 2;
     spec->sandbox.oom_score_adj = -1000;
     spec->sandbox.tty = spec->sandbox.stdin_open = true;
+    text_list_add(&spec->sandbox.options, "swappiness=10");
 }
 
 static void pack(const struct container_spec *spec, struct buffer *ret)
@@ -107,6 +108,7 @@ static void comes_back_as_it_was(void **state)
     assert_string_equal(copy.mounts[3].target, "/target");
     assert_string_equal(copy.mounts[4].secret, "s_key");
     assert_int_equal(copy.health.retries, 5);
+    assert_string_equal(copy.sandbox.options.items[0], "swappiness=10");
     assert_int_equal(copy.health.probe_port, 80);
     assert_string_equal(copy.health.probe_path, "/ok");
     assert_int_equal(copy.log_bytes_max, 1 << 20);

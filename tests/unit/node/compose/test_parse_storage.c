@@ -96,6 +96,29 @@ static void test_driver_opts(void **state)
         "is elsewhere on each machine, and give it as device, with o: bind");
 }
 
+/* Breaks if two containers write to the same files during an update, unless the file wants it so.
+ */
+static void test_order(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *lines;
+        uint8_t order;
+    } cases[] = {
+        {"    volumes: ['data:/data']\n", SPEC_STOP_FIRST},
+        {"    volumes: ['./data:/data']\n", SPEC_STOP_FIRST},
+        {"    volumes: ['./data:/data:ro', '/anonymous']\n    tmpfs: /tmp\n", SPEC_START_FIRST},
+        {"    volumes: ['data:/data']\n    deploy: {update_config: {order: start-first}}\n",
+         SPEC_START_FIRST},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct compose_result result;
+        bench_load_service(cases[i].lines, &result);
+        assert_int_equal(result.services[0].update.order, cases[i].order);
+        compose_result_done(&result);
+    }
+}
+
 /* Breaks if a volume of another name, or another stack's, is taken for the stack's own; or a tmpfs
  * has another mode. */
 static void test_volume_names(void **state)
@@ -193,9 +216,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ports),        cmocka_unit_test(test_port_ranges),
-        cmocka_unit_test(test_driver_opts),  cmocka_unit_test(test_volumes),
-        cmocka_unit_test(test_volume_names), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_ports),   cmocka_unit_test(test_port_ranges),
+        cmocka_unit_test(test_order),   cmocka_unit_test(test_driver_opts),
+        cmocka_unit_test(test_volumes), cmocka_unit_test(test_volume_names),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -217,9 +217,52 @@ static void test_alike(void **state)
     cluster_done(&b);
 }
 
+static void database(struct service_spec *spec, const char *image)
+{
+    fixture_spec(spec, "db");
+    free(spec->image);
+    spec->image = strdup(image);
+    spec->update.order = SPEC_STOP_FIRST;
+    spec->mounts = calloc(1, sizeof(*spec->mounts));
+    spec->mounts[0].source = strdup("s_data");
+    spec->mounts[0].target = strdup("/data");
+    spec->mount_count = 1;
+}
+
+/* Breaks if an update moves a service away from the machine that has its volumes, where a peer with
+ * less to do would be the better place. */
+static void test_volumes(void **state)
+{
+    (void)state;
+    struct cluster c;
+    struct service_spec spec;
+    unsigned home = 0;
+    cluster_init(&c, 3);
+    database(&spec, "db:1");
+    cluster_deploy(&c, &spec);
+    cluster_calm(&c);
+    while (home < 2 && cluster_count_at(&c, "s_db", home) == 0)
+        home++;
+    cluster_labels(&c, home, "busy=yes");
+    fixture_spec(&spec, "web");
+    spec.replicas = 4;
+    assert_int_equal(text_list_add(&spec.constraints, "node.labels.busy==yes"), 0);
+    assert_int_equal(fixture_deploy(&c.f, "t", &spec, 1), 0);
+    service_spec_done(&spec);
+    cluster_calm(&c);
+    assert_int_equal(cluster_count_at(&c, "t_web", home), 4);
+    database(&spec, "db:2");
+    cluster_deploy(&c, &spec);
+    cluster_calm(&c);
+    assert_int_equal(cluster_rollout_state(&c, "s_db"), INTENT_ROLLOUT_DONE);
+    assert_int_equal(cluster_count_at(&c, "s_db", home), 1);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_volumes),
         cmocka_unit_test(test_even),
         cmocka_unit_test(test_unfit_peers),
         cmocka_unit_test(test_resources),

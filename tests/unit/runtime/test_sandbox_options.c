@@ -1,0 +1,82 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "runtime/sandbox_options.h"
+
+static void only_what_is_known(void **state)
+{
+    (void)state; /* would break: texts that come from a peer and mean nothing, or too much */
+    static const char *const bad[] = {"",
+                                      "pid",
+                                      "pid=",
+                                      "pid=1",
+                                      "net=host",
+                                      "swappiness=101",
+                                      "device=",
+                                      "device=c",
+                                      "device=c 1:3",
+                                      "device=x 1:3 r",
+                                      "device=c 1 r",
+                                      "device=c 1:3 x",
+                                      "annotation=",
+                                      "annotation==x",
+                                      "annotation=k",
+                                      "domainname=",
+                                      "domainname=a b",
+                                      "blkio_weight=9",
+                                      "blkio_read_bps=/dev/sda",
+                                      "blkio_read_bps=/etc/x=1",
+                                      "blkio_read_bps=/dev/../x=1",
+                                      "blkio_weight_device=/dev/sda=1001"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(sandbox_option_is_valid(bad[i]));
+}
+
+static void are_applied(void **state)
+{
+    (void)state; /* would break: options that are taken and do nothing */
+    static const char *const given[] = {"pid=host", "uts=host", "device=c 10:* rw",
+                                        "annotation=a=b=c", "domainname=example.org"};
+    struct text_list options = {0};
+    struct error error = {0};
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+        assert_true(sandbox_option_is_valid(given[i]));
+        assert_int_equal(text_list_add(&options, given[i]), 0);
+    }
+    json_t *document = json_pack("{s:s, s:{s:[{s:s}, {s:s}, {s:s}], s:{s:[]}}}", "hostname", "h",
+                                 "linux", "namespaces", "type", "pid", "type", "mount", "type",
+                                 "uts", "resources", "devices");
+    json_t *expected =
+        json_pack("{s:{s:s}, s:s, s:{s:[{s:s}], s:{s:[{s:b, s:s, s:i, s:s}]}}}", "annotations", "a",
+                  "b=c", "domainname", "example.org", "linux", "namespaces", "type", "mount",
+                  "resources", "devices", "allow", 1, "type", "c", "major", 10, "access", "rw");
+    assert_int_equal(sandbox_options_apply(&options, document, &error), 0);
+    assert_true(json_equal(document, expected));
+    assert_true(sandbox_options_share(&options, "pid"));
+    assert_false(sandbox_options_share(&options, "ipc"));
+    assert_true(sandbox_options_reach_machine(&options));
+    text_list_done(&options);
+    assert_int_equal(text_list_add(&options, "blkio_read_bps=/dev/null=1"), 0);
+    assert_false(sandbox_options_reach_machine(&options));
+    assert_int_equal(sandbox_options_apply(&options, document, &error), -ENODEV);
+    assert_string_equal(error.message, "/dev/null is no block device of this machine");
+    text_list_done(&options);
+    json_decref(document);
+    json_decref(expected);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_what_is_known),
+        cmocka_unit_test(are_applied),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
