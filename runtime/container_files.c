@@ -42,6 +42,13 @@ static int append_words(struct buffer *content, const char *keyword, const struc
     return result < 0 || words->count == 0 ? result : buffer_append_text(content, "\n");
 }
 
+/* Without a search list the C library would make one of what follows the dot in the host's name. */
+static int append_search(struct buffer *content, const struct text_list *domains)
+{
+    return domains->count > 0 ? append_words(content, "search", domains)
+                              : buffer_append_text(content, "search .\n");
+}
+
 static int write_resolv_conf(const struct oci_input *input, uint32_t gateway)
 {
     cleanup_buffer struct buffer content;
@@ -51,7 +58,7 @@ static int write_resolv_conf(const struct oci_input *input, uint32_t gateway)
     int result = buffer_printf(&content, "nameserver %s\n",
                                input->spec->dns_server ? input->spec->dns_server : address);
     if (result == 0)
-        result = append_words(&content, "search", &input->spec->sandbox.dns_search);
+        result = append_search(&content, &input->spec->sandbox.dns_search);
     if (result == 0)
         result = append_words(&content, "options", &input->spec->sandbox.dns_options);
     return result < 0 ? result : write_named(input, "resolv.conf", &content);

@@ -16,13 +16,14 @@ class Skip(Exception):
     """Raised by a scenario that can't be run here; its text says why."""
 
 
-def scenario(peers=3, bare=False, bound_s=BOUND_S, pending=None, alone=False):
+def scenario(peers=3, bare=False, bound_s=BOUND_S, pending=None, alone=False, nightly=False):
     """Marks a scenario: on how many peers it runs (`bare`: that know nothing of each other yet), and
     after how many seconds it is given up. One that would disturb others, or be disturbed, is played
     `alone`. One that is not known to hold yet is `pending` with the
-    reason: it is skipped, and counted as such, unless it is named on the command line."""
+    reason: it is skipped, and counted as such, unless it is named on the command line. A `nightly` one is
+    played only when it is named: it is long, or needs what tools/nightly makes first."""
     def mark(function):
         function.scenario = {"up": {"count": peers, "bare": bare}, "bound_s": bound_s,
-                             "pending": pending, "alone": alone}
+                             "pending": pending, "alone": alone, "nightly": nightly}
         return function
     return mark

@@ -308,8 +308,15 @@ def check_machine(cluster):
 
 
 @scenario(peers=2)
+def test_some_shells(cluster):
+    """Three projects of busybox alone: short forms, variables, and a file of some years ago."""
+    import_shells(cluster)
+    play(cluster, check_short, check_interpolation, check_legacy)
+
+
+@scenario(peers=2, bound_s=600, nightly=True)
 def test_shells(cluster):
-    """Fifteen projects of busybox alone, one after the other: every key that they use does what it says."""
+    """All fifteen, one after the other: every key that they use does what it says."""
     import_shells(cluster)
     play(cluster, check_profiles, check_anchors, check_overrides, check_interpolation, check_fences, check_rolling,
          check_limits, check_long, check_short, check_includes, check_legacy, check_swarm, check_backup,
@@ -318,7 +325,7 @@ def test_shells(cluster):
 
 # --- With real services ---
 
-@scenario(peers=3)
+@scenario(peers=3, nightly=True)
 def test_guestbook(cluster):
     """A web page with a database and a cache: entries are kept over a new deploy, and a new password is not needed."""
     need(cluster, "nginx", "redis", "postgres", "python")
@@ -400,7 +407,7 @@ def check_monitoring(cluster):
     project.remove()
 
 
-@scenario(peers=3, bound_s=900)
+@scenario(peers=3, bound_s=900, nightly=True)
 def test_services(cluster):
     """Seven more projects of examples/, of nginx, MariaDB, PostgreSQL, Redis, memcached and Python."""
     need(cluster, "nginx", "redis", "postgres", "python", "mariadb", "memcached")

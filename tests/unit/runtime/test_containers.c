@@ -60,7 +60,7 @@ static void is_confined(void **state)
                                   "cat /etc/resolv.conf && hostname",
                                   text, sizeof(text)),
                      0);
-    assert_string_equal(text, "nameserver 10.88.0.1\na\n");
+    assert_string_equal(text, "nameserver 10.88.0.1\nsearch .\na\n");
     fixture_free(fixture);
 }
 
