@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "runtime/capability.h"
 #include "runtime/cgroup.h"
 #include "runtime/file.h"
@@ -231,7 +232,10 @@ static json_t *rlimits_json(const struct container_sandbox *sandbox)
         struct sandbox_ulimit limit;
         if (sandbox_parse_ulimit(sandbox->ulimits.items[i], &limit) < 0)
             continue; /* container_spec_check() saw to it */
-        has_files = has_files || strcmp(limit.name, "RLIMIT_NOFILE") == 0;
+        if (sandbox_ulimit_fit(&limit))
+            log_warning("the limit %s is more than this daemon may grant: %" PRIu64 " it is",
+                        sandbox->ulimits.items[i], limit.hard);
+        has_files = has_files || limit.resource == RLIMIT_NOFILE;
         result |= add_rlimit(limits, limit.name, limit.soft, limit.hard);
     }
     /* Never above our own, which may be all that the OCI runtime is allowed to give. */

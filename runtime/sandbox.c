@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -20,9 +21,16 @@ enum {
 
 /* --- Texts --- */
 
-static const char *const ulimit_names[] = {
-    "as",   "core",   "cpu",   "data", "fsize",  "locks",  "memlock",    "msgqueue",
-    "nice", "nofile", "nproc", "rss",  "rtprio", "rttime", "sigpending", "stack",
+static const struct {
+    const char *name;
+    int resource;
+} ulimits[] = {
+    {"as", RLIMIT_AS},           {"core", RLIMIT_CORE},         {"cpu", RLIMIT_CPU},
+    {"data", RLIMIT_DATA},       {"fsize", RLIMIT_FSIZE},       {"locks", RLIMIT_LOCKS},
+    {"memlock", RLIMIT_MEMLOCK}, {"msgqueue", RLIMIT_MSGQUEUE}, {"nice", RLIMIT_NICE},
+    {"nofile", RLIMIT_NOFILE},   {"nproc", RLIMIT_NPROC},       {"rss", RLIMIT_RSS},
+    {"rtprio", RLIMIT_RTPRIO},   {"rttime", RLIMIT_RTTIME},     {"sigpending", RLIMIT_SIGPENDING},
+    {"stack", RLIMIT_STACK},
 };
 
 static bool parse_limit(const char *text, size_t size, uint64_t *ret)
@@ -45,12 +53,12 @@ int sandbox_parse_ulimit(const char *text, struct sandbox_ulimit *ret)
 {
     struct sandbox_ulimit limit = {.name = "RLIMIT_"};
     size_t name_size = strcspn(text, "="), known = 0, prefix = strlen(limit.name);
-    while (known < array_count(ulimit_names) &&
-           (strlen(ulimit_names[known]) != name_size ||
-            strncmp(ulimit_names[known], text, name_size) != 0))
+    while (known < array_count(ulimits) && (strlen(ulimits[known].name) != name_size ||
+                                            strncmp(ulimits[known].name, text, name_size) != 0))
         known++;
-    if (known == array_count(ulimit_names) || text[name_size] != '=')
+    if (known == array_count(ulimits) || text[name_size] != '=')
         return -EINVAL;
+    limit.resource = ulimits[known].resource;
     for (size_t i = 0; i < name_size; i++)
         limit.name[prefix + i] = (char)toupper((unsigned char)text[i]);
     const char *soft = text + name_size + 1;
@@ -61,6 +69,24 @@ int sandbox_parse_ulimit(const char *text, struct sandbox_ulimit *ret)
         return -EINVAL;
     *ret = limit;
     return 0;
+}
+
+/* The kernel alone knows what else stands against it (user namespaces, fs.nr_open), so it is asked:
+ * a hard limit of our own that is raised for a moment harms nobody. */
+bool sandbox_ulimit_fit(struct sandbox_ulimit *limit)
+{
+    struct rlimit own;
+    if (getrlimit((__rlimit_resource_t)limit->resource, &own) < 0 || limit->hard <= own.rlim_max)
+        return false;
+    struct rlimit raised = {.rlim_cur = own.rlim_cur, .rlim_max = limit->hard};
+    if (setrlimit((__rlimit_resource_t)limit->resource, &raised) == 0) {
+        setrlimit((__rlimit_resource_t)limit->resource, &own);
+        return false;
+    }
+    limit->hard = own.rlim_max;
+    if (limit->soft > limit->hard)
+        limit->soft = limit->hard;
+    return true;
 }
 
 /* Cuts the next part off, up to a colon; false if it does not fit or is no absolute path. */

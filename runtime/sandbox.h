@@ -15,6 +15,7 @@
 
 struct sandbox_ulimit {
     char name[32]; /* as the OCI runtime calls it: "RLIMIT_NOFILE" */
+    int resource;  /* as setrlimit() does */
     uint64_t soft, hard;
 };
 
@@ -25,6 +26,10 @@ struct sandbox_device {
 
 /* "nofile=SOFT:HARD" or "nofile=LIMIT"; -1 and "unlimited" are no limit. -EINVAL. */
 int sandbox_parse_ulimit(const char *text, struct sandbox_ulimit *ret);
+
+/* Lowers it to what this daemon may grant: without CAP_SYS_RESOURCE, no more than it has itself.
+ * True if it had to. */
+bool sandbox_ulimit_fit(struct sandbox_ulimit *limit);
 
 /* "HERE[:THERE[:ACCESS]]", both absolute. -EINVAL. */
 int sandbox_parse_device(const char *text, struct sandbox_device *ret);

@@ -38,6 +38,11 @@ static void ulimits_are_read(void **state)
     assert_true(limit.soft == 0 && limit.hard == UINT64_MAX);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(sandbox_parse_ulimit(bad[i], &limit), -EINVAL);
+    assert_int_equal(sandbox_parse_ulimit("nofile=1:2", &limit), 0);
+    assert_false(sandbox_ulimit_fit(&limit)); /* less than anybody has */
+    assert_int_equal(sandbox_parse_ulimit("nofile=-1", &limit), 0);
+    assert_true(sandbox_ulimit_fit(&limit)); /* more than fs.nr_open ever is */
+    assert_true(limit.soft == limit.hard && limit.hard < UINT64_MAX);
 }
 
 static void devices_are_read(void **state)
