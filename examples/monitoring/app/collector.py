@@ -1,7 +1,7 @@
 """Asks every target, and shows what they said."""
 import threading
 import urllib.request
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -14,5 +14,5 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"up {len(targets)}\n{text}".encode())
 
 
-threading.Thread(target=HTTPServer(("", 9091), Handler).serve_forever, daemon=True).start()
-HTTPServer(("", 9090), Handler).serve_forever()
+threading.Thread(target=ThreadingHTTPServer(("", 9091), Handler).serve_forever, daemon=True).start()
+ThreadingHTTPServer(("", 9090), Handler).serve_forever()

@@ -1,6 +1,6 @@
 """Shows how many processes the machine has."""
 import os
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -12,4 +12,4 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"processes {processes}\nvisible {own}\n".encode())
 
 
-HTTPServer(("", 9100), Handler).serve_forever()
+ThreadingHTTPServer(("", 9100), Handler).serve_forever()
