@@ -63,6 +63,7 @@ enum {
 
     /* One owner's records that become rumours; more of them are left to anti-entropy. Some hundred
      * replicas that change at once are within it. */
+    SWIM_OWN_SENDS_MAX = 12, /* of a record by its owner: the others carry it on */
     SWIM_RUMOR_BURST_BYTES = 262144,
     SWIM_RUMOR_BYTES_PER_SECOND = 16384,
 

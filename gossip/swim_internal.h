@@ -199,6 +199,9 @@ void rumor_add(struct swim *swim, struct fact *fact, enum rumor_class class);
 void rumor_drop(struct swim *swim, const struct fact *fact);
 size_t rumors_count(const struct swim *swim);
 
+/* Whether there are any that the reader does not know for being its own. */
+bool rumors_for(const struct swim *swim, const struct id *reader);
+
 /* Whether the owner of a record has some of its budget left; if not, rumours of it are not even
  * looked at. */
 bool rumor_budget_has(struct swim *swim, const struct fact_view *view);

@@ -68,8 +68,10 @@ static void send_packet(struct swim *swim, struct packet_draft *draft, const str
     size_t start = swim_message_begin(swim);
     const struct member *member = member_find(swim, to);
     bool is_there = !member || member_is_live(member); /* to the dead they would go in vain */
+    swim->rumor_reader = to;
     if (ride && is_there)
         ride(swim, draft);
+    swim->rumor_reader = NULL;
     int rc = packet_write(draft, &swim->pending.arena);
     rumors_retire(swim);
     swim_message_end(swim, start, rc, to, address, SWIM_CHANNEL_PACKET);
@@ -359,7 +361,8 @@ void gossip_run(struct swim *swim)
         if (!member)
             break;
         chosen[count++] = member;
-        tell(swim, member);
+        if (rumors_for(swim, member_id(member)))
+            tell(swim, member);
     }
     /* With nobody there, the rumours wait for someone to join (whose presence is a rumour too). */
     swim->gossip_ms = count > 0 ? swim->now_ms + swim->config.gossip_interval_ms : NEVER_MS;

@@ -151,6 +151,30 @@ struct ride {
     size_t count;
 };
 
+/* A record's owner tells it to a few, whose number does not grow with the fleet; each of them tells
+ * it as often as it takes to reach all. */
+static uint32_t sends_of(const struct swim *swim, const struct ride *ride, size_t i, uint32_t limit)
+{
+    const struct id *owner = &ride->rumors[i].fact->view.signer;
+    bool is_own = ride->classes[i] == RUMOR_RECORD && id_equal(owner, &swim->config.self);
+    return is_own && limit > SWIM_OWN_SENDS_MAX ? SWIM_OWN_SENDS_MAX : limit;
+}
+
+/* Nobody is told its own records. */
+static bool is_known_to(const struct fact *fact, enum rumor_class class, const struct id *reader)
+{
+    return class == RUMOR_RECORD && reader && id_equal(&fact->view.signer, reader);
+}
+
+bool rumors_for(const struct swim *swim, const struct id *reader)
+{
+    const struct rumor_queue *records = &swim->rumors[RUMOR_RECORD];
+    size_t known = 0;
+    while (known < records->count && is_known_to(records->rumors[known].fact, RUMOR_RECORD, reader))
+        known++;
+    return known < rumors_count(swim);
+}
+
 /* Takes rumours of one class as long as `keep_free` bytes of the packet stay free. */
 static void ride_class(struct swim *swim, struct packet_draft *draft, enum rumor_class class,
                        size_t keep_free, struct ride *ride)
@@ -160,7 +184,8 @@ static void ride_class(struct swim *swim, struct packet_draft *draft, enum rumor
     while (index < queue->count && ride->count < SWIM_PACKET_FACTS_MAX && misfits < MISFITS_MAX) {
         struct fact *fact = queue->rumors[index].fact;
         size_t size = fact->view.raw.size + PACKET_FACT_OVERHEAD_BYTES;
-        if (queue->rumors[index].told == swim->rumor_listener) {
+        if (queue->rumors[index].told == swim->rumor_listener ||
+            is_known_to(fact, class, swim->rumor_reader)) {
             index++;
             continue;
         }
@@ -222,7 +247,7 @@ void rumors_ride_on(struct swim *swim, struct packet_draft *draft)
     uint32_t limit = sends_max(swim);
     for (size_t i = 0; i < ride.count; i++) {
         ride.rumors[i].told = swim->rumor_listener;
-        if (++ride.rumors[i].sends < limit)
+        if (++ride.rumors[i].sends < sends_of(swim, &ride, i, limit))
             put_in(&swim->rumors[ride.classes[i]], &ride.rumors[i]);
         else
             swim->rumors_sent[swim->rumors_sent_count++] = ride.rumors[i].fact;

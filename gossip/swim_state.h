@@ -253,6 +253,7 @@ struct swim {
     struct rumor_queue rumors[RUMOR_CLASSES];
     uint64_t rumor_order;
     uint32_t rumor_turn;
+    const struct id *rumor_reader; /* to whom the packet goes that rumours ride on; else NULL */
     uint32_t rumor_listener; /* counts to whom rumours are told: with one packet, or some on end */
     struct budget rumor_budget;                      /* of owners, for their records */
     struct fact *rumors_sent[SWIM_PACKET_FACTS_MAX]; /* often enough, with this packet */
