@@ -10,6 +10,7 @@ enum {
     INTENT_PLACE_REASON_BYTES_MAX = 255, /* there are thousands of these */
     INTENT_TOKEN_ID_BYTES = 16,
     INTENT_TOKEN_PSK_BYTES = 32,
+    INTENT_CHAIN_BYTES = 32,
     INTENT_REVISIONS_MAX = 10,      /* remembered, beside those that replicas still run */
     INTENT_REVISIONS_HARD_MAX = 64, /* with those */
     INTENT_CLIENTS_MAX = 4096,      /* as many proposals may be under way at a leader */

@@ -190,7 +190,9 @@ struct intent_voters {
 struct intent {
     struct intent_level level; /* grows only */
     uint64_t applied_index, applied_term;
-    uint64_t epoch; /* of applied_index; grows only by intent_recover() */
+    uint8_t chain[INTENT_CHAIN_BYTES]; /* of all entries up to there; made by who applies them, see
+                                          node/control/feed.h */
+    uint64_t epoch;                    /* of applied_index; grows only by intent_recover() */
     uint64_t next_serial, next_generation;
     struct id cluster;     /* the root public key */
     struct table peers;    /* of struct intent_peer, by id */

@@ -157,6 +157,7 @@ int intent_write(const struct intent *intent, struct buffer *ret)
     intent_level_write(&writer, &intent->level);
     writer_u64(&writer, intent->applied_index);
     writer_u64(&writer, intent->applied_term);
+    writer_binary(&writer, intent->chain, sizeof(intent->chain));
     writer_u64(&writer, intent->epoch);
     writer_u64(&writer, intent->next_serial);
     writer_u64(&writer, intent->next_generation);
@@ -484,6 +485,7 @@ static int snapshot_read(struct reader *reader, struct intent *intent)
         return -ENOMEM;
     reader_u64(reader, &intent->applied_index);
     reader_u64(reader, &intent->applied_term);
+    reader_fixed(reader, intent->chain, sizeof(intent->chain));
     reader_u64(reader, &intent->epoch);
     reader_u64(reader, &intent->next_serial);
     reader_u64(reader, &intent->next_generation);

@@ -448,7 +448,9 @@ int agent_step(struct agent *agent, const struct agent_input *input, struct agen
     agent->now_us = input->now_us;
     agent->wall_ms = input->wall_ms;
     agent->output = output;
+    agent->heard_from = input->from;
     int rc = take_input(agent, input);
+    agent->heard_from = ID_NONE;
     if (input->more)
         output->next_deadline_ms = agent->now_ms;
     else

@@ -99,7 +99,10 @@ void agent_epoch_stored(struct agent *agent)
     agent->lease_until_ms = 0;
     agent->lease_floor_ms = agent->now_ms;
     feed_forget(&agent->feed);
-    agent->feed.head = renewal.head;
+    feed_state_done(&agent->feed.state);
+    agent->feed.head = (struct feed_head){0};
+    if (renewal.head.index == agent->intent->applied_index)
+        agent->feed.head = renewal.head;
     if (renewal.head.index > agent->feed.announced.index)
         agent->feed.announced = renewal.head;
     agent_members_read_again(agent);
@@ -152,6 +155,8 @@ static int recovered(struct agent *agent, const struct agent_recovery *asked, st
         rc = apply_tail(agent, intent);
     if (rc == 0)
         rc = intent_recover(intent, &recovery);
+    if (rc == 0)
+        feed_chain_recovered(intent, &recovery.seal);
     if (rc < 0) {
         intent_free(intent);
         return rc;

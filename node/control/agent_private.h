@@ -140,6 +140,7 @@ struct agent {
     struct table shut_out;           /* of struct id: told to the node already */
     int64_t now_ms, now_us, wall_ms; /* of the step under way */
     struct agent_output *output;     /* of the step under way, else NULL */
+    struct id heard_from;            /* whose words the step is about; ID_NONE: nobody's */
     bool failed;                     /* ran out of memory where nothing may be left out */
     struct intent_level outdated;    /* failed, since what was agreed on is of this level; 0: no */
 };
@@ -252,10 +253,24 @@ void agent_feed_reached(struct agent *agent);
 void agent_feed_sign(struct agent *agent);
 int64_t agent_feed_deadline(const struct agent *agent);
 void agent_feed_head_seen(struct agent *agent, const struct id *from, struct bytes value);
-int agent_feed_message(struct agent *agent, uint8_t kind, const struct id *from,
-                       struct bytes bytes);
+/* Whether there is a head that our intent has not reached; or may be one. */
+bool agent_feed_lags(const struct agent *agent);
+bool agent_feed_may_lag(const struct agent *agent);
+/* The announced head becomes the one that we serve, once our intent stands at it; it is forgotten
+ * if its signer turns out not to vote any more, lest a head that is made up hides the true ones. */
+void agent_feed_reach_head(struct agent *agent);
+/* -EKEYREJECTED, if it is nobody's word or that of one who can't come to vote; or -ENOMEM. */
+int agent_feed_check_head(const struct agent *agent, const struct feed_head *head);
+
+/* agent_feed_pull.c */
 void agent_feed_tick(struct agent *agent);
 void agent_feed_pull(struct agent *agent, const struct id *from);
+void agent_feed_pull_soon(struct agent *agent);
+void agent_feed_ask_another(struct agent *agent);
+
+/* agent_feed_push.c */
+int agent_feed_message(struct agent *agent, uint8_t kind, const struct id *from,
+                       struct bytes bytes);
 
 /* agent_gossip.c: sets what swim is to start with, and what it goes by from now on. */
 void agent_gossip_start(struct agent *agent, struct swim_config *config);

@@ -47,9 +47,21 @@ enum {
     AGENT_COMPACT_KEEP_PART = 4,                    /* at most a fourth of that is kept */
     FEED_RECENT_ENTRIES_MAX = 1024, /* kept in memory to serve peers that lag a little */
     FEED_RECENT_BYTES_MAX = 1024 * 1024,
-    FEED_SIGN_EACH_MS = 100,   /* a head at most: who does not vote is behind by that */
-    FEED_RETRY_MS = 500,       /* before another peer is asked */
-    FEED_PULL_DELAY_MS = 50,   /* for Raft to bring it first, where it does */
+    FEED_STATE_EACH_ENTRIES = 256,      /* a whole intent is offered anew after so many … */
+    FEED_STATE_EACH_BYTES = 256 * 1024, /* … or that much: half of what half of the above keeps */
+    FEED_STATE_BYTES_MAX = 17 * 1024 * 1024, /* RAFT_SNAPSHOT_BYTES_MAX and some room */
+    FEED_PART_BYTES = 64 * 1024,             /* of a whole intent, in one message */
+    FEED_PARTS_MAX = FEED_STATE_BYTES_MAX / FEED_PART_BYTES,
+    FEED_FETCH_STALLED_MS = 2000,      /* no part came: another intent may be fetched instead */
+    FEED_FETCH_MS_MAX = 5 * 60 * 1000, /* for all parts */
+    FEED_SERVE_BURST_BYTES = 2 * 1024 * 1024, /* answered at once, and then … */
+    FEED_SERVE_BYTES_PER_SECOND = 8 * 1024 * 1024,
+    FEED_SERVE_BYTES_MIN = 1024, /* that any answer counts for */
+    FEED_LEADER_EACH_TRIES =
+        4,                   /* the leader is asked by one question in so many, and not at first */
+    FEED_SIGN_EACH_MS = 100, /* a head at most: who does not vote is behind by that */
+    FEED_RETRY_MS = 500,     /* before another peer is asked */
+    FEED_PULL_DELAY_MS = 50, /* for Raft to bring it first, where it does */
     FEED_HINT_RETRY_MS = 5000, /* for what nobody says whom we know to vote */
     FEED_HASH_BYTES = 32,
 };

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/control/feed.h"
+
 enum {
     START_MS_MAX = 30000,
     AT_ONCE_MAX = 100000, /* things that happen in one millisecond */
@@ -71,6 +73,7 @@ static enum network_verdict deliver(void *context, const struct network_message 
         !id_equal(&message->to_id, &to->identity.id) || !admits(to, from) || !admits(from, to))
         return NETWORK_TAKEN;
     to->knows[from->number] = true;
+    machine_count(&to->received, message->kind, message->size);
     if (c->sabotage != SABOTAGE_NONE && message->kind == AGENT_RAFT &&
         tamper(c, input.bytes, &tampered))
         input.bytes = buffer_view(&tampered);
@@ -87,13 +90,14 @@ void cluster_init(struct cluster *c, unsigned count, uint64_t seed)
     random_init(&c->random, seed);
     random_fill(&c->random, root_seed, sizeof(root_seed));
     identity_init(&c->root, root_seed);
-    network_init(&c->network, &c->timeline, random_u64(&c->random));
+    network_init(&c->network, &c->timeline, count, random_u64(&c->random));
     c->network.context = c;
     c->network.deliver = deliver;
     c->network.epoch_of = epoch_of;
     c->invariants = invariants_new();
     if (fact_pool_new(random_u64(&c->random), &c->pool) < 0)
         abort();
+    c->machines = sim_allocate(count * sizeof(*c->machines));
     for (unsigned i = 0; i < count; i++)
         machine_init(&c->machines[i], c, i);
 }
@@ -103,6 +107,8 @@ void cluster_done(struct cluster *c)
     for (unsigned i = 0; i < c->count; i++)
         machine_done(&c->machines[i]);
     copies_done(&c->copies);
+    free(c->machines);
+    network_done(&c->network);
     timeline_done(&c->timeline);
     invariants_free(c->invariants);
     fact_pool_free(c->pool);
@@ -122,22 +128,32 @@ void cluster_fail(struct cluster *c, const char *format, ...)
     trace_intent(c);
 }
 
-/* As peer_init_cluster(). */
-static void found(struct cluster *c, struct machine *machine)
+/* What the cluster's founder is given, and all of a grown cluster are, instead of asking to be
+ * admitted. */
+static struct certificate_chain certify(struct cluster *c, const struct machine *machine,
+                                        uint64_t serial, uint64_t log_index)
 {
     static const struct certificate_chain no_chain;
-    cleanup_buffer struct buffer state = {0};
     struct certificate_chain chain;
-    struct raft_snapshot snapshot;
     struct certificate leaf = {.cluster = c->root.id,
                                .subject = machine->identity.id,
                                .role = ROLE_PEER,
-                               .serial = 1,
-                               .log_index = 1};
+                               .serial = serial,
+                               .log_index = log_index};
     snprintf(leaf.name, sizeof(leaf.name), "%s", machine->name);
     if (certificate_sign(&leaf, &c->root) < 0 ||
-        certificate_chain_extend(&leaf, &no_chain, &chain) < 0 ||
-        agent_bootstrap(&c->root.id, &machine->identity.id, machine->name, machine->level,
+        certificate_chain_extend(&leaf, &no_chain, &chain) < 0)
+        abort();
+    return chain;
+}
+
+/* As peer_init_cluster(). */
+static void found(struct cluster *c, struct machine *machine)
+{
+    cleanup_buffer struct buffer state = {0};
+    struct raft_snapshot snapshot;
+    struct certificate_chain chain = certify(c, machine, 1, 1);
+    if (agent_bootstrap(&c->root.id, &machine->identity.id, machine->name, machine->level,
                         SIM_WALL_START_MS, &state, &snapshot) < 0)
         abort();
     disk_found(&machine->disk, &chain, &snapshot);
@@ -151,6 +167,60 @@ bool cluster_start(struct cluster *c)
         machine_boot(&c->machines[i]);
     }
     return cluster_wait(c, START_MS_MAX + 1000 * (int64_t)c->count, cluster_is_settled);
+}
+
+/* Admits machine `i` in the intent, as the next entry of the log. */
+static void admit(struct cluster *c, unsigned i, struct intent *intent)
+{
+    const struct machine *machine = &c->machines[i];
+    cleanup_buffer struct buffer bytes = {0};
+    struct intent_result result = {0};
+    struct id admitted;
+    struct command command = {.head = {.type = COMMAND_ADMIT, .wall_ms = SIM_WALL_START_MS},
+                              .admit = {.id = machine->identity.id, .role = INTENT_PEER}};
+    snprintf(command.head.actor, sizeof(command.head.actor), "%s", machine->name);
+    snprintf(command.admit.name, sizeof(command.admit.name), "%s", machine->name);
+    if (command_encode(&command, &bytes) < 0)
+        abort();
+    struct raft_entry entry = {.index = intent->applied_index + 1,
+                               .term = intent->applied_term,
+                               .type = RAFT_ENTRY_COMMAND,
+                               .data = buffer_view(&bytes)};
+    if (feed_apply_entry(intent, &entry, &result, &admitted) < 0 || result.code != 0)
+        abort();
+}
+
+void cluster_start_grown(struct cluster *c)
+{
+    enum { CONTACTS = 3 };
+    cleanup_buffer struct buffer first = {0}, state = {0};
+    struct raft_snapshot snapshot;
+    struct intent *intent;
+    if (agent_bootstrap(&c->root.id, &c->machines[0].identity.id, c->machines[0].name, 0,
+                        SIM_WALL_START_MS, &first, &snapshot) < 0 ||
+        intent_read(buffer_view(&first), &intent) < 0)
+        abort();
+    for (unsigned i = 1; i < c->count; i++)
+        admit(c, i, intent);
+    if (intent_write(intent, &state) < 0)
+        abort();
+    snapshot.index = intent->applied_index;
+    snapshot.data = buffer_view(&state);
+    for (unsigned i = 0; i < c->count; i++) {
+        struct machine *machine = &c->machines[i];
+        const struct intent_peer *peer = intent_peer_find(intent, &machine->identity.id);
+        struct certificate_chain chain = certify(c, machine, peer->serial, peer->admitted_index);
+        if (i == 0)
+            disk_found(&machine->disk, &chain, &snapshot);
+        else
+            disk_join(&machine->disk, &chain, buffer_view(&state));
+        for (unsigned j = 0; j < CONTACTS; j++)
+            machine->disk.content.seeds[random_below(&c->random, c->count)] = true;
+        machine->shall_be_member = true;
+    }
+    intent_free(intent);
+    for (unsigned i = 0; i < c->count; i++)
+        machine_boot(&c->machines[i]);
 }
 
 bool cluster_run(struct cluster *c, int64_t duration_ms)
@@ -178,7 +248,7 @@ bool cluster_wait(struct cluster *c, int64_t limit_ms, bool (*predicate)(struct 
 void cluster_cut_one_way(struct cluster *c, unsigned from, unsigned to)
 {
     trace_line(c, "cut m%u to m%u", from, to);
-    c->network.cut[from][to] = true;
+    network_way(&c->network, from, to)->is_cut = true;
 }
 
 void cluster_cut(struct cluster *c, unsigned i, unsigned j)
@@ -190,14 +260,18 @@ void cluster_cut(struct cluster *c, unsigned i, unsigned j)
 void cluster_heal(struct cluster *c, unsigned i, unsigned j)
 {
     trace_line(c, "heal m%u and m%u", i, j);
-    c->network.cut[i][j] = c->network.cut[j][i] = false;
+    network_way(&c->network, i, j)->is_cut = false;
+    network_way(&c->network, j, i)->is_cut = false;
 }
 
 void cluster_heal_all(struct cluster *c)
 {
     trace_line(c, "heal all");
-    memset(c->network.cut, 0, sizeof(c->network.cut));
-    memset(c->network.packets_blocked, 0, sizeof(c->network.packets_blocked));
+    for (unsigned i = 0; i < c->count; i++) {
+        for (unsigned j = 0; j < c->count; j++)
+            network_way(&c->network, i, j)->is_cut = false;
+        c->network.packets_blocked[i] = false;
+    }
 }
 
 void cluster_block_packets(struct cluster *c, unsigned i)
@@ -208,6 +282,7 @@ void cluster_block_packets(struct cluster *c, unsigned i)
 
 void cluster_partition(struct cluster *c, uint64_t side)
 {
+    assert(c->count <= SIM_PARTITION_MAX);
     for (unsigned i = 0; i < c->count; i++)
         for (unsigned j = i + 1; j < c->count; j++)
             if ((side >> i & 1) != (side >> j & 1))
@@ -248,9 +323,15 @@ bool cluster_has_leader(struct cluster *c)
 
 struct machine *cluster_machine_of(struct cluster *c, const struct id *id)
 {
-    for (unsigned i = 0; i < c->count; i++)
-        if (id_equal(&c->machines[i].identity.id, id))
-            return &c->machines[i];
+    uint16_t *hint = &c->hints[(id->bytes[0] | id->bytes[1] << 8) % SIM_HINTS];
+    if (*hint < c->count && id_equal(&c->machines[*hint].identity.id, id))
+        return &c->machines[*hint];
+    for (unsigned i = 0; i < c->count; i++) {
+        if (!id_equal(&c->machines[i].identity.id, id))
+            continue;
+        *hint = (uint16_t)i;
+        return &c->machines[i];
+    }
     return NULL;
 }
 

@@ -23,6 +23,8 @@ enum {
     SIM_VOTER_MOVE_MS = 5000,
     SIM_COMPACT_ENTRIES = 64, /* few, so that snapshots are used */
     SIM_SYNC_MS_MAX = 3,
+    SIM_PARTITION_MAX = 64, /* machines, where each has a bit */
+    SIM_HINTS = 1 << 14,
 };
 
 static const int64_t SIM_WALL_START_MS = 1700000000000;
@@ -49,12 +51,15 @@ struct cluster {
     struct fact_pool *pool;
     struct identity root;
     unsigned count;
-    struct machine machines[SIM_MACHINES_MAX];
+    struct machine *machines;  /* count of them */
+    uint16_t hints[SIM_HINTS]; /* where a key was found last, by its first bytes */
 
     enum sabotage sabotage;
     int64_t sync_ms_max;   /* of the disks */
     int32_t drift_ppm_max; /* of machines booted from now on */
     int64_t wall_skew_ms_max;
+
+    bool times_steps; /* see machine.h */
 
     bool has_failed;
     char failure[256];
@@ -81,6 +86,10 @@ void cluster_fail(struct cluster *c, const char *format, ...) __attribute__((for
 /* Machine 0 founds the cluster, the others join. False if they do not get there in time. */
 bool cluster_start(struct cluster *c);
 
+/* All were admitted long ago and start at once, knowing a few others each: for fleets that would
+ * take too long to join one by one. */
+void cluster_start_grown(struct cluster *c);
+
 /* Lets time pass. False once anything has failed. */
 bool cluster_run(struct cluster *c, int64_t duration_ms);
 
@@ -94,7 +103,7 @@ void cluster_heal(struct cluster *c, unsigned i, unsigned j);
 void cluster_heal_all(struct cluster *c);
 /* Lets nothing but links pass to and from a machine, until all is healed. */
 void cluster_block_packets(struct cluster *c, unsigned i);
-/* Cuts the machines whose bits are set in `side` off from the others. */
+/* Cuts the machines whose bits are set in `side` off from the others; SIM_PARTITION_MAX at most. */
 void cluster_partition(struct cluster *c, uint64_t side);
 
 /* Machines: killed as machines die, and switched on again. For daemons alone, and for freezing, see

@@ -226,8 +226,7 @@ static void send_one(struct machine *machine, const struct agent_send *send)
                                       .to_id = to->identity.id,
                                       .kind = send->kind};
     invariants_message_sent(machine->cluster, machine, to, send->kind, bytes);
-    machine->sent_count++;
-    machine->sent_bytes += bytes.size;
+    machine_count(&machine->sent, send->kind, bytes.size);
     network_send(&machine->cluster->network, &address, bytes);
 }
 
@@ -368,7 +367,10 @@ static void step_once(struct machine *machine, struct agent_input *input)
     input->now_ms = machine_now_ms(machine);
     input->wall_ms = timeline_of(machine)->now_ms + machine->wall_offset_ms;
     machine->is_stepping = true;
+    uint64_t start_ns = machine->cluster->times_steps ? machine_processor_ns() : 0;
     int rc = agent_step(machine->agent, input, &machine->output);
+    if (machine->cluster->times_steps)
+        machine->step_ns += machine_processor_ns() - start_ns;
     trace_step(machine->cluster, machine, input, rc);
     if (rc == -ENOMEM)
         cluster_fail(machine->cluster, "%s stops: its state can't be right any more",

@@ -58,6 +58,12 @@ struct sim_read {
 
 enum leave_step { LEAVE_DRAIN, LEAVE_EMPTY, LEAVE_LEFT, LEAVE_GOODBYE };
 
+/* Packets and messages, all of them and those of the feed. */
+struct machine_traffic {
+    uint64_t count, bytes;
+    uint64_t feed_count, feed_bytes;
+};
+
 struct machine {
     struct cluster *cluster;
     unsigned number;
@@ -85,10 +91,11 @@ struct machine {
     struct agent_compaction *compaction; /* under way, or NULL */
     bool is_stepping;
     uint64_t timer_version;
-    bool wakes;                      /* a tick is planned at once */
-    bool reconciles;                 /* a look at the containers is planned at once */
-    bool knows[SIM_MACHINES_MAX];    /* the addresses of others */
-    uint64_t sent_count, sent_bytes; /* packets and messages, since the machine was made */
+    bool wakes;                            /* a tick is planned at once */
+    bool reconciles;                       /* a look at the containers is planned at once */
+    bool knows[SIM_MACHINES_MAX];          /* the addresses of others */
+    struct machine_traffic sent, received; /* since the machine was made */
+    uint64_t step_ns; /* of the processor, in agent_step(); if cluster->times_steps */
 
     struct proposal *proposals;
     struct clients clients;
@@ -101,6 +108,11 @@ struct machine {
 };
 
 void machine_init(struct machine *machine, struct cluster *cluster, unsigned number);
+/* machine_traffic.c: counts a packet (kind 0) or message; the time of the processor that went into
+ * this process. */
+void machine_count(struct machine_traffic *traffic, uint8_t kind, size_t size);
+uint64_t machine_processor_ns(void);
+
 void machine_done(struct machine *machine);
 
 int64_t machine_now_ms(const struct machine *machine);

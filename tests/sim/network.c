@@ -15,10 +15,23 @@ struct network_weather network_calm(void)
     return (struct network_weather){.delay_min_ms = 1, .delay_max_ms = 3};
 }
 
-void network_init(struct network *network, struct timeline *timeline, uint64_t seed)
+void network_init(struct network *network, struct timeline *timeline, unsigned count, uint64_t seed)
 {
-    *network = (struct network){.timeline = timeline, .weather = network_calm()};
+    *network = (struct network){.timeline = timeline, .weather = network_calm(), .count = count};
+    network->ways = sim_allocate((size_t)count * count * sizeof(*network->ways));
+    network->packets_blocked = sim_allocate(count * sizeof(*network->packets_blocked));
     random_init(&network->random, seed);
+}
+
+void network_done(struct network *network)
+{
+    free(network->ways);
+    free(network->packets_blocked);
+}
+
+struct way *network_way(struct network *network, unsigned from, unsigned to)
+{
+    return &network->ways[(size_t)from * network->count + to];
 }
 
 static bool happens(struct network *network, unsigned permille)
@@ -44,7 +57,7 @@ static void lose(struct network *network, struct network_message *message)
 /* Later messages on the same link wait behind this one, unless the two ends have two links. */
 static void put_on_link(struct network *network, struct network_message *message, int64_t wait_ms)
 {
-    int64_t *last_ms = &network->link_ms[message->from][message->to];
+    int64_t *last_ms = &network_way(network, message->from, message->to)->link_ms;
     int64_t at_ms = network->timeline->now_ms + wait_ms;
     if (!happens(network, network->weather.reorder)) {
         if (at_ms < *last_ms)
@@ -77,7 +90,7 @@ static void arrive(void *context, void *payload)
         lose(network, message);
         return;
     }
-    if (network->cut[message->from][message->to]) {
+    if (network_way(network, message->from, message->to)->is_cut) {
         if (is_packet)
             lose(network, message);
         else

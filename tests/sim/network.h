@@ -12,7 +12,7 @@
 #include "tests/sim/timeline.h"
 
 enum {
-    SIM_MACHINES_MAX = 64,
+    SIM_MACHINES_MAX = 1024,
     SIM_PERMILLE = 1000,
 };
 
@@ -32,6 +32,12 @@ enum network_verdict {
     NETWORK_FROZEN, /* whoever is there does not run now */
 };
 
+/* From one machine to another. */
+struct way {
+    bool is_cut;
+    int64_t link_ms; /* the last arrival on the link */
+};
+
 /* How bad it is: chances in thousands, times in ms. */
 struct network_weather {
     unsigned loss, duplicate, reorder;
@@ -42,9 +48,9 @@ struct network {
     struct timeline *timeline;
     struct random random;
     struct network_weather weather;
-    bool cut[SIM_MACHINES_MAX][SIM_MACHINES_MAX];        /* from, to */
-    bool packets_blocked[SIM_MACHINES_MAX];              /* to and from it; links pass */
-    int64_t link_ms[SIM_MACHINES_MAX][SIM_MACHINES_MAX]; /* the last arrival on the link */
+    unsigned count;
+    struct way *ways;      /* count * count of them: from, to */
+    bool *packets_blocked; /* to and from it; links pass */
     uint64_t sent, lost;
     void *context;
     /* The message is borrowed. */
@@ -55,7 +61,12 @@ struct network {
 /* Calm weather: a LAN. */
 struct network_weather network_calm(void);
 
-void network_init(struct network *network, struct timeline *timeline, uint64_t seed);
+void network_init(struct network *network, struct timeline *timeline, unsigned count,
+                  uint64_t seed);
+void network_done(struct network *network);
+
+/* Borrowed. */
+struct way *network_way(struct network *network, unsigned from, unsigned to);
 /* Sends a copy of the bytes; of `address`, all but the size and the bytes are looked at. */
 void network_send(struct network *network, const struct network_message *address,
                   struct bytes bytes);

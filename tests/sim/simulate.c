@@ -49,7 +49,7 @@ static void print_usage(FILE *file)
     char list[256], rules[256];
     faults_list(list, sizeof(list));
     sabotage_list(rules, sizeof(rules));
-    fprintf(file, usage, SIM_MACHINES_MAX, list, rules);
+    fprintf(file, usage, SIM_PARTITION_MAX, list, rules);
 }
 
 static int read_option(int option, const char *text, struct arguments *arguments)
@@ -62,7 +62,7 @@ static int read_option(int option, const char *text, struct arguments *arguments
         arguments->has_seeds = rc == 0;
         break;
     case 'p':
-        rc = seeds_parse_number(text, PEERS_MIN, SIM_MACHINES_MAX, &number);
+        rc = seeds_parse_number(text, PEERS_MIN, SIM_PARTITION_MAX, &number);
         arguments->options.peers = (unsigned)number;
         break;
     case 'f':

@@ -8,14 +8,13 @@
 #include "tests/sim/cluster.h"
 
 enum {
-    PUSH_INTENT = 2, /* as on the wire */
-    AHEAD = 1000,    /* entries and terms */
+    AHEAD = 1000, /* entries and terms */
     FAR_AHEAD = 1 << 30,
 };
 
 struct lie {
     struct intent *intent;
-    struct feed_head head;
+    struct feed feed; /* that offers it */
     struct buffer state;
 };
 
@@ -36,7 +35,10 @@ static void lie_make(const struct machine *thief, bool seals, struct lie *ret)
         succession_seal(intent, intent->applied_index + AHEAD, &thief->identity, &coup);
     intent_apply_changes(intent, intent->applied_index + AHEAD, intent->applied_term + AHEAD,
                          &coup);
-    rc = feed_head_sign(intent, &thief->identity, &ret->head);
+    feed_init(&ret->feed);
+    rc = feed_state_make(intent, &ret->feed.state);
+    assert(rc == 0);
+    rc = feed_head_sign(intent, &ret->feed.state, &thief->identity, &ret->feed.state.head);
     assert(rc == 0);
     rc = intent_write(intent, &ret->state);
     assert(rc == 0);
@@ -45,6 +47,7 @@ static void lie_make(const struct machine *thief, bool seals, struct lie *ret)
 static void lie_done(struct lie *lie)
 {
     intent_free(lie->intent);
+    feed_done(&lie->feed);
     buffer_done(&lie->state);
 }
 
@@ -64,14 +67,13 @@ static void tell(struct cluster *c, uint8_t kind, struct bytes bytes)
 
 static void tell_feed(struct cluster *c, const struct lie *lie)
 {
-    cleanup_buffer struct buffer bytes = {0};
-    struct writer writer;
-    writer_init(&writer, &bytes);
-    writer_array(&writer, 3);
-    writer_u64(&writer, PUSH_INTENT);
-    feed_head_write(&writer, &lie->head);
-    writer_binary(&writer, lie->state.bytes, lie->state.size);
-    tell(c, AGENT_FEED_PUSH, buffer_view(&bytes));
+    struct feed_pull pull = {.state_index = lie->feed.state.index};
+    for (; pull.part < feed_part_count(lie->feed.state.bytes.size); pull.part++) {
+        cleanup_buffer struct buffer bytes = {0};
+        int rc = feed_push_encode(&lie->feed, &pull, &bytes);
+        assert(rc == 0);
+        tell(c, AGENT_FEED_PUSH, buffer_view(&bytes));
+    }
 }
 
 static void tell_raft(struct cluster *c, const struct lie *lie)
@@ -115,10 +117,11 @@ static void gossip(struct machine *thief, struct lie *lie)
     cleanup_buffer struct buffer value = {0};
     struct writer writer;
     lie->intent->applied_index += FAR_AHEAD;
-    int rc = feed_head_sign(lie->intent, &thief->identity, &lie->head);
+    struct feed_head head;
+    int rc = feed_head_sign(lie->intent, &lie->feed.state, &thief->identity, &head);
     assert(rc == 0);
     writer_init(&writer, &value);
-    feed_head_write(&writer, &lie->head);
+    feed_head_write(&writer, &head);
     rc = swim_publish((struct swim *)agent_swim(thief->agent), machine_now_ms(thief),
                       SWIM_TABLE_FEED, bytes_of_text("head"), buffer_view(&value));
     assert(rc == 0);

@@ -6,13 +6,11 @@
 #include "node/control/succession.h"
 #include "tests/unit/node/control/agent_bench.h"
 
-enum push_kind { PUSH_NOTHING, PUSH_ENTRIES, PUSH_INTENT }; /* as on the wire */
-
-static enum push_kind pushed(const struct fleet *f, unsigned peer)
+static enum feed_push_kind pushed(const struct fleet *f, unsigned peer)
 {
     const struct buffer *said = &f->peers[peer].last_sent[AGENT_FEED_PUSH];
-    assert_true(said->size > 2);
-    return (enum push_kind)said->bytes[1];
+    assert_true(said->size >= 2);
+    return (enum feed_push_kind)said->bytes[1];
 }
 
 static void toggle(struct fleet *f, unsigned peer, bool drained)
@@ -26,6 +24,16 @@ static void toggle(struct fleet *f, unsigned peer, bool drained)
 static uint64_t index_of(const struct fleet *f, unsigned peer)
 {
     return fleet_status(f, peer).applied_index;
+}
+
+/* As if `asker` had asked `source` for what comes after its intent. */
+static void ask(struct fleet *f, unsigned asker, unsigned source)
+{
+    cleanup_buffer struct buffer bytes = {0};
+    struct writer writer;
+    writer_init(&writer, &bytes);
+    feed_pull_write(&writer, &(struct feed_pull){.index = index_of(f, asker)});
+    assert_int_equal(fleet_give(f, source, asker, AGENT_FEED_PULL, buffer_view(&bytes)), 0);
 }
 
 static void assert_same_intent(const struct fleet *f, unsigned a, unsigned b)
@@ -71,7 +79,7 @@ static void test_gap(void **state)
     fleet_cut(&f, 1, false);
     fleet_run(&f, 8000);
     assert_int_equal(index_of(&f, 1), index_of(&f, 0));
-    assert_int_equal(pushed(&f, 0), PUSH_ENTRIES);
+    assert_int_equal(pushed(&f, 0), FEED_PUSH_ENTRIES);
     assert_same_intent(&f, 0, 1);
 
     fleet_cut(&f, 1, true);
@@ -131,12 +139,8 @@ static void test_asks_another(void **state)
     unsigned pulls = f.peers[1].sent[AGENT_FEED_PULL];
     assert_true(pulls > 0);
     /* peer 2, which lags too, answers */
-    cleanup_buffer struct buffer bytes = {0};
-    struct writer writer;
-    writer_init(&writer, &bytes);
-    writer_u64(&writer, index_of(&f, 1));
-    assert_int_equal(fleet_give(&f, 2, 1, AGENT_FEED_PULL, buffer_view(&bytes)), 0);
-    assert_int_equal(pushed(&f, 2), PUSH_NOTHING);
+    ask(&f, 1, 2);
+    assert_int_equal(pushed(&f, 2), FEED_PUSH_NOTHING);
     fleet_run(&f, FEED_PULL_DELAY_MS + FLEET_DELAY_MS);
     assert_true(f.peers[1].sent[AGENT_FEED_PULL] > pulls);
     f.lost_kinds = 0;
@@ -174,13 +178,10 @@ static void test_forged(void **state)
     fleet_cut(&f, 1, true);
     toggle(&f, 2, true);
     fleet_run(&f, 500);
-    cleanup_buffer struct buffer bytes = {0}, forged = {0};
-    struct writer writer;
-    writer_init(&writer, &bytes);
-    writer_u64(&writer, index_of(&f, 1));
-    assert_int_equal(fleet_give(&f, 0, 1, AGENT_FEED_PULL, buffer_view(&bytes)), 0);
+    cleanup_buffer struct buffer forged = {0};
+    ask(&f, 1, 0);
     const struct buffer *push = &f.peers[0].last_sent[AGENT_FEED_PUSH];
-    assert_int_equal(pushed(&f, 0), PUSH_ENTRIES);
+    assert_int_equal(pushed(&f, 0), FEED_PUSH_ENTRIES);
     uint64_t before = index_of(&f, 1);
     unsigned bad = 0;
     for (size_t i = 0; i < push->size; i++) {
@@ -215,17 +216,17 @@ static struct intent *intent_copy(const struct fleet *f, unsigned peer)
 static void push_intent(struct fleet *f, unsigned peer, unsigned from, const struct intent *intent,
                         const struct identity *signer)
 {
-    cleanup_buffer struct buffer state = {0}, bytes = {0};
-    struct feed_head head;
-    struct writer writer;
-    assert_int_equal(feed_head_sign(intent, signer, &head), 0);
-    assert_int_equal(intent_write(intent, &state), 0);
-    writer_init(&writer, &bytes);
-    writer_array(&writer, 3);
-    writer_u64(&writer, PUSH_INTENT);
-    feed_head_write(&writer, &head);
-    writer_binary(&writer, state.bytes, state.size);
-    assert_int_equal(fleet_give(f, peer, from, AGENT_FEED_PUSH, buffer_view(&bytes)), 0);
+    struct feed feed;
+    feed_init(&feed);
+    assert_int_equal(feed_state_make(intent, &feed.state), 0);
+    assert_int_equal(feed_head_sign(intent, &feed.state, signer, &feed.state.head), 0);
+    struct feed_pull pull = {.state_index = feed.state.index};
+    for (; pull.part < feed_part_count(feed.state.bytes.size); pull.part++) {
+        cleanup_buffer struct buffer bytes = {0};
+        assert_int_equal(feed_push_encode(&feed, &pull, &bytes), 0);
+        assert_int_equal(fleet_give(f, peer, from, AGENT_FEED_PUSH, buffer_view(&bytes)), 0);
+    }
+    feed_done(&feed);
 }
 
 /* Breaks if an intent counts that was signed by somebody who is not in the cluster. */
@@ -289,7 +290,7 @@ static void gossip_head(struct fleet *f, unsigned peer, const struct identity *s
     struct feed_head head;
     struct writer writer;
     forged->applied_index = index;
-    assert_int_equal(feed_head_sign(forged, signer, &head), 0);
+    assert_int_equal(feed_head_sign(forged, &(struct feed_state){0}, signer, &head), 0);
     intent_free(forged);
     writer_init(&writer, &value);
     feed_head_write(&writer, &head);
@@ -467,11 +468,7 @@ static void test_voter_fed(void **state)
     leader = fleet_leader(&f);
     fleet_agree(&f, leader, &command);
     fleet_run(&f, 3000);
-    cleanup_buffer struct buffer bytes = {0};
-    struct writer writer;
-    writer_init(&writer, &bytes);
-    writer_u64(&writer, index_of(&f, behind));
-    assert_int_equal(fleet_give(&f, leader, behind, AGENT_FEED_PULL, buffer_view(&bytes)), 0);
+    ask(&f, behind, leader);
     const struct buffer *push = &f.peers[leader].last_sent[AGENT_FEED_PUSH];
     assert_int_equal(fleet_give(&f, behind, leader, AGENT_FEED_PUSH, buffer_view(push)), 0);
     assert_same_intent(&f, leader, behind);
