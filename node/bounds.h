@@ -51,8 +51,8 @@ enum {
     LINKS_BACKOFF_MAX_MS = 8000,
     LINKS_LOOK_AGAIN_MS = 10, /* whether a vital peer is gone, that resets a dial; doubles, … */
     LINKS_LOOKS_MAX = 6,      /* … so often */
-    LINKS_MESSAGE_BYTES_MAX = 17 * 1024 * 1024,  /* one control message: a snapshot of all intent */
-    LINKS_SMALL_BYTES_MAX = 64 * 1024,           /* larger ones have a stream of their own */
+    LINKS_MESSAGE_BYTES_MAX = 5 * 1024 * 1024, /* one control message: one command, and some room */
+    LINKS_SMALL_BYTES_MAX = 64 * 1024,         /* larger ones have a stream of their own */
     LINKS_MESSAGE_QUEUE_BYTES = 4 * 1024 * 1024, /* queued on one stream; the oldest go first */
     LINKS_MESSAGE_STALL_MS = 10000, /* a message stream that takes nothing this long is reset */
 

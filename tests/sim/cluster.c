@@ -55,6 +55,20 @@ static bool tamper(const struct cluster *c, struct bytes bytes, struct buffer *r
     return is_broken && rc == 0;
 }
 
+/* What the thief answers is wrong in its last byte: that of an entry, or of a part. */
+static bool garble(const struct cluster *c, const struct network_message *message,
+                   struct buffer *ret)
+{
+    enum { HEAD_BYTES = 200 }; /* more than that: it is an answer with something in it */
+    if (!c->thief_garbles || (int)message->from != c->thief || message->kind != AGENT_FEED_PUSH ||
+        message->size < HEAD_BYTES)
+        return false;
+    if (buffer_append(ret, message->bytes, message->size) < 0)
+        abort();
+    ret->bytes[ret->size - 1] ^= 1;
+    return true;
+}
+
 static enum network_verdict deliver(void *context, const struct network_message *message)
 {
     struct cluster *c = context;
@@ -76,6 +90,8 @@ static enum network_verdict deliver(void *context, const struct network_message 
     machine_count(&to->received, message->kind, message->size);
     if (c->sabotage != SABOTAGE_NONE && message->kind == AGENT_RAFT &&
         tamper(c, input.bytes, &tampered))
+        input.bytes = buffer_view(&tampered);
+    if (garble(c, message, &tampered))
         input.bytes = buffer_view(&tampered);
     machine_step(to, &input);
     return NETWORK_TAKEN;

@@ -70,7 +70,8 @@ struct cluster {
     unsigned reads_answered, reads_refused;
     bool is_torn; /* two epochs of one number stand side by side: what holds within one does not */
 
-    int thief; /* the machine that lies, see thief.h; -1: none does */
+    int thief;          /* the machine that lies, see thief.h; -1: none does */
+    bool thief_garbles; /* whatever it answers by the feed */
 
     struct copies copies;
     unsigned commands_under_way;

@@ -252,6 +252,7 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
         machine_reconcile_soon(machine);
         break;
     case AGENT_FEED_BAD:
+        machine->feed_refused++;
         if ((about && (int)about->number == machine->cluster->thief) || machine->cluster->is_torn)
             break;
         cluster_fail(machine->cluster, "%s refuses intent from %s: it is not what a voter signed",

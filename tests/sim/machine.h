@@ -95,6 +95,7 @@ struct machine {
     bool reconciles;                       /* a look at the containers is planned at once */
     bool knows[SIM_MACHINES_MAX];          /* the addresses of others */
     struct machine_traffic sent, received; /* since the machine was made */
+    unsigned feed_refused;                 /* answers of the feed that were not believed */
     uint64_t step_ns; /* of the processor, in agent_step(); if cluster->times_steps */
 
     struct proposal *proposals;

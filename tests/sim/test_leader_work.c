@@ -39,8 +39,8 @@ static void check(unsigned peers, unsigned services)
                   (unsigned)work.hashed_bytes, (unsigned)work.max_ms);
     assert_in_range(work.sent.count, 1, SENT_MAX);
     assert_in_range(work.sent.bytes, 1, SENT_BYTES_MAX);
-    assert_in_range(work.received.count, 1, RECEIVED_MAX);
-    assert_in_range(work.received.bytes, 1, RECEIVED_BYTES_MAX);
+    assert_in_range(work.received.count, 0, RECEIVED_MAX);
+    assert_in_range(work.received.bytes, 0, RECEIVED_BYTES_MAX);
     assert_in_range(work.sent.feed_count, 0, FEED_SENT_MAX);
     assert_in_range(work.hashed_bytes, 1, HASHED_BYTES_MAX);
     assert_in_range(work.max_ms, 0, ARRIVED_MS_MAX);
@@ -51,8 +51,8 @@ static void test_does_not_grow_with_peers(void **state)
 {
     (void)state;
     check(5, 0);
-    check(100, 0);
-    check(200, 0);
+    check(60, 0);
+    check(120, 0);
 }
 
 /* Breaks if a commit costs the leader more, the more there is besides what it changes. */

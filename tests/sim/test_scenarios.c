@@ -347,6 +347,53 @@ static void test_thief(void **state)
     scene_end(c);
 }
 
+/* One that neither votes nor is `other`. */
+static unsigned outsider_of(struct cluster *c, unsigned other)
+{
+    unsigned i = 0;
+    while (i == other ||
+           intent_is_voter(agent_intent(c->machines[i].agent), &c->machines[i].identity.id))
+        i++;
+    assert_true(i < c->count);
+    return i;
+}
+
+/* Breaks if a peer that answers by the feed what is wrong, entries or parts of a whole intent, is
+ * believed, or keeps another from asking the next. */
+static void test_feed_is_garbled(void **state)
+{
+    (void)state;
+    for (int whole = 0; whole < 2; whole++) {
+        struct cluster *c = scene_start(7, SEED);
+        unsigned sleeper = outsider_of(c, 7), thief = outsider_of(c, sleeper);
+        c->thief = (int)thief;
+        c->thief_garbles = true;
+        cluster_partition(c, (uint64_t)1 << sleeper);
+        for (unsigned i = 0; i < 10; i++)
+            cluster_make_token(c, leader_of(c), (uint8_t)(i + 1));
+        assert_true(cluster_run(c, 5000));
+        for (unsigned i = 0; i < 7 && whole; i++) { /* so that they remember the newest alone */
+            if (i == sleeper)
+                continue;
+            cluster_kill(c, i);
+            cluster_restart(c, i);
+        }
+        assert_true(cluster_run(c, 20000));
+        for (unsigned i = 0; i < SIM_COMPACT_ENTRIES * 4 && whole; i++) {
+            cluster_make_token(c, leader_of(c), 1); /* refused, and an entry all the same */
+            assert_true(cluster_run(c, 20));
+        }
+        uint64_t before = agent_intent(c->machines[sleeper].agent)->applied_index;
+        cluster_heal(c, sleeper, thief);
+        assert_true(cluster_run(c, 15000));
+        assert_true(c->machines[sleeper].feed_refused > 0);
+        assert_int_equal(agent_intent(c->machines[sleeper].agent)->applied_index, before);
+        cluster_heal_all(c);
+        scene_settle(c, SETTLE_MS);
+        scene_end(c);
+    }
+}
+
 /* Breaks if only voters get leases. */
 static void test_exclusive_beyond_the_voters(void **state)
 {
@@ -431,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_leader_leaves),
         cmocka_unit_test(test_old_voter_meets_newcomer),
         cmocka_unit_test(test_thief),
+        cmocka_unit_test(test_feed_is_garbled),
         cmocka_unit_test(test_exclusive_beyond_the_voters),
         cmocka_unit_test(test_exclusive_holder_is_cut_off),
         cmocka_unit_test(test_exclusive_holder_restarts),

@@ -66,8 +66,7 @@ static const char *const raft_words[] = {"one leader a term",       "one vote a 
 static void test_votes_before_they_are_stored(void **state)
 {
     (void)state;
-    expect_noticed(SABOTAGE_SEND_BEFORE_STORED, 3, FAULT_CRASH | FAULT_DAEMON | FAULT_DISK,
-                   raft_words);
+    expect_noticed(SABOTAGE_SEND_BEFORE_STORED, 3, FAULT_CRASH | FAULT_DISK, raft_words);
 }
 
 static void test_disk_that_lies(void **state)

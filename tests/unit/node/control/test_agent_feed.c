@@ -126,6 +126,82 @@ static void test_signed_together(void **state)
     fleet_done(&f);
 }
 
+/* A config of many parts' size: what comes before it is soon not remembered any more. */
+static void set_large(struct fleet *f, unsigned number)
+{
+    enum { BYTES = 7 * FEED_PART_BYTES + 100 };
+    struct command command = fleet_command(COMMAND_BLOB_SET);
+    struct intent_blob *blob = &command.blob_set.blob;
+    blob->name[0] = (char)('a' + number);
+    assert_int_equal(buffer_reserve(&blob->content, BYTES), 0);
+    memset(blob->content.bytes, (int)number, BYTES);
+    blob->content.size = BYTES;
+    fleet_agree(f, 0, &command);
+    buffer_done(&blob->content);
+}
+
+static bool is_half_fetched(const struct fleet *f)
+{
+    const struct feed_fetch *fetch = &f->peers[2].agent->feed.fetch;
+    return fetch->head.index > 0 && fetch->bytes.size > fetch->size / 2;
+}
+
+/* Breaks if a large intent does not come in parts, or all of it begins anew when the one dies that
+ * served it. */
+static void test_parts(void **state)
+{
+    (void)state;
+    for (unsigned victim = 0; victim < 2; victim++) {
+        struct fleet f;
+        fleet_start(&f, 3, 1);
+        fleet_cut(&f, 2, true);
+        for (unsigned i = 0; i < 4; i++) {
+            set_large(&f, i);
+            fleet_run(&f, 1000);
+        }
+        assert_same_intent(&f, 0, 1);
+        unsigned pulls = f.peers[2].sent[AGENT_FEED_PULL];
+        fleet_cut(&f, 2, false);
+        fleet_wait(&f, is_half_fetched);
+        size_t parts = feed_part_count(f.peers[2].agent->feed.fetch.size);
+        assert_true(parts > 4 * 7);
+        fleet_kill(&f, victim);
+        fleet_run(&f, 10000);
+        assert_same_intent(&f, 1 - victim, 2);
+        assert_int_equal(f.peers[2].events[AGENT_FEED_BAD], 0);
+        assert_in_range(f.peers[2].sent[AGENT_FEED_PULL] - pulls, parts, parts + parts / 2);
+        assert_true(f.peers[2].agent->feed.state.index > 0); /* it serves it as well */
+        fleet_done(&f);
+    }
+}
+
+/* Breaks if one peer that asks without end has another answer without end; or if that does not
+ * answer any more, ever. */
+static void test_serves_so_much(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, 2, 1);
+    for (unsigned i = 0; i < 4; i++)
+        set_large(&f, i);
+    fleet_run(&f, 3000);
+    cleanup_buffer struct buffer bytes = {0};
+    struct writer writer;
+    writer_init(&writer, &bytes);
+    feed_pull_write(&writer, &(struct feed_pull){.index = 1, .state_index = 1});
+    uint64_t served = 0;
+    for (unsigned i = 0; i < 10 * FEED_SERVE_BURST_BYTES / FEED_PART_BYTES; i++) {
+        assert_int_equal(fleet_give(&f, 0, 1, AGENT_FEED_PULL, buffer_view(&bytes)), 0);
+        served += f.peers[0].last_sent[AGENT_FEED_PUSH].size;
+    }
+    assert_in_range(served, FEED_SERVE_BURST_BYTES, FEED_SERVE_BURST_BYTES + 4 * FEED_PART_BYTES);
+    assert_int_equal(pushed(&f, 0), FEED_PUSH_NOTHING);
+    fleet_run(&f, 1000);
+    assert_int_equal(fleet_give(&f, 0, 1, AGENT_FEED_PULL, buffer_view(&bytes)), 0);
+    assert_int_equal(pushed(&f, 0), FEED_PUSH_PART);
+    fleet_done(&f);
+}
+
 /* Breaks if one peer that serves nothing newer keeps another from ever learning it. */
 static void test_asks_another(void **state)
 {
@@ -493,6 +569,8 @@ int main(void)
         cmocka_unit_test(test_fed),
         cmocka_unit_test(test_gap),
         cmocka_unit_test(test_signed_together),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_serves_so_much),
         cmocka_unit_test(test_asks_another),
         cmocka_unit_test(test_served_by_others),
         cmocka_unit_test(test_forged),
