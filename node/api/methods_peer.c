@@ -9,7 +9,7 @@
 enum {
     JOINING_MS = 5 * 60 * 1000, /* from the admission until it must have been heard of */
     PEERS_PAGE = 1000,          /* a thousand descriptions fit a frame */
-    PEER_KEYS = 23,
+    PEER_KEYS = 24,
     INSPECT_KEYS = 7,
 };
 
@@ -140,6 +140,7 @@ void put_peer(struct writer *writer, const struct peer *peer, const struct inten
     put_flag(writer, "is_leader", id_equal(&known->id, &status.leader));
     put_membership(writer, peer, &known->id);
     put_text(writer, "version", capacity->version);
+    put_u64(writer, "level", capacity->level);
     put_text(writer, "labels", capacity->labels);
     put_text(writer, "zone", zone);
     put_u64(writer, "cpu_millis", capacity->cpu_millis);

@@ -23,6 +23,15 @@ static void cell_votes(const json_t *row, const char *key, char *ret)
                                           : "");
 }
 
+/* Empty, if nothing has been heard of the peer. */
+static void cell_level(const json_t *row, const char *key, char *ret)
+{
+    (void)key;
+    ret[0] = '\0';
+    if (json_number(row, "level") > 0)
+        snprintf(ret, 8, "%lld", (long long)json_number(row, "level"));
+}
+
 static void add_at(json_t *params, const char *at)
 {
     if (at)
@@ -63,9 +72,10 @@ int verb_peer_ls(struct cli *cli, int argc, char **argv)
         {"VOTE", NULL, cell_votes},      {"ADDRESS", "address", NULL},
         {"ZONE", "zone", NULL},          {"RTT MS", "rtt_us", cell_rtt},
         {"HEALTH", "health", NULL},      {"REPLICAS", "replicas", NULL},
-        {"VERSION", "version", NULL},    {"ID", "id", cell_short_id}};
-    static const char *const spare[] = {"VERSION", "REPLICAS", "INTENT", "HEALTH",
-                                        "ZONE",    "VOTE",     NULL};
+        {"VERSION", "version", NULL},    {"LEVEL", "level", cell_level},
+        {"ID", "id", cell_short_id}};
+    static const char *const spare[] = {"LEVEL",  "VERSION", "REPLICAS", "INTENT",
+                                        "HEALTH", "ZONE",    "VOTE",     NULL};
     const char *at = NULL;
     struct option_row rows[] = {
         OPTION_ROW(0, "at", "PEER", "As that peer sees them", OPTION_TEXT, &at),
@@ -174,6 +184,8 @@ static void say_peer(const json_t *peer)
     say_line("zone:", json_text(peer, "zone"));
     say_line("labels:", json_text(peer, "labels"));
     say_line("version:", json_text(peer, "version"));
+    if (json_number(peer, "level") > 0)
+        printf("level:     %lld\n", (long long)json_number(peer, "level"));
     printf("serial:    %lld\n", (long long)json_number(peer, "serial"));
     if (json_array_size(replicas) == 0)
         puts("replicas:  none");

@@ -1,5 +1,6 @@
 """An upgrade, peer by peer, to a version of consort with one more level of the cluster's state."""
 
+import json
 import signal
 
 from scenario import Skip, scenario
@@ -74,6 +75,11 @@ def test_upgraded_one_by_one(cluster):
         wait_same(cluster, peers)
         assert {other.query("status")["level"] for other in peers} == {OLD_LEVEL}
         assert "raised to 2 once all peers know that" in peer.consort("status")
+        shown = json.loads(peer.consort("peer", "ls", "--format", "json"))
+        assert {row["name"]: row["level"] for row in shown} == {
+            other.name: NEXT_LEVEL if other.name not in waits_for - {peer.name} else OLD_LEVEL
+            for other in peers}, shown
+        assert f"level:     {NEXT_LEVEL}" in peer.consort("peer", "inspect", peer.name)
 
     cluster.wait(lambda: {other.query("status")["level"] for other in peers} == {NEXT_LEVEL},
                  "the level is raised")

@@ -52,7 +52,7 @@ static void test_does_not_grow_with_peers(void **state)
     (void)state;
     check(5, 0);
     check(60, 0);
-    check(120, 0);
+    check(100, 0);
 }
 
 /* Breaks if a commit costs the leader more, the more there is besides what it changes. */
