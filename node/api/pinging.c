@@ -267,7 +267,6 @@ static int open_stream(struct pinging *pinging)
     const struct api_call *call = pinging->call;
     cleanup_buffer struct buffer header = {0};
     struct mux_stream *stream = NULL;
-    struct swim_member member;
     struct writer writer;
     writer_init(&writer, &header);
     writer_map(&writer, 2);
@@ -277,11 +276,6 @@ static int open_stream(struct pinging *pinging)
     if (rc == 0)
         rc = links_open_stream(call->peer->links, &pinging->options.target, NULL, STREAM_API,
                                buffer_view(&header), &pipe_stream_handler, &pinging->end, &stream);
-    if (rc == -EHOSTUNREACH &&
-        swim_member_find(agent_swim(call->peer->agent), &pinging->options.target, &member))
-        rc = links_open_stream(call->peer->links, &pinging->options.target, &member.address,
-                               STREAM_API, buffer_view(&header), &pipe_stream_handler,
-                               &pinging->end, &stream);
     if (rc < 0)
         return rc;
     pipe_end_use_stream(&pinging->end, stream, &handler, pinging);

@@ -360,6 +360,7 @@ static int start_network(struct peer *peer, struct error *error)
                  .find_token = find_token},
         .context = peer,
         .on_stream = on_stream,
+        .locate = peer_locate,
         .helpers = peer_helpers,
         .is_vital = is_vital,
         .on_refused = on_refused,

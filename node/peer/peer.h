@@ -198,6 +198,9 @@ void stopping_look(struct peer *peer);
 void peer_step(struct peer *peer, struct agent_input *input);
 void peer_tick(struct peer *peer);
 
+/* links_config.locate, with the peer as the context: where gossip has that one. */
+bool peer_locate(void *context, const struct id *id, struct address *ret);
+
 /* links_config.helpers, with the peer as the context: who may reach that one, as gossip sees it. */
 void peer_helpers(void *context, const struct id *id, struct links_helpers *ret);
 

@@ -79,6 +79,16 @@ static void add_helper(const struct peer *peer, const struct id *target, const s
     ret->items[ret->count++].address = member.stream_address;
 }
 
+bool peer_locate(void *context, const struct id *id, struct address *ret)
+{
+    const struct peer *peer = context;
+    struct swim_member member;
+    if (!peer->agent || !swim_member_find(agent_swim(peer->agent), id, &member))
+        return false;
+    *ret = member.address;
+    return !address_is_none(ret);
+}
+
 void peer_helpers(void *context, const struct id *id, struct links_helpers *ret)
 {
     const struct peer *peer = context;

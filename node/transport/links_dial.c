@@ -154,26 +154,39 @@ int links_open_directly(struct links *links, struct peer *peer, uint8_t kind, st
     return rc < 0 ? rc : mux_open(link_mux(entry->link), kind, header, handler, context, ret);
 }
 
+/* The peer to dial: at `address` from now on, unless that is NULL. */
+static int find_to_dial(struct links *links, const struct id *id, const struct address *address,
+                        struct peer **ret)
+{
+    struct address found;
+    struct peer *peer = links_find_peer(links, id);
+    if (!address && (!peer || address_is_none(&peer->address)) && links->config.locate &&
+        links->config.locate(links->config.context, id, &found))
+        address = &found;
+    if (!peer && !address)
+        return -EHOSTUNREACH;
+    int rc = peer ? 0 : links_peer_get(links, id, &peer);
+    if (rc == 0 && address)
+        links_peer_set_address(peer, address);
+    *ret = peer;
+    return rc;
+}
+
 int links_dial_for_mesh(struct links *links, const struct id *id)
 {
-    struct peer *peer = links_find_peer(links, id);
+    struct peer *peer;
     struct entry *entry;
-    return peer ? dial(links, peer, true, &entry) : -EHOSTUNREACH;
+    int rc = find_to_dial(links, id, NULL, &peer);
+    return rc < 0 ? rc : dial(links, peer, true, &entry);
 }
 
 int links_open_stream(struct links *links, const struct id *id, const struct address *address,
                       uint8_t kind, struct bytes header, const struct stream_handler *handler,
                       void *context, struct mux_stream **ret)
 {
-    struct peer *peer = links_find_peer(links, id);
-    if (!peer && !address)
-        return -EHOSTUNREACH;
-    int rc = peer ? 0 : links_peer_get(links, id, &peer);
-    if (rc < 0)
-        return rc;
-    if (address)
-        links_peer_set_address(peer, address);
-    return links_open_to(links, peer, kind, header, handler, context, ret);
+    struct peer *peer;
+    int rc = find_to_dial(links, id, address, &peer);
+    return rc < 0 ? rc : links_open_to(links, peer, kind, header, handler, context, ret);
 }
 
 /* The link that was or is being dialed to `address`, or has come from there; NULL: none. */

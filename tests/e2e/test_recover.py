@@ -56,7 +56,8 @@ def test_three_of_five_are_lost(cluster):
 
 
 def lose(cluster, lost, ask):
-    """Those machines die, and `ask` has missed them."""
+    """Those machines die, all of whose peers vote, and `ask` has missed them."""
+    cluster.wait(lambda: {peer.name for peer in lost} <= voters(cluster, ask), "they vote")
     for peer in lost:
         peer.kill()
     cluster.wait(lambda: ask.query("status")["live_voters"] <= 1, "they are missed")
@@ -95,8 +96,8 @@ def test_alone(cluster):
     said = three.consort("recover", "--yes", "--force", "--alone")
     assert "epoch 2" in said and "the old voters are revoked" in said, said
     cluster.wait(lambda: three.query("status")["quorum"], "there is a quorum")
-    states = {row["name"]: row["state"] for row in three.query("peer", "ls")}
-    assert states["peer-1"] == states["peer-2"] == "revoked" and states["peer-3"] == "alive", states
+    cluster.wait(lambda: cluster.states(three) == {"peer-1": "revoked", "peer-2": "revoked", "peer-3": "alive"},
+                 "the old voters are revoked")
     two.start()
     cluster.wait(lambda: "revoked" in two.log_tail(200) + three.log_tail(200), "it is shut out")
     assert epoch(two) == 1 and voters(cluster, three) == {three.name}

@@ -121,5 +121,9 @@ def test_leaves_and_joins_again(cluster):
     cluster.wait(lambda: leaver.run("ip", "link", "show", "consort0", capture_output=True).returncode != 0,
                  "its bridge is gone")
     leaver.consort("join", cluster.token(stayer))
+    # Who decides must know what it can carry, or it is not chosen.
+    cluster.wait(lambda: all(any(row["name"] == leaver.name and row["state"] == "alive" and row["version"]
+                                 for row in peer.query("peer", "ls")) for peer in cluster.peers()),
+                 "all know its capacity")
     stayer.consort("scale", "demo_web=6", "--wait")
     cluster.wait(lambda: leaver.conmons(), "it runs containers again")

@@ -50,6 +50,7 @@ struct fixture {
     struct identity root;
     struct end a, b, c; /* c: only where a test opens it */
     struct links_helpers helpers;
+    bool is_located;   /* b, by whoever asks */
     struct id refused; /* whom all others hold revoked */
     uint8_t secret[TOKEN_SECRET_BYTES];
 };
@@ -127,6 +128,13 @@ static inline void help(void *context, const struct id *id, struct links_helpers
     *ret = id_equal(id, &now->b.party.identity.id) ? now->helpers : (struct links_helpers){0};
 }
 
+static inline bool locate(void *context, const struct id *id, struct address *ret)
+{
+    (void)context;
+    *ret = now->b.address;
+    return now->is_located && id_equal(id, &now->b.party.identity.id);
+}
+
 static inline enum link_refusal admit(void *context, const struct id *id,
                                       const struct certificate_chain *chain)
 {
@@ -150,6 +158,7 @@ static inline void end_open(struct fixture *fixture, struct end *end, uint16_t p
     const struct links_config config = {.link = link_config(fixture, &end->party),
                                         .context = end,
                                         .on_stream = on_stream,
+                                        .locate = locate,
                                         .helpers = help,
                                         .is_vital = is_vital,
                                         .on_refused = on_refused,

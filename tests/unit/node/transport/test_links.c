@@ -30,6 +30,27 @@ static void test_streams(void **state)
     assert_string_equal(fixture->b.remote.chain.certificates[0].name, "a");
 }
 
+/* Breaks if a peer that was never spoken to before can't be, though it is known where it is. */
+static void test_located(void **state)
+{
+    struct fixture *fixture = *state;
+    struct user user = {0};
+    const struct id *b = &fixture->b.party.identity.id;
+    assert_int_equal(links_open_stream(fixture->a.links, b, NULL, STREAM_API, (struct bytes){0},
+                                       &user_handler, &user, &user.stream),
+                     -EHOSTUNREACH);
+    assert_int_equal(links_dial_for_mesh(fixture->a.links, b), -EHOSTUNREACH);
+    fixture->is_located = true;
+    assert_int_equal(links_open_stream(fixture->a.links, b, NULL, STREAM_API, (struct bytes){0},
+                                       &user_handler, &user, &user.stream),
+                     0);
+    assert_int_equal(stream_write(user.stream, "hello", 5), 0);
+    stream_end(user.stream);
+    run_until_closed(fixture, &user);
+    assert_echoed(&user);
+    assert_int_equal(links_dial_for_mesh(fixture->a.links, b), 0);
+}
+
 /* Breaks if anything is lost when both sides dial at the same time. */
 static void test_both_dial(void **state)
 {
@@ -388,6 +409,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN); /* as every program with links does */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_streams, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_located, setup, teardown),
         cmocka_unit_test_setup_teardown(test_both_dial, setup, teardown),
         cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_small_overtakes_large, setup, teardown),
