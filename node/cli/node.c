@@ -200,7 +200,8 @@ static void share_heap(void)
 #endif
 }
 
-/* Requests, links and logs are files by the hundred: take all that the limit lets a process have. */
+/* Requests, links and logs are files by the hundred: take all that the limit lets a process have.
+ */
 static void raise_file_limit(void)
 {
     struct rlimit limit;

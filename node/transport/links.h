@@ -39,8 +39,8 @@ struct links_config {
      * leaf's role) and newcomers (by_token, which get STREAM_JOIN only). Accept or reset it. */
     void (*on_stream)(void *context, const struct link_remote *remote, struct mux_stream *stream,
                       uint8_t kind, struct bytes header);
-    /* Where is that peer, which was neither dialed nor given an address yet? False: not known. NULL:
-     * never. */
+    /* Where is that peer, which was neither dialed nor given an address yet? False: not known.
+     * NULL: never. */
     bool (*locate)(void *context, const struct id *id, struct address *ret);
     /* Who may reach that peer where this one doesn't? NULL: nobody is asked. */
     void (*helpers)(void *context, const struct id *id, struct links_helpers *ret);
@@ -74,8 +74,8 @@ void links_close(struct links *links, void (*on_closed)(void *context), void *co
 int links_set_address(struct links *links, const struct id *id, const struct address *address);
 
 /* Opens a stream to that peer, over a link that is there or dialed now. `address` NULL: as set or
- * dialed before, else as links_config.locate says. -EHOSTUNREACH: no address is known; -EAGAIN: the last dial failed and the backoff
- * is not over; else as mux_open and link_dial. */
+ * dialed before, else as links_config.locate says. -EHOSTUNREACH: no address is known; -EAGAIN: the
+ * last dial failed and the backoff is not over; else as mux_open and link_dial. */
 int links_open_stream(struct links *links, const struct id *id, const struct address *address,
                       uint8_t kind, struct bytes header, const struct stream_handler *handler,
                       void *context, struct mux_stream **ret);

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from testbed_lib import build_release
+from testbed_lib import build_release, process
 from testbed_lib.etcd import EtcdTestbed
 from testbed_lib.testbed import TOP
 
@@ -120,13 +120,13 @@ def load(side, *words):
 
 def usage(side):
     peers = side.testbed.peers()
-    return (sum(cpu_seconds(peer.daemon_pid()) for peer in peers),
+    return (sum(cpu_seconds(pid) for peer in peers for pid in process.of_daemon(peer)),
             sum(side.syncs(side.metrics(peer)) for peer in peers))
 
 
 def memory(side):
     """Of all members."""
-    return sum(memory_bytes(peer.daemon_pid(), "Pss") for peer in side.testbed.peers())
+    return sum(memory_bytes(pid, "Pss") for peer in side.testbed.peers() for pid in process.of_daemon(peer))
 
 
 def measure_load(side, clients, sizes):

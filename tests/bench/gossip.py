@@ -23,6 +23,7 @@ import sys
 import time
 from pathlib import Path
 
+from testbed_lib import process
 from testbed_lib.network import inside, run
 from testbed_lib.serf import SerfTestbed
 
@@ -215,18 +216,22 @@ def machine_cpu_seconds():
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
+def total(measure, pids):
+    return sum(map(measure, pids))
+
+
 def measure_idle(side, seconds):
-    pids = {peer.index: peer.daemon_pid() for peer in side.testbed.peers()}
+    pids = {peer.index: process.of_daemon(peer) for peer in side.testbed.peers()}
     counters, machine, start = port_counters(side.testbed), machine_cpu_seconds(), time.monotonic()
-    used = {index: (cpu_seconds(pid), wakings(pid)) for index, pid in pids.items()}
+    used = {index: (total(cpu_seconds, own), total(wakings, own)) for index, own in pids.items()}
     time.sleep(seconds)
-    used = {index: (cpu_seconds(pid) - used[index][0], wakings(pid) - used[index][1])
-            for index, pid in pids.items()}
+    used = {index: (total(cpu_seconds, own) - used[index][0], total(wakings, own) - used[index][1])
+            for index, own in pids.items()}
     elapsed, after = time.monotonic() - start, port_counters(side.testbed)
     rates = {index: [(b - a) / elapsed for a, b in zip(counters[index], after[index])]
              for index in counters}
     cpu = [100 * used[index][0] / elapsed for index in pids]
-    pss = [memory_bytes(pid, "Pss") for pid in pids.values()]
+    pss = [sum(memory_bytes(pid, "Pss") for pid in own) for own in pids.values()]
     others = machine_cpu_seconds() - machine - sum(used[index][0] for index in pids)
     return {
         "bytes_per_s": round(statistics.median(rate[0] + rate[1] for rate in rates.values())),
@@ -237,7 +242,8 @@ def measure_idle(side, seconds):
         "wakings_per_s": round(statistics.median(used[index][1] / elapsed for index in pids), 1),
         "pss_bytes": int(statistics.median(pss)),
         "pss_bytes_max": max(pss),
-        "rss_bytes": int(statistics.median(memory_bytes(pid, "Rss") for pid in pids.values())),
+        "rss_bytes": int(statistics.median(sum(memory_bytes(pid, "Rss") for pid in own)
+                                           for own in pids.values())),
         "rest_of_machine_cpu_percent": round(100 * others / elapsed, 1),
     }
 

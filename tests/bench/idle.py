@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+from testbed_lib import process
 from testbed_lib.cluster import web
 
 PEERS = 3
@@ -30,13 +31,13 @@ def measure(cluster):
     cluster.deploy(web(replicas=3 * PEERS, healthcheck={"disable": True}))
     cluster.wait_serving(3 * PEERS)
     time.sleep(SETTLE_S)
-    daemons = {peer.name: peer.daemon_pid() for peer in cluster.peers()}
-    before = {name: cpu_seconds(pid) for name, pid in daemons.items()}
+    peers = [process.of_daemon(peer) for peer in cluster.peers()]
+    before = [sum(map(cpu_seconds, pids)) for pids in peers]
     time.sleep(MEASURE_S)
-    percents = [100 * (cpu_seconds(pid) - before[name]) / MEASURE_S for name, pid in daemons.items()]
+    percents = [100 * (sum(map(cpu_seconds, pids)) - used) / MEASURE_S for pids, used in zip(peers, before)]
     return {
-        "pss_bytes": max(memory_bytes(pid, "Pss") for pid in daemons.values()),
-        "rss_bytes": max(memory_bytes(pid, "Rss") for pid in daemons.values()),
+        "pss_bytes": max(sum(memory_bytes(pid, "Pss") for pid in pids) for pids in peers),
+        "rss_bytes": max(sum(memory_bytes(pid, "Rss") for pid in pids) for pids in peers),
         "cpu_percent": round(max(percents), 3),
         "peers": PEERS,
         "containers_a_peer": 3,

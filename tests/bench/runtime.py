@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from idle import cpu_seconds, memory_bytes
-from testbed_lib import build_release
+from testbed_lib import build_release, process
 from testbed_lib.network import inside, run
 from testbed_lib.testbed import TOP
 
@@ -242,15 +242,15 @@ def measure_idle(cluster, archive, count, seconds):
     service = {"image": IMAGE, "command": ["/now", "/noted"], "deploy": {"replicas": count}}
     cluster.deploy({"services": {"idle": service}}, "idle", wait=False)
     cluster.wait(lambda: cluster.serving("idle_idle") == count, f"{count} idle containers", 600)
-    daemon, conmons = peer.daemon_pid(), peer.conmons()
+    daemon, conmons = process.of_daemon(peer), peer.conmons()
     time.sleep(seconds)
-    before = {pid: cpu_seconds(pid) for pid in [daemon, *conmons]}
+    before = {pid: cpu_seconds(pid) for pid in [*daemon, *conmons]}
     time.sleep(seconds)
     used = {pid: cpu_seconds(pid) - was for pid, was in before.items()}
     return {
         "containers": count,
-        "daemon_pss_bytes": memory_bytes(daemon, "Pss"),
-        "daemon_cpu_percent": round(100 * used[daemon] / seconds, 3),
+        "daemon_pss_bytes": sum(memory_bytes(pid, "Pss") for pid in daemon),
+        "daemon_cpu_percent": round(100 * sum(used[pid] for pid in daemon) / seconds, 3),
         "conmon_pss_bytes": round(statistics.mean(memory_bytes(pid, "Pss") for pid in conmons)),
         "conmons_cpu_percent": round(100 * sum(used[pid] for pid in conmons) / seconds, 3),
     }

@@ -70,6 +70,13 @@ def in_namespace(namespace):
     return [pid for pid in _pids() if wanted and _network_of(f"/proc/{pid}/ns/net") == wanted]
 
 
+def of_daemon(peer):
+    """The processes that a peer of any kind consists of, without its containers: the daemon, and the
+    mesh process that outlives it."""
+    return [peer.daemon_pid(), *(pid for pid in in_namespace(peer.namespace)
+                                 if arguments(pid)[1:2] == ["mesh-process"])]
+
+
 def _mounts_of(pid):
     """Which mount namespace the process is in; None when it has gone."""
     try:
