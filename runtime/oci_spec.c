@@ -363,15 +363,17 @@ static int find_capabilities(const struct container_spec *spec, uint64_t *ret, s
     return result;
 }
 
-/* Spares crun the compiling of the profile. Where it can't be done, nothing is lost but time. */
+/* Spares crun the compiling of the profile. Where it can't be done, nothing is lost but time. No
+ * annotation of the spec's stands in the filter's place. */
 static void add_filter(const struct oci_input *input, json_t *document)
 {
     const json_t *profile = json_object_get(json_object_get(document, "linux"), "seccomp");
+    json_t *annotations = json_object_get(document, "annotations");
     cleanup_free char *filter = NULL;
+    json_object_del(annotations, SECCOMP_FILTER_ANNOTATION);
     if (profile && input->filters_dir &&
         seccomp_filter_text(profile, input->filters_dir, &filter) == 0)
-        json_object_set_new(document, "annotations",
-                            json_pack("{s:s}", SECCOMP_FILTER_ANNOTATION, filter));
+        json_object_set_new(annotations, SECCOMP_FILTER_ANNOTATION, json_string(filter));
 }
 
 int oci_spec_write(const struct oci_input *input, char **ret, char **ret_process,
@@ -389,11 +391,11 @@ int oci_spec_write(const struct oci_input *input, char **ret, char **ret_process
         return result;
     }
     /* json_pack fails as a whole, and frees what it was given, if any part is NULL or not UTF-8. */
-    json_t *document =
-        json_pack("{s:s, s:o, s:{s:s, s:b}, s:s, s:o, s:o}", "ociVersion", "1.0.2", "process",
-                  process_json(input, capabilities), "root", "path", input->rootfs, "readonly",
-                  (int)input->spec->read_only, "hostname", input->hostname, "mounts",
-                  mounts_json(input), "linux", linux_json(input, capabilities, devices, allowed));
+    json_t *document = json_pack(
+        "{s:s, s:{}, s:o, s:{s:s, s:b}, s:s, s:o, s:o}", "ociVersion", "1.0.2", "annotations",
+        "process", process_json(input, capabilities), "root", "path", input->rootfs, "readonly",
+        (int)input->spec->read_only, "hostname", input->hostname, "mounts", mounts_json(input),
+        "linux", linux_json(input, capabilities, devices, allowed));
     result = document ? sandbox_options_apply(&input->spec->sandbox.options, document, error) : 0;
     if (result < 0) {
         json_decref(document);

@@ -8,7 +8,11 @@
 
 #include <cmocka.h>
 
+#include "runtime/oci_spec.h"
+#include "runtime/plan.h"
 #include "runtime/sandbox_options.h"
+#include "runtime/seccomp_filter.h"
+#include "runtime/user.h"
 
 static void only_what_is_known(void **state)
 {
@@ -72,9 +76,60 @@ static void are_applied(void **state)
     json_decref(expected);
 }
 
+/* What the OCI runtime is told under `key` in a container's annotations. */
+static void assert_annotation(const struct container_spec *spec, const char *filters_dir,
+                              const char *key, const char *expected)
+{
+    struct container_plan plan = {.working_dir = (char *)"/"};
+    const struct user user = {.home = "/"};
+    const struct oci_input input = {.spec = spec,
+                                    .plan = &plan,
+                                    .user = &user,
+                                    .hostname = "h",
+                                    .rootfs = "/r",
+                                    .cgroup_path = "/p/c",
+                                    .files_dir = "/f",
+                                    .secrets_dir = "/s",
+                                    .volumes_dir = "/v",
+                                    .filters_dir = filters_dir};
+    char *config = NULL, *process = NULL;
+    struct error error = {0};
+    assert_int_equal(text_list_add(&plan.argv, "/bin/true"), 0);
+    if (oci_spec_write(&input, &config, &process, &error) < 0)
+        fail_msg("%s", error.message);
+    json_t *document = json_loads(config, 0, NULL);
+    const char *value =
+        json_string_value(json_object_get(json_object_get(document, "annotations"), key));
+    if (expected)
+        assert_string_equal(value ? value : "(none)", expected);
+    else
+        assert_true(!value || strcmp(value, "mine") != 0);
+    json_decref(document);
+    free(config);
+    free(process);
+    text_list_done(&plan.argv);
+}
+
+static void annotations_stand_beside_the_filter(void **state)
+{
+    (void)state; /* would break: an operator's annotations, or the filter that is one of them */
+    struct container_spec spec;
+    container_spec_init(&spec);
+    assert_int_equal(text_list_add(&spec.sandbox.options, "annotation=a.b=c"), 0);
+    assert_int_equal(
+        text_list_add(&spec.sandbox.options, "annotation=" SECCOMP_FILTER_ANNOTATION "=mine"), 0);
+    const char *const directories[] = {"/proc/no/such", NULL};
+    for (size_t i = 0; i < 2; i++) {
+        assert_annotation(&spec, directories[i], "a.b", "c");
+        assert_annotation(&spec, directories[i], SECCOMP_FILTER_ANNOTATION, NULL);
+    }
+    container_spec_done(&spec);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(annotations_stand_beside_the_filter),
         cmocka_unit_test(only_what_is_known),
         cmocka_unit_test(are_applied),
     };
