@@ -32,6 +32,14 @@ struct address address_from_v4(uint32_t host_order_ip, uint16_t port)
     return address;
 }
 
+uint32_t address_to_v4(const struct address *address)
+{
+    uint32_t ip = 0;
+    for (int i = 0; i < 4; i++)
+        ip = ip << 8 | address->ip[12 + i];
+    return ip;
+}
+
 void address_format(const struct address *address, char ret[ADDRESS_TEXT_BYTES])
 {
     char ip[INET6_ADDRSTRLEN];

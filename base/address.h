@@ -24,6 +24,9 @@ bool address_is_v4(const struct address *address);
 bool address_is_none(const struct address *address);
 struct address address_from_v4(uint32_t host_order_ip, uint16_t port);
 
+/* The IPv4 address in host order; of an IPv6 address, its last 32 bits. */
+uint32_t address_to_v4(const struct address *address);
+
 void address_format(const struct address *address, char ret[ADDRESS_TEXT_BYTES]);
 
 /* Parses "IP:PORT", "[IP6]:PORT", or an IP alone, which gets `default_port`. -EINVAL for anything

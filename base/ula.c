@@ -23,9 +23,7 @@ struct address ula_make(uint16_t subnet, uint32_t ip4)
 bool ula_parse(const struct address *address, uint16_t *ret_subnet, uint32_t *ret_ip4)
 {
     uint16_t subnet = (uint16_t)(address->ip[SUBNET_AT] << 8 | address->ip[SUBNET_AT + 1]);
-    uint32_t ip4 = 0;
-    for (unsigned i = 0; i < 4; i++)
-        ip4 = ip4 << 8 | address->ip[IP4_AT + i];
+    uint32_t ip4 = address_to_v4(address); /* stands where that of an IPv4 address does */
     const struct address same = ula_make(subnet, ip4);
     if (memcmp(same.ip, address->ip, sizeof(same.ip)) != 0)
         return false;

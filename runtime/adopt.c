@@ -189,10 +189,8 @@ static void forget_unstarted(const struct runtime_settings *settings, struct ado
 {
     for (size_t i = 0; i < adoption->found.count; i++) {
         struct adopted *adopted = adoption->found.items[i];
-        struct path oci = path_oci(settings, adopted->spec.id, NULL);
-        char fifo[PATH_BYTES];
-        path_format(fifo, sizeof(fifo), "%.400s/exec.fifo", oci.text);
-        if (adopted->record.process.pid != 0 && access(fifo, F_OK) == 0)
+        struct path fifo = path_oci(settings, adopted->spec.id, "exec.fifo");
+        if (adopted->record.process.pid != 0 && access(fifo.text, F_OK) == 0)
             adopted->record.process = (struct process){0};
     }
 }

@@ -220,8 +220,7 @@ bool runtime_range_has(const struct runtime_range *range, const struct address *
     if (!address_is_v4(address) || range->prefix == 0 || range->prefix > 32 ||
         range->block_prefix == 0 || range->block_prefix > 32)
         return false;
-    uint32_t ip = (uint32_t)address->ip[12] << 24 | (uint32_t)address->ip[13] << 16 |
-                  (uint32_t)address->ip[14] << 8 | address->ip[15];
+    uint32_t ip = address_to_v4(address);
     return ip >> (32 - range->prefix) == range->network >> (32 - range->prefix) &&
            ip >> (32 - range->block_prefix) != range->network >> (32 - range->block_prefix);
 }

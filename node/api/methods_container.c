@@ -192,11 +192,8 @@ static uint32_t list_stats(const struct peer *peer, const struct stats_entry *en
     uint32_t listed = 0;
     for (size_t i = 0; i < intent->replicas.count; i++) {
         const struct intent_replica *replica = intent->replicas.items[i];
-        char container[RUNTIME_ID_BYTES_MAX + 1];
-        const struct container_stats *stats = NULL;
-        if (id_equal(&replica->peer, &peer->identity.id) &&
-            replicas_container_id(peer->replicas, replica->generation, container))
-            stats = stats_find(entries, count, container);
+        const struct container_stats *stats =
+            replicas_stats(peer->replicas, replica, entries, count);
         if (!stats)
             continue;
         put_stats(writer, replica, stats);

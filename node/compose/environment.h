@@ -1,9 +1,10 @@
 /* Files of variables: .env, and what `env_file` names.
  *
  *     KEY=VALUE            a comment may follow behind white space and #; variables are filled in
- *     KEY="VALUE"          may go over several lines; \n, \t, \", \\ and \$ are what they are
- * elsewhere KEY='VALUE'          as it stands, over several lines too export KEY=VALUE     the same
- * as without KEY                  its value comes from the environment
+ *     KEY="VALUE"          may go over several lines; \n, \t, \", \\ and \$ are as elsewhere
+ *     KEY='VALUE'          as it stands, over several lines too
+ *     export KEY=VALUE     the same as without
+ *     KEY                  its value comes from the environment
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* Answering what others lack, within bounds; and taking answers, which are believed only as far as
  * their hashes and signatures go. */
 #include <errno.h>
+#include <string.h>
 
 #include "node/control/agent_private.h"
 
@@ -176,7 +177,7 @@ static void offer_fetched(struct feed *feed)
                                       .head = fetch->head,
                                       .bytes = fetch->bytes,
                                       .hashes = fetch->hashes};
-    __builtin_memcpy(feed->state.hash, fetch->head.state_hash, FEED_HASH_BYTES);
+    memcpy(feed->state.hash, fetch->head.state_hash, FEED_HASH_BYTES);
     *fetch = (struct feed_fetch){0};
 }
 

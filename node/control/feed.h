@@ -119,6 +119,7 @@ int feed_state_make(const struct intent *intent, struct feed_state *ret);
 void feed_state_done(struct feed_state *state);
 bool feed_state_is(const struct feed_state *state, const struct feed_head *head);
 size_t feed_part_count(size_t size);
+size_t feed_part_size(size_t size, uint32_t part); /* the last is what is left */
 
 /* What feed_state's hash would be: two intents that are the same have the same. */
 int feed_hash(const struct intent *intent, uint8_t ret[FEED_HASH_BYTES]);

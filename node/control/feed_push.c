@@ -48,15 +48,14 @@ static void write_entries(struct writer *writer, const struct feed_entry *entrie
 
 static void write_part(struct writer *writer, const struct feed_state *state, uint32_t part)
 {
-    size_t offset = (size_t)part * FEED_PART_BYTES, size = state->bytes.size - offset;
     writer_array(writer, PART_FIELDS);
     writer_u64(writer, FEED_PUSH_PART);
     feed_head_write(writer, &state->head);
     writer_u64(writer, state->bytes.size);
     writer_u64(writer, part);
     writer_binary(writer, state->hashes.bytes, part == 0 ? state->hashes.size : 0);
-    writer_binary(writer, state->bytes.bytes + offset,
-                  size < FEED_PART_BYTES ? size : FEED_PART_BYTES);
+    writer_binary(writer, state->bytes.bytes + (size_t)part * FEED_PART_BYTES,
+                  feed_part_size(state->bytes.size, part));
 }
 
 int feed_push_encode(const struct feed *feed, const struct feed_pull *pull, struct buffer *ret)

@@ -11,7 +11,7 @@ size_t feed_part_count(size_t size)
     return size / FEED_PART_BYTES + (size % FEED_PART_BYTES != 0);
 }
 
-static size_t part_size(size_t size, uint32_t part)
+size_t feed_part_size(size_t size, uint32_t part)
 {
     size_t offset = (size_t)part * FEED_PART_BYTES;
     return size - offset < FEED_PART_BYTES ? size - offset : FEED_PART_BYTES;
@@ -33,7 +33,7 @@ static int hash_parts(struct feed_state *state)
     for (uint32_t i = 0; i < count; i++) {
         uint8_t hash[FEED_HASH_BYTES];
         crypto_generichash(hash, sizeof(hash), state->bytes.bytes + (size_t)i * FEED_PART_BYTES,
-                           part_size(state->bytes.size, i), NULL, 0);
+                           feed_part_size(state->bytes.size, i), NULL, 0);
         if (buffer_append(&state->hashes, hash, sizeof(hash)) < 0)
             return -ENOMEM;
     }
@@ -103,7 +103,7 @@ int feed_fetch_take(struct feed_fetch *fetch, const struct feed_push *push, int6
     uint8_t hash[FEED_HASH_BYTES];
     if (push->part != feed_fetch_part(fetch) || feed_fetch_is_whole(fetch))
         return -EAGAIN;
-    if (push->size != fetch->size || push->data.size != part_size(fetch->size, push->part))
+    if (push->size != fetch->size || push->data.size != feed_part_size(fetch->size, push->part))
         return -EKEYREJECTED;
     crypto_generichash(hash, sizeof(hash), push->data.data, push->data.size, NULL, 0);
     if (memcmp(hash, fetch->hashes.bytes + (size_t)push->part * FEED_HASH_BYTES, sizeof(hash)) != 0)

@@ -54,7 +54,7 @@ static const struct route *find_virtual(const struct mesh *mesh, const struct ad
     uint16_t subnet;
     uint32_t ip;
     if (address_is_v4(address))
-        ip = (uint32_t)address->ip[14] << 8 | address->ip[15];
+        ip = address_to_v4(address);
     else if (!ula_parse(address, &subnet, &ip) || subnet != ULA_VIRTUAL_SUBNET)
         return NULL;
     return routes_by_virtual_ip(&mesh->routes, (uint16_t)ip);

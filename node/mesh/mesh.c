@@ -29,12 +29,6 @@ void mesh_say_change(const struct mesh *mesh)
         mesh->config.on_change(mesh->config.context);
 }
 
-static uint32_t ip4_of(const struct address *address)
-{
-    return (uint32_t)address->ip[12] << 24 | (uint32_t)address->ip[13] << 16 |
-           (uint32_t)address->ip[14] << 8 | address->ip[15];
-}
-
 /* fe80::/10: a container may have any of these, so none says who it is. */
 static bool is_link_local(const struct address *address)
 {
@@ -70,7 +64,7 @@ bool mesh_may_reach(const struct mesh *mesh, const struct address *address,
  * containers have none, and names have no AAAA. */
 static int open_gateway6(struct mesh *mesh)
 {
-    struct address gateway = ula_make(ULA_GATEWAY_SUBNET, ip4_of(&mesh->gateway));
+    struct address gateway = ula_make(ULA_GATEWAY_SUBNET, address_to_v4(&mesh->gateway));
     gateway.port = mesh->gateway.port;
     int rc = redirect_open(mesh, &gateway, &mesh->redirect6);
     return rc == UV_EADDRNOTAVAIL || rc == UV_EAFNOSUPPORT ? 0 : rc;

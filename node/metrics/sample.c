@@ -39,11 +39,8 @@ static void take(const struct peer *peer, const struct stats_entry *entries, siz
     const struct intent *intent = agent_intent(peer->agent);
     for (size_t i = 0; i < intent->replicas.count && ret->count < entry_count; i++) {
         const struct intent_replica *replica = intent->replicas.items[i];
-        char id[RUNTIME_ID_BYTES_MAX + 1];
-        const struct container_stats *stats = NULL;
-        if (id_equal(&replica->peer, &peer->identity.id) &&
-            replicas_container_id(peer->replicas, replica->generation, id))
-            stats = stats_find(entries, entry_count, id);
+        const struct container_stats *stats =
+            replicas_stats(peer->replicas, replica, entries, entry_count);
         if (!stats)
             continue;
         struct metrics_container *container = &ret->containers[ret->count++];

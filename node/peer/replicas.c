@@ -489,6 +489,17 @@ bool replicas_container_id(const struct replicas *replicas, uint64_t generation,
     return true;
 }
 
+const struct container_stats *replicas_stats(const struct replicas *replicas,
+                                             const struct intent_replica *replica,
+                                             const struct stats_entry *entries, size_t count)
+{
+    char id[RUNTIME_ID_BYTES_MAX + 1];
+    if (!id_equal(&replica->peer, &replicas->peer->identity.id) ||
+        !replicas_container_id(replicas, replica->generation, id))
+        return NULL;
+    return stats_find(entries, count, id);
+}
+
 struct replicas *replicas_new(struct peer *peer)
 {
     struct replicas *replicas = calloc(1, sizeof(*replicas));

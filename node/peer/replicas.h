@@ -40,6 +40,11 @@ void replicas_each_address(const struct replicas *replicas,
 /* How many containers are here, or still being fetched for or removed. */
 size_t replicas_count(const struct replicas *replicas);
 
+/* What was read of the container of that replica, if it is this peer's; NULL: nothing. */
+const struct container_stats *replicas_stats(const struct replicas *replicas,
+                                             const struct intent_replica *replica,
+                                             const struct stats_entry *entries, size_t count);
+
 /* The generation in a container's id; 0 if there is none. */
 uint64_t replicas_generation_of(const char *container_id);
 

@@ -14,10 +14,10 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/ula.h"
+#include "runtime/network/netlink.h"
 #include "runtime/network/nftables.h"
 
 enum {
-    MAC_BYTES = 6,
     MAC_KEY_BYTES = 8, /* a field of a key takes whole words */
     IP6_BYTES = 16,
     FIELD_BYTES_MAX = IP6_BYTES,
@@ -37,16 +37,8 @@ enum {
     ELEMENTS = 6,
 };
 
-static void make_mac(uint32_t ip, uint8_t ret[MAC_BYTES])
-{
-    uint32_t network_order = htonl(ip);
-    ret[0] = 0x02; /* as netlink.c gives it */
-    ret[1] = 0x42;
-    memcpy(ret + 2, &network_order, sizeof(network_order));
-}
-
 /* RFC 4291, appendix A: what the kernel makes of the MAC. */
-static void make_link_local(const uint8_t mac[MAC_BYTES], uint8_t ret[IP6_BYTES])
+static void make_link_local(const uint8_t mac[NETLINK_MAC_BYTES], uint8_t ret[IP6_BYTES])
 {
     const uint8_t ip[IP6_BYTES] = {0xfe,   0x80,          0,      0,      0,    0,    0,
                                    0,      mac[0] ^ 0x02, mac[1], mac[2], 0xff, 0xfe, mac[3],
@@ -60,7 +52,7 @@ static void make_elements(const struct guard_port *port, struct element ret[ELEM
     uint32_t ip = htonl(port->ip);
     memset(ret, 0, ELEMENTS * sizeof(*ret));
     ret[0] = (struct element){.set = "macs", .size = MAC_KEY_BYTES};
-    make_mac(port->ip, ret[0].field);
+    netlink_make_mac(port->ip, ret[0].field);
     ret[1] = (struct element){.set = "ips", .size = sizeof(ip)};
     memcpy(ret[1].field, &ip, sizeof(ip));
     for (size_t i = 2; i < ELEMENTS; i++) {
@@ -78,7 +70,7 @@ static void write_field(struct buffer *commands, const struct element *element)
 {
     char text[INET6_ADDRSTRLEN];
     if (element->size == MAC_KEY_BYTES) {
-        for (size_t i = 0; i < MAC_BYTES; i++)
+        for (size_t i = 0; i < NETLINK_MAC_BYTES; i++)
             buffer_printf(commands, "%s%02x", i > 0 ? ":" : "", element->field[i]);
     } else if (strcmp(element->set, "targets") == 0) {
         buffer_append_text(commands, "0x");

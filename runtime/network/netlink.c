@@ -13,7 +13,6 @@
 
 enum {
     NETLINK_MESSAGE_BYTES = 4096, /* our requests take less than 200 */
-    MAC_BYTES = 6,
 };
 
 struct netlink {
@@ -87,11 +86,18 @@ static struct ifinfomsg *put_link(struct netlink *netlink, unsigned index)
 }
 
 /* 02:42 is in the locally administered range, and what Docker made familiar for this. */
-static void put_mac(struct netlink *netlink, uint32_t ip)
+void netlink_make_mac(uint32_t ip, uint8_t ret[NETLINK_MAC_BYTES])
 {
     uint32_t network_order = htonl(ip);
-    uint8_t mac[MAC_BYTES] = {0x02, 0x42};
-    memcpy(mac + 2, &network_order, sizeof(network_order));
+    ret[0] = 0x02;
+    ret[1] = 0x42;
+    memcpy(ret + 2, &network_order, sizeof(network_order));
+}
+
+static void put_mac(struct netlink *netlink, uint32_t ip)
+{
+    uint8_t mac[NETLINK_MAC_BYTES];
+    netlink_make_mac(ip, mac);
     mnl_attr_put(netlink->request, IFLA_ADDRESS, sizeof(mac), mac);
 }
 
@@ -163,9 +169,7 @@ static void put_address(struct netlink *netlink, uint16_t type, const struct add
 
 static struct address broadcast_of(const struct address *address, uint8_t prefix)
 {
-    uint32_t ip;
-    memcpy(&ip, address->ip + 12, sizeof(ip));
-    return address_from_v4(ntohl(ip) | (prefix < 32 ? UINT32_MAX >> prefix : 0), 0);
+    return address_from_v4(address_to_v4(address) | (prefix < 32 ? UINT32_MAX >> prefix : 0), 0);
 }
 
 int netlink_add_address(struct netlink *netlink, unsigned index, const struct address *address,

@@ -13,6 +13,13 @@
 
 struct netlink;
 
+enum {
+    NETLINK_MAC_BYTES = 6,
+};
+
+/* The MAC that is derived from `ip`. */
+void netlink_make_mac(uint32_t ip, uint8_t ret[NETLINK_MAC_BYTES]);
+
 int netlink_open(struct netlink **ret);
 void netlink_close(struct netlink *netlink);
 

@@ -86,8 +86,7 @@ def carrying(cluster, name, words, address):
 
 
 def mesh_processes(peer):
-    return {pid for pid in process.in_namespace(peer.namespace)
-            if process.arguments(pid)[1:2] == ["mesh-process"]}
+    return process.mesh_processes(peer.namespace)
 
 
 def echoed(address):

@@ -70,11 +70,15 @@ def in_namespace(namespace):
     return [pid for pid in _pids() if wanted and _network_of(f"/proc/{pid}/ns/net") == wanted]
 
 
+def mesh_processes(namespace):
+    """Those that pass connections on: one, or more after an upgrade."""
+    return {pid for pid in in_namespace(namespace) if arguments(pid)[1:2] == ["mesh-process"]}
+
+
 def of_daemon(peer):
     """The processes that a peer of any kind consists of, without its containers: the daemon, and the
     mesh process that outlives it."""
-    return [peer.daemon_pid(), *(pid for pid in in_namespace(peer.namespace)
-                                 if arguments(pid)[1:2] == ["mesh-process"])]
+    return [peer.daemon_pid(), *mesh_processes(peer.namespace)]
 
 
 def _mounts_of(pid):

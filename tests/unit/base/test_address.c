@@ -30,6 +30,14 @@ static void test_accepted(void **state)
     check("2001:db8::7", "[2001:db8::7]:7300");
 }
 
+/* Breaks if an IPv4 address does not come out as it went in. */
+static void test_v4(void **state)
+{
+    (void)state;
+    const struct address address = address_from_v4(0xc0000207, 80);
+    assert_int_equal(address_to_v4(&address), 0xc0000207);
+}
+
 /* Breaks if something that is no address is taken for one. */
 static void test_refused(void **state)
 {
@@ -44,7 +52,7 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_accepted),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_accepted), cmocka_unit_test(test_v4),
                                        cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
