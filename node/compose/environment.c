@@ -133,7 +133,7 @@ static int put(struct text_list *list, const char *name, const char *value)
 static int read_entry(const struct environment_file *file, struct variables *scope,
                       struct cursor *cursor, struct error *error)
 {
-    cleanup_free char *name = NULL, *value = NULL;
+    cleanup_free char *name = NULL;
     cursor->at += strspn(cursor->at, " \t\r");
     size_t size = strcspn(cursor->at, "=\n");
     bool has_value = cursor->at[size] == '=' && *cursor->at != '#';
@@ -154,6 +154,7 @@ static int read_entry(const struct environment_file *file, struct variables *sco
         cursor->problem = "KEY=VALUE is expected";
         return -EINVAL;
     }
+    cleanup_free char *value = NULL;
     int rc = has_value ? take_value(file, scope, cursor, &value, error) : 0;
     const char *given = has_value ? value : getenv(key);
     rc = rc == 0 && given ? put(&scope->values, key, given) : rc;

@@ -35,6 +35,8 @@ static void close_listener(struct listener *listener)
     uv_close((uv_handle_t *)&listener->tcp, on_listener_closed);
 }
 
+_Static_assert(IP6T_SO_ORIGINAL_DST == SO_ORIGINAL_DST, "one option, asked for at two levels");
+
 /* The address that the client meant before nftables redirected it. */
 static int original_destination(uv_tcp_t *tcp, bool is_v6, struct address *ret)
 {
@@ -42,8 +44,7 @@ static int original_destination(uv_tcp_t *tcp, bool is_v6, struct address *ret)
     struct sockaddr_storage meant = {0};
     socklen_t size = is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     if (uv_fileno((uv_handle_t *)tcp, &fd) < 0 ||
-        getsockopt(fd, is_v6 ? SOL_IPV6 : SOL_IP, is_v6 ? IP6T_SO_ORIGINAL_DST : SO_ORIGINAL_DST,
-                   &meant, &size) < 0)
+        getsockopt(fd, is_v6 ? SOL_IPV6 : SOL_IP, SO_ORIGINAL_DST, &meant, &size) < 0)
         return -errno;
     return socket_address_to((const struct sockaddr *)&meant, ret);
 }
@@ -52,7 +53,7 @@ static int original_destination(uv_tcp_t *tcp, bool is_v6, struct address *ret)
 static const struct route *find_virtual(const struct mesh *mesh, const struct address *address)
 {
     uint16_t subnet;
-    uint32_t ip;
+    uint32_t ip = 0;
     if (address_is_v4(address))
         ip = address_to_v4(address);
     else if (!ula_parse(address, &subnet, &ip) || subnet != ULA_VIRTUAL_SUBNET)
@@ -65,7 +66,7 @@ static const char *find_service(const struct listener *listener, uv_tcp_t *tcp, 
     const struct routes *routes = &listener->mesh->routes;
     const struct route *route;
     if (listener->is_redirect) {
-        struct address from, meant;
+        struct address from, meant = {0};
         bool is_v6 = listener == listener->mesh->redirect6;
         if (original_destination(tcp, is_v6, &meant) < 0 || socket_remote_address(tcp, &from) < 0)
             return NULL;

@@ -1,5 +1,6 @@
 #include "node/mesh_process/held_links.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -134,6 +135,7 @@ int held_links_open_stream(struct held_links *links, const struct id *peer, stru
         if (rc == 0)
             rc = await(links, peer, true, &held);
     }
+    assert(rc < 0 || held);
     return rc < 0
                ? rc
                : mux_open(link_mux(held->link), STREAM_MESH, header, stream_handler, context, ret);
@@ -167,6 +169,7 @@ int held_links_take(struct held_links *links, const struct link_given *state, in
         close(fd);
         return rc;
     }
+    assert(held);
     rc = link_take_over(held->link, fd, state);
     if (rc < 0)
         link_abort(held->link, rc);

@@ -15,7 +15,7 @@
 
 static struct command command_of(enum command_type type)
 {
-    return (struct command){.head = {type, 0, 1234, "ann", 77, 8}};
+    return (struct command){.head = {type, 0, 1234, "ann", 77, 8, 0}};
 }
 
 /* Encodes, decodes, and checks that the second encoding is the same and that no prefix is taken. */

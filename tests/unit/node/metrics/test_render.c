@@ -223,8 +223,8 @@ static void test_containers(void **state)
         "\nconsort_container_memory_bytes{service=\"web\",slot=\"2\"} 4096\n",
         "\nconsort_container_memory_limit_bytes{service=\"web\",slot=\"2\"} 8192\n",
         "\nconsort_container_pids{service=\"web\",slot=\"2\"} 7\n",
-        "\nconsort_container_waiting_seconds_total{service=\"web\",slot=\"2\",resource=\"cpu\"} "
-        "2.000000\n",
+        ("\nconsort_container_waiting_seconds_total{service=\"web\",slot=\"2\",resource=\"cpu\"} "
+         "2.000000\n"),
         "\nconsort_container_memory_bytes{service=\"a\\\"b\\\\c\\nd\",slot=\"1\"} 1\n",
         "\nconsort_containers_left_out 9\n"};
     struct metrics_container containers[] = {
