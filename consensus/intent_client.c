@@ -14,7 +14,7 @@ enum {
 
 static size_t text_bytes(const struct intent_client *client)
 {
-    return client->code == 0 ? 0 : strlen(client->message) + strlen(client->hint);
+    return client->message && client->hint ? strlen(client->message) + strlen(client->hint) : 0;
 }
 
 void intent_client_free(struct intent_client *client)

@@ -55,7 +55,10 @@ static void say_plan(const json_t *plan, const struct recover *recover)
         "nothing is lost.\n\n",
         json_text(plan, "name"), json_text(plan, "cluster"));
     printf("The voters, of whom %lld answer:\n", (long long)json_number(plan, "live_voters"));
-    json_array_foreach(json_object_get(plan, "voters"), i, item) say_voter(item);
+    json_array_foreach(json_object_get(plan, "voters"), i, item)
+    {
+        say_voter(item);
+    }
     printf("\nThis peer knows what was agreed on up to entry %lld.", (long long)committed);
     if (entry > committed)
         printf(" It holds %lld more, which it never knew to be agreed on; they will count.",
@@ -63,7 +66,10 @@ static void say_plan(const json_t *plan, const struct recover *recover)
     puts("");
     if (json_array_size(json_object_get(plan, "holders")) > 0) {
         puts("What others that answer hold:");
-        json_array_foreach(json_object_get(plan, "holders"), i, item) say_holder(item);
+        json_array_foreach(json_object_get(plan, "holders"), i, item)
+        {
+            say_holder(item);
+        }
     }
     printf("\nWHAT MAY BE LOST: all that the others agreed on after entry %lld: deploys, scalings, "
            "secrets, admissions\n(who was admitted then must join again) and REVOCATIONS (repeat "

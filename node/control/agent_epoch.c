@@ -155,12 +155,11 @@ static int recovered(struct agent *agent, const struct agent_recovery *asked, st
         rc = apply_tail(agent, intent);
     if (rc == 0)
         rc = intent_recover(intent, &recovery);
-    if (rc == 0)
-        feed_chain_recovered(intent, &recovery.seal);
-    if (rc < 0) {
+    if (rc != 0) {
         intent_free(intent);
         return rc;
     }
+    feed_chain_recovered(intent, &recovery.seal);
     *ret = intent;
     return 0;
 }

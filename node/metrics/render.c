@@ -173,8 +173,9 @@ static void render_paths(struct render *render, const struct swim_counters *swim
 static void render_profile(struct render *render, const struct metrics *metrics)
 {
     begin(render, "consort_gossip_profile", gauge, "1 for the profile that is in force.");
-    for (uint8_t profile = INTENT_PROFILE_LAN; profile <= INTENT_PROFILE_EDGE; profile++)
-        labelled(render, "profile", intent_profile_text(profile), metrics->profile == profile);
+    for (int profile = INTENT_PROFILE_LAN; profile <= INTENT_PROFILE_EDGE; profile++)
+        labelled(render, "profile", intent_profile_text((uint8_t)profile),
+                 metrics->profile == profile);
     begin(render, "consort_gossip_probe_interval_seconds", gauge,
           "The time between two rounds of probes, while this peer is well.");
     fraction(render, "", metrics->probe_interval_ms / 1e3);

@@ -207,7 +207,7 @@ void peer_helpers(void *context, const struct id *id, struct links_helpers *ret)
 /* peer_mesh.c: starts or finds the mesh process; NULL when there is no memory. And links_config's
  * on_for_mesh and on_mesh_failed, with the peer as the context. */
 struct mesh_host *peer_mesh_new(struct peer *peer);
-void peer_mesh_link(void *context, struct link_given *given, int fd);
+void peer_mesh_link(void *context, struct link_given *state, int fd);
 void peer_mesh_link_failed(void *context, const struct id *id, int reason);
 
 /* Something was published: lets the agent spread it soon, without a step of its own for each. */

@@ -108,6 +108,24 @@ static void random_seal(struct random *random, const struct intent *intent,
     }
 }
 
+static void random_rollout(struct random *random, const struct intent *intent,
+                           struct command_rollout *rollout)
+{
+    random_service_name(random, rollout->service, sizeof(rollout->service));
+    const struct intent_service *service = intent_service_find(intent, rollout->service);
+    rollout->rollout = service ? service->rollout.id : 1;
+    rollout->revision = service ? service->revision : 1;
+    rollout->state = (uint8_t)random_below(random, INTENT_ROLLOUT_FAILED + 1);
+}
+
+static void random_gossip(struct random *random, struct command_gossip *gossip)
+{
+    gossip->has_profile = random_chance(random, 1, 2);
+    gossip->profile = (uint8_t)random_below(random, INTENT_PROFILE_EDGE + 1);
+    gossip->has_fanout = random_chance(random, 1, 2);
+    gossip->fanout = (uint32_t)random_below(random, INTENT_FANOUT_MAX + 2);
+}
+
 /* Makes a command that may well be refused; the caller frees it. */
 static struct command random_command(struct random *random, const struct fixture *f)
 {
@@ -155,18 +173,10 @@ static struct command random_command(struct random *random, const struct fixture
         random_place(random, f->intent, &command.place);
         break;
     case COMMAND_ROLLOUT:
-        random_service_name(random, command.rollout.service, sizeof(command.rollout.service));
-        const struct intent_service *service =
-            intent_service_find(f->intent, command.rollout.service);
-        command.rollout.rollout = service ? service->rollout.id : 1;
-        command.rollout.revision = service ? service->revision : 1;
-        command.rollout.state = (uint8_t)random_below(random, INTENT_ROLLOUT_FAILED + 1);
+        random_rollout(random, f->intent, &command.rollout);
         break;
     case COMMAND_GOSSIP:
-        command.gossip.has_profile = random_chance(random, 1, 2);
-        command.gossip.profile = (uint8_t)random_below(random, INTENT_PROFILE_EDGE + 1);
-        command.gossip.has_fanout = random_chance(random, 1, 2);
-        command.gossip.fanout = (uint32_t)random_below(random, INTENT_FANOUT_MAX + 2);
+        random_gossip(random, &command.gossip);
         break;
     case COMMAND_NAMESAKES:
         command.namesakes.ids[0] = fixture_id(number);

@@ -296,7 +296,7 @@ static void expect_isolation(struct fixture *fixture)
 static unsigned bridge_count(void)
 {
     unsigned count = 0;
-    for (char digit = '1'; digit <= '3'; digit++)
+    for (int digit = '1'; digit <= '3'; digit++)
         count += fixture_shell("test $(ip -o link | grep -c ': ctest0n') -ge %c", digit) == 0;
     return count;
 }

@@ -34,7 +34,7 @@ void peer_wake(struct peer *peer)
 /* Looks once. */
 static void look(struct peer *peer)
 {
-    uv_loop_t loop;
+    static uv_loop_t loop;
     uv_loop_init(&loop);
     peer->loop = &loop;
     told = (struct address){0};
