@@ -44,7 +44,7 @@ void raft_progress_install(struct raft_progress *progress, uint64_t snapshot_ind
     progress->snapshot_index = snapshot_index;
     progress->snapshot_moved_ms = now_ms;
     progress->chunk_held = progress->chunk_next = 0;
-    progress->chunk_is_answered = false;
+    progress->chunk_is_answered = progress->chunk_was_resent = false;
     progress->sent_commit = snapshot_index;
 }
 

@@ -18,6 +18,7 @@ struct raft_progress {
     size_t chunk_held;         /* of its bytes, as the follower says */
     size_t chunk_next;         /* the next byte to send */
     bool chunk_is_answered;    /* until then only one chunk is under way */
+    bool chunk_was_resent;     /* the one behind what is held */
     bool paused;               /* until the next acknowledgement or heartbeat's reply */
     bool active;               /* was heard of since the last quorum check */
     bool is_new;               /* the next quorum check leaves it time to answer */

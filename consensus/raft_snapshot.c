@@ -4,6 +4,8 @@
  * meanwhile: so two of them are held at most, and a transfer ends however fast the log grows.
  * Chunks are taken in order, and acknowledged by how much is held. The first goes alone: the answer
  * says where to go on, since the follower may hold a part from an earlier try, or another leader.
+ * An answer that says nothing new tells of a chunk that came before its turn, and went: the one
+ * that is missing is sent again, once.
  */
 #include <assert.h>
 #include <errno.h>
@@ -35,11 +37,11 @@ static void drop_outgoing(struct raft *raft)
     raft->outgoing = (struct raft_snapshot){0};
 }
 
-static void send_chunk(struct raft *raft, uint32_t member)
+/* Sends the chunk that begins at `offset`, and returns its size. */
+static size_t send_chunk(struct raft *raft, uint32_t member, size_t offset)
 {
-    struct raft_progress *progress = &raft->progress[member];
     const struct raft_snapshot *outgoing = &raft->outgoing;
-    size_t size = outgoing->data.size - progress->chunk_next;
+    size_t size = outgoing->data.size - offset;
     if (size > raft->config.chunk_bytes)
         size = raft->config.chunk_bytes;
     raft_send(raft, (struct raft_message){
@@ -47,10 +49,25 @@ static void send_chunk(struct raft *raft, uint32_t member)
                         .to = raft->configuration.members[member].id,
                         .term = raft->term,
                         .snapshot = outgoing,
-                        .offset = progress->chunk_next,
-                        .chunk = {outgoing->data.data + progress->chunk_next, size},
+                        .offset = offset,
+                        .chunk = {outgoing->data.data + offset, size},
                     });
-    progress->chunk_next += size;
+    return size;
+}
+
+static void send_next_chunk(struct raft *raft, uint32_t member)
+{
+    struct raft_progress *progress = &raft->progress[member];
+    progress->chunk_next += send_chunk(raft, member, progress->chunk_next);
+}
+
+static void resend_missing_chunk(struct raft *raft, uint32_t member)
+{
+    struct raft_progress *progress = &raft->progress[member];
+    if (progress->chunk_was_resent || progress->chunk_held == progress->chunk_next)
+        return;
+    progress->chunk_was_resent = true;
+    send_chunk(raft, member, progress->chunk_held);
 }
 
 bool raft_send_snapshot(struct raft *raft, uint32_t member)
@@ -62,7 +79,7 @@ bool raft_send_snapshot(struct raft *raft, uint32_t member)
     if (raft->outgoing.index == 0)
         raft->outgoing = raft->snapshot;
     raft_progress_install(progress, raft->outgoing.index, raft->now_ms);
-    send_chunk(raft, member);
+    send_next_chunk(raft, member);
     return true;
 }
 
@@ -80,9 +97,13 @@ void raft_take_snapshot_reply(struct raft *raft, uint32_t member,
         progress->chunk_is_answered = false;
         return;
     }
-    if (progress->chunk_is_answered && message->offset <= progress->chunk_held)
+    if (progress->chunk_is_answered && message->offset <= progress->chunk_held) {
+        if (message->offset == progress->chunk_held)
+            resend_missing_chunk(raft, member);
         return;
+    }
     progress->chunk_is_answered = true;
+    progress->chunk_was_resent = false;
     progress->snapshot_moved_ms = raft->now_ms;
     if (message->offset > progress->chunk_held)
         progress->chunk_held = (size_t)message->offset;
@@ -90,7 +111,7 @@ void raft_take_snapshot_reply(struct raft *raft, uint32_t member,
         progress->chunk_next = progress->chunk_held;
     size_t window = raft->config.chunks_max * raft->config.chunk_bytes;
     while (progress->chunk_next < size && progress->chunk_next - progress->chunk_held < window)
-        send_chunk(raft, member);
+        send_next_chunk(raft, member);
 }
 
 void raft_go_on_installing(struct raft *raft, uint32_t member)
@@ -102,7 +123,7 @@ void raft_go_on_installing(struct raft *raft, uint32_t member)
         raft_progress_probe(progress);
     } else if (progress->chunk_next == 0 && raft->outgoing.data.size > 0) {
         progress->snapshot_moved_ms = raft->now_ms;
-        send_chunk(raft, member);
+        send_next_chunk(raft, member);
     }
 }
 

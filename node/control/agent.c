@@ -250,42 +250,50 @@ int agent_bootstrap(const struct id *cluster, const struct id *self, const char 
 static bool has_left(const struct agent *agent, const struct intent_peer *peer)
 {
     struct swim_member member;
+    if (peer->state != INTENT_LEFT)
+        return false;
     bool answers = swim_member_find(agent->swim, &peer->id, &member) &&
                    (member.state == SWIM_ALIVE || member.state == SWIM_SUSPECT);
-    return peer->state == INTENT_LEFT && !answers;
+    return !answers;
 }
 
-/* Tells the node once about each key that no longer belongs here, and again if it came back. */
-void agent_update_shut_out(struct agent *agent)
+/* Tells the node once about a key that no longer belongs here, and again if it came back. Without
+ * memory for that, it is told at the next change instead. */
+static void update_shut_out(struct agent *agent, const struct intent_peer *peer)
 {
-    for (size_t i = 0; i < agent->intent->peers.count; i++) {
-        const struct intent_peer *peer = agent->intent->peers.items[i];
-        bool is_out = peer->state == INTENT_REVOKED || has_left(agent, peer);
-        struct id *known = table_find(&agent->shut_out, &peer->id);
-        if (is_out == (known != NULL))
-            continue;
-        if (!is_out) {
-            free(table_remove(&agent->shut_out, &peer->id));
-            continue;
-        }
-        struct id *copy = malloc(sizeof(*copy));
-        if (!copy)
-            return; /* told at the next change instead */
-        *copy = peer->id;
-        if (table_insert(&agent->shut_out, copy) < 0) {
-            free(copy);
-            return;
-        }
-        bool self = id_equal(&peer->id, &agent->self);
-        if (!self && peer->state == INTENT_REVOKED)
-            swim_revoke(agent->swim, agent->now_ms, &peer->id);
-        agent_add_event(agent, self ? AGENT_REMOVED : AGENT_SHUT_OUT, &peer->id);
+    bool is_out = peer->state == INTENT_REVOKED || has_left(agent, peer);
+    struct id *known = table_find(&agent->shut_out, &peer->id);
+    if (is_out == (known != NULL))
+        return;
+    if (!is_out) {
+        free(table_remove(&agent->shut_out, &peer->id));
+        return;
     }
+    struct id *copy = malloc(sizeof(*copy));
+    if (!copy)
+        return;
+    *copy = peer->id;
+    if (table_insert(&agent->shut_out, copy) < 0) {
+        free(copy);
+        return;
+    }
+    bool self = id_equal(&peer->id, &agent->self);
+    if (!self && peer->state == INTENT_REVOKED)
+        swim_revoke(agent->swim, agent->now_ms, &peer->id);
+    agent_add_event(agent, self ? AGENT_REMOVED : AGENT_SHUT_OUT, &peer->id);
+}
+
+void agent_shut_out_changed(struct agent *agent, const struct id *id)
+{
+    const struct intent_peer *peer = intent_peer_find(agent->intent, id);
+    if (peer)
+        update_shut_out(agent, peer);
 }
 
 void agent_intent_changed(struct agent *agent)
 {
-    agent_update_shut_out(agent);
+    for (size_t i = 0; i < agent->intent->peers.count; i++)
+        update_shut_out(agent, agent->intent->peers.items[i]);
     agent_members_intent_changed(agent);
     agent_gossip_changed(agent);
     agent->control_due = true;

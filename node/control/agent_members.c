@@ -227,7 +227,7 @@ static void carry_out(struct agent *agent, const struct swim_event *event)
         if (event->type == SWIM_MEMBER_CHANGED)
             tell_path(agent, event, AGENT_READDRESSED);
         member_changed(agent, &event->id);
-        agent_update_shut_out(agent);
+        agent_shut_out_changed(agent, &event->id);
         break;
     case SWIM_MEMBER_REVOKED:
     case SWIM_MEMBER_FORGOTTEN:

@@ -304,8 +304,8 @@ int64_t agent_lease_deadline(const struct agent *agent);
 int agent_lease_asked(struct agent *agent, const struct id *from, struct bytes bytes);
 int agent_lease_granted(struct agent *agent, const struct id *from, struct bytes bytes);
 
-/* agent.c: who is out may have changed. */
-void agent_update_shut_out(struct agent *agent);
+/* agent.c: whether this peer is out may have changed. */
+void agent_shut_out_changed(struct agent *agent, const struct id *id);
 
 /* agent.c: after the intent was changed, by Raft or by the feed. */
 void agent_intent_changed(struct agent *agent);
