@@ -95,6 +95,25 @@ static void test_dead_voter(void **state)
     }
 }
 
+/* Breaks if one that is known to be dead is tried at all: that costs an election timeout. */
+static void test_known_dead_voter(void **state)
+{
+    (void)state;
+    for (unsigned dead = 0; dead < 3; dead++) {
+        struct fleet f;
+        fleet_start(&f, 3, 3);
+        unsigned old = fleet_leader(&f);
+        if (dead != old) {
+            fleet_kill(&f, dead);
+            fleet_run(&f, 20000);
+            tell_to_stop(&f, old);
+            assert_true(wait_for(&f, old) <= 8 * FLEET_DELAY_MS);
+            assert_int_equal(fleet_leader(&f), 3 - old - dead);
+        }
+        fleet_done(&f);
+    }
+}
+
 /* Breaks if a lost word ends the attempt. */
 static void test_lost_word(void **state)
 {
@@ -137,9 +156,10 @@ static void test_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_election), cmocka_unit_test(test_follower),
-        cmocka_unit_test(test_nobody),      cmocka_unit_test(test_dead_voter),
-        cmocka_unit_test(test_lost_word),   cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_no_election),      cmocka_unit_test(test_follower),
+        cmocka_unit_test(test_nobody),           cmocka_unit_test(test_dead_voter),
+        cmocka_unit_test(test_known_dead_voter), cmocka_unit_test(test_lost_word),
+        cmocka_unit_test(test_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
