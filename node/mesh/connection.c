@@ -22,6 +22,7 @@ struct connection {
     struct pipe_end client, target;
     char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
     uint64_t generation; /* not 0: this replica here, for another peer */
+    uint64_t here;       /* the replica that has it or is tried; 0: one at another peer */
     uint16_t port;
 
     uint64_t tried[MESH_TRIED_MAX];
@@ -217,6 +218,7 @@ static int connect_local(struct connection *connection, uint64_t generation)
         return rc;
     }
     pipe_end_use_socket(&connection->target, (uv_stream_t *)&dial->tcp, &handler, connection);
+    connection->here = generation;
     uv_timer_start(&connection->timer, on_timeout, MESH_CONNECT_LOCAL_MS, 0);
     return 0;
 }
@@ -234,6 +236,7 @@ static int connect_remote(struct connection *connection, const struct endpoint *
     if (rc < 0)
         return rc;
     pipe_end_use_stream(&connection->target, stream, &handler, connection);
+    connection->here = 0;
     uv_timer_start(&connection->timer, on_timeout, MESH_CONNECT_REMOTE_MS, 0);
     return 0;
 }
@@ -337,5 +340,15 @@ void connections_close(struct mesh *mesh)
     for (struct connection *connection = mesh->connections; connection; connection = next) {
         next = connection->next;
         finish(connection, -ESHUTDOWN);
+    }
+}
+
+void connections_cut(struct mesh *mesh, uint64_t generation)
+{
+    struct connection *next;
+    for (struct connection *connection = mesh->connections; connection; connection = next) {
+        next = connection->next;
+        if (connection->here == generation)
+            finish(connection, -ECONNABORTED);
     }
 }

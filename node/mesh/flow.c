@@ -351,6 +351,16 @@ void flows_end(struct mesh *mesh, const struct datagram_port *port)
     }
 }
 
+void flows_cut(struct mesh *mesh, uint64_t generation)
+{
+    struct flow *newer;
+    for (struct flow *flow = mesh->flows.oldest; flow; flow = newer) {
+        newer = flow->newer;
+        if (flow->generation == generation && !flow->target)
+            finish(flow, -ECONNABORTED);
+    }
+}
+
 void flows_done(struct mesh *mesh)
 {
     table_done(&mesh->flows.by_key);

@@ -92,12 +92,6 @@ static bool open_gateway(struct mesh *mesh)
 static void update(uv_timer_t *timer)
 {
     struct mesh *mesh = timer->data;
-    struct routes routes;
-    void *context = mesh->config.context;
-    if (mesh->config.routes(context, &mesh->routes, &routes) == 0) {
-        routes_done(&mesh->routes);
-        mesh->routes = routes;
-    }
     bool has_failed = !open_gateway(mesh);
     has_failed = listeners_update(mesh) || has_failed;
     has_failed = datagrams_update(mesh) || has_failed;
@@ -110,8 +104,28 @@ static void update(uv_timer_t *timer)
 
 void mesh_changed(struct mesh *mesh)
 {
-    if (mesh && !mesh->is_retired)
+    if (!mesh->is_retired)
         uv_timer_start(&mesh->timer, update, 0, 0);
+}
+
+void mesh_set_routes(struct mesh *mesh, struct routes *routes)
+{
+    routes_keep_turns(routes, &mesh->routes);
+    routes_done(&mesh->routes);
+    mesh->routes = *routes;
+    *routes = (struct routes){0};
+    mesh_changed(mesh);
+}
+
+void mesh_leave_out_exclusive(struct mesh *mesh)
+{
+    routes_leave_out_exclusive(&mesh->routes);
+}
+
+void mesh_cut(struct mesh *mesh, uint64_t generation)
+{
+    connections_cut(mesh, generation);
+    flows_cut(mesh, generation);
 }
 
 void mesh_gateway_ready(struct mesh *mesh, const struct address *gateway)

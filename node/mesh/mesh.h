@@ -43,8 +43,6 @@ struct mesh_config {
     uv_loop_t *loop;
     struct id self;
     void *context;
-    /* Who serves what now; the turns of `old` go on. 0, or -ENOMEM: all stays as it was. */
-    int (*routes)(void *context, const struct routes *old, struct routes *ret);
     /* Opens a STREAM_MESH to that peer. As links_open_stream(). */
     int (*open_stream)(void *context, const struct id *peer, struct bytes header,
                        const struct stream_handler *handler, void *handler_context,
@@ -65,7 +63,17 @@ struct mesh *mesh_new(const struct mesh_config *config);
  * are logged, with what to do, and tried again. */
 void mesh_gateway_ready(struct mesh *mesh, const struct address *gateway);
 
-/* Services, replicas or peers may have changed; looked at from the loop, soon. Accepts NULL. */
+/* Who serves what from now on; `*routes` passes. Ports are opened and closed from the loop, soon. */
+void mesh_set_routes(struct mesh *mesh, struct routes *routes);
+
+/* Nobody can tell any more who may serve exclusive services: they get no new connections until the
+ * next mesh_set_routes(). */
+void mesh_leave_out_exclusive(struct mesh *mesh);
+
+/* Breaks all that is passed on to that replica here. */
+void mesh_cut(struct mesh *mesh, uint64_t generation);
+
+/* Ports may be had by now that could not be had before; looked at from the loop, soon. */
 void mesh_changed(struct mesh *mesh);
 
 /* Takes over a STREAM_MESH from another peer; the header names the replica's generation and port.

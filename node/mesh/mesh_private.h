@@ -107,6 +107,9 @@ void connection_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t ge
                        uint16_t target_port);
 void connections_close(struct mesh *mesh);
 
+/* Breaks those to that replica here; so does flows_cut(). */
+void connections_cut(struct mesh *mesh, uint64_t generation);
+
 /* datagrams.c: as listeners_update(), of UDP. */
 bool datagrams_update(struct mesh *mesh);
 void datagrams_close(struct mesh *mesh);
@@ -128,4 +131,5 @@ void flows_init(struct mesh *mesh);
 
 /* Ends the flows that came to `port`, or all. */
 void flows_end(struct mesh *mesh, const struct datagram_port *port);
+void flows_cut(struct mesh *mesh, uint64_t generation);
 void flows_done(struct mesh *mesh);

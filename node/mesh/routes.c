@@ -33,12 +33,10 @@ static int copy_networks(const struct service_spec *spec, struct route *route)
     return rc;
 }
 
-static int make_route(const struct intent_service *service, const struct routes *old,
-                      struct route *route)
+static int make_route(const struct intent_service *service, struct route *route)
 {
     const struct intent_revision *revision = intent_revision_find(service, service->revision);
-    const struct route *before = routes_by_name(old, service->name);
-    *route = (struct route){.virtual_ip = service->virtual_ip, .next = before ? before->next : 0};
+    *route = (struct route){.virtual_ip = service->virtual_ip};
     memcpy(route->service, service->name, sizeof(route->service));
     memcpy(route->stack, service->stack, sizeof(route->stack));
     if (!revision)
@@ -66,8 +64,7 @@ static int add_endpoint(struct route *route, const struct intent_replica *replic
     return 0;
 }
 
-int routes_make(const struct intent *intent, const struct view *view, const struct routes *old,
-                struct routes *ret)
+int routes_make(const struct intent *intent, const struct view *view, struct routes *ret)
 {
     struct routes routes = {0};
     int rc = 0;
@@ -75,7 +72,7 @@ int routes_make(const struct intent *intent, const struct view *view, const stru
     if (!routes.items)
         return -ENOMEM;
     for (size_t i = 0; i < intent->services.count && rc == 0; i++)
-        rc = make_route(intent->services.items[i], old, &routes.items[routes.count++]);
+        rc = make_route(intent->services.items[i], &routes.items[routes.count++]);
     for (size_t i = 0; i < intent->replicas.count && rc == 0; i++) {
         const struct intent_replica *replica = intent->replicas.items[i];
         struct route *route = routes_by_name(&routes, replica->service);
@@ -87,6 +84,21 @@ int routes_make(const struct intent *intent, const struct view *view, const stru
     else
         *ret = routes;
     return rc;
+}
+
+void routes_keep_turns(struct routes *routes, const struct routes *old)
+{
+    for (size_t i = 0; i < routes->count; i++) {
+        const struct route *before = routes_by_name(old, routes->items[i].service);
+        routes->items[i].next = before ? before->next : 0;
+    }
+}
+
+void routes_leave_out_exclusive(struct routes *routes)
+{
+    for (size_t i = 0; i < routes->count; i++)
+        if (routes->items[i].is_exclusive)
+            routes->items[i].endpoint_count = 0;
 }
 
 void routes_done(struct routes *routes)

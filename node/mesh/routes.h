@@ -40,15 +40,19 @@ struct routes {
     size_t count;
 };
 
-/* Makes a new table; the turns of `old` (may be empty) go on. -ENOMEM. */
-int routes_make(const struct intent *intent, const struct view *view, const struct routes *old,
-                struct routes *ret);
+/* Makes a new table. -ENOMEM. */
+int routes_make(const struct intent *intent, const struct view *view, struct routes *ret);
 void routes_done(struct routes *routes);
 
-/* For the mesh process (routes_codec.c). What is read has the turns of `old`. A failure is the
- * reader's. */
+/* The turns of `old` go on in `routes`. */
+void routes_keep_turns(struct routes *routes, const struct routes *old);
+
+/* Exclusive services have no endpoints any more. */
+void routes_leave_out_exclusive(struct routes *routes);
+
+/* For the mesh process (routes_codec.c). A failure is the reader's. */
 void routes_write(struct writer *writer, const struct routes *routes);
-void routes_read(struct reader *reader, const struct routes *old, struct routes *ret);
+void routes_read(struct reader *reader, struct routes *ret);
 
 struct route *routes_by_name(const struct routes *routes, const char *service);
 struct route *routes_by_virtual_ip(const struct routes *routes, uint16_t virtual_ip);

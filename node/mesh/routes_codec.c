@@ -112,7 +112,7 @@ static bool are_sorted(const struct routes *routes)
     return true;
 }
 
-void routes_read(struct reader *reader, const struct routes *old, struct routes *ret)
+void routes_read(struct reader *reader, struct routes *ret)
 {
     struct routes routes = {0};
     routes.items =
@@ -121,13 +121,8 @@ void routes_read(struct reader *reader, const struct routes *old, struct routes 
         read_route(reader, &routes.items[i]);
     if (reader_check(reader) == 0 && !are_sorted(&routes))
         reader_refuse(reader);
-    if (reader_check(reader) < 0) {
+    if (reader_check(reader) < 0)
         routes_done(&routes);
-        return;
-    }
-    for (size_t i = 0; i < routes.count; i++) {
-        const struct route *before = routes_by_name(old, routes.items[i].service);
-        routes.items[i].next = before ? before->next : 0;
-    }
-    *ret = routes;
+    else
+        *ret = routes;
 }

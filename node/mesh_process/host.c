@@ -108,10 +108,17 @@ static void collect_local(void *context, uint64_t generation, const char *servic
     memcpy(local->service, service, strnlen(service, sizeof(local->service) - 1));
 }
 
+static void mark_exclusive(struct mesh_state *state)
+{
+    for (size_t i = 0; i < state->local_count; i++) {
+        const struct route *route = routes_by_name(&state->routes, state->locals[i].service);
+        state->locals[i].is_exclusive = route && route->is_exclusive;
+    }
+}
+
 static int collect(const struct mesh_host *host, struct buffer *ret)
 {
     const struct mesh_host_config *config = &host->config;
-    const struct routes none = {0};
     struct mesh_state state = {.gateway = host->gateway};
     struct collecting collecting = {.state = &state};
     if (!address_is_none(&host->gateway))
@@ -119,10 +126,12 @@ static int collect(const struct mesh_host *host, struct buffer *ret)
     config->locals(config->context, collect_local, &collecting);
     int rc = collecting.rc;
     if (rc == 0)
-        rc = routes_make(config->intent(config->context), config->view(config->context), &none,
+        rc = routes_make(config->intent(config->context), config->view(config->context),
                          &state.routes);
-    if (rc == 0)
+    if (rc == 0) {
+        mark_exclusive(&state);
         rc = state_encode(&state, ret);
+    }
     state_done(&state);
     return rc;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "node/control/bounds.h"
 #include "node/mesh/mesh.h"
 #include "node/mesh_process/channel.h"
 #include "node/mesh_process/held_links.h"
@@ -30,48 +31,27 @@ struct process {
     uv_poll_t listener;
     int listen_fd;
     struct channel *daemon;  /* NULL: none is there */
-    struct buffer told;      /* the last STATE */
-    struct mesh_state state; /* of it, without the routes */
+    struct mesh_state state; /* the last STATE; the mesh has the routes */
+    bool is_told;            /* there was one */
     bool is_current;         /* the daemon that is there has said it */
     bool is_retired, is_over;
     bool has_goodbye; /* its links take no more streams */
     uv_timer_t status_timer, look_timer;
+    uv_timer_t lease_timer; /* without a daemon */
 };
 
 /* --- What the mesh asks --- */
-
-/* Nobody can tell, without a daemon, whether the lease of an exclusive service still runs. */
-static void leave_out_exclusive(struct routes *routes)
-{
-    for (size_t i = 0; i < routes->count; i++)
-        if (routes->items[i].is_exclusive)
-            routes->items[i].endpoint_count = 0;
-}
-
-static int get_routes(void *context, const struct routes *old, struct routes *ret)
-{
-    struct process *process = context;
-    struct mesh_state state = {0};
-    if (process->told.size > 0) {
-        int rc = state_decode(buffer_view(&process->told), old, &state);
-        if (rc < 0)
-            return rc;
-    }
-    if (!process->is_current)
-        leave_out_exclusive(&state.routes);
-    *ret = state.routes;
-    state.routes = (struct routes){0};
-    state_done(&state);
-    return 0;
-}
 
 static bool local_address(void *context, uint64_t generation, struct address *ret)
 {
     const struct process *process = context;
     for (size_t i = 0; i < process->state.local_count; i++) {
-        if (process->state.locals[i].generation != generation)
+        const struct mesh_local *local = &process->state.locals[i];
+        if (local->generation != generation)
             continue;
-        *ret = process->state.locals[i].address;
+        if (local->is_exclusive && !process->is_current)
+            return false;
+        *ret = local->address;
         return true;
     }
     return false;
@@ -178,6 +158,7 @@ static void end(struct process *process)
     uv_close((uv_handle_t *)&process->listener, NULL);
     uv_close((uv_handle_t *)&process->status_timer, NULL);
     uv_close((uv_handle_t *)&process->look_timer, NULL);
+    uv_close((uv_handle_t *)&process->lease_timer, NULL);
 }
 
 /* Of use is whoever has a connection; else one that is not retired, and has a daemon or serves a
@@ -223,25 +204,15 @@ static void retire(struct process *process)
 
 static void take_state(struct process *process, struct bytes body)
 {
-    const struct routes none = {0};
     struct mesh_state state;
-    struct buffer told = {0};
-    if (process->is_retired || state_decode(body, &none, &state) < 0)
+    if (process->is_retired || state_decode(body, &state) < 0)
         return;
-    if (buffer_append(&told, body.data, body.size) < 0) {
-        state_done(&state);
-        return;
-    }
-    routes_done(&state.routes);
-    buffer_done(&process->told);
-    state_done(&process->state);
-    process->told = told;
-    process->state = state;
-    process->is_current = true;
-    if (address_is_none(&state.gateway))
-        mesh_changed(process->mesh);
-    else
+    mesh_set_routes(process->mesh, &state.routes);
+    if (!address_is_none(&state.gateway))
         mesh_gateway_ready(process->mesh, &state.gateway);
+    state_done(&process->state);
+    process->state = state;
+    process->is_told = process->is_current = true;
 }
 
 static void take_link(struct process *process, struct bytes body, int fd)
@@ -263,7 +234,7 @@ static void take_socket(struct process *process, struct bytes body, int fd)
         close(fd);
     else
         mesh_inherit(process->mesh, kind, port, fd);
-    if (process->told.size > 0) /* it comes late */
+    if (process->is_told) /* it comes late */
         mesh_changed(process->mesh);
 }
 
@@ -300,6 +271,17 @@ static void on_message(void *context, struct channel *channel, uint8_t kind, str
         end(process);
 }
 
+/* No daemon has asked for a lease for as long as one lasts. Whoever holds an exclusive service is to
+ * stop it then, and nobody is there who would: it is cut off instead, before it may be started
+ * elsewhere. */
+static void on_leases_over(uv_timer_t *timer)
+{
+    struct process *process = timer->data;
+    for (size_t i = 0; i < process->state.local_count; i++)
+        if (process->state.locals[i].is_exclusive)
+            mesh_cut(process->mesh, process->state.locals[i].generation);
+}
+
 /* Its daemon has stopped or died: it goes on with what it knows. */
 static void on_daemon_gone(void *context, struct channel *channel)
 {
@@ -308,7 +290,8 @@ static void on_daemon_gone(void *context, struct channel *channel)
     process->daemon = NULL;
     process->is_current = false;
     held_links_failed(process->links, NULL, -EHOSTUNREACH);
-    mesh_changed(process->mesh); /* for exclusive services */
+    mesh_leave_out_exclusive(process->mesh);
+    uv_timer_start(&process->lease_timer, on_leases_over, AGENT_LEASE_MS_DEFAULT, 0);
     look(process);
 }
 
@@ -321,6 +304,7 @@ static void greet(struct process *process)
     cleanup_buffer struct buffer body = {0};
     struct mesh_greeting greeting = {.self = process->self};
     memcpy(greeting.build, process->build, sizeof(greeting.build));
+    uv_timer_stop(&process->lease_timer); /* the daemon sees to leases */
     if (greeting_encode(&greeting, &body) == 0)
         channel_send(process->daemon, WORD_GREETING, buffer_view(&body), -1);
     held_links_each(process->links, say_linked, process);
@@ -367,7 +351,6 @@ static int start(struct process *process)
     const struct mesh_config mesh = {.loop = &process->loop,
                                      .self = process->self,
                                      .context = process,
-                                     .routes = get_routes,
                                      .open_stream = open_stream,
                                      .local_address = local_address,
                                      .asker = find_asker,
@@ -380,7 +363,9 @@ static int start(struct process *process)
         return rc;
     uv_timer_init(&process->loop, &process->status_timer);
     uv_timer_init(&process->loop, &process->look_timer);
+    uv_timer_init(&process->loop, &process->lease_timer);
     process->listener.data = process->status_timer.data = process->look_timer.data = process;
+    process->lease_timer.data = process;
     process->links = held_links_new(&links);
     process->mesh = mesh_new(&mesh);
     if (!process->links || !process->mesh)
@@ -408,7 +393,6 @@ int mesh_process_run(int listen_fd, const struct id *self)
     look(&process); /* until a daemon is there */
     uv_run(&process.loop, UV_RUN_DEFAULT);
     close(listen_fd);
-    buffer_done(&process.told);
     state_done(&process.state);
     return uv_loop_close(&process.loop) == 0 ? 0 : 1;
 }

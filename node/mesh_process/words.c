@@ -12,7 +12,7 @@
 enum {
     GREETING_FIELDS = 2,
     STATE_FIELDS = 6,
-    LOCAL_FIELDS = 3,
+    LOCAL_FIELDS = 4,
     LINK_FIELDS = 8,
     STATUS_FIELDS = 2,
     TROUBLE_FIELDS = 2,
@@ -71,6 +71,7 @@ int state_encode(const struct mesh_state *state, struct buffer *ret)
     for (size_t i = 0; i < state->local_count; i++) {
         writer_array(&writer, LOCAL_FIELDS);
         writer_u64(&writer, state->locals[i].generation);
+        writer_bool(&writer, state->locals[i].is_exclusive);
         address_write(&writer, &state->locals[i].address);
         writer_text(&writer, state->locals[i].service);
     }
@@ -78,7 +79,7 @@ int state_encode(const struct mesh_state *state, struct buffer *ret)
     return writer_check(&writer);
 }
 
-int state_decode(struct bytes bytes, const struct routes *old, struct mesh_state *ret)
+int state_decode(struct bytes bytes, struct mesh_state *ret)
 {
     struct reader reader;
     struct mesh_state state = {0};
@@ -94,10 +95,11 @@ int state_decode(struct bytes bytes, const struct routes *old, struct mesh_state
         struct mesh_local *local = &state.locals[i];
         reader_array_exact(&reader, LOCAL_FIELDS);
         reader_u64(&reader, &local->generation);
+        reader_bool(&reader, &local->is_exclusive);
         address_read(&reader, &local->address);
         reader_copy_text(&reader, local->service, sizeof(local->service));
     }
-    routes_read(&reader, old, &state.routes);
+    routes_read(&reader, &state.routes);
     int rc = reader_end(&reader);
     if (rc < 0)
         state_done(&state);

@@ -43,6 +43,7 @@ struct mesh_greeting {
 /* An address of a container here. */
 struct mesh_local {
     uint64_t generation; /* of its replica; 0: it takes no connections */
+    bool is_exclusive;   /* its service is */
     struct address address;
     char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
 };
@@ -78,9 +79,9 @@ int status_encode(const struct mesh_status *status, struct buffer *ret);
 int socket_word_encode(enum mesh_socket kind, uint16_t port, struct buffer *ret);
 int peer_word_encode(const struct id *peer, int reason, struct buffer *ret);
 
-/* 0, -EBADMSG or -ENOMEM; `*ret` is untouched on failure. The routes have the turns of `old`. */
+/* 0, -EBADMSG or -ENOMEM; `*ret` is untouched on failure. */
 int greeting_decode(struct bytes bytes, struct mesh_greeting *ret);
-int state_decode(struct bytes bytes, const struct routes *old, struct mesh_state *ret);
+int state_decode(struct bytes bytes, struct mesh_state *ret);
 int link_given_decode(struct bytes bytes, struct link_given *ret);
 int status_decode(struct bytes bytes, struct mesh_status *ret);
 int socket_word_decode(struct bytes bytes, enum mesh_socket *ret_kind, uint16_t *ret_port);

@@ -169,12 +169,6 @@ void bench_see(struct bench *b, struct backend *backend, enum view_replica_state
 
 /* --- Peers --- */
 
-static int get_routes(void *context, const struct routes *old, struct routes *ret)
-{
-    struct bench *b = ((struct bench_side *)context)->bench;
-    return routes_make(b->f.intent, &b->view, old, ret);
-}
-
 static int open_stream(void *context, const struct id *peer, struct bytes header,
                        const struct stream_handler *handler, void *handler_context,
                        struct mux_stream **ret)
@@ -235,7 +229,6 @@ static void open_side(struct bench *b, unsigned number)
     const struct mesh_config mesh = {.loop = &b->loop,
                                      .self = side->party.identity.id,
                                      .context = side,
-                                     .routes = get_routes,
                                      .open_stream = open_stream,
                                      .local_address = local_address,
                                      .asker = asker_of};
@@ -297,7 +290,9 @@ void bench_run(struct bench *b, unsigned ms)
 
 void bench_update(struct bench *b)
 {
-    mesh_changed(b->sides[0].mesh);
+    struct routes routes;
+    assert_int_equal(routes_make(b->f.intent, &b->view, &routes), 0);
+    mesh_set_routes(b->sides[0].mesh, &routes);
     bench_run(b, 20);
 }
 

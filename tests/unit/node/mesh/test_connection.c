@@ -341,7 +341,6 @@ static void test_close(void **state)
     bench_close(&there);
     bench_close(&waiting);
     mesh_close(NULL);
-    mesh_changed(NULL);
     bench_done(&b);
 }
 

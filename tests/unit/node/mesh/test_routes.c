@@ -35,7 +35,8 @@ static struct view_replica *see_replica(struct seen *s, uint64_t generation, uns
 static void make(struct seen *s)
 {
     struct routes routes;
-    assert_int_equal(routes_make(s->f.intent, &s->view, &s->routes, &routes), 0);
+    assert_int_equal(routes_make(s->f.intent, &s->view, &routes), 0);
+    routes_keep_turns(&routes, &s->routes);
     routes_done(&s->routes);
     s->routes = routes;
 }

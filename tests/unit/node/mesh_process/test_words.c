@@ -22,8 +22,8 @@ static void make_state(struct mesh_state *state, struct mesh_local locals[2],
     static struct spec_port ports[2] = {{8080, 80, SPEC_TCP}, {0, 53, SPEC_UDP}};
     static struct endpoint endpoints[2] = {{3, {.bytes = {1}}}, {4, {.bytes = {2}}}};
     static struct spec_network networks[1] = {{.name = (char *)"s_back", .internal = true}};
-    locals[0] = (struct mesh_local){3, address_from_v4(0x0a580402, 0), "s_web"};
-    locals[1] = (struct mesh_local){0, address_from_v4(0x0a580403, 0), "s_web"};
+    locals[0] = (struct mesh_local){3, true, address_from_v4(0x0a580402, 0), "s_web"};
+    locals[1] = (struct mesh_local){0, true, address_from_v4(0x0a580403, 0), "s_web"};
     routes[0] = (struct route){.service = "s_db", .stack = "s", .virtual_ip = 5};
     routes[1] = (struct route){.service = "s_web",
                                .stack = "s",
@@ -42,25 +42,25 @@ static void make_state(struct mesh_state *state, struct mesh_local locals[2],
                                  .routes = {routes, 2}};
 }
 
-/* Breaks if the mesh process knows something else than the daemon, or turns begin anew with each
- * change; or if bytes that are cut off are taken for a state. */
+/* Breaks if the mesh process knows something else than the daemon, or if bytes that are cut off are
+ * taken for a state. */
 static void test_state(void **state)
 {
     cleanup_buffer struct buffer bytes = {0};
     struct mesh_local locals[2];
-    struct route routes[2], before = {.service = "s_web", .next = 1};
-    const struct routes old = {&before, 1};
+    struct route routes[2];
     struct mesh_state sent, got;
     (void)state;
     make_state(&sent, locals, routes);
     assert_int_equal(state_encode(&sent, &bytes), 0);
-    assert_int_equal(state_decode(buffer_view(&bytes), &old, &got), 0);
+    assert_int_equal(state_decode(buffer_view(&bytes), &got), 0);
     assert_true(address_equal(&got.gateway, &sent.gateway));
     assert_int_equal(got.range.network, sent.range.network);
     assert_int_equal(got.range.prefix, 16);
     assert_int_equal(got.range.block_prefix, 22);
     assert_int_equal(got.local_count, 2);
     assert_int_equal(got.locals[0].generation, 3);
+    assert_true(got.locals[0].is_exclusive);
     assert_true(address_equal(&got.locals[1].address, &locals[1].address));
     assert_string_equal(got.locals[1].service, "s_web");
     assert_int_equal(got.routes.count, 2);
@@ -68,7 +68,6 @@ static void test_state(void **state)
     assert_non_null(web);
     assert_true(web->is_exclusive);
     assert_int_equal(web->virtual_ip, 6);
-    assert_int_equal(web->next, 1);
     assert_int_equal(web->port_count, 2);
     assert_int_equal(web->ports[1].protocol, SPEC_UDP);
     assert_int_equal(web->endpoints[1].generation, 4);
@@ -77,7 +76,7 @@ static void test_state(void **state)
     assert_true(web->networks[0].internal);
     state_done(&got);
     for (size_t size = 0; size < bytes.size; size++)
-        assert_int_equal(state_decode((struct bytes){bytes.bytes, size}, &old, &got), -EBADMSG);
+        assert_int_equal(state_decode((struct bytes){bytes.bytes, size}, &got), -EBADMSG);
 }
 
 /* Breaks if routes that can't be looked up are taken. */
@@ -87,14 +86,13 @@ static void test_unsorted(void **state)
     struct mesh_local locals[2];
     struct route routes[2];
     struct mesh_state sent, got;
-    const struct routes none = {0};
     (void)state;
     make_state(&sent, locals, routes);
     struct route first = routes[0];
     routes[0] = routes[1];
     routes[1] = first;
     assert_int_equal(state_encode(&sent, &bytes), 0);
-    assert_int_equal(state_decode(buffer_view(&bytes), &none, &got), -EBADMSG);
+    assert_int_equal(state_decode(buffer_view(&bytes), &got), -EBADMSG);
 }
 
 /* Breaks if a link goes on with other keys, other counts or without what was read already. */
