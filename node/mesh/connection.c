@@ -286,7 +286,12 @@ static void try_next(struct connection *connection)
 
 static struct connection *new_connection(struct mesh *mesh, uint16_t port)
 {
-    struct connection *connection = calloc(1, sizeof(*connection));
+    bool has_room = mesh->connection_count < mesh->connection_max;
+    if (!has_room)
+        log_limited(LOG_WARNING,
+                    "a connection is refused: there are %zu, as many as this peer may have",
+                    mesh->connection_count);
+    struct connection *connection = has_room ? calloc(1, sizeof(*connection)) : NULL;
     if (!connection)
         return NULL;
     connection->mesh = mesh;
@@ -322,7 +327,7 @@ void connection_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t ge
 {
     struct connection *connection = new_connection(mesh, target_port);
     if (!connection) {
-        stream_reset(stream, -ENOMEM);
+        stream_reset(stream, -EBUSY);
         return;
     }
     connection->generation = generation;

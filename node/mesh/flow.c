@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "node/mesh/datagram_socket.h"
 #include "node/mesh/mesh_private.h"
@@ -47,13 +46,9 @@ static const void *key_of(const void *item)
 void flows_init(struct mesh *mesh)
 {
     struct flows *flows = &mesh->flows;
-    struct rlimit files = {0};
+    size_t share = mesh_files_share();
     table_init(&flows->by_key, compare_key, key_of);
-    flows->count_max = FLOWS_MAX;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / FLOWS_FILES_SHARE < FLOWS_MAX)
-        flows->count_max = (size_t)files.rlim_cur / FLOWS_FILES_SHARE;
-    if (flows->count_max == 0)
-        flows->count_max = 1;
+    flows->count_max = share < FLOWS_MAX ? share : FLOWS_MAX;
 }
 
 /* --- Life --- */

@@ -2,12 +2,21 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "base/ula.h"
 #include "node/mesh/dns.h"
 #include "node/mesh/mesh_private.h"
 #include "node/mesh/stream_header.h"
+
+size_t mesh_files_share(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < MESH_FILES_SHARE)
+        return 1;
+    return (size_t)(files.rlim_cur / MESH_FILES_SHARE);
+}
 
 void mesh_hold(struct mesh *mesh)
 {
@@ -162,6 +171,7 @@ struct mesh *mesh_new(const struct mesh_config *config)
     if (!mesh)
         return NULL;
     mesh->config = *config;
+    mesh->connection_max = mesh_files_share();
     flows_init(mesh);
     uv_timer_init(config->loop, &mesh->timer);
     mesh->timer.data = mesh;

@@ -20,8 +20,10 @@ enum {
     MESH_RETRY_MS = 2000, /* before a port that is taken is tried again */
     MESH_BACKLOG = 1024,
 
-    FLOWS_MAX = 1024,      /* each is a socket here, or a stream of a link */
-    FLOWS_FILES_SHARE = 4, /* and no more than this part of the files that a process may open */
+    /* This part of the files that a process may open for connections, which have two, this part for
+     * flows: so there is room for links and daemons, however many clients come. */
+    MESH_FILES_SHARE = 4,
+    FLOWS_MAX = 1024, /* each is a socket here, or a stream of a link */
     FLOW_IDLE_FIRST_MS = 10000, /* quiet: a question that got its answer, or none */
     FLOW_LASTS_AFTER = 3,       /* datagrams in both ways */
     FLOW_IDLE_MS = 120000,
@@ -60,10 +62,13 @@ struct mesh {
     struct flows flows;
     struct inherited *inherited;
     struct connection *connections;
-    size_t connection_count;
+    size_t connection_count, connection_max;
     unsigned busy; /* whatever holds on to this; the last one frees */
     bool is_retired, is_closing;
 };
+
+/* How many files MESH_FILES_SHARE is; at least one. */
+size_t mesh_files_share(void);
 
 void mesh_hold(struct mesh *mesh);
 void mesh_release(struct mesh *mesh);

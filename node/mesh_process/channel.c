@@ -214,7 +214,9 @@ static bool receive(struct channel *channel)
     if (size < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     int fd = size > 0 ? take_fd(&message) : -1;
-    bool is_whole = size > 0 && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    /* One descriptor that is cut off is one that this process has no room for: it is lost. */
+    bool is_against_rules = (message.msg_flags & MSG_CTRUNC) && fd >= 0;
+    bool is_whole = size > 0 && !(message.msg_flags & MSG_TRUNC) && !is_against_rules;
     if (!is_whole && fd >= 0)
         close(fd);
     if (!is_whole || take_packet(channel, bytes, (size_t)size, fd) < 0) {

@@ -19,7 +19,8 @@ enum {
 };
 
 struct channel_handler {
-    /* `body` is borrowed; `fd` (-1: none) is the callee's. May close the channel. */
+    /* `body` is borrowed; `fd` (-1: none, or no room for it here) is the callee's. May close the
+     * channel. */
     void (*on_message)(void *context, struct channel *channel, uint8_t kind, struct bytes body,
                        int fd);
     /* The other side is gone, or does not keep to the rules. Close it. */

@@ -219,10 +219,14 @@ static void take_link(struct process *process, struct bytes body, int fd)
 {
     struct link_given state;
     if (link_given_decode(body, &state) < 0) {
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         return;
     }
-    held_links_take(process->links, &state, fd);
+    if (fd >= 0)
+        held_links_take(process->links, &state, fd);
+    else if (state.is_dialer)
+        held_links_failed(process->links, &state.id, -EMFILE);
     link_given_done(&state);
 }
 
@@ -255,7 +259,7 @@ static void on_message(void *context, struct channel *channel, uint8_t kind, str
 {
     struct process *process = context;
     (void)channel;
-    if (kind == WORD_LINK && fd >= 0)
+    if (kind == WORD_LINK)
         take_link(process, body, fd);
     else if (kind == WORD_SOCKET && fd >= 0)
         take_socket(process, body, fd);

@@ -1,0 +1,382 @@
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "tests/unit/node/mesh_process/process_bench.h"
+
+enum {
+    FILES_FEW = 48,
+    CLIENTS_MANY = 100,
+    NOBODY_ELSE = 65533,
+};
+
+static const struct bench_told plain = {0}, exclusive = {.is_exclusive = true};
+
+static int setup(void **state)
+{
+    struct process_bench *b = malloc(sizeof(*b));
+    assert_non_null(b);
+    bench_start(b, 0);
+    *state = b;
+    return 0;
+}
+
+static int setup_with_few_files(void **state)
+{
+    struct process_bench *b = malloc(sizeof(*b));
+    assert_non_null(b);
+    bench_start(b, FILES_FEW);
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    bench_done(*state);
+    free(*state);
+    return 0;
+}
+
+/* A client's connection and its other end, at the replica. */
+struct pair {
+    int client, replica;
+};
+
+static struct pair connect_pair(struct process_bench *b)
+{
+    struct pair pair = {bench_connect(b), bench_accept(b)};
+    bench_pass(pair.client, pair.replica, "hello");
+    return pair;
+}
+
+static void close_pair(const struct pair *pair)
+{
+    close(pair->client);
+    close(pair->replica);
+}
+
+/* Breaks if a daemon's end breaks a connection, new ones are refused without it, or the next daemon
+ * is not heard. */
+static void test_without_daemon(void **state)
+{
+    struct process_bench *b = *state;
+    int daemon = bench_attach(b);
+    bench_tell(b, daemon, &plain);
+    struct pair before = connect_pair(b);
+    close(daemon);
+    struct pair meanwhile = connect_pair(b);
+    bench_pass(before.client, before.replica, "goes on");
+    daemon = bench_attach(b);
+    bench_pass(before.client, before.replica, "and on");
+    bench_tell(b, daemon, &(struct bench_told){.is_gone = true});
+    bench_pass(meanwhile.client, meanwhile.replica, "though it gets no more");
+    close_pair(&before);
+    close_pair(&meanwhile);
+    close(daemon);
+}
+
+/* Breaks if a daemon that has not heard yet that the one before is dead has to wait for it. */
+static void test_second_daemon(void **state)
+{
+    struct process_bench *b = *state;
+    int first = bench_attach(b), second = bench_attach(b);
+    while (bench_hear(first, NULL, NULL) != 0)
+        ;
+    bench_tell(b, second, &plain);
+    struct pair pair = connect_pair(b);
+    close_pair(&pair);
+    close(first);
+    close(second);
+}
+
+/* Waits until it says that there are so many connections; there may never be more than `max`. */
+static void wait_for_count(int daemon, uint64_t count, uint64_t max)
+{
+    cleanup_buffer struct buffer body = {0};
+    struct mesh_status status;
+    uint64_t said;
+    do {
+        bench_hear_word(daemon, WORD_STATUS, &body, NULL);
+        assert_int_equal(status_decode(buffer_view(&body), &status), 0);
+        said = status.connections;
+        assert_in_range(said, 0, max);
+        status_done(&status);
+    } while (said != count);
+}
+
+/* Breaks if how many connections there are is not said. */
+static void test_status(void **state)
+{
+    struct process_bench *b = *state;
+    int daemon = bench_attach(b);
+    bench_tell(b, daemon, &plain);
+    struct pair one = connect_pair(b), two = connect_pair(b);
+    wait_for_count(daemon, 2, 2);
+    close_pair(&one);
+    wait_for_count(daemon, 1, 2);
+    close_pair(&two);
+    close(daemon);
+}
+
+/* Says what no daemon would, with or without a descriptor. */
+static void say_nonsense(struct process_bench *b, int daemon)
+{
+    static const uint8_t nothing[] = {0xc0}, huge[] = {0x96, 0xdd, 0xff, 0xff, 0xff, 0xff},
+                         almost[] = {0x98, 0xc4, 32};
+    const struct bytes bodies[] = {
+        {0}, {nothing, sizeof(nothing)}, {huge, sizeof(huge)}, {almost, sizeof(almost)}};
+    for (unsigned word = 0; word < 256; word++) {
+        for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+            if (word == WORD_RETIRE || word == WORD_END)
+                continue;
+            bench_say(daemon, (uint8_t)word, bodies[i], -1);
+            bench_say(daemon, (uint8_t)word, bodies[i], b->replica);
+        }
+    }
+}
+
+/* Breaks if words that are torn or unknown end the process, change what it knows, or cost it a
+ * descriptor each. */
+static void test_nonsense(void **state)
+{
+    struct process_bench *b = *state;
+    char files[64];
+    int daemon = bench_attach(b);
+    bench_tell(b, daemon, &plain);
+    struct pair pair = connect_pair(b);
+    for (int i = 0; i < 3; i++)
+        say_nonsense(b, daemon);
+    bench_pass(pair.client, pair.replica, "goes on");
+    struct pair later = connect_pair(b);
+    close_pair(&later);
+    /* Over 6000 descriptors came with what was said; more than one in ten is none too few. */
+    snprintf(files, sizeof(files), "/proc/%d/fd/600", (int)b->pid);
+    assert_int_equal(access(files, F_OK), -1);
+    close_pair(&pair);
+    close(daemon);
+}
+
+/* Breaks if a daemon that does not keep to the channel's rules is heard any longer, or takes the
+ * process with it: flags that are none, an empty message, and one without an end. */
+static void test_torn_channel(void **state)
+{
+    struct process_bench *b = *state;
+    static const uint8_t flags[] = {2, WORD_STATE}, empty[] = {0}, endless[32 * 1024] = {1};
+    const struct bytes packets[] = {
+        {flags, sizeof(flags)}, {empty, sizeof(empty)}, {endless, sizeof(endless)}};
+    int daemon = bench_attach(b);
+    bench_tell(b, daemon, &plain);
+    struct pair pair = connect_pair(b);
+    for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+        size_t sent = 0;
+        while (send(daemon, packets[i].data, packets[i].size, MSG_NOSIGNAL) > 0)
+            sent += packets[i].size;
+        assert_true(sent <=
+                    CHANNEL_MESSAGE_BYTES_MAX + 1024 * 1024); /* and what the socket holds */
+        close(daemon);
+        daemon = bench_attach(b);
+        bench_pass(pair.client, pair.replica, "goes on");
+    }
+    close_pair(&pair);
+    close(daemon);
+}
+
+/* Breaks if another user of the machine is heard. */
+static void test_stranger(void **state)
+{
+    struct process_bench *b = *state;
+    int status;
+    if (getuid() != 0)
+        skip();
+    close(bench_attach(b)); /* it listens */
+    assert_int_equal(chmod(b->folder, 0777), 0);
+    assert_int_equal(chmod(b->path, 0777), 0);
+    pid_t stranger = fork();
+    if (stranger == 0) {
+        int fd = -1;
+        char byte;
+        if (setuid(NOBODY_ELSE) < 0 || mesh_connect(b->path, &fd) < 0)
+            _exit(2);
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        poll(&wait, 1, -1);
+        _exit(recv(fd, &byte, 1, 0) == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(stranger, &status, 0), stranger);
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* Breaks if clients can use up the descriptors, so that no daemon is heard any more, or there is no
+ * room for a link; or if it does not serve any more once they are gone. */
+static void test_few_files(void **state)
+{
+    struct process_bench *b = *state;
+    const uint64_t max = FILES_FEW / 4;
+    int clients[CLIENTS_MANY], daemon = bench_attach(b);
+    bench_tell(b, daemon, &plain);
+    struct pair first = connect_pair(b);
+    for (size_t i = 0; i < CLIENTS_MANY; i++)
+        clients[i] = bench_connect(b);
+    wait_for_count(daemon, max, max);
+    bench_pass(first.client, first.replica, "goes on");
+    for (int i = 0; i < CLIENTS_MANY; i++) /* for none of these there is room */
+        bench_say(daemon, WORD_LINK, (struct bytes){0}, b->replica);
+    close(daemon);
+    daemon = bench_attach(b);
+    bench_tell(b, daemon, &plain);
+    for (size_t i = 0; i < CLIENTS_MANY; i++)
+        close(clients[i]);
+    while (bench_is_asked(b))
+        close(bench_accept(b));
+    wait_for_count(daemon, 1, max);
+    bench_pass(first.client, first.replica, "and on");
+    struct pair later = connect_pair(b);
+    close_pair(&first);
+    close_pair(&later);
+    close(daemon);
+}
+
+/* Breaks if one that retires drops a connection, keeps the port from the next one, or stays when
+ * its last connection has ended. */
+static void test_retires(void **state)
+{
+    struct process_bench *b = *state;
+    cleanup_buffer struct buffer body = {0};
+    enum mesh_socket kind;
+    uint16_t port;
+    int given, daemon = bench_attach(b);
+    bench_tell(b, daemon, &plain);
+    struct pair pair = connect_pair(b);
+    bench_say(daemon, WORD_RETIRE, (struct bytes){0}, -1);
+    bench_hear_word(daemon, WORD_SOCKET, &body, &given);
+    assert_int_equal(socket_word_decode(buffer_view(&body), &kind, &port), 0);
+    assert_int_equal(kind, MESH_SOCKET_PORT);
+    assert_int_equal(port, b->port);
+    int waiting = bench_connect(b), taken = accept4(given, NULL, NULL, SOCK_CLOEXEC);
+    while (taken < 0) /* it does not block */
+        taken = accept4(given, NULL, NULL, SOCK_CLOEXEC);
+    bench_tell(b, daemon, &plain); /* not for it any more */
+    bench_pass(pair.client, pair.replica, "goes on");
+    close(daemon);
+    bench_pass(pair.client, pair.replica, "without a daemon, too");
+    close_pair(&pair);
+    assert_int_equal(bench_wait(b), 0);
+    close(waiting);
+    close(taken);
+    close(given);
+}
+
+/* Breaks if a socket that the one before gave is not used, or one that is of no use stays open. */
+static void test_inherits(void **state)
+{
+    struct process_bench *b = *state;
+    cleanup_buffer struct buffer body = {0}, other = {0};
+    int daemon = bench_attach(b), ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_true(listener >= 0);
+    assert_int_equal(listen(listener, 8), 0); /* at a port that nobody would find */
+    assert_int_equal(socket_word_encode(MESH_SOCKET_PORT, b->port, &body), 0);
+    bench_say(daemon, WORD_SOCKET, buffer_view(&body), listener);
+    assert_int_equal(socket_word_encode(MESH_SOCKET_PORT, 1, &other), 0);
+    bench_say(daemon, WORD_SOCKET, buffer_view(&other), ends[1]);
+    close(ends[1]);
+    struct sockaddr_storage at;
+    socklen_t size = sizeof(at);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+    close(listener);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&at, size), 0); /* it waits there */
+    bench_tell(b, daemon, &plain);
+    int replica = bench_accept(b);
+    bench_pass(client, replica, "hello");
+    close(client);
+    close(replica);
+    close(daemon);
+    close(ends[0]);
+}
+
+/* Breaks if it does not end when it is told to, or when nothing is left that it is for. */
+static void test_ends(void **state)
+{
+    struct process_bench *b = *state;
+    int daemon = bench_attach(b);
+    bench_tell(b, daemon, &(struct bench_told){.is_elsewhere = true});
+    close(daemon); /* no container here, no connection */
+    assert_int_equal(bench_wait(b), 0);
+}
+
+static void test_is_ended(void **state)
+{
+    struct process_bench *b = *state;
+    int daemon = bench_attach(b);
+    bench_tell(b, daemon, &plain);
+    struct pair pair = connect_pair(b);
+    bench_say(daemon, WORD_END, (struct bytes){0}, -1);
+    bench_wait_broken(pair.client);
+    assert_int_equal(bench_wait(b), 0);
+    close_pair(&pair);
+    close(daemon);
+}
+
+/* Breaks if an exclusive service is passed new connections while no daemon can tell whether its
+ * lease runs, or the one that waits is not passed on once one can. */
+static void test_exclusive_waits(void **state)
+{
+    struct process_bench *b = *state;
+    int daemon = bench_attach(b);
+    bench_tell(b, daemon, &exclusive);
+    struct pair pair = connect_pair(b);
+    close(daemon);
+    daemon = bench_attach(b); /* so that the end of the first was heard */
+    int waiting = bench_connect(b);
+    bench_pass(pair.client, pair.replica, "what is open goes on");
+    assert_false(bench_is_asked(b));
+    bench_tell(b, daemon, &exclusive);
+    int replica = bench_accept(b);
+    bench_pass(waiting, replica, "now");
+    close_pair(&pair);
+    close(waiting);
+    close(replica);
+    close(daemon);
+}
+
+/* Breaks if connections to an exclusive replica go on when its lease must be over, and nobody is
+ * there who would stop it; or others break with them. */
+static void test_exclusive_is_cut(void **state)
+{
+    struct process_bench *b = *state;
+    int daemon = bench_attach(b);
+    bench_tell(b, daemon, &exclusive);
+    struct pair pair = connect_pair(b);
+    close(daemon);
+    bench_wait_broken(pair.client);
+    bench_wait_broken(pair.replica);
+    daemon = bench_attach(b); /* it goes on itself */
+    bench_tell(b, daemon, &exclusive);
+    struct pair later = connect_pair(b);
+    close_pair(&pair);
+    close_pair(&later);
+    close(daemon);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_without_daemon, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_second_daemon, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_status, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nonsense, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_torn_channel, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stranger, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_few_files, setup_with_few_files, teardown),
+        cmocka_unit_test_setup_teardown(test_retires, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_inherits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_is_ended, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_exclusive_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_exclusive_is_cut, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
