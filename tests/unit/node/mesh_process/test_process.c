@@ -4,6 +4,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <uv.h>
+
+#include "node/mesh/stream_header.h"
+#include "node/transport/kinds.h"
+#include "tests/unit/node/mesh_process/given_links.h"
 #include "tests/unit/node/mesh_process/process_bench.h"
 
 enum {
@@ -361,8 +366,140 @@ static void test_exclusive_is_cut(void **state)
     close(daemon);
 }
 
+/* Another peer's stream to the replica here, over a link that was given to the process. */
+struct remote {
+    uv_loop_t loop;
+    struct link_config config;
+    struct link *link;
+    struct mux_stream *stream;
+    size_t received;
+    unsigned stream_closes, link_closes;
+};
+
+static void on_stream_data(void *context, struct mux_stream *stream, struct bytes data)
+{
+    ((struct remote *)context)->received += data.size;
+    stream_consumed(stream, data.size);
+}
+
+static void on_stream_close(void *context, struct mux_stream *stream, int reason)
+{
+    (void)stream;
+    (void)reason;
+    ((struct remote *)context)->stream_closes++;
+}
+
+static void on_link_close(void *context, struct link *link, const struct error *why)
+{
+    (void)link;
+    (void)why;
+    ((struct remote *)context)->link_closes++;
+}
+
+static const struct stream_handler remote_user = {.on_data = on_stream_data,
+                                                  .on_close = on_stream_close};
+static const struct link_handler remote_handler = {.on_close = on_link_close};
+
+static void remote_open(struct remote *remote, struct process_bench *b, int daemon)
+{
+    cleanup_buffer struct buffer body = {0};
+    struct given_ends ends = given_ends_make(&bench_other, &b->self);
+    memset(remote, 0, sizeof(*remote));
+    uv_loop_init(&remote->loop);
+    remote->config.loop = &remote->loop;
+    assert_int_equal(link_given_encode(&ends.states[1], &body), 0);
+    bench_say(daemon, WORD_LINK, buffer_view(&body), ends.fds[1]);
+    close(ends.fds[1]);
+    remote->link = link_await(&remote->config, &b->self, true, &remote_handler, remote);
+    assert_non_null(remote->link);
+    assert_int_equal(link_take_over(remote->link, ends.fds[0], &ends.states[0]), 0);
+}
+
+static void remote_close(struct remote *remote)
+{
+    if (remote->link_closes == 0)
+        link_close(remote->link, 0);
+    uv_run(&remote->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&remote->loop), 0);
+}
+
+static void remote_ask(struct remote *remote, struct process_bench *b)
+{
+    cleanup_buffer struct buffer header = {0};
+    const struct mesh_header fields = {1, b->target, SPEC_TCP};
+    assert_int_equal(mesh_header_encode(&fields, &header), 0);
+    assert_int_equal(mux_open(link_mux(remote->link), STREAM_MESH, buffer_view(&header),
+                              &remote_user, remote, &remote->stream),
+                     0);
+}
+
+/* Waits until the replica has taken it, of which one byte tells. */
+static int remote_reach(struct remote *remote, struct process_bench *b)
+{
+    remote->received = 0;
+    remote_ask(remote, b);
+    while (remote->received == 0)
+        uv_run(&remote->loop, UV_RUN_ONCE);
+    return bench_accept(b);
+}
+
+/* Breaks if a link that was handed over goes on after its peer was shut out, or a daemon that comes
+ * later does not hear that there is one. */
+static void test_revoked(void **state)
+{
+    struct process_bench *b = *state;
+    cleanup_buffer struct buffer body = {0};
+    struct remote remote;
+    struct id peer;
+    int reason, daemon = bench_attach(b);
+    bench_tell(b, daemon, &plain);
+    remote_open(&remote, b, daemon);
+    int replica = remote_reach(&remote, b);
+    close(daemon);
+    daemon = bench_attach(b);
+    bench_hear_word(daemon, WORD_LINKED, &body, NULL);
+    assert_int_equal(peer_word_decode(buffer_view(&body), &peer, &reason), 0);
+    assert_true(id_equal(&peer, &bench_other));
+    assert_int_equal(send(replica, "x", 1, MSG_NOSIGNAL), 1);
+    while (remote.received < 2)
+        uv_run(&remote.loop, UV_RUN_ONCE);
+    bench_say_peer(daemon, WORD_DROP, &bench_other);
+    while (remote.link_closes == 0)
+        uv_run(&remote.loop, UV_RUN_ONCE);
+    assert_int_equal(remote.stream_closes, 1);
+    bench_wait_broken(replica);
+    remote_close(&remote);
+    close(replica);
+    close(daemon);
+}
+
+/* Breaks if other peers' connections reach an exclusive replica whose lease nobody can tell, or
+ * those that they have go on when it must be over. */
+static void test_exclusive_from_elsewhere(void **state)
+{
+    struct process_bench *b = *state;
+    struct remote remote;
+    int daemon = bench_attach(b);
+    bench_tell(b, daemon, &exclusive);
+    remote_open(&remote, b, daemon);
+    int replica = remote_reach(&remote, b);
+    close(daemon);
+    close(bench_attach(b)); /* so that the end of the first was heard */
+    remote_ask(&remote, b);
+    while (remote.stream_closes == 0)
+        uv_run(&remote.loop, UV_RUN_ONCE);
+    assert_int_equal(remote.link_closes, 0);
+    while (remote.stream_closes == 1)
+        uv_run(&remote.loop, UV_RUN_ONCE);
+    bench_wait_broken(replica);
+    assert_int_equal(remote.link_closes, 0);
+    remote_close(&remote);
+    close(replica);
+}
+
 int main(void)
 {
+    signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_without_daemon, setup, teardown),
         cmocka_unit_test_setup_teardown(test_second_daemon, setup, teardown),
@@ -377,6 +514,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_is_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(test_exclusive_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_exclusive_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_exclusive_from_elsewhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_revoked, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
