@@ -310,12 +310,13 @@ static void check_acknowledged(struct sim_world *world, const struct sim_peer *p
                  peer->number, LLU(message->index), LLU(term), LLU(entry->term));
 }
 
-/* Thesis §3.10: who is told to take over has the whole log, and so wins. */
+/* Thesis §3.10: who is told to take over has the whole log, and so wins; unless its disk lost what
+ * it acknowledged. */
 static void check_hand_over(struct sim_world *world, const struct sim_peer *peer,
                             const struct raft_message *message)
 {
     const struct sim_peer *target = sim_peer_of(world, &message->to);
-    if (target && target->store.durable.term <= message->term &&
+    if (target && !target->is_spoilt && target->store.durable.term <= message->term &&
         !sim_store_holds(&target->store, peer->status.last_index, peer->status.last_term))
         sim_fail(world, "peer %d hands over to peer %d, which lacks entry %llu", peer->number,
                  target->number, LLU(peer->status.last_index));
