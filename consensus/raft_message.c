@@ -12,7 +12,9 @@ static bool is_from_leader(enum raft_message_type type)
     return type == RAFT_APPEND || type == RAFT_HEARTBEAT || type == RAFT_SNAPSHOT;
 }
 
-/* Tells a leader or candidate of an older term that it is out of date; others need no answer. */
+/* Tells a leader or candidate of an older term that it is out of date; others need no answer. One
+ * who alone can win, and never hears of the terms that others begin in vain, would stay behind them
+ * for ever (seed 309333). */
 static void answer_older_term(struct raft *raft, const struct raft_message *message)
 {
     struct raft_message reply = {.to = message->from, .term = raft->term};
@@ -20,6 +22,8 @@ static void answer_older_term(struct raft *raft, const struct raft_message *mess
         reply.type = RAFT_APPEND_REPLY;
     else if (message->type == RAFT_PRE_VOTE)
         reply.type = RAFT_PRE_VOTE_REPLY, reply.reject = true;
+    else if (message->type == RAFT_VOTE)
+        reply.type = RAFT_VOTE_REPLY, reply.reject = true;
     else
         return;
     raft_reply(raft, reply);

@@ -87,7 +87,7 @@ static void test_proposals(void **state)
     raft_free(b.raft);
 }
 
-/* Breaks if an old leader is left believing that it leads. */
+/* Breaks if an old leader is left believing that it leads, or a candidate in a term that is over. */
 static void test_answers_older_terms(void **state)
 {
     (void)state;
@@ -100,6 +100,10 @@ static void test_answers_older_terms(void **state)
     assert_int_equal(bench_say(&b, 2, old), 0);
     assert_true(bench_sent(&b, RAFT_PRE_VOTE_REPLY, 2)->reject);
     old.type = RAFT_VOTE;
+    assert_int_equal(bench_say(&b, 2, old), 0);
+    assert_true(bench_sent(&b, RAFT_VOTE_REPLY, 2)->reject);
+    assert_int_equal(bench_sent(&b, RAFT_VOTE_REPLY, 2)->term, 5);
+    old.type = RAFT_VOTE_REPLY;
     assert_int_equal(bench_say(&b, 2, old), 0);
     assert_int_equal(b.output.message_count, 0);
     raft_free(b.raft);
