@@ -87,7 +87,8 @@ static void test_proposals(void **state)
     raft_free(b.raft);
 }
 
-/* Breaks if an old leader is left believing that it leads, or a candidate in a term that is over. */
+/* Breaks if an old leader is left believing that it leads, or a candidate in a term that is over.
+ */
 static void test_answers_older_terms(void **state)
 {
     (void)state;
