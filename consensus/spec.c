@@ -7,11 +7,21 @@
 
 #include "consensus/bounds.h"
 
+const char *const spec_propagation_words[] = {
+    [SPEC_PROPAGATION_RPRIVATE] = "rprivate",
+    [SPEC_PROPAGATION_PRIVATE] = "private",
+    [SPEC_PROPAGATION_RSLAVE] = "rslave",
+    [SPEC_PROPAGATION_SLAVE] = "slave",
+    [SPEC_PROPAGATION_RSHARED] = "rshared",
+    [SPEC_PROPAGATION_SHARED] = "shared",
+    NULL,
+};
+
 static const struct spec_update update_defaults = {
     .parallelism = 1,
     .monitor_ms = SPEC_MONITOR_MS_DEFAULT,
     .failure_action = SPEC_ON_FAILURE_ROLLBACK,
-    .order = SPEC_START_FIRST,
+    .order = SPEC_ORDER_BY_DATA,
 };
 
 void service_spec_init(struct service_spec *spec)
@@ -34,13 +44,32 @@ void service_spec_init(struct service_spec *spec)
     spec->rollback.failure_action = SPEC_ON_FAILURE_PAUSE;
 }
 
+void spec_mount_done(struct spec_mount *mount)
+{
+    free(mount->source);
+    free(mount->target);
+    free(mount->subpath);
+    free(mount->fs_type);
+    free(mount->fs_options);
+    *mount = (struct spec_mount){0};
+}
+
 static void mounts_done(struct service_spec *spec)
 {
-    for (size_t i = 0; i < spec->mount_count; i++) {
-        free(spec->mounts[i].source);
-        free(spec->mounts[i].target);
-    }
+    for (size_t i = 0; i < spec->mount_count; i++)
+        spec_mount_done(&spec->mounts[i]);
     free(spec->mounts);
+}
+
+static void hooks_done(struct spec_hook *hooks, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        text_list_done(&hooks[i].command);
+        text_list_done(&hooks[i].environment);
+        free(hooks[i].user);
+        free(hooks[i].working_dir);
+    }
+    free(hooks);
 }
 
 static void files_done(struct service_spec *spec)
@@ -92,6 +121,8 @@ void service_spec_done(struct service_spec *spec)
     free(spec->dependencies);
     spec_networks_done(spec->networks, spec->network_count);
     text_list_done(&spec->servers);
+    hooks_done(spec->post_start, spec->post_start_count);
+    hooks_done(spec->pre_stop, spec->pre_stop_count);
     *spec = (struct service_spec){0};
 }
 
@@ -127,6 +158,8 @@ static void copy_values(const struct service_spec *spec, struct service_spec *re
     ret->networks = NULL;
     ret->network_count = 0;
     ret->servers = (struct text_list){0};
+    ret->post_start = ret->pre_stop = NULL;
+    ret->post_start_count = ret->pre_stop_count = 0;
     ret->port_count = ret->mount_count = ret->file_count = ret->dependency_count = 0;
 }
 
@@ -193,22 +226,82 @@ static int copy_dependencies(const struct service_spec *spec, struct service_spe
     return 0;
 }
 
+bool service_spec_stops_first(const struct service_spec *spec, const struct spec_update *update)
+{
+    bool keeps_data = false;
+    for (size_t i = 0; i < spec->mount_count; i++)
+        keeps_data =
+            keeps_data || (spec->mounts[i].type != SPEC_MOUNT_TMPFS && !spec->mounts[i].read_only);
+    return update->order == SPEC_STOP_FIRST || (update->order == SPEC_ORDER_BY_DATA && keeps_data);
+}
+
+bool service_spec_has_volumes(const struct service_spec *spec)
+{
+    for (size_t i = 0; i < spec->mount_count; i++)
+        if (spec->mounts[i].type == SPEC_MOUNT_VOLUME)
+            return true;
+    return false;
+}
+
+struct spec_mount *service_spec_add_mount(struct service_spec *spec)
+{
+    struct spec_mount *mounts =
+        realloc(spec->mounts, (spec->mount_count + 1) * sizeof(*spec->mounts));
+    if (!mounts)
+        return NULL;
+    spec->mounts = mounts;
+    mounts[spec->mount_count] = (struct spec_mount){0};
+    return &mounts[spec->mount_count++];
+}
+
+struct spec_hook *spec_hook_add(struct spec_hook **hooks, size_t *count)
+{
+    struct spec_hook *more = realloc(*hooks, (*count + 1) * sizeof(*more));
+    if (!more)
+        return NULL;
+    *hooks = more;
+    more[*count] = (struct spec_hook){0};
+    return &more[(*count)++];
+}
+
+int spec_mount_copy(const struct spec_mount *from, struct spec_mount *ret)
+{
+    *ret = *from;
+    ret->source = ret->target = ret->subpath = ret->fs_type = ret->fs_options = NULL;
+    return text_copy(from->source, &ret->source) < 0 || text_copy(from->target, &ret->target) < 0 ||
+                   text_copy(from->subpath, &ret->subpath) < 0 ||
+                   text_copy(from->fs_type, &ret->fs_type) < 0 ||
+                   text_copy(from->fs_options, &ret->fs_options) < 0
+               ? -ENOMEM
+               : 0;
+}
+
 static int copy_mounts(const struct service_spec *spec, struct service_spec *ret)
 {
-    if (spec->mount_count == 0)
-        return 0;
-    ret->mounts = calloc(spec->mount_count, sizeof(*ret->mounts));
-    if (!ret->mounts)
-        return -ENOMEM;
-    for (size_t i = 0; i < spec->mount_count; i++) {
-        struct spec_mount *mount = &ret->mounts[ret->mount_count++];
-        *mount = spec->mounts[i];
-        mount->source = mount->target = NULL;
-        if (text_copy(spec->mounts[i].source, &mount->source) < 0 ||
-            text_copy(spec->mounts[i].target, &mount->target) < 0)
-            return -ENOMEM;
+    int rc = 0;
+    for (size_t i = 0; i < spec->mount_count && rc == 0; i++) {
+        struct spec_mount *mount = service_spec_add_mount(ret);
+        rc = mount ? spec_mount_copy(&spec->mounts[i], mount) : -ENOMEM;
     }
-    return 0;
+    return rc;
+}
+
+static int copy_hooks(const struct spec_hook *from, size_t from_count, struct spec_hook **ret,
+                      size_t *ret_count)
+{
+    int rc = 0;
+    for (size_t i = 0; i < from_count && rc == 0; i++) {
+        struct spec_hook *hook = spec_hook_add(ret, ret_count);
+        if (!hook)
+            return -ENOMEM;
+        hook->privileged = from[i].privileged;
+        if (text_list_copy(&hook->command, &from[i].command) < 0 ||
+            text_list_copy(&hook->environment, &from[i].environment) < 0 ||
+            text_copy(from[i].user, &hook->user) < 0 ||
+            text_copy(from[i].working_dir, &hook->working_dir) < 0)
+            rc = -ENOMEM;
+    }
+    return rc;
 }
 
 static int copy_files(const struct service_spec *spec, struct service_spec *ret)
@@ -276,7 +369,11 @@ int service_spec_copy(const struct service_spec *spec, struct service_spec *ret)
     if (copy_texts(spec, &copy) < 0 || copy_sandbox(&spec->sandbox, &copy.sandbox) < 0 ||
         copy_ports(spec, &copy) < 0 || copy_dependencies(spec, &copy) < 0 ||
         copy_mounts(spec, &copy) < 0 || copy_files(spec, &copy) < 0 ||
-        copy_networks(spec, &copy) < 0) {
+        copy_networks(spec, &copy) < 0 ||
+        copy_hooks(spec->post_start, spec->post_start_count, &copy.post_start,
+                   &copy.post_start_count) < 0 ||
+        copy_hooks(spec->pre_stop, spec->pre_stop_count, &copy.pre_stop, &copy.pre_stop_count) <
+            0) {
         service_spec_done(&copy);
         return -ENOMEM;
     }

@@ -19,7 +19,21 @@
 
 enum spec_mode { SPEC_REPLICATED, SPEC_GLOBAL };
 enum spec_protocol { SPEC_TCP, SPEC_UDP };
-enum spec_mount_type { SPEC_MOUNT_VOLUME, SPEC_MOUNT_BIND, SPEC_MOUNT_TMPFS };
+enum spec_mount_type {
+    SPEC_MOUNT_VOLUME,
+    SPEC_MOUNT_BIND,
+    SPEC_MOUNT_TMPFS,
+    SPEC_MOUNT_DEVICE, /* a file system, by mount(2): the local driver's type, device and o */
+};
+/* Whether mounts below a bind are seen on the other side: mount(2)'s words, "r" for all below. */
+enum spec_propagation {
+    SPEC_PROPAGATION_RPRIVATE,
+    SPEC_PROPAGATION_PRIVATE,
+    SPEC_PROPAGATION_RSLAVE,
+    SPEC_PROPAGATION_SLAVE,
+    SPEC_PROPAGATION_RSHARED,
+    SPEC_PROPAGATION_SHARED,
+};
 enum spec_file_kind { SPEC_FILE_CONFIG, SPEC_FILE_SECRET };
 enum spec_restart_condition { SPEC_RESTART_NONE, SPEC_RESTART_ON_FAILURE, SPEC_RESTART_ANY };
 enum spec_failure_action {
@@ -27,7 +41,13 @@ enum spec_failure_action {
     SPEC_ON_FAILURE_CONTINUE,
     SPEC_ON_FAILURE_ROLLBACK
 };
-enum spec_update_order { SPEC_STOP_FIRST, SPEC_START_FIRST };
+/* In the enum's order, with a NULL behind the last. */
+extern const char *const spec_propagation_words[];
+enum spec_update_order {
+    SPEC_STOP_FIRST,
+    SPEC_START_FIRST,
+    SPEC_ORDER_BY_DATA, /* the file does not say: see service_spec_stops_first() */
+};
 enum spec_dependency_condition {
     SPEC_DEPENDS_STARTED,
     SPEC_DEPENDS_HEALTHY,   /* a replica serves */
@@ -48,13 +68,26 @@ struct spec_port {
 
 struct spec_mount {
     uint8_t type; /* enum spec_mount_type */
-    char *source; /* volume name or host path; NULL for tmpfs and anonymous volumes */
+    char *source; /* volume name, host path or device; NULL for tmpfs and anonymous volumes */
     char *target;
     bool read_only;
     uint64_t size_bytes; /* tmpfs only; 0: no limit */
     uint32_t mode;       /* tmpfs only; 0: 01777 */
     bool must_exist;     /* bind only: a folder that is not there is not made */
     bool is_empty;       /* volume only: a new one has nothing of the image's */
+    bool of_image;       /* anonymous volume only: a VOLUME of the image's, found at deploy */
+    uint8_t propagation; /* bind only: enum spec_propagation */
+    char *subpath;       /* volume only: what of it is mounted; NULL: all */
+    char *fs_type;       /* device only: "nfs" */
+    char *fs_options;    /* device only: as mount -o takes them; NULL: none */
+};
+
+/* A command run in a container after its start, or before its end. */
+struct spec_hook {
+    struct text_list command; /* argv */
+    char *user, *working_dir; /* NULL: the container's */
+    struct text_list environment;
+    bool privileged; /* with all capabilities */
 };
 
 /* A config or secret shown to the container as a file. */
@@ -166,10 +199,13 @@ struct service_spec {
     struct spec_network *networks;
     size_t network_count;     /* 0: the stack's default network */
     struct text_list servers; /* DNS servers, for names that are not the cluster's; 0: the peer's */
+    struct spec_hook *post_start, *pre_stop; /* run one after the other */
+    size_t post_start_count, pre_stop_count;
 };
 
 /* Fills in the defaults: Compose's, but for updates, which by default start the new replica before
- * the old one is stopped and roll back on failure, so that an update loses no request. */
+ * the old one is stopped (unless the service keeps data) and roll back on failure, so that an
+ * update loses no request. */
 void service_spec_init(struct service_spec *spec);
 void service_spec_done(struct service_spec *spec);
 
@@ -180,6 +216,24 @@ void spec_network_default(const char *stack, char ret[SPEC_NETWORK_NAME_MAX + 1]
 int spec_networks_copy(const struct spec_network *networks, size_t count,
                        struct spec_network **ret);
 void spec_networks_done(struct spec_network *networks, size_t count);
+
+/* Whether an update ends the old replica before it starts the new one. Two that write to the same
+ * files at once would spoil them: unless the file says otherwise, that is so for a service that
+ * keeps data, as with Docker. */
+bool service_spec_stops_first(const struct service_spec *spec, const struct spec_update *update);
+
+/* Whether the replica's data is where it ran: it mounts a volume. */
+bool service_spec_has_volumes(const struct service_spec *spec);
+
+/* Adds an empty mount and returns it, borrowed until the next call; NULL for no memory. */
+struct spec_mount *service_spec_add_mount(struct service_spec *spec);
+void spec_mount_done(struct spec_mount *mount);
+
+/* A copy for the caller to end, also after -ENOMEM. */
+int spec_mount_copy(const struct spec_mount *from, struct spec_mount *ret);
+
+/* As many as `*count`, one more: the new one, empty, or NULL for no memory. */
+struct spec_hook *spec_hook_add(struct spec_hook **hooks, size_t *count);
 
 /* -ENOMEM leaves `*ret` untouched. */
 int service_spec_copy(const struct service_spec *spec, struct service_spec *ret);

@@ -10,13 +10,14 @@
 #include "consensus/spec.h"
 
 enum {
-    SPEC_FIELDS = 39,
+    SPEC_FIELDS = 41,
     PORT_FIELDS = 3,
     DEPENDENCY_FIELDS = 2,
     NETWORK_FIELDS = 3,
-    MOUNT_FIELDS = 8,
+    MOUNT_FIELDS = 13,
     FILE_FIELDS = 7,
     HEALTH_FIELDS = 10,
+    HOOK_FIELDS = 5,
     RESOURCES_FIELDS = 5,
     SANDBOX_FIELDS = 17,
     RESTART_FIELDS = 4,
@@ -48,6 +49,11 @@ static void mounts_write(struct writer *writer, const struct service_spec *spec)
         writer_u64(writer, mount->mode);
         writer_bool(writer, mount->must_exist);
         writer_bool(writer, mount->is_empty);
+        writer_bool(writer, mount->of_image);
+        writer_u64(writer, mount->propagation);
+        writer_text(writer, mount->subpath);
+        writer_text(writer, mount->fs_type);
+        writer_text(writer, mount->fs_options);
     }
 }
 
@@ -155,6 +161,19 @@ static void networks_write(struct writer *writer, const struct service_spec *spe
     }
 }
 
+static void hooks_write(struct writer *writer, const struct spec_hook *hooks, size_t count)
+{
+    writer_array(writer, count);
+    for (size_t i = 0; i < count; i++) {
+        writer_array(writer, HOOK_FIELDS);
+        text_list_write(writer, &hooks[i].command);
+        writer_text(writer, hooks[i].user);
+        writer_text(writer, hooks[i].working_dir);
+        text_list_write(writer, &hooks[i].environment);
+        writer_bool(writer, hooks[i].privileged);
+    }
+}
+
 /* What runs: the first half of the fields. */
 static void process_write(struct writer *writer, const struct service_spec *spec)
 {
@@ -203,6 +222,8 @@ void service_spec_write(struct writer *writer, const struct service_spec *spec)
     writer_u64(writer, spec->network_mode);
     networks_write(writer, spec);
     text_list_write(writer, &spec->servers);
+    hooks_write(writer, spec->post_start, spec->post_start_count);
+    hooks_write(writer, spec->pre_stop, spec->pre_stop_count);
 }
 
 static void text_read(struct reader *reader, char **ret)
@@ -243,7 +264,7 @@ static void mounts_read(struct reader *reader, struct service_spec *spec)
     for (size_t i = 0; i < spec->mount_count; i++) {
         struct spec_mount *mount = &spec->mounts[i];
         reader_array_exact(reader, MOUNT_FIELDS);
-        codec_read_enum(reader, SPEC_MOUNT_TMPFS, &mount->type);
+        codec_read_enum(reader, SPEC_MOUNT_DEVICE, &mount->type);
         optional_text_read(reader, &mount->source);
         text_read(reader, &mount->target);
         reader_bool(reader, &mount->read_only);
@@ -251,6 +272,11 @@ static void mounts_read(struct reader *reader, struct service_spec *spec)
         reader_u32(reader, &mount->mode);
         reader_bool(reader, &mount->must_exist);
         reader_bool(reader, &mount->is_empty);
+        reader_bool(reader, &mount->of_image);
+        codec_read_enum(reader, SPEC_PROPAGATION_SHARED, &mount->propagation);
+        optional_text_read(reader, &mount->subpath);
+        optional_text_read(reader, &mount->fs_type);
+        optional_text_read(reader, &mount->fs_options);
     }
 }
 
@@ -340,7 +366,7 @@ static void update_read(struct reader *reader, struct spec_update *update)
     reader_u32(reader, &update->monitor_ms);
     reader_u32(reader, &update->max_failure_permille);
     codec_read_enum(reader, SPEC_ON_FAILURE_ROLLBACK, &update->failure_action);
-    codec_read_enum(reader, SPEC_START_FIRST, &update->order);
+    codec_read_enum(reader, SPEC_ORDER_BY_DATA, &update->order);
 }
 
 static void dependencies_read(struct reader *reader, struct service_spec *spec)
@@ -388,6 +414,20 @@ static void networks_read(struct reader *reader, struct service_spec *spec)
     }
 }
 
+static struct spec_hook *hooks_read(struct reader *reader, size_t *ret_count)
+{
+    struct spec_hook *hooks = codec_read_items(reader, SPEC_HOOKS_MAX, sizeof(*hooks), ret_count);
+    for (size_t i = 0; i < *ret_count; i++) {
+        reader_array_exact(reader, HOOK_FIELDS);
+        list_read(reader, &hooks[i].command);
+        optional_text_read(reader, &hooks[i].user);
+        optional_text_read(reader, &hooks[i].working_dir);
+        list_read(reader, &hooks[i].environment);
+        reader_bool(reader, &hooks[i].privileged);
+    }
+    return hooks;
+}
+
 static void spec_read(struct reader *reader, struct service_spec *spec)
 {
     reader_array_exact(reader, SPEC_FIELDS);
@@ -415,6 +455,8 @@ static void spec_read(struct reader *reader, struct service_spec *spec)
     codec_read_enum(reader, SPEC_NETWORK_HOST, &spec->network_mode);
     networks_read(reader, spec);
     list_read(reader, &spec->servers);
+    spec->post_start = hooks_read(reader, &spec->post_start_count);
+    spec->pre_stop = hooks_read(reader, &spec->pre_stop_count);
 }
 
 int service_spec_read(struct reader *reader, struct service_spec *ret)

@@ -25,6 +25,9 @@ enum {
     RUNTIME_NOFILE_MAX = 1048576,          /* open files, hard limit in a container */
     RUNTIME_LAUNCH_TIMEOUT_MS = 60 * 1000, /* for one step of conmon or the OCI runtime */
     RUNTIME_STOP_GRACE_MS_DEFAULT = 10 * 1000,
+    RUNTIME_VOLUME_SWEEP_MS = 10 * 1000, /* between two looks at a volume that waits */
+    RUNTIME_VOLUME_SWEEP_SOON_MS = 100,  /* after a container's removal */
+    RUNTIME_HOOKS_MAX = 16,              /* of one container, after its start or before its end */
     RUNTIME_EXIT_FILE_WAIT_MS = 2000, /* conmon writes the exit code soon after the end, or never */
     RUNTIME_START_NOTED_MS = 2000,    /* within which a container's start is noted */
     RUNTIME_ERROR_LOG_LINES = 5,      /* last lines shown with an exit code */
@@ -41,6 +44,7 @@ enum {
     RUNTIME_HEALTH_RETRIES_DEFAULT = 3,
     RUNTIME_PROBE_PATH_BYTES = 1024,       /* of a check by HTTP, with the NUL */
     RUNTIME_HEALTH_OUTPUT_BYTES_MAX = 512, /* kept of a failing check, for the error text */
+    RUNTIME_CONDEMNED_BYTES = 768,         /* that, or a failing hook's, with words and the NUL */
 
     /* Network (network.c, netlink.c). */
     RUNTIME_BRIDGE_NAME_MAX = 10, /* leaves room for "-ffff" and "ni3f" in the kernel's 15 */
@@ -71,6 +75,8 @@ enum {
     IMAGE_INDEX_DEPTH_MAX = 3,          /* indexes within indexes */
     IMAGE_LAYERS_MAX = 128,             /* Docker makes at most 127 */
     IMAGE_PORTS_MAX = 128,
+    IMAGE_VOLUMES_MAX = 32,        /* places where an image says that it keeps data */
+    IMAGE_VOLUMES_BYTES_MAX = 512, /* of their paths, as others are told them, with the NUL */
     IMAGE_KEEP_S = 24 * 3600, /* what nothing needs any more stays, for it may be needed again */
 
     /* Registries (runtime/registry/). */

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "runtime/bounds.h"
 #include "runtime/cgroup.h"
+#include "runtime/own_mounts.h"
 #include "runtime/process.h"
 #include "runtime/secrets.h"
 #include "runtime/tree.h"
@@ -295,6 +296,7 @@ int conmon_delete(const struct runtime_settings *settings, const char *id, struc
     struct path secrets = path_run(settings, id, "secrets");
     secrets_unmount(secrets.text);
     struct path bundle = path_run(settings, id, NULL);
+    own_mounts_undo(bundle.text);
     int removed = tree_remove_path(bundle.text);
     if (removed < 0 && result == 0)
         result = error_set_errno(error, removed, "container %s: cannot remove %s", id, bundle.text);

@@ -13,6 +13,7 @@
 #include "runtime/image/image_store.h"
 #include "runtime/process_watch.h"
 #include "runtime/restart.h"
+#include "runtime/volume_sweep.h"
 
 enum {
     REMOVE_RETRY_MS = 2000, /* something was busy: a mount, a dying process */
@@ -79,6 +80,7 @@ static void unwatch(struct container *container)
     container->watch = NULL;
     health_free(container->health);
     container->health = NULL;
+    hooks_end(container);
 }
 
 static void on_process_end(void *context)
@@ -88,6 +90,14 @@ static void on_process_end(void *context)
     uv_timer_stop(&container->timer);
     container->process_ended = true;
     container_advance(container);
+}
+
+static void check_health(struct container *container)
+{
+    if (container->plan.health.command.count == 0 && container->plan.health.probe_port == 0)
+        return;
+    container->health_state = HEALTH_STARTING;
+    container->health = health_new(container);
 }
 
 /* Has it ended already, that is as if it did later. But one that can't be watched now is not one
@@ -107,17 +117,15 @@ static void try_to_watch(struct container *container)
             wake_after(container, WATCH_RETRY_MS);
         return;
     }
-    if (container->plan.health.command.count > 0 || container->plan.health.probe_port > 0) {
-        container->health_state = HEALTH_STARTING;
-        container->health = health_new(container);
-    }
+    if (!hooks_remain(container))
+        check_health(container);
 }
 
 /* Starts watching the record's process. */
 static void watch(struct container *container)
 {
     container->process_ended = false;
-    container->unhealthy[0] = '\0';
+    container->condemned[0] = '\0';
     container->health_state = HEALTH_NONE;
     try_to_watch(container);
 }
@@ -133,7 +141,8 @@ void container_health_changed(struct container *container, enum health_state sta
     container_report(container);
     if (state != HEALTH_UNHEALTHY || container->spec.restart.policy == RESTART_NONE)
         return;
-    snprintf(container->unhealthy, sizeof(container->unhealthy), "%s", *reason ? reason : "?");
+    snprintf(container->condemned, sizeof(container->condemned), "stopped as unhealthy: %s",
+             *reason ? reason : "?");
     container_advance(container);
 }
 
@@ -157,12 +166,22 @@ static void start_grace(struct container *container)
     wake_after(container, grace_ms);
 }
 
+void container_send_stop_signal(struct container *container)
+{
+    kill_process(container, container->plan.stop_signal ? container->plan.stop_signal : SIGTERM);
+}
+
+/* The grace is for its hooks as well. One whose start was not complete has nothing to prepare. */
 static void begin_stop(struct container *container)
 {
-    int signal = container->plan.stop_signal ? container->plan.stop_signal : SIGTERM;
-    kill_process(container, signal);
+    bool was_running = container->state == CONTAINER_RUNNING;
+    hooks_end(container);
     start_grace(container);
     set_state(container, CONTAINER_STOPPING);
+    if (was_running)
+        hooks_begin_stop(container);
+    else
+        container_send_stop_signal(container);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -232,26 +251,26 @@ static void started(struct container *container)
         return;
     }
     watch(container);
-    set_state(container, CONTAINER_RUNNING);
+    if (!hooks_remain(container))
+        set_state(container, CONTAINER_RUNNING);
 }
 
 static void collected(struct container *container)
 {
     struct container_record *record = &container->record;
-    bool unhealthy = container->unhealthy[0] != '\0';
-    bool asked = container->state == CONTAINER_STOPPING && !unhealthy;
+    bool condemned = container->condemned[0] != '\0';
+    bool asked = container->state == CONTAINER_STOPPING && !condemned;
     container->process_ended = false;
     container->health_state = HEALTH_NONE;
-    if (unhealthy)
-        snprintf(record->error, sizeof(record->error), "stopped as unhealthy: %s",
-                 container->unhealthy);
-    container->unhealthy[0] = '\0';
+    if (condemned)
+        snprintf(record->error, sizeof(record->error), "%s", container->condemned);
+    container->condemned[0] = '\0';
     if (container->wanted != WANT_RUN)
         set_state(container, CONTAINER_EXITED);
     else if (asked)
         set_state(container, CONTAINER_CREATING); /* stopped and wanted again: start at once */
     else
-        apply_policy(container, unhealthy || record->exit_code != 0, true);
+        apply_policy(container, condemned || record->exit_code != 0, true);
 }
 
 static void limited(struct container *container)
@@ -279,6 +298,7 @@ static void removed(struct container *container)
         container->result = -ENOENT;
         limited(container);
     }
+    volume_sweep_soon(runtime);
     network_pool_release(&runtime->networks, &container->record.ends);
     container->record.ends = (struct network_ends){0};
     container_steps_unpin(container);
@@ -329,7 +349,7 @@ static bool needs_saving(const struct container *container)
 
 static void advance_running(struct container *container)
 {
-    bool stop = container->wanted != WANT_RUN || container->unhealthy[0] != '\0';
+    bool stop = container->wanted != WANT_RUN || container->condemned[0] != '\0';
     if (!container->process_ended && !container->watch &&
         !uv_is_active((uv_handle_t *)&container->timer))
         try_to_watch(container);
@@ -341,6 +361,11 @@ static void advance_running(struct container *container)
         container_step_begin(container, STEP_LIMITS);
     if (container->step == STEP_NONE && needs_saving(container))
         container_step_begin(container, STEP_SAVE);
+    if (container->step == STEP_NONE && container->state == CONTAINER_STARTING &&
+        !container->hook && !hooks_advance_start(container)) {
+        check_health(container);
+        set_state(container, CONTAINER_RUNNING);
+    }
 }
 
 /* Whether its secrets are there to be shown. If not, that is no fault of the container's: it waits,
@@ -366,6 +391,7 @@ static void prepare(struct container *container)
 {
     struct runtime *runtime = container->runtime;
     container->record.over = OVER_NO;
+    container->record.hooks_done = 0;
     if (container->record.ends.count == 0) {
         int result =
             network_pool_take(&runtime->networks, &container->spec, &container->record.ends);
@@ -515,7 +541,7 @@ void container_adopt(struct container *container, const struct container_record 
     if (network_pool_take_back(&container->runtime->networks, &container->spec, &record->ends) < 0)
         container->record.ends = (struct network_ends){0};
     if (record->process.pid != 0) {
-        container->state = CONTAINER_RUNNING;
+        container->state = hooks_remain(container) ? CONTAINER_STARTING : CONTAINER_RUNNING;
         watch(container);
     } else if (record->over == OVER_ENDED) {
         container->record.over = OVER_NO;

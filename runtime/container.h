@@ -1,6 +1,8 @@
 /* One container's life: a state machine on the loop's thread that decides the next blocking step
  * (launch.h), has a worker do it, and looks again.
  *
+ * Its hooks run after a start, while it counts as STARTING still, and before the stop signal.
+ *
  *              start                 process ends
  *     CREATING ─────> RUNNING ──────────────────────> BACKOFF ──> CREATING …
  *        │               │ stop                  └──> EXITED, FAILED
@@ -13,6 +15,7 @@
 #pragma once
 
 #include "runtime/cgroup.h"
+#include "runtime/hook.h"
 #include "runtime/internal.h"
 #include "runtime/plan.h"
 #include "runtime/secrets.h"
@@ -62,7 +65,9 @@ struct container {
     struct process_watch *watch;
     struct health *health;
     enum health_state health_state;
-    char unhealthy[RUNTIME_HEALTH_OUTPUT_BYTES_MAX + 1]; /* why it is being stopped, if for that */
+    char condemned[RUNTIME_CONDEMNED_BYTES]; /* why it is being stopped though it is wanted; "" */
+    struct hook_run *hook;  /* under way: after its start, or (stopping) before the stop signal */
+    size_t stop_hooks_done; /* of its pre_stop */
 
     uv_timer_t timer; /* the grace while stopping, the delay of a restart */
     int64_t grace_ms; /* asked for with the stop; 0: the spec's */
@@ -96,6 +101,9 @@ void container_fill_status(const struct container *container, struct container_s
 
 /* Tells the runtime's owner that something changed. */
 void container_report(struct container *container);
+
+/* Once its hooks before that are over. */
+void container_send_stop_signal(struct container *container);
 
 /* Called by the health check (health.c) with its verdict; `reason` is what the last failing check
  * said. */

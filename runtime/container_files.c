@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "runtime/file.h"
+#include "runtime/own_mounts.h"
 #include "runtime/volume.h"
 
 enum {
@@ -108,31 +109,62 @@ static int write_file_mount(const struct oci_input *input, const struct secrets 
     return result;
 }
 
-static int make_volume(const struct oci_input *input, const struct container_mount *mount)
+/* Makes the volume unless it is there, and mounts the part of it that is wanted. */
+static int make_volume(const struct oci_input *input, size_t index, struct error *error)
 {
+    const struct container_mount *mount = &input->spec->mounts[index];
     char container_dir[PATH_BYTES];
     path_format(container_dir, sizeof(container_dir), "%s/..", input->rootfs);
-    struct volume_use use = {.volumes_dir = input->volumes_dir,
+    struct volume_use use = {.volumes_dir =
+                                 mount->is_anonymous ? input->anonymous_dir : input->volumes_dir,
                              .name = mount->source,
                              .container_dir = container_dir,
                              .rootfs = input->rootfs,
                              .target = mount->target,
-                             .is_empty = mount->is_empty};
-    return volume_make(&use);
+                             .is_empty = mount->is_empty || mount->subpath};
+    char path[PATH_BYTES];
+    int result = volume_make(&use);
+    if (result < 0)
+        return error_set_errno(error, result, "its volume");
+    oci_volume_path(input, mount, path, sizeof(path));
+    return mount->subpath ? own_mount_part(input->files_dir, index, path, mount->subpath, error)
+                          : 0;
 }
 
 /* A folder of the machine's that is not there is made, as by Docker: but not in place of what the
  * image has as a file, for then a file of the operator's is not on this machine. */
-static int make_bind(const struct oci_input *input, const struct container_mount *mount)
+static int make_bind(const struct oci_input *input, const struct container_mount *mount,
+                     struct error *error)
 {
     struct stat covered;
     if (access(mount->source, F_OK) == 0)
         return 0;
-    if (errno != ENOENT || mount->must_exist ||
-        (user_stat_inside(input->rootfs, mount->target, &covered) == 0 &&
-         !S_ISDIR(covered.st_mode)))
-        return -ENOENT;
-    return file_make_directories(mount->source, 0755);
+    int result = -ENOENT;
+    if (errno == ENOENT && !mount->must_exist &&
+        (user_stat_inside(input->rootfs, mount->target, &covered) < 0 || S_ISDIR(covered.st_mode)))
+        result = file_make_directories(mount->source, 0755);
+    return result < 0 ? error_set_errno(error, result, "its source") : 0;
+}
+
+static int make_mount(const struct oci_input *input, const struct secrets *secrets, size_t index,
+                      struct error *error)
+{
+    const struct container_mount *mount = &input->spec->mounts[index];
+    int result = 0;
+    switch (mount->type) {
+    case MOUNT_FILE:
+        result = write_file_mount(input, secrets, index);
+        return result < 0 ? error_set_errno(error, result, "its file") : 0;
+    case MOUNT_VOLUME:
+        return make_volume(input, index, error);
+    case MOUNT_BIND:
+        return make_bind(input, mount, error);
+    case MOUNT_DEVICE:
+        return own_mount_device(input->files_dir, index, mount, input->mount_timeout_ms, error);
+    case MOUNT_TMPFS:
+        break;
+    }
+    return result;
 }
 
 static int make_mounts(const struct oci_input *input, const struct secrets *secrets,
@@ -144,16 +176,12 @@ static int make_mounts(const struct oci_input *input, const struct secrets *secr
                                input->secrets_dir);
     for (size_t i = 0; i < input->spec->mount_count; i++) {
         const struct container_mount *mount = &input->spec->mounts[i];
-        int result = 0;
-        if (mount->type == MOUNT_FILE)
-            result = write_file_mount(input, secrets, i);
-        else if (mount->type == MOUNT_VOLUME)
-            result = make_volume(input, mount);
-        else if (mount->type == MOUNT_BIND)
-            result = make_bind(input, mount);
-        if (result < 0)
-            return error_set_errno(error, result, "mount on %s from \"%s\"", mount->target,
-                                   mount->source ? mount->source : "");
+        int result = make_mount(input, secrets, i, error);
+        if (result < 0) {
+            error_prefix(error, "mount on %s from \"%s\"", mount->target,
+                         mount->source ? mount->source : "");
+            return result;
+        }
     }
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/sandbox.h"
+#include "runtime/volume.h"
 
 void container_spec_init(struct container_spec *spec)
 {
@@ -17,6 +18,10 @@ static void mount_done(struct container_mount *mount)
     free(mount->source);
     free(mount->target);
     free(mount->secret);
+    free(mount->subpath);
+    free(mount->propagation);
+    free(mount->fs_type);
+    free(mount->fs_options);
     buffer_done(&mount->content);
 }
 
@@ -30,6 +35,18 @@ static void sandbox_done(struct container_sandbox *sandbox)
     text_list_done(&sandbox->devices);
     text_list_done(&sandbox->options);
     free(sandbox->cpuset);
+}
+
+static void hooks_done(struct container_hooks *hooks)
+{
+    for (size_t i = 0; i < hooks->count; i++) {
+        struct container_hook *hook = &hooks->items[i];
+        text_list_done(&hook->command);
+        text_list_done(&hook->environment);
+        free(hook->user);
+        free(hook->working_dir);
+    }
+    free(hooks->items);
 }
 
 void container_spec_done(struct container_spec *spec)
@@ -59,6 +76,8 @@ void container_spec_done(struct container_spec *spec)
     text_list_done(&spec->health.command);
     free(spec->health.probe_path);
     sandbox_done(&spec->sandbox);
+    hooks_done(&spec->post_start);
+    hooks_done(&spec->pre_stop);
     *spec = (struct container_spec){0};
 }
 
@@ -75,6 +94,18 @@ struct container_mount *container_spec_add_mount(struct container_spec *spec)
     *mount = (struct container_mount){0};
     buffer_init(&mount->content);
     return mount;
+}
+
+struct container_hook *container_hooks_add(struct container_hooks *hooks)
+{
+    if (hooks->count >= RUNTIME_HOOKS_MAX)
+        return NULL;
+    struct container_hook *items = realloc(hooks->items, (hooks->count + 1) * sizeof(*items));
+    if (!items)
+        return NULL;
+    hooks->items = items;
+    items[hooks->count] = (struct container_hook){0};
+    return &items[hooks->count++];
 }
 
 /* The codec knows every field already, so a copy is a journey through it. */
@@ -112,6 +143,22 @@ static bool path_is_safe(const char *path)
     return true;
 }
 
+/* A name for a folder of its own beside others'. */
+static bool is_folder_name(const char *name, size_t max)
+{
+    return name && name[0] && name[0] != '.' && strlen(name) <= max && !strchr(name, '/');
+}
+
+static int volume_check(const struct container_mount *mount, struct error *error)
+{
+    bool is_named = mount->is_anonymous ? is_folder_name(mount->source, VOLUME_NAME_MAX)
+                                        : mount->source && container_id_valid(mount->source);
+    if (!is_named)
+        return error_set(error, -EINVAL, "mount on %s: \"%s\" cannot be a volume's name",
+                         mount->target, mount->source ? mount->source : "");
+    return 0;
+}
+
 static int mount_check(const struct container_mount *mount, struct error *error)
 {
     if (!mount->target || !path_is_safe(mount->target) || strcmp(mount->target, "/") == 0)
@@ -120,9 +167,12 @@ static int mount_check(const struct container_mount *mount, struct error *error)
     if (mount->type == MOUNT_BIND && (!mount->source || !path_is_safe(mount->source)))
         return error_set(error, -EINVAL, "mount on %s: source \"%s\" is not an absolute path",
                          mount->target, mount->source ? mount->source : "");
-    if (mount->type == MOUNT_VOLUME && (!mount->source || !container_id_valid(mount->source)))
-        return error_set(error, -EINVAL, "mount on %s: \"%s\" cannot be a volume's name",
-                         mount->target, mount->source ? mount->source : "");
+    if (mount->type == MOUNT_VOLUME && volume_check(mount, error) < 0)
+        return -EINVAL;
+    if (mount->type == MOUNT_DEVICE && (!mount->source || !mount->fs_type))
+        return error_set(error, -EINVAL, "mount on %s: of what?", mount->target);
+    if ((mount->subpath || mount->is_anonymous) && mount->type != MOUNT_VOLUME)
+        return error_set(error, -EINVAL, "mount on %s is no volume", mount->target);
     if (mount->secret && (mount->type != MOUNT_FILE || mount->content.size > 0))
         return error_set(error, -EINVAL, "mount on %s: a secret's content is not kept",
                          mount->target);
@@ -168,6 +218,14 @@ static int sizes_check(const struct container_spec *spec, struct error *error)
     return 0;
 }
 
+static int hooks_check(const struct container_hooks *hooks, struct error *error)
+{
+    for (size_t i = 0; i < hooks->count; i++)
+        if (hooks->items[i].command.count == 0)
+            return error_set(error, -EINVAL, "a hook has no command");
+    return 0;
+}
+
 int container_spec_check(const struct container_spec *spec, struct error *error)
 {
     if (!spec->id || !container_id_valid(spec->id))
@@ -185,6 +243,10 @@ int container_spec_check(const struct container_spec *spec, struct error *error)
     if (environment_check(&spec->environment, error) < 0 ||
         environment_check(&spec->extra_hosts, error) < 0 || sizes_check(spec, error) < 0 ||
         sandbox_check(&spec->sandbox, error) < 0) {
+        error_prefix(error, "container %s", spec->id);
+        return -EINVAL;
+    }
+    if (hooks_check(&spec->post_start, error) < 0 || hooks_check(&spec->pre_stop, error) < 0) {
         error_prefix(error, "container %s", spec->id);
         return -EINVAL;
     }

@@ -30,6 +30,7 @@ enum mount_type {
     MOUNT_VOLUME, /* `source` is a volume's name; its directory is made on first use and kept */
     MOUNT_TMPFS,  /* `size_bytes` bounds it; 0 leaves it to the kernel (half of the memory) */
     MOUNT_FILE,   /* `content`, or what is in `secret`, is written to memory and mounted */
+    MOUNT_DEVICE, /* the file system `fs_type` of `source`, mounted with `fs_options` */
 };
 
 struct container_mount {
@@ -37,8 +38,12 @@ struct container_mount {
     char *source; /* NULL for tmpfs and files */
     char *target; /* absolute path in the container */
     bool read_only;
-    bool must_exist; /* of a bind */
-    bool is_empty;   /* of a volume: a new one has nothing of what it covers in the image */
+    bool must_exist;   /* of a bind */
+    bool is_empty;     /* of a volume: a new one has nothing of what it covers in the image */
+    bool is_anonymous; /* of a volume: it goes when nobody needs it (volume_sweep.h) */
+    char *subpath;     /* of a volume: what of it is mounted; NULL: all */
+    char *propagation; /* of a bind: "rslave"; NULL: "rprivate" */
+    char *fs_type, *fs_options; /* the latter may be NULL */
     uint64_t size_bytes;
     struct buffer content;
     char *secret; /* of a file: its name; what is in it is never kept (runtime/secrets.h) */
@@ -71,6 +76,19 @@ struct container_health {
     int64_t start_period_ms;   /* failures count only after it; 0 means at once */
     int64_t start_interval_ms; /* between checks until the first success in the start period */
     uint32_t retries;          /* failures in a row that make it unhealthy */
+};
+
+/* A command that is run in the container. */
+struct container_hook {
+    struct text_list command; /* argv */
+    char *user, *working_dir; /* NULL: the container's */
+    struct text_list environment;
+    bool privileged; /* with all capabilities */
+};
+
+struct container_hooks {
+    struct container_hook *items;
+    size_t count;
 };
 
 /* What the kernel grants the process beside capabilities and limits. */
@@ -114,7 +132,7 @@ struct container_spec {
     char *dns_server;             /* NULL: the bridge's gateway */
     struct text_list labels;      /* "key=value", in key order */
 
-    struct container_mount *mounts; /* mounted in this order */
+    struct container_mount *mounts; /* what is below another is mounted after it */
     size_t mount_count;
 
     uint32_t cpu_millicores; /* limits; 0 means none */
@@ -136,6 +154,9 @@ struct container_spec {
     enum container_network_mode network_mode;
     struct text_list networks;          /* with a way to the world; "default" if there is none */
     struct text_list internal_networks; /* without; RUNTIME_NETWORKS_MAX in all */
+
+    struct container_hooks post_start; /* once for each start; one that fails ends the container */
+    struct container_hooks pre_stop;   /* before the stop signal, within the grace */
 };
 
 /* All empty: no limits, no restart, no health check of its own. */
@@ -145,6 +166,9 @@ void container_spec_done(struct container_spec *spec);
 /* Adds an empty mount and returns it (borrowed until the next call), or NULL for no memory and past
  * RUNTIME_MOUNTS_MAX. */
 struct container_mount *container_spec_add_mount(struct container_spec *spec);
+
+/* Likewise, a hook; past RUNTIME_HOOKS_MAX NULL. */
+struct container_hook *container_hooks_add(struct container_hooks *hooks);
 
 /* Copies all of `from` into `spec`, which is uninitialised. 0 or -ENOMEM. */
 int container_spec_copy(struct container_spec *spec, const struct container_spec *from);

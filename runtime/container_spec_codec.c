@@ -11,17 +11,20 @@
 #include <stdlib.h>
 
 enum {
-    SPEC_FIELDS = 32,
+    SPEC_FIELDS = 34,
     SPEC_FIELDS_MIN = 28, /* of the first daemons, which knew no sandbox and no networks */
-    MOUNT_FIELDS = 13,
+    MOUNT_FIELDS = 18,
     MOUNT_SECRET_FIELDS = 2,
     MOUNT_FLAG_FIELDS = 2,
-    MOUNT_FIELDS_MIN = 9, /* of the first daemons, which kept secrets in the clear */
+    MOUNT_PART_FIELDS = 5, /* what a volume or a device is, beside its name */
+    MOUNT_FIELDS_MIN = 9,  /* of the first daemons, which kept secrets in the clear */
     RESTART_FIELDS = 4,
     HEALTH_FIELDS = 9,
     SANDBOX_FIELDS = 16,
     SANDBOX_FIELDS_MIN = 15, /* without further options */
     NETWORK_FIELDS = 3,      /* of the spec itself */
+    HOOKS_FIELDS = 2,        /* likewise */
+    HOOK_FIELDS = 5,
 };
 
 static void mounts_write(struct writer *writer, const struct container_spec *spec)
@@ -43,6 +46,25 @@ static void mounts_write(struct writer *writer, const struct container_spec *spe
         writer_u64(writer, mount->secret_version);
         writer_bool(writer, mount->must_exist);
         writer_bool(writer, mount->is_empty);
+        writer_bool(writer, mount->is_anonymous);
+        writer_text(writer, mount->subpath);
+        writer_text(writer, mount->propagation);
+        writer_text(writer, mount->fs_type);
+        writer_text(writer, mount->fs_options);
+    }
+}
+
+static void hooks_write(struct writer *writer, const struct container_hooks *hooks)
+{
+    writer_array(writer, hooks->count);
+    for (size_t i = 0; i < hooks->count; i++) {
+        const struct container_hook *hook = &hooks->items[i];
+        writer_array(writer, HOOK_FIELDS);
+        text_list_write(writer, &hook->command);
+        writer_text(writer, hook->user);
+        writer_text(writer, hook->working_dir);
+        text_list_write(writer, &hook->environment);
+        writer_bool(writer, hook->privileged);
     }
 }
 
@@ -125,6 +147,8 @@ void container_spec_write(struct writer *writer, const struct container_spec *sp
     writer_u64(writer, spec->network_mode);
     text_list_write(writer, &spec->networks);
     text_list_write(writer, &spec->internal_networks);
+    hooks_write(writer, &spec->post_start);
+    hooks_write(writer, &spec->pre_stop);
 }
 
 /* Enters an array of at least `fields` values; `*ret_extra` are the ones a newer daemon added. */
@@ -181,7 +205,7 @@ static void mount_read(struct reader *reader, struct container_mount *mount)
 {
     uint32_t extra;
     struct_begin(reader, MOUNT_FIELDS_MIN, &extra);
-    mount->type = (enum mount_type)number_read(reader, MOUNT_FILE);
+    mount->type = (enum mount_type)number_read(reader, MOUNT_DEVICE);
     text_read(reader, &mount->source);
     text_read(reader, &mount->target);
     reader_bool(reader, &mount->read_only);
@@ -204,6 +228,14 @@ static void mount_read(struct reader *reader, struct container_mount *mount)
         reader_bool(reader, &mount->is_empty);
         extra -= MOUNT_FLAG_FIELDS;
     }
+    if (extra >= MOUNT_PART_FIELDS) {
+        reader_bool(reader, &mount->is_anonymous);
+        text_read(reader, &mount->subpath);
+        text_read(reader, &mount->propagation);
+        text_read(reader, &mount->fs_type);
+        text_read(reader, &mount->fs_options);
+        extra -= MOUNT_PART_FIELDS;
+    }
     struct_end(reader, extra);
 }
 
@@ -217,6 +249,26 @@ static void mounts_read(struct reader *reader, struct container_spec *spec)
             mount_read(reader, mount);
         else
             reader_refuse(reader);
+    }
+}
+
+static void hooks_read(struct reader *reader, struct container_hooks *hooks)
+{
+    uint32_t count = 0, extra;
+    reader_array(reader, &count);
+    for (uint32_t i = 0; i < count && reader_check(reader) == 0; i++) {
+        struct container_hook *hook = container_hooks_add(hooks);
+        if (!hook) {
+            reader_refuse(reader);
+            return;
+        }
+        struct_begin(reader, HOOK_FIELDS, &extra);
+        list_read(reader, &hook->command);
+        text_read(reader, &hook->user);
+        text_read(reader, &hook->working_dir);
+        list_read(reader, &hook->environment);
+        reader_bool(reader, &hook->privileged);
+        struct_end(reader, extra);
     }
 }
 
@@ -334,6 +386,11 @@ int container_spec_read(struct reader *reader, struct container_spec *ret)
     if (extra >= NETWORK_FIELDS) {
         networks_read(reader, &spec);
         extra -= NETWORK_FIELDS;
+    }
+    if (extra >= HOOKS_FIELDS) {
+        hooks_read(reader, &spec.post_start);
+        hooks_read(reader, &spec.pre_stop);
+        extra -= HOOKS_FIELDS;
     }
     struct_end(reader, extra);
     if (reader_check(reader) < 0) {

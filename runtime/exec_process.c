@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "runtime/capability.h"
 #include "runtime/file.h"
 #include "runtime/user.h"
 
@@ -63,12 +64,32 @@ static int set_user(json_t *process, const char *rootfs, const char *text, struc
     return result < 0 ? result : set_home(process, user.home);
 }
 
+/* What it may do is all that root on the machine may; what the kernel lets through (seccomp) is the
+ * container's still. */
+static int set_privileged(json_t *process, struct error *error)
+{
+    struct text_list all = {0};
+    uint64_t set;
+    int result = text_list_add(&all, "ALL");
+    if (result == 0)
+        result = capability_resolve(&all, &(struct text_list){0}, &set, error);
+    text_list_done(&all);
+    if (result < 0)
+        return result;
+    json_t *capabilities =
+        json_pack("{s:o, s:o, s:o}", "bounding", capability_json(set), "effective",
+                  capability_json(set), "permitted", capability_json(set));
+    return json_object_set_new(process, "capabilities", capabilities) < 0 ? -ENOMEM : 0;
+}
+
 static int change(json_t *process, const char *rootfs, const struct exec_options *options,
                   struct error *error)
 {
     int result = set_words(process, options->argv);
     if (result == 0 && options->user)
         result = set_user(process, rootfs, options->user, error);
+    if (result == 0 && options->privileged)
+        result = set_privileged(process, error);
     if (result == 0)
         result = add_environment(process, options->environment);
     if (result == 0 && options->working_dir &&

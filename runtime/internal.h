@@ -44,6 +44,8 @@ struct runtime {
     struct network_pool networks;
     uv_timer_t network_timer;
     bool network_checking;
+    bool (*needs_volume)(void *context, const char *name);
+    uv_timer_t volume_timer; /* volume_sweep.h */
 
     struct job *waiting; /* in order; at most RUNTIME_JOBS_MAX run at once */
     struct job **waiting_end;

@@ -120,6 +120,7 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
     struct path bundle = path_run(settings, spec->id, NULL);
     struct path secrets_dir = path_run(settings, spec->id, "secrets");
     struct path netns = path_netns(settings, spec->id);
+    struct path anonymous = path_anonymous(settings, "");
     char cgroup[PATH_BYTES], volumes[PATH_BYTES], filters[PATH_BYTES];
     path_format(cgroup, sizeof(cgroup), "/%s/%s", settings->instance, spec->id);
     path_format(volumes, sizeof(volumes), "%s/volumes", settings->data_dir);
@@ -136,6 +137,8 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
         .files_dir = bundle.text,
         .secrets_dir = secrets_dir.text,
         .volumes_dir = volumes,
+        .anonymous_dir = anonymous.text,
+        .mount_timeout_ms = settings->launch_timeout_ms,
         .filters_dir = filters,
     };
     result = container_files_write(&input, secrets, record->ends.ips[0], settings->network.gateway,

@@ -13,6 +13,7 @@
 #include "runtime/capability.h"
 #include "runtime/cgroup.h"
 #include "runtime/file.h"
+#include "runtime/own_mounts.h"
 #include "runtime/sandbox.h"
 #include "runtime/sandbox_options.h"
 #include "runtime/seccomp_filter.h"
@@ -125,6 +126,35 @@ void oci_file_mount_path(const struct oci_input *input, size_t index, char *ret,
                 index);
 }
 
+void oci_volume_path(const struct oci_input *input, const struct container_mount *mount, char *ret,
+                     size_t capacity)
+{
+    path_format(ret, capacity, "%s/%s",
+                mount->is_anonymous ? input->anonymous_dir : input->volumes_dir, mount->source);
+}
+
+static int add_bind(json_t *mounts, const struct container_mount *mount)
+{
+    char options[64];
+    snprintf(options, sizeof(options), "rbind,%s,%s",
+             mount->propagation ? mount->propagation : "rprivate", mount->read_only ? "ro" : "rw");
+    return add_mount(mounts, mount->target, "bind", mount->source, options);
+}
+
+/* A volume, or what the runtime has mounted itself. */
+static int add_volume(json_t *mounts, const struct oci_input *input, size_t index)
+{
+    const struct container_mount *mount = &input->spec->mounts[index];
+    char source[PATH_BYTES];
+    if (own_mount_is_wanted(mount))
+        own_mount_path(input->files_dir, index, source);
+    else
+        oci_volume_path(input, mount, source, sizeof(source));
+    return add_mount(mounts, mount->target, "bind", source,
+                     mount->read_only ? "rbind,rprivate,nosuid,nodev,ro"
+                                      : "rbind,rprivate,nosuid,nodev,rw");
+}
+
 static int add_tmpfs(json_t *mounts, const struct container_mount *mount)
 {
     char options[128], size[48] = "";
@@ -135,33 +165,45 @@ static int add_tmpfs(json_t *mounts, const struct container_mount *mount)
     return add_mount(mounts, mount->target, "tmpfs", "tmpfs", options);
 }
 
+static int add_spec_mount(json_t *mounts, const struct oci_input *input, size_t index)
+{
+    const struct container_mount *mount = &input->spec->mounts[index];
+    char source[PATH_BYTES];
+    switch (mount->type) {
+    case MOUNT_BIND:
+        return add_bind(mounts, mount);
+    case MOUNT_VOLUME:
+    case MOUNT_DEVICE:
+        return add_volume(mounts, input, index);
+    case MOUNT_TMPFS:
+        return add_tmpfs(mounts, mount);
+    case MOUNT_FILE:
+        break;
+    }
+    oci_file_mount_path(input, index, source, sizeof(source));
+    return add_mount(mounts, mount->target, "bind", source, "bind,private,ro,nosuid,nodev");
+}
+
+static size_t depth_of(const char *path)
+{
+    size_t depth = 0;
+    for (; *path; path++)
+        depth += *path == '/';
+    return depth;
+}
+
+/* What is mounted below another must come after it, in whichever order they are listed. */
 static int add_spec_mounts(json_t *mounts, const struct oci_input *input)
 {
+    const struct container_spec *spec = input->spec;
+    size_t added = 0;
     int result = 0;
-    for (size_t i = 0; i < input->spec->mount_count && result == 0; i++) {
-        const struct container_mount *mount = &input->spec->mounts[i];
-        const char *options = mount->read_only ? "rbind,rprivate,ro" : "rbind,rprivate,rw";
-        char source[PATH_BYTES];
-        switch (mount->type) {
-        case MOUNT_BIND:
-            result = add_mount(mounts, mount->target, "bind", mount->source, options);
-            break;
-        case MOUNT_VOLUME:
-            path_format(source, sizeof(source), "%s/%s", input->volumes_dir, mount->source);
-            result = add_mount(mounts, mount->target, "bind", source,
-                               mount->read_only ? "rbind,rprivate,nosuid,nodev,ro"
-                                                : "rbind,rprivate,nosuid,nodev,rw");
-            break;
-        case MOUNT_TMPFS:
-            result = add_tmpfs(mounts, mount);
-            break;
-        case MOUNT_FILE:
-            oci_file_mount_path(input, i, source, sizeof(source));
-            result =
-                add_mount(mounts, mount->target, "bind", source, "bind,private,ro,nosuid,nodev");
-            break;
-        }
-    }
+    for (size_t depth = 0; added < spec->mount_count && result == 0; depth++)
+        for (size_t i = 0; i < spec->mount_count && result == 0; i++)
+            if (depth_of(spec->mounts[i].target) == depth) {
+                result = add_spec_mount(mounts, input, i);
+                added++;
+            }
     return result;
 }
 
@@ -326,6 +368,21 @@ static json_t *sysctls_json(const struct text_list *sysctls)
     return object;
 }
 
+/* A bind whose mounts are to be seen on the other side needs a root that lets them through. NULL:
+ * the OCI runtime's own, private. */
+static const char *root_propagation(const struct container_spec *spec)
+{
+    const char *result = NULL;
+    for (size_t i = 0; i < spec->mount_count; i++) {
+        const char *wanted = spec->mounts[i].propagation;
+        if (wanted && strstr(wanted, "shared"))
+            return "rshared";
+        if (wanted && strstr(wanted, "slave"))
+            result = "rslave";
+    }
+    return result;
+}
+
 /* What keeps the process from the machine. `devices` and `allowed` are consumed. */
 static json_t *linux_json(const struct oci_input *input, uint64_t capabilities, json_t *devices,
                           json_t *allowed)
@@ -343,6 +400,9 @@ static json_t *linux_json(const struct oci_input *input, uint64_t capabilities, 
         namespaces, "resources", resources_json(input->spec, allowed), "devices", devices, "sysctl",
         sysctls_json(&sandbox->sysctls), "maskedPaths", texts(masked_paths, masked_count),
         "readonlyPaths", texts(readonly_paths, readonly_count));
+    const char *propagation = root_propagation(input->spec);
+    if (document && propagation)
+        json_object_set_new(document, "rootfsPropagation", json_string(propagation));
     if (document && !sandbox->privileged && !sandbox->seccomp_off &&
         json_object_set_new(document, "seccomp", seccomp_profile(capabilities)) < 0) {
         json_decref(document);

@@ -23,7 +23,8 @@ struct oci_input {
     const char *cgroup_path; /* "/PARENT/ID" */
     const char *files_dir;   /* has "resolv.conf", "hosts", "hostname", and file mounts by number */
     const char *secrets_dir; /* in memory: has those that show secrets */
-    const char *volumes_dir;
+    const char *volumes_dir, *anonymous_dir;
+    int mount_timeout_ms; /* for one that a server must answer */
     const char
         *filters_dir; /* where compiled seccomp filters are kept; NULL: the OCI runtime compiles */
     const char *init_path; /* of an init on this machine; NULL unless the spec wants one */
@@ -33,6 +34,10 @@ struct oci_input {
  * later; the caller frees both. -EINVAL for unknown capabilities, -ENOMEM. */
 int oci_spec_write(const struct oci_input *input, char **ret, char **ret_process,
                    struct error *error);
+
+/* Prints the path of the folder that backs the mount, for MOUNT_VOLUME. */
+void oci_volume_path(const struct oci_input *input, const struct container_mount *mount, char *ret,
+                     size_t capacity);
 
 /* Prints the path of the file that backs the mount with that index, for MOUNT_FILE. */
 void oci_file_mount_path(const struct oci_input *input, size_t index, char *ret, size_t capacity);

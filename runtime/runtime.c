@@ -10,6 +10,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/container.h"
 #include "runtime/network/network.h"
+#include "runtime/volume_sweep.h"
 
 static int compare_id(const void *item, const void *key)
 {
@@ -109,6 +110,7 @@ static void setup_done(struct job *job)
         adopt_all(runtime, &setup->adoption);
         uv_timer_start(&runtime->network_timer, on_network_timer, RUNTIME_NETWORK_CHECK_MS,
                        RUNTIME_NETWORK_CHECK_MS);
+        volume_sweep_soon(runtime);
     }
     if (!runtime->closing)
         runtime->on_ready(runtime->context, setup->result < 0 ? &setup->error : NULL);
@@ -142,11 +144,13 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
     runtime->on_ready = config->on_ready;
     runtime->on_change = config->on_change;
     runtime->on_secret = config->on_secret;
+    runtime->needs_volume = config->needs_volume;
     table_init(&runtime->containers, compare_id, id_of);
     runtime->waiting_end = &runtime->waiting;
     uv_timer_init(loop, &runtime->network_timer);
     runtime->network_timer.data = runtime;
     runtime_hold(runtime); /* the timer's; given back when it is closed */
+    volume_sweep_init(runtime);
     setup->job = (struct job){.run = run_setup, .done = setup_done};
     runtime_submit(runtime, &setup->job);
     *ret = runtime;
@@ -171,6 +175,7 @@ void runtime_close(struct runtime *runtime, void (*on_closed)(void *context), vo
     while (runtime->attachments)
         runtime->attachments->close(runtime->attachments);
     uv_close((uv_handle_t *)&runtime->network_timer, network_timer_closed);
+    volume_sweep_close(runtime);
 }
 
 /* ---- Keeping the network up ---- */

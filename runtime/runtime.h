@@ -32,9 +32,9 @@ struct image_store;
 
 enum container_state {
     CONTAINER_CREATING, /* root file system, network and configuration are being made */
-    CONTAINER_STARTING, /* the OCI runtime is starting it */
+    CONTAINER_STARTING, /* the OCI runtime is starting it, or its hooks after that run */
     CONTAINER_RUNNING,
-    CONTAINER_STOPPING, /* the stop signal was sent */
+    CONTAINER_STOPPING, /* its hooks before that run, or the stop signal was sent */
     CONTAINER_EXITED,   /* it ended and will not be restarted (or was stopped) */
     CONTAINER_BACKOFF,  /* it ended or could not start, and waits to be started again */
     CONTAINER_FAILED,   /* it ended too often or could not start, and nothing more will be tried */
@@ -87,6 +87,9 @@ struct runtime_config {
     void (*on_ready)(void *context, const struct error *error);
     void (*on_change)(void *context, const struct container_status *status);
     secret_source *on_secret; /* NULL: no container shows a secret */
+    /* Whether an anonymous volume that no container here mounts may be wanted again, by the name
+     * that a mount's source had. NULL: none is ever removed. */
+    bool (*needs_volume)(void *context, const char *name);
 };
 
 /* Checks the configuration (-EINVAL), then sets up in the background. Strings are copied. */
@@ -128,7 +131,8 @@ int runtime_start(struct runtime *runtime, const struct container_spec *spec, st
  * restarted is not. -ENOENT if there is none. */
 int runtime_stop(struct runtime *runtime, const char *id, int64_t grace_ms);
 
-/* Stops it if it runs, and deletes all but its volumes. -ENOENT if there is none. */
+/* Stops it if it runs, and deletes all but its volumes; of these, anonymous ones go once nobody
+ * needs them (runtime_config.needs_volume). -ENOENT if there is none. */
 int runtime_remove(struct runtime *runtime, const char *id);
 
 /* Changes limits while the container runs (0 lifts one) and reads them back. `callback` gets NULL,
@@ -239,6 +243,7 @@ struct exec_options {
         *environment; /* "NAME=value", added to the container's; ends with NULL; may be NULL */
     const char *user; /* "user[:group]", names of the container's or numbers; NULL: its own */
     const char *working_dir; /* NULL: the container's */
+    bool privileged;         /* with all capabilities */
     bool tty;                /* standard output and error come as one */
     uint16_t rows, columns;  /* of the tty; 0: 24 × 80 */
 };

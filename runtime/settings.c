@@ -132,7 +132,7 @@ void settings_done(struct runtime_settings *settings)
 int settings_make_directories(const struct runtime_settings *settings, struct error *error)
 {
     static const char *const run[] = {"containers", "netns", "exits", "oci", "sockets"};
-    static const char *const data[] = {"containers", "volumes"};
+    static const char *const data[] = {"containers", "volumes", "anonymous"};
     char path[PATH_BYTES];
     int result = 0;
     for (size_t i = 0; i < array_count(run) && result == 0; i++) {
@@ -160,6 +160,11 @@ static struct path path_below(const char *directory, const char *kind, const cha
 struct path path_data(const struct runtime_settings *settings, const char *id, const char *file)
 {
     return path_below(settings->data_dir, "containers", id, file);
+}
+
+struct path path_anonymous(const struct runtime_settings *settings, const char *name)
+{
+    return path_below(settings->data_dir, "anonymous", name, NULL);
 }
 
 struct path path_run(const struct runtime_settings *settings, const char *id, const char *file)

@@ -4,6 +4,7 @@
  *     DATA/containers/ID/rootfs, …      its root file system (rootfs.h)
  *     DATA/containers/ID/log            written by conmon
  *     DATA/volumes/NAME
+ *     DATA/anonymous/NAME               volumes of one replica and its successors
  *     RUN/containers/ID/config.json, …  the OCI bundle, files to mount, conmon's files
  *     RUN/netns/ID                      its network namespace
  *     RUN/exits/ID                      its exit code, written by conmon
@@ -46,6 +47,7 @@ struct path {
 };
 
 struct path path_data(const struct runtime_settings *settings, const char *id, const char *file);
+struct path path_anonymous(const struct runtime_settings *settings, const char *name);
 struct path path_run(const struct runtime_settings *settings, const char *id, const char *file);
 struct path path_netns(const struct runtime_settings *settings, const char *id);
 struct path path_exit(const struct runtime_settings *settings, const char *id);

@@ -6,8 +6,9 @@
 #include "runtime/file.h"
 
 enum {
-    RECORD_FIELDS = 15,
-    RECORD_FIELDS_MIN = 13, /* of the first daemons, which knew one network */
+    RECORD_FIELDS = 16,
+    RECORD_NETWORKS_FIELDS = 15, /* which knew no hooks */
+    RECORD_FIELDS_MIN = 13,      /* of the first daemons, which knew one network */
     EXIT_CODE_MAX = 255,
 };
 
@@ -36,6 +37,7 @@ void container_record_write(struct writer *writer, const struct container_record
     writer_array(writer, record->ends.count > 0 ? record->ends.count - 1u : 0);
     for (size_t i = 1; i < record->ends.count; i++)
         writer_u64(writer, record->ends.ips[i]);
+    writer_u64(writer, record->hooks_done);
 }
 
 /* The addresses behind the first. */
@@ -75,10 +77,16 @@ int container_record_read(struct reader *reader, struct container_record *ret)
     reader_i64(reader, &record.started_wall_ms);
     reader_i64(reader, &record.finished_wall_ms);
     reader_copy_text(reader, record.error, sizeof(record.error));
-    if (fields >= RECORD_FIELDS)
+    uint32_t known = RECORD_FIELDS_MIN;
+    if (fields >= RECORD_NETWORKS_FIELDS) {
         ends_read(reader, &record.ends);
-    for (uint32_t i = fields < RECORD_FIELDS ? RECORD_FIELDS_MIN : RECORD_FIELDS;
-         i < fields && reader_check(reader) == 0; i++)
+        known = RECORD_NETWORKS_FIELDS;
+    }
+    if (fields >= RECORD_FIELDS) {
+        reader_u32(reader, &record.hooks_done);
+        known = RECORD_FIELDS;
+    }
+    for (uint32_t i = known; i < fields && reader_check(reader) == 0; i++)
         reader_skip(reader); /* a newer daemon's */
     if (wanted > WANT_REMOVE || over > OVER_ENDED || pid > INT32_MAX || exit_code < -1 ||
         exit_code > EXIT_CODE_MAX)

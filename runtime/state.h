@@ -41,6 +41,7 @@ struct container_record {
     bool oom_killed;
     uint32_t attempts; /* restarts in a row, for the backoff */
     uint32_t restarts;
+    uint32_t hooks_done; /* of its post_start, since it was started last */
     int64_t started_wall_ms;
     int64_t finished_wall_ms;
     int64_t ran_ms; /* the last run, whatever the wall clock did; -1: not known. Not kept on disk */

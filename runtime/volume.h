@@ -3,6 +3,10 @@
 
 #include <stdbool.h>
 
+enum {
+    VOLUME_NAME_MAX = 200, /* of an anonymous one: a file's name has room for a little more */
+};
+
 struct volume_use {
     const char *volumes_dir; /* where all of this machine's are */
     const char *name;

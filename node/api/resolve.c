@@ -59,6 +59,74 @@ static int resolve_from_intent(const struct peer *peer, const struct image_refer
     return 0;
 }
 
+static void drop_image_volumes(struct service_spec *spec)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < spec->mount_count; i++) {
+        if (spec->mounts[i].of_image)
+            spec_mount_done(&spec->mounts[i]);
+        else
+            spec->mounts[kept++] = spec->mounts[i];
+    }
+    spec->mount_count = kept;
+}
+
+static int add_image_volume(struct service_spec *spec, const char *path)
+{
+    if (path[0] != '/' || strlen(path) > SPEC_TEXT_BYTES_MAX)
+        return 0; /* not what a peer that means well says */
+    for (size_t i = 0; i < spec->mount_count; i++)
+        if (strcmp(spec->mounts[i].target, path) == 0)
+            return 0;
+    for (size_t i = 0; i < spec->file_count; i++)
+        if (strcmp(spec->files[i].target, path) == 0)
+            return 0;
+    if (spec->mount_count + spec->file_count >= RUNTIME_MOUNTS_MAX)
+        return -E2BIG;
+    struct spec_mount *mount = service_spec_add_mount(spec);
+    if (!mount)
+        return -ENOMEM;
+    mount->type = SPEC_MOUNT_VOLUME;
+    mount->of_image = true;
+    mount->target = strdup(path);
+    return mount->target ? 0 : -ENOMEM;
+}
+
+/* The VOLUMEs of an image of which no name is known any more, as a revision with it has them. */
+static int add_volumes_from_intent(const struct intent *intent, struct service_spec *spec)
+{
+    for (size_t i = 0; i < intent->services.count; i++) {
+        const struct intent_service *service = intent->services.items[i];
+        for (size_t j = 0; j < service->revisions.count; j++) {
+            const struct service_spec *known =
+                &((const struct intent_revision *)service->revisions.items[j])->spec;
+            if (!known->image_digest || strcmp(known->image_digest, spec->image_digest) != 0)
+                continue;
+            int rc = 0;
+            for (size_t k = 0; k < known->mount_count && rc == 0; k++)
+                if (known->mounts[k].of_image)
+                    rc = add_image_volume(spec, known->mounts[k].target);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* What the image keeps outlives a container, as with Docker: an anonymous volume for each of its
+ * VOLUMEs where the service mounts nothing itself. */
+static int add_image_volumes(const struct peer *peer, struct service_spec *spec)
+{
+    struct text_list paths = {0};
+    drop_image_volumes(spec); /* of another image, before an update */
+    int rc = agent_image_volumes(peer->agent, spec->image_digest, &paths);
+    if (rc == -ENOENT)
+        rc = add_volumes_from_intent(agent_intent(peer->agent), spec);
+    for (size_t i = 0; i < paths.count && rc == 0; i++)
+        rc = add_image_volume(spec, paths.items[i]);
+    text_list_done(&paths);
+    return rc;
+}
+
 /* Sets the digest of the image that the spec names; -ENOENT if no peer that lives has it (yet). */
 static int resolve_image(const struct peer *peer, struct service_spec *spec, struct error *error)
 {
@@ -83,7 +151,9 @@ static int resolve_image(const struct peer *peer, struct service_spec *spec, str
         return error_set_errno(error, -ENOMEM, "service %s", spec->name);
     free(spec->image_digest);
     spec->image_digest = copy;
-    return 0;
+    rc = add_image_volumes(peer, spec);
+    return rc < 0 ? error_set_errno(error, rc, "service %s: the volumes of its image", spec->name)
+                  : 0;
 }
 
 struct resolving {

@@ -92,7 +92,7 @@ bool parse_service_name_is_valid(const char *name);
 /* realloc() for one more item, zeroed. */
 void *parse_grow(void *items, size_t count, size_t size);
 
-/* parse_service.c, parse_deploy.c, parse_storage.c: */
+/* parse_service.c, parse_deploy.c, parse_ports.c, parse_storage.c: */
 int parse_service(struct parse *parse, const struct tree_node *node, struct service_spec *spec);
 int read_deploy(struct parse *parse, const struct tree_node *node, void *spec);
 int read_health(struct parse *parse, const struct tree_node *node, void *spec);
@@ -107,6 +107,10 @@ int parse_add_dependency(struct parse *parse, const struct tree_node *node, cons
 
 /* parse_links.c: once all services have been read, for what one says of another. */
 int parse_links(struct parse *parse);
+
+/* parse_hooks.c: */
+int read_post_start(struct parse *parse, const struct tree_node *node, void *spec);
+int read_pre_stop(struct parse *parse, const struct tree_node *node, void *spec);
 
 /* parse_options.c: */
 int read_annotations(struct parse *parse, const struct tree_node *node, void *spec);

@@ -70,16 +70,10 @@ static int read_volumes_from(struct parse *parse, const struct tree_node *node, 
                             other->name);
             continue;
         }
-        struct spec_mount *mounts = parse_grow(spec->mounts, spec->mount_count, sizeof(*mounts));
-        if (!mounts)
+        struct spec_mount *to = service_spec_add_mount(spec);
+        if (!to || spec_mount_copy(from, to) < 0)
             return -ENOMEM;
-        spec->mounts = mounts;
-        struct spec_mount *to = &mounts[spec->mount_count++];
-        *to = *from;
-        to->source = strdup(from->source);
-        to->target = strdup(from->target);
         to->read_only = from->read_only || is_read_only;
-        rc = to->source && to->target ? 0 : -ENOMEM;
     }
     return rc;
 }

@@ -241,7 +241,7 @@ static int add_container_name(struct parse *parse, const struct tree_node *node,
     if (!name[0] || strlen(name) > BASE_NAME_BYTES_MAX)
         return parse_fail(parse, node, "a container's name has 1 to %d characters",
                           BASE_NAME_BYTES_MAX);
-    if (spec->replicas > 1 || spec->mode == SPEC_GLOBAL)
+    if (spec->replicas > 1 && spec->mode == SPEC_REPLICATED)
         return parse_fail(parse, node,
                           "a service with several replicas can't have a container's "
                           "name; leave it out: the service's name means them all");

@@ -430,8 +430,8 @@ static const struct parse_key service_keys[] = {
     {"models", NULL},
     {"oom_kill_disable", NULL},
     {"platform", NULL},
-    {"post_start", NULL},
-    {"pre_stop", NULL},
+    {"post_start", read_post_start},
+    {"pre_stop", read_pre_stop},
     {"provider", NULL},
     {"runtime", NULL},
     {"storage_opt", NULL},
@@ -439,23 +439,6 @@ static const struct parse_key service_keys[] = {
     {"userns_mode", NULL},
     {0},
 };
-
-/* Two that write to the same files at once would spoil them: unless the file says otherwise, the
- * old one of a service that keeps data has ended before the new one starts, as with Docker. */
-static void set_order(const struct tree_node *node, struct service_spec *spec)
-{
-    const struct tree_node *deploy = tree_find(node, "deploy");
-    bool keeps_data = false;
-    for (size_t i = 0; i < spec->mount_count; i++)
-        keeps_data = keeps_data || (spec->mounts[i].type != SPEC_MOUNT_TMPFS &&
-                                    spec->mounts[i].source && !spec->mounts[i].read_only);
-    if (!keeps_data)
-        return;
-    if (!tree_find(tree_find(deploy, "update_config"), "order"))
-        spec->update.order = SPEC_STOP_FIRST;
-    if (!tree_find(tree_find(deploy, "rollback_config"), "order"))
-        spec->rollback.order = SPEC_STOP_FIRST;
-}
 
 int parse_service(struct parse *parse, const struct tree_node *node, struct service_spec *spec)
 {
@@ -480,7 +463,6 @@ int parse_service(struct parse *parse, const struct tree_node *node, struct serv
                           tree_find(node, "build") ? ", and Consort builds none" : "");
     if (spec->labels.count == BASE_TEXT_LIST_ITEMS_MAX) /* the runtime adds one of its own */
         return parse_fail(parse, node, "more than %d labels", BASE_TEXT_LIST_ITEMS_MAX - 1);
-    set_order(node, spec);
     if (spec->mount_count + spec->file_count > RUNTIME_MOUNTS_MAX)
         return parse_fail(parse, node, "more than %d volumes, configs and secrets",
                           RUNTIME_MOUNTS_MAX);

@@ -1,5 +1,4 @@
-/* ports, volumes and tmpfs of a service */
-#include <ctype.h>
+/* volumes and tmpfs of a service */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,191 +9,6 @@
 #include "consensus/bounds.h"
 #include "node/compose/parse.h"
 #include "runtime/container_spec.h"
-
-/* --- Ports --- */
-
-static int add_port(struct parse *parse, const struct tree_node *node, struct service_spec *spec,
-                    unsigned long published, unsigned long target, const char *protocol)
-{
-    if (target == 0 || target > UINT16_MAX || published > UINT16_MAX)
-        return parse_fail(parse, node, "a port is a number from 1 to 65535");
-    bool is_udp = strcmp(protocol, "udp") == 0;
-    if (!is_udp && strcmp(protocol, "tcp") != 0)
-        return parse_fail(parse, node, "the protocol %s is neither tcp nor udp", protocol);
-    if (spec->port_count == SPEC_LIST_ITEMS_MAX)
-        return parse_fail(parse, node, "more than %d ports", SPEC_LIST_ITEMS_MAX);
-    struct spec_port *ports = parse_grow(spec->ports, spec->port_count, sizeof(*ports));
-    if (!ports)
-        return -ENOMEM;
-    spec->ports = ports;
-    ports[spec->port_count++] =
-        (struct spec_port){(uint16_t)published, (uint16_t)target, is_udp ? SPEC_UDP : SPEC_TCP};
-    return 0;
-}
-
-/* Ports FIRST to LAST. */
-struct range {
-    unsigned long first, last;
-};
-
-/* "80" or "8000-8010"; `size` bytes of the text. */
-static bool read_range(const char *text, size_t size, struct range *ret)
-{
-    char digits[16], *end;
-    if (size == 0 || size >= sizeof(digits) || !isdigit((unsigned char)text[0]))
-        return false;
-    memcpy(digits, text, size);
-    digits[size] = '\0';
-    ret->first = ret->last = strtoul(digits, &end, 10);
-    if (*end == '-' && isdigit((unsigned char)end[1]))
-        ret->last = strtoul(end + 1, &end, 10);
-    return *end == '\0' && ret->first > 0 && ret->first <= ret->last && ret->last <= UINT16_MAX;
-}
-
-/* As many ports of the one range as of the other; or one of many for a single target: the first. */
-static int add_range(struct parse *parse, const struct tree_node *node, struct service_spec *spec,
-                     const struct range *published, const struct range *target,
-                     const char *protocol)
-{
-    unsigned long count = target->last - target->first + 1;
-    bool is_choice = count == 1 && published && published->last > published->first;
-    int rc = 0;
-    if (is_choice)
-        rc = parse_warn(parse, node, "of the ports to choose from, %lu is published",
-                        published->first);
-    else if (published && published->last - published->first + 1 != count)
-        return parse_fail(parse, node, "%lu ports published for %lu in the container",
-                          published->last - published->first + 1, count);
-    for (unsigned long i = 0; i < count && rc == 0; i++)
-        rc = add_port(parse, node, spec, published ? published->first + i : 0, target->first + i,
-                      protocol);
-    return rc;
-}
-
-/* "[HOST:][PUBLISHED:]TARGET[/PROTOCOL]"; each port may be a range. HOST may be an IPv6 address in
- * brackets. */
-static int read_short_port(struct parse *parse, const struct tree_node *node,
-                           struct service_spec *spec)
-{
-    if (node->type != TREE_SCALAR)
-        return parse_fail(parse, node, "PUBLISHED:TARGET is expected, as in 8080:80");
-    const char *text = node->text, *slash = strchr(text, '/');
-    const char *protocol = slash ? slash + 1 : "tcp", *end = slash ? slash : text + strlen(text);
-    const char *colon = memrchr(text, ':', (size_t)(end - text));
-    const char *target_text = colon ? colon + 1 : text;
-    const char *host_end = colon ? memrchr(text, ':', (size_t)(colon - text)) : NULL;
-    const char *published_text = host_end ? host_end + 1 : text;
-    bool is_chosen = colon && published_text < colon; /* "127.0.0.1::80" leaves it open */
-    struct range published, target;
-    if (!read_range(target_text, (size_t)(end - target_text), &target) ||
-        (is_chosen && !read_range(published_text, (size_t)(colon - published_text), &published)) ||
-        (colon && !is_chosen && !host_end))
-        return parse_fail(parse, node, "%s: PUBLISHED:TARGET is expected, as in 8080:80", text);
-    int rc = host_end && is_chosen
-                 ? parse_warn(parse, node, "published on all of every peer's addresses")
-                 : 0;
-    return rc < 0 ? rc
-                  : add_range(parse, node, spec, is_chosen ? &published : NULL, &target, protocol);
-}
-
-struct long_port {
-    struct range target, published; /* 0: none */
-    char *protocol;
-};
-
-static int read_port_range(struct parse *parse, const struct tree_node *node, struct range *ret)
-{
-    if (node->type != TREE_SCALAR || !read_range(node->text, strlen(node->text), ret))
-        return parse_fail(parse, node, "a port from 1 to 65535 is expected, or a range");
-    return 0;
-}
-
-static int port_target(struct parse *parse, const struct tree_node *node, void *port)
-{
-    return read_port_range(parse, node, &((struct long_port *)port)->target);
-}
-
-static int port_published(struct parse *parse, const struct tree_node *node, void *port)
-{
-    if (node->type == TREE_SCALAR && (!node->text[0] || strcmp(node->text, "0") == 0))
-        return 0; /* Compose would choose one */
-    return read_port_range(parse, node, &((struct long_port *)port)->published);
-}
-
-static int port_protocol(struct parse *parse, const struct tree_node *node, void *port)
-{
-    return parse_text(parse, node, &((struct long_port *)port)->protocol);
-}
-
-/* Every peer answers for every service; "host" would be a port of one machine's. */
-static int port_mode(struct parse *parse, const struct tree_node *node, void *port)
-{
-    static const char *const modes[] = {"ingress", "host", NULL};
-    uint8_t mode = 0;
-    (void)port;
-    int rc = parse_word(parse, node, modes, &mode);
-    return rc < 0 || mode == 0
-               ? rc
-               : parse_warn(parse, node, "host is not supported by Consort: as ingress");
-}
-
-static int read_long_port(struct parse *parse, const struct tree_node *node,
-                          struct service_spec *spec)
-{
-    static const struct parse_key keys[] = {
-        {"target", port_target}, {"published", port_published},     {"protocol", port_protocol},
-        {"mode", port_mode},     {"name", parse_pass_over}, /* for people alone */
-        {"host_ip", NULL},       {"app_protocol", parse_pass_over}, {0}};
-    struct long_port port = {0};
-    int rc = parse_map(parse, node, keys, &port);
-    if (rc == 0 && tree_is_null(tree_find(node, "target")))
-        rc = parse_fail(parse, node, "a port needs a target");
-    if (rc == 0)
-        rc = add_range(parse, node, spec, port.published.first > 0 ? &port.published : NULL,
-                       &port.target, port.protocol ? port.protocol : "tcp");
-    free(port.protocol);
-    return rc;
-}
-
-int read_ports(struct parse *parse, const struct tree_node *node, void *spec)
-{
-    int rc = node->type == TREE_LIST ? 0 : parse_fail(parse, node, "a list is expected");
-    for (size_t i = 0; i < node->count && rc == 0; i++)
-        rc = node->children[i]->type == TREE_MAP ? read_long_port(parse, node->children[i], spec)
-                                                 : read_short_port(parse, node->children[i], spec);
-    return rc;
-}
-
-/* "53/udp": containers reach it at the service's virtual address. TCP ports are open there all. */
-int read_expose(struct parse *parse, const struct tree_node *node, void *target)
-{
-    struct service_spec *spec = target;
-    int rc = node->type == TREE_LIST ? 0 : parse_fail(parse, node, "a list is expected");
-    for (size_t i = 0; i < node->count && rc == 0; i++) {
-        const struct tree_node *item = node->children[i];
-        char *end = NULL;
-        unsigned long port = item->type == TREE_SCALAR ? strtoul(item->text, &end, 10) : 0;
-        if (!end || !isdigit((unsigned char)item->text[0]) || (*end && *end != '/' && *end != '-'))
-            return parse_fail(parse, item, "PORT[/PROTOCOL] is expected, as in 53/udp");
-        bool is_udp = strcmp(end + strcspn(end, "/"), "/udp") == 0;
-        if (is_udp && *end == '-')
-            return parse_fail(parse, item, "a range of UDP ports: write one port an item");
-        if (is_udp)
-            rc = add_port(parse, item, spec, 0, port, "udp");
-    }
-    return rc;
-}
-
-/* --- Volumes --- */
-
-static struct spec_mount *add_mount(struct service_spec *spec)
-{
-    struct spec_mount *mounts = parse_grow(spec->mounts, spec->mount_count, sizeof(*mounts));
-    if (!mounts)
-        return NULL;
-    spec->mounts = mounts;
-    return &mounts[spec->mount_count++];
-}
 
 /* Takes "." and ".." out of an absolute path, and doubled slashes. */
 static void make_plain(char *path)
@@ -294,7 +108,34 @@ static bool has_word(const char *words, const char *word)
     return false;
 }
 
-/* The local driver's `o: bind` and `type: tmpfs` are the mounts of these names. */
+/* How mounts below a bind are seen on the other side, if the word says that. */
+static bool read_propagation(const char *word, size_t size, struct spec_mount *mount)
+{
+    for (uint8_t i = 0; spec_propagation_words[i]; i++)
+        if (strlen(spec_propagation_words[i]) == size &&
+            strncmp(spec_propagation_words[i], word, size) == 0) {
+            mount->propagation = i;
+            return true;
+        }
+    return false;
+}
+
+/* The file system `type` of a device or server, for mount(8). */
+static int set_device(struct parse *parse, const struct tree_node *options,
+                      struct spec_mount *mount)
+{
+    const char *type = option_of(options, "type"), *words = option_of(options, "o");
+    if (strlen(type) + strlen(words) > SPEC_TEXT_BYTES_MAX)
+        return parse_fail(parse, options, "too long");
+    mount->type = SPEC_MOUNT_DEVICE;
+    mount->source = strdup(option_of(options, "device"));
+    mount->fs_type = strdup(type);
+    mount->fs_options = words[0] ? strdup(words) : NULL;
+    return mount->source && mount->fs_type && (!words[0] || mount->fs_options) ? 0 : -ENOMEM;
+}
+
+/* The local driver's `o: bind` and `type: tmpfs` are the mounts of these names; all else is for
+ * mount(8). */
 static int read_driver_opts(struct parse *parse, const char *volume, struct spec_mount *mount)
 {
     const struct tree_node *entry = tree_find(tree_find(parse->root, "volumes"), volume);
@@ -306,15 +147,20 @@ static int read_driver_opts(struct parse *parse, const char *volume, struct spec
         mount->type = SPEC_MOUNT_BIND;
         mount->must_exist = true;
         mount->read_only = mount->read_only || has_word(option_of(options, "o"), "ro");
+        for (const char *at = option_of(options, "o"); *at; at += (*at == ',')) {
+            size_t size = strcspn(at, ",");
+            read_propagation(at, size, mount);
+            at += size;
+        }
         return parse_path(parse, options, device, &mount->source);
     }
     if (strcmp(option_of(options, "type"), "tmpfs") == 0) {
         mount->type = SPEC_MOUNT_TMPFS;
         return read_tmpfs_options(parse, options, option_of(options, "o"), mount);
     }
-    return parse_warn(parse, options,
-                      "ignored: a volume is a folder of its machine's; mount what is elsewhere "
-                      "on each machine, and give it as device, with o: bind");
+    if (option_of(options, "type")[0] && device[0])
+        return set_device(parse, options, mount);
+    return parse_warn(parse, options, "ignored: type and device are needed, or device and o: bind");
 }
 
 /* A path is relative to the file. */
@@ -342,6 +188,16 @@ static int set_source(struct parse *parse, const struct tree_node *node, const c
     return 0;
 }
 
+/* What is so anyway, and what was for Docker Desktop alone. */
+static bool is_without_effect(const char *option, size_t size)
+{
+    static const char *const words[] = {"rw", "consistent", "cached", "delegated"};
+    for (size_t i = 0; i < array_count(words); i++)
+        if (strlen(words[i]) == size && strncmp(words[i], option, size) == 0)
+            return true;
+    return false;
+}
+
 /* What may follow the second colon, as a list between commas. */
 static int read_volume_options(struct parse *parse, const struct tree_node *node,
                                const char *options, struct spec_mount *mount)
@@ -353,7 +209,7 @@ static int read_volume_options(struct parse *parse, const struct tree_node *node
             mount->read_only = true;
         else if (size == 6 && memcmp(options, "nocopy", size) == 0)
             mount->is_empty = true;
-        else if (size != 2 || memcmp(options, "rw", size) != 0)
+        else if (!read_propagation(options, size, mount) && !is_without_effect(options, size))
             rc = parse_warn(parse, node, "the option %.*s is not supported by Consort: ignored",
                             (int)size, options);
         options += size + (options[size] == ',');
@@ -367,7 +223,7 @@ static int read_short_volume(struct parse *parse, const struct tree_node *node,
 {
     if (node->type != TREE_SCALAR || strlen(node->text) > SPEC_TEXT_BYTES_MAX)
         return parse_fail(parse, node, "SOURCE:TARGET is expected");
-    struct spec_mount *mount = add_mount(spec);
+    struct spec_mount *mount = service_spec_add_mount(spec);
     if (!mount)
         return -ENOMEM;
     const char *colon = strchr(node->text, ':');
@@ -433,10 +289,16 @@ static int bind_create(struct parse *parse, const struct tree_node *node, void *
     return rc;
 }
 
+static int bind_propagation(struct parse *parse, const struct tree_node *node, void *target)
+{
+    return parse_word(parse, node, spec_propagation_words,
+                      &((struct spec_mount *)target)->propagation);
+}
+
 static int mount_bind(struct parse *parse, const struct tree_node *node, void *target)
 {
     static const struct parse_key keys[] = {{"create_host_path", bind_create},
-                                            {"propagation", NULL},
+                                            {"propagation", bind_propagation},
                                             {"selinux", NULL},
                                             {"recursive", NULL},
                                             {0}};
@@ -448,10 +310,20 @@ static int volume_nocopy(struct parse *parse, const struct tree_node *node, void
     return parse_flag(parse, node, &((struct spec_mount *)target)->is_empty);
 }
 
+static int volume_subpath(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct spec_mount *mount = target;
+    int rc = parse_text(parse, node, &mount->subpath);
+    return rc < 0 || (mount->subpath[0] && mount->subpath[0] != '/')
+               ? rc
+               : parse_fail(parse, node,
+                            "a path within the volume is expected, as in data/pictures");
+}
+
 static int mount_volume(struct parse *parse, const struct tree_node *node, void *target)
 {
     static const struct parse_key keys[] = {
-        {"nocopy", volume_nocopy}, {"subpath", NULL}, {"labels", NULL}, {0}};
+        {"nocopy", volume_nocopy}, {"subpath", volume_subpath}, {"labels", NULL}, {0}};
     return parse_map(parse, node, keys, target);
 }
 
@@ -459,10 +331,10 @@ static int read_long_volume(struct parse *parse, const struct tree_node *node,
                             struct service_spec *spec)
 {
     static const struct parse_key keys[] = {
-        {"type", mount_type},           {"source", mount_source}, {"target", mount_target},
-        {"read_only", mount_read_only}, {"tmpfs", mount_tmpfs},   {"bind", mount_bind},
-        {"volume", mount_volume},       {"consistency", NULL},    {0}};
-    struct spec_mount *mount = add_mount(spec);
+        {"type", mount_type},           {"source", mount_source},         {"target", mount_target},
+        {"read_only", mount_read_only}, {"tmpfs", mount_tmpfs},           {"bind", mount_bind},
+        {"volume", mount_volume},       {"consistency", parse_pass_over}, {0}};
+    struct spec_mount *mount = service_spec_add_mount(spec);
     if (!mount)
         return -ENOMEM;
     int rc = parse_map(parse, node, keys, mount);
@@ -471,6 +343,8 @@ static int read_long_volume(struct parse *parse, const struct tree_node *node,
         rc = set_source(parse, node, source, mount);
     if (rc == 0 && !source && mount->type == SPEC_MOUNT_BIND)
         rc = parse_fail(parse, node, "a bind mount needs a source");
+    if (rc == 0 && mount->subpath && (mount->type != SPEC_MOUNT_VOLUME || !source))
+        rc = parse_fail(parse, node, "only a named volume, of no driver_opts, has a subpath");
     return rc < 0 ? rc : parse_target(parse, node, mount->target);
 }
 
@@ -488,7 +362,7 @@ int read_volumes(struct parse *parse, const struct tree_node *node, void *spec)
 static int add_tmpfs(struct parse *parse, const struct tree_node *node, struct service_spec *spec,
                      const char *text)
 {
-    struct spec_mount *mount = add_mount(spec);
+    struct spec_mount *mount = service_spec_add_mount(spec);
     size_t target_size = strcspn(text, ":");
     if (!mount)
         return -ENOMEM;

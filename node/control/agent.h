@@ -251,8 +251,8 @@ int agent_publish_disk(struct agent *agent, int64_t now_ms, const struct view_di
 int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view_replica *replica);
 int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generation);
 
-/* Says that others may fetch an image here, and under which names ("hello:1,hello:latest") it is
- * known; or that they no longer may. The digest is the manifest's. */
+/* Says that others may fetch an image here, where it keeps data and under which names it is known
+ * ("/data,hello:1,hello:latest"); or that they no longer may. The digest is the manifest's. */
 int agent_publish_image(struct agent *agent, int64_t now_ms, const char *digest,
                         const char *references);
 int agent_withdraw_image(struct agent *agent, int64_t now_ms, const char *digest);
@@ -261,6 +261,9 @@ int agent_withdraw_image(struct agent *agent, int64_t now_ms, const char *digest
  * its short form ("hello:1"). -ENOENT. */
 int agent_image_resolve(const struct agent *agent, const char *reference,
                         char ret[AGENT_DIGEST_TEXT_BYTES]);
+
+/* Adds to `ret` the places where the image keeps data, as any peer says. -ENOENT: nobody can. */
+int agent_image_volumes(const struct agent *agent, const char *digest, struct text_list *ret);
 
 /* Calls `each` for every live peer, other than this one, that says it has the image. */
 void agent_image_holders(const struct agent *agent, const char *digest,

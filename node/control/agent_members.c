@@ -387,6 +387,34 @@ int agent_image_resolve(const struct agent *agent, const char *reference,
     return found ? 0 : -ENOENT;
 }
 
+/* Only a path begins with a slash. */
+static int add_volumes(struct bytes list, struct text_list *ret)
+{
+    char path[SWIM_VALUE_BYTES_MAX + 1];
+    int rc = 0;
+    for (size_t start = 0; start < list.size && rc == 0;) {
+        const uint8_t *comma = memchr(list.data + start, ',', list.size - start);
+        size_t end = comma ? (size_t)(comma - list.data) : list.size;
+        if (list.data[start] == '/' && !memchr(list.data + start, '\0', end - start)) {
+            memcpy(path, list.data + start, end - start);
+            path[end - start] = '\0';
+            rc = text_list_add(ret, path);
+        }
+        start = end + 1;
+    }
+    return rc;
+}
+
+int agent_image_volumes(const struct agent *agent, const char *digest, struct text_list *ret)
+{
+    struct swim_cursor cursor = swim_cursor_all(SWIM_TABLE_IMAGE);
+    struct swim_record record;
+    while (swim_cursor_next(agent->swim, &cursor, &record))
+        if (record.value.size > 0 && bytes_equal(record.key, image_key(digest)))
+            return add_volumes(record.value, ret);
+    return -ENOENT; /* who has no name for it says nothing of it */
+}
+
 int agent_withdraw_image(struct agent *agent, int64_t now_ms, const char *digest)
 {
     return swim_withdraw(agent->swim, now_ms, SWIM_TABLE_IMAGE, image_key(digest));

@@ -82,21 +82,13 @@ static void count_all(struct placer *placer, const struct world_service *service
     }
 }
 
-static bool has_volumes(const struct service_spec *spec)
-{
-    for (size_t i = 0; i < spec->mount_count; i++)
-        if (spec->mounts[i].type == SPEC_MOUNT_VOLUME && spec->mounts[i].source)
-            return true;
-    return false;
-}
-
 int placer_init(struct placer *placer, const struct world *world,
                 const struct world_service *service, const struct service_spec *spec)
 {
     *placer = (struct placer){.world = world,
                               .spec = spec,
                               .service = service->intent->name,
-                              .has_volumes = has_volumes(spec)};
+                              .has_volumes = service_spec_has_volumes(spec)};
     placer->seats = calloc(world->peer_count + 1, sizeof(*placer->seats));
     if (!placer->seats) {
         placer_done(placer); /* or its spec would say that it is ready */

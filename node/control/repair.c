@@ -186,7 +186,7 @@ static uint32_t fill_revision(const struct decision *decision)
 /* Whether what was stopped must be gone before the slot is filled again. */
 static bool must_wait(const struct decision *decision, const struct slot *slot)
 {
-    if (decision->policy->order == SPEC_STOP_FIRST && slot->is_ending)
+    if (service_spec_stops_first(decision->service->spec, decision->policy) && slot->is_ending)
         return true;
     if (!decision_is_exclusive(decision))
         return false;

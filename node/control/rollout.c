@@ -194,7 +194,7 @@ static bool begin_stop_first(struct decision *decision, struct slot *slot, struc
 
 static void begin(struct decision *decision, struct slot *slot, struct budget *budget)
 {
-    bool start_first = decision->policy->order == SPEC_START_FIRST &&
+    bool start_first = !service_spec_stops_first(decision->service->spec, decision->policy) &&
                        !decision_is_exclusive(decision) && !slot->stale->spec->exclusive;
     if (!(start_first && begin_start_first(decision, slot)) &&
         !begin_stop_first(decision, slot, budget))

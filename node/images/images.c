@@ -79,10 +79,14 @@ static void tell_names(struct images *images, const struct digest *digest,
                        const struct listing *listing)
 {
     cleanup_buffer struct buffer names = {0};
-    for (size_t i = 0; i < listing->count; i++)
-        if (digest_equal(&listing->summaries[i].digest, digest))
-            buffer_printf(&names, "%s%s", names.size > 0 ? "," : "",
-                          listing->summaries[i].reference);
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct image_summary *summary = &listing->summaries[i];
+        if (!digest_equal(&summary->digest, digest))
+            continue;
+        if (names.size == 0 && summary->volumes[0])
+            buffer_append_text(&names, summary->volumes);
+        buffer_printf(&names, "%s%s", names.size > 0 ? "," : "", summary->reference);
+    }
     cleanup_free char *text = buffer_take_text(&names);
     if (text)
         tell(images, digest, text);

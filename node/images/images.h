@@ -41,8 +41,9 @@ struct images_config {
                   void (*each)(void *each_context, const struct id *id,
                                const struct address *address),
                   void *each_context);
-    /* An image is here whole, under these names ("hello:1,hello:latest", or "" if it has none), or
-     * (NULL) no longer. Called after every change, and soon after images_new(). */
+    /* An image is here whole, under these names, behind the places where it keeps data
+     * ("/data,hello:1,hello:latest", or "" if it has no name), or (NULL) no longer. Called after
+     * every change, and soon after images_new(). */
     void (*on_held)(void *context, const char *digest, const char *references);
 };
 

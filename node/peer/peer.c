@@ -13,6 +13,7 @@
 #include "node/mesh/mesh.h"
 #include "node/mesh_process/host.h"
 #include "node/metrics/http.h"
+#include "node/peer/anonymous.h"
 #include "node/peer/disk.h"
 #include "node/peer/join_server.h"
 #include "node/peer/own_address.h"
@@ -276,6 +277,15 @@ static void on_runtime_ready(void *context, const struct error *error)
     replicas_changed(peer->replicas);
 }
 
+/* What is not known yet may want it. */
+static bool needs_volume(void *context, const char *name)
+{
+    const struct peer *peer = context;
+    return !peer->agent || agent_intent_is_old(peer->agent) ||
+           anonymous_is_needed(agent_intent(peer->agent), agent_view(peer->agent),
+                               &peer->identity.id, name);
+}
+
 static void on_container(void *context, const struct container_status *status)
 {
     replicas_status(((struct peer *)context)->replicas, status);
@@ -399,7 +409,8 @@ static int start_residents(struct peer *peer, struct error *error)
                                      .context = peer,
                                      .on_ready = on_runtime_ready,
                                      .on_change = on_container,
-                                     .on_secret = sealing_reveal};
+                                     .on_secret = sealing_reveal,
+                                     .needs_volume = needs_volume};
     peer->images = images_new(&images);
     peer->mesh = peer_mesh_new(peer);
     peer->replicas = replicas_new(peer);

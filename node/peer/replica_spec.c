@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/peer/anonymous.h"
 #include "runtime/plan.h"
 
 /* Copies text that may be NULL; false when there is no memory. */
@@ -15,34 +16,63 @@ static bool copy(const char *text, char **ret)
     return !text || *ret;
 }
 
-static bool copy_mounts(const struct agent_wanted *wanted, struct container_spec *spec)
+/* An anonymous volume belongs to this replica and its successors here. */
+static bool name_volume(const struct agent_wanted *wanted, const struct spec_mount *from,
+                        struct container_mount *to)
+{
+    char name[ANONYMOUS_NAME_BYTES];
+    if (from->source)
+        return copy(from->source, &to->source);
+    to->is_anonymous = true;
+    anonymous_name(wanted->service->name, wanted->replica->slot, from->target, name);
+    return copy(name, &to->source);
+}
+
+static bool copy_mount(const struct agent_wanted *wanted, const struct spec_mount *from,
+                       struct container_mount *to)
 {
     static const enum mount_type types[] = {[SPEC_MOUNT_VOLUME] = MOUNT_VOLUME,
                                             [SPEC_MOUNT_BIND] = MOUNT_BIND,
-                                            [SPEC_MOUNT_TMPFS] = MOUNT_TMPFS};
+                                            [SPEC_MOUNT_TMPFS] = MOUNT_TMPFS,
+                                            [SPEC_MOUNT_DEVICE] = MOUNT_DEVICE};
+    to->type = types[from->type];
+    to->read_only = from->read_only;
+    to->size_bytes = from->size_bytes;
+    to->mode = from->mode;
+    to->must_exist = from->must_exist;
+    to->is_empty = from->is_empty;
+    const char *propagation = from->propagation == SPEC_PROPAGATION_RPRIVATE
+                                  ? NULL
+                                  : spec_propagation_words[from->propagation];
+    bool is_named = from->type == SPEC_MOUNT_VOLUME  ? name_volume(wanted, from, to)
+                    : from->type == SPEC_MOUNT_TMPFS ? true
+                                                     : copy(from->source, &to->source);
+    return is_named && copy(from->target, &to->target) && copy(from->subpath, &to->subpath) &&
+           copy(from->fs_type, &to->fs_type) && copy(from->fs_options, &to->fs_options) &&
+           copy(propagation, &to->propagation);
+}
+
+static bool copy_mounts(const struct agent_wanted *wanted, struct container_spec *spec)
+{
     for (size_t i = 0; i < wanted->spec->mount_count; i++) {
-        const struct spec_mount *from = &wanted->spec->mounts[i];
         struct container_mount *to = container_spec_add_mount(spec);
-        if (!to)
+        if (!to || !copy_mount(wanted, &wanted->spec->mounts[i], to))
             return false;
-        to->type = types[from->type];
-        to->read_only = from->read_only;
-        to->size_bytes = from->size_bytes;
-        to->mode = from->mode;
-        to->must_exist = from->must_exist;
-        to->is_empty = from->is_empty;
-        if (!copy(from->target, &to->target))
+    }
+    return true;
+}
+
+static bool copy_hooks(const struct spec_hook *from, size_t count, struct container_hooks *ret)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct container_hook *hook = container_hooks_add(ret);
+        if (!hook)
             return false;
-        if (from->type == SPEC_MOUNT_VOLUME && !from->source) {
-            /* An anonymous volume belongs to this replica alone. */
-            char name[BASE_NAME_BYTES_MAX + 1];
-            snprintf(name, sizeof(name), "anonymous-%" PRIu64 "-%zu", wanted->replica->generation,
-                     i);
-            if (!copy(name, &to->source))
-                return false;
-        } else if (from->type != SPEC_MOUNT_TMPFS && !copy(from->source, &to->source)) {
+        hook->privileged = from[i].privileged;
+        if (text_list_copy(&hook->command, &from[i].command) < 0 ||
+            text_list_copy(&hook->environment, &from[i].environment) < 0 ||
+            !copy(from[i].user, &hook->user) || !copy(from[i].working_dir, &hook->working_dir))
             return false;
-        }
     }
     return true;
 }
@@ -201,7 +231,9 @@ int replica_spec_make(const struct agent_wanted *wanted, const struct intent *in
     if (copy_texts(wanted, container_id, &spec) && copy_lists(from, &spec) &&
         add_labels(wanted, &spec) && set_health(&from->health, &spec.health) &&
         copy_sandbox(&from->sandbox, &spec) && copy_networks(wanted, &spec) &&
-        copy_mounts(wanted, &spec))
+        copy_mounts(wanted, &spec) &&
+        copy_hooks(from->post_start, from->post_start_count, &spec.post_start) &&
+        copy_hooks(from->pre_stop, from->pre_stop_count, &spec.pre_stop))
         rc = copy_files(wanted, intent, &spec, error);
     if (rc < 0) {
         if (rc == -ENOMEM)

@@ -66,6 +66,7 @@ struct image_config {
     struct image_port ports[IMAGE_PORTS_MAX];
     size_t port_count;
     struct image_health health;
+    struct text_list volumes; /* absolute paths where it keeps data, in order */
 };
 
 /* An image for this machine. */

@@ -51,6 +51,45 @@ static int parse_ports(const json_t *object, struct image_config *config, struct
     return 0;
 }
 
+/* "/data", without what a path may have besides names: a path that leads elsewhere is no place. */
+static bool is_plain_path(const char *path)
+{
+    if (path[0] != '/' || path[1] == '\0' || strlen(path) > LAYER_PATH_BYTES_MAX)
+        return false;
+    for (const char *at = path; *at; at += 1 + strcspn(at + 1, "/")) {
+        size_t size = strcspn(at + 1, "/");
+        if (size == 0 || (size == 1 && at[1] == '.') || (size == 2 && strncmp(at, "/..", 3) == 0))
+            return false;
+    }
+    return true;
+}
+
+/* The members' names are paths; their values say nothing. */
+static int parse_volumes(const json_t *object, struct text_list *ret, struct error *error)
+{
+    const json_t *volumes = NULL;
+    int r = image_json_object(object, "Volumes", &volumes, error);
+    const char *text;
+    json_t *value;
+    if (r < 0)
+        return r;
+    json_object_foreach((json_t *)volumes, text, value)
+    {
+        char path[LAYER_PATH_BYTES_MAX + 1];
+        if (snprintf(path, sizeof(path), "%s", text) >= (int)sizeof(path))
+            continue;
+        for (size_t length = strlen(path); length > 1 && path[length - 1] == '/'; length--)
+            path[length - 1] = '\0';
+        if (!is_plain_path(path))
+            continue;
+        if (ret->count == IMAGE_VOLUMES_MAX)
+            return error_set(error, -E2BIG, "more than %d volumes", IMAGE_VOLUMES_MAX);
+        if (text_list_add(ret, path) < 0)
+            return error_set_errno(error, -ENOMEM, "\"Volumes\"");
+    }
+    return 0;
+}
+
 static int parse_duration(const json_t *object, const char *member, int64_t *ret_ms,
                           struct error *error)
 {
@@ -117,7 +156,8 @@ static int parse_process(const json_t *document, struct image_config *config, st
         (r = parse_working_dir(object, &config->working_dir, error)) < 0 ||
         (r = image_json_dup_text(object, "User", &config->user, error)) < 0 ||
         (r = image_json_dup_text(object, "StopSignal", &config->stop_signal, error)) < 0 ||
-        (r = parse_ports(object, config, error)) < 0)
+        (r = parse_ports(object, config, error)) < 0 ||
+        (r = parse_volumes(object, &config->volumes, error)) < 0)
         return r;
     return parse_health(object, &config->health, error);
 }
@@ -170,6 +210,7 @@ void image_config_done(struct image_config *config)
     text_list_done(&config->command);
     text_list_done(&config->environment);
     text_list_done(&config->health.test);
+    text_list_done(&config->volumes);
     free(config->working_dir);
     free(config->user);
     free(config->stop_signal);

@@ -323,6 +323,20 @@ int image_store_remove(struct image_store *store, const char *reference, struct 
     return r;
 }
 
+/* A path with a comma could not be told from two. */
+static void list_volumes(const struct image *image, char ret[IMAGE_VOLUMES_BYTES_MAX])
+{
+    size_t used = 0;
+    for (size_t i = 0; i < image->config.volumes.count; i++) {
+        const char *path = image->config.volumes.items[i];
+        size_t length = strlen(path) + (used > 0);
+        if (strchr(path, ',') || length >= IMAGE_VOLUMES_BYTES_MAX - used)
+            continue;
+        snprintf(ret + used, IMAGE_VOLUMES_BYTES_MAX - used, "%s%s", used > 0 ? "," : "", path);
+        used += length;
+    }
+}
+
 int image_store_list(struct image_store *store, struct image_summary **ret, size_t *ret_count,
                      struct error *error)
 {
@@ -344,6 +358,7 @@ int image_store_list(struct image_store *store, struct image_summary **ret, size
             continue;
         list[i].size_bytes = image->size_bytes;
         list[i].created_wall_s = image->config.created_wall_s;
+        list_volumes(image, list[i].volumes);
         list[i].complete =
             image_missing_blobs(store, &list[i].digest, &missing, &missing_count, NULL) == 0 &&
             missing_count == 0;

@@ -64,6 +64,7 @@ struct image_summary {
     int64_t size_bytes;     /* of this platform's blobs; 0 if they are not all here */
     int64_t created_wall_s; /* by whoever built it; 0 if unknown */
     bool complete;          /* all blobs are here */
+    char volumes[IMAGE_VOLUMES_BYTES_MAX]; /* "/data,/logs": where it keeps data, as far as fits */
 };
 
 /* All references in order; the caller frees `*ret` with free(). */

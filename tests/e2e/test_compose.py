@@ -1,10 +1,11 @@
 """Compose files as people write them: several files, what is extended and included, services that wait."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 from scenario import scenario
-from testbed_lib.cluster import web
+from testbed_lib.cluster import HELLO, TOP, web
 
 FILES = Path(__file__).resolve().parent / "compose"
 
@@ -205,3 +206,33 @@ def test_limits_while_it_serves(cluster):
         cluster.wait(lambda: all(found[0] == "67108864" for found in limits()), "and back")
         assert started() == before, "containers were replaced"
     assert load.failed == 0, load.report()
+
+
+@scenario(peers=1)
+def test_keeping(cluster):
+    """What an image keeps outlives updates and goes with its service; hooks run around each start and end;
+    a part of a volume is shown."""
+    peer = cluster.peer(1)
+    archive = cluster.directory / "keeper.tar"
+    subprocess.run([TOP / "tools/make-image", "--volume", "/data", HELLO / "image", archive, "keeper:1", "--", "/bin/sh"],
+                   check=True, capture_output=True)
+    peer.consort("image", "import", archive)
+    path = folder(cluster, "keeping") / "compose.yaml"
+    peer.consort("deploy", "-f", path, "keep", "--wait")
+    cluster.wait_serving(1, "keep_gallery")
+    assert sh(cluster, "keep_gallery.1", "ls -d /small && touch /small/x").returncode == 1  # read-only
+    assert sh(cluster, "keep_db.1", "echo mine > /data/mine; echo warm > /cache/it").returncode == 0
+    text = path.read_text()
+    path.write_text(text.replace("${ROUND:-1}", "2"))
+    peer.consort("deploy", "-f", path, "keep", "--wait")
+    kept = sh(cluster, "keep_db.1", "cat /data/mine /cache/it /data/log").stdout.split("\n")
+    assert kept == ["mine", "warm", "prepared 1", "leaves", "ended", "prepared 2", ""], kept
+    volumes = peer.data_dir / "anonymous"
+    assert len(list(volumes.iterdir())) == 3, list(volumes.iterdir())  # /data of both, /cache
+    path.write_text(text.replace("echo prepared", "echo broken; exit 3; echo"))
+    failed = peer.try_consort("deploy", "-f", path, "keep", "--wait")
+    assert failed.returncode == 1 and "post_start failed" in failed.stderr, failed.stderr
+    cluster.wait_serving(1, "keep_db")
+    assert "mine" in sh(cluster, "keep_db.1", "cat /data/mine").stdout
+    peer.consort("rm", "keep")
+    cluster.wait(lambda: list(volumes.iterdir()) == [], "its anonymous volumes are gone")

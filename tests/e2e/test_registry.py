@@ -151,6 +151,32 @@ def test_peers_first(cluster):
         assert given(layer) == 1, registry.seen
 
 
+@scenario(peers=21, bare=True, nightly=True, alone=True)
+def test_twenty_peers_one_pull(cluster):
+    """Twenty peers that deploy one image at once make one pull of it, and the registry is not needed by one
+    that comes later."""
+    archive = cluster.directory / "noise.oci"
+    noise_archive(archive, 1, 4, 4)
+    *early, late = cluster.peers()
+    with Registry(cluster, login=("ann", "secret")) as registry:
+        registry.push("team/hello", "1", archive)
+        path = cluster.directory / "registries.json"
+        path.write_text(json.dumps({"auths": {registry.host: {"auth": registry.auth}},
+                                    "ca": {registry.host: str(registry.certificate)}}))
+        for peer in early:
+            peer.kill_daemon()
+            peer.start("--registries", path)
+        cluster.form(early)
+        image = registry.name("team/hello:1")
+        cluster.deploy(web(image=image, deploy={"mode": "global", "replicas": None}))
+        cluster.wait_serving(20)
+        given = registry.blobs_given()
+        assert sorted(given) == sorted(read_archive(archive)[1]), given
+    late.consort("join", cluster.token(early[0]))
+    cluster.wait_serving(21)
+    assert cluster.answers(late)
+
+
 def images_run(cluster, digests):
     """Which of these images each replica's container was made of, wherever it is."""
     specs = [path.read_bytes() for peer in cluster.peers()

@@ -13,6 +13,7 @@ import http.client
 import io
 import json
 import random
+import re
 import shutil
 import ssl
 import subprocess
@@ -114,6 +115,11 @@ class Registry(Place):
         self.certificate = self.directory / "certificate.pem"
         self.process = None
 
+    def blobs_given(self):
+        """The digest of each blob that it has sent whole, as often as it has: by its access log."""
+        log = (self.directory / "log").read_text()
+        return re.findall(r'"GET /v2/\S+/blobs/(sha256:[0-9a-f]{64}) HTTP/\S+" 200 ', log)
+
     def __enter__(self):
         self.directory.mkdir(parents=True)
         key = self.directory / "key.pem"
@@ -173,10 +179,6 @@ class Registry(Place):
             at = urlsplit(start.headers["Location"])
             self._call("PUT", f"{at.path}?{at.query}&digest={digest}", data)
         self._call("PUT", f"/v2/{repository}/manifests/{tag}", manifest, {"Content-Type": MANIFEST})
-
-    def requests(self, words):
-        """How many lines of the registry's log contain those words."""
-        return (self.directory / "log").read_text().count(words)
 
 
 class BadRegistry(Place):

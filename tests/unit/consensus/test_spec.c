@@ -40,11 +40,30 @@ static void spec_fill(struct service_spec *spec)
     spec->ports[0] = (struct spec_port){8080, 80, SPEC_UDP};
     spec->port_count = 1;
     spec->mounts = calloc(2, sizeof(*spec->mounts));
-    spec->mounts[0] =
-        (struct spec_mount){SPEC_MOUNT_VOLUME, strdup("data"), strdup("/data"), .is_empty = true};
-    spec->mounts[1] =
-        (struct spec_mount){SPEC_MOUNT_TMPFS, NULL, strdup("/tmp"), true, 1 << 20, 0700, true, 0};
+    spec->mounts[0] = (struct spec_mount){.type = SPEC_MOUNT_DEVICE,
+                                          .source = strdup("data"),
+                                          .target = strdup("/data"),
+                                          .is_empty = true,
+                                          .of_image = true,
+                                          .propagation = SPEC_PROPAGATION_SHARED,
+                                          .subpath = strdup("part"),
+                                          .fs_type = strdup("nfs"),
+                                          .fs_options = strdup("ro")};
+    spec->mounts[1] = (struct spec_mount){.type = SPEC_MOUNT_TMPFS,
+                                          .target = strdup("/tmp"),
+                                          .read_only = true,
+                                          .size_bytes = 1 << 20,
+                                          .mode = 0700,
+                                          .must_exist = true};
     spec->mount_count = 2;
+    struct spec_hook *hook = spec_hook_add(&spec->post_start, &spec->post_start_count);
+    list_fill(&hook->command, "migrate", "all");
+    list_fill(&hook->environment, "A=1", "B=2");
+    hook->user = strdup("root");
+    hook->working_dir = strdup("/srv");
+    hook = spec_hook_add(&spec->pre_stop, &spec->pre_stop_count);
+    list_fill(&hook->command, "flush", "now");
+    hook->privileged = true;
     spec->files = calloc(1, sizeof(*spec->files));
     spec->files[0] = (struct spec_file){
         SPEC_FILE_SECRET, strdup("s_key"), strdup("/run/secrets/key"), 1, 2, 3, 4};

@@ -138,6 +138,12 @@ static void on_change(void *context, const struct container_status *status)
         snprintf(fixture->removed, sizeof(fixture->removed), "%s", status->id);
 }
 
+static bool needs_volume(void *context, const char *name)
+{
+    (void)name;
+    return ((const struct fixture *)context)->keeps_volumes;
+}
+
 static int on_secret(void *context, const char *name, uint64_t version, struct buffer *ret,
                      struct error *error)
 {
@@ -180,6 +186,7 @@ void fixture_open(struct fixture *fixture)
         .on_ready = on_ready,
         .on_change = on_change,
         .on_secret = on_secret,
+        .needs_volume = needs_volume,
     };
     fixture->ready = fixture->failed = fixture->closed = false;
     int result = runtime_new(&fixture->loop, &config, &fixture->runtime, &error);

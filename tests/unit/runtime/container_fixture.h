@@ -28,6 +28,7 @@ struct fixture {
     bool closed;
     unsigned changes;
     char removed[64];   /* id last reported as removed */
+    bool keeps_volumes; /* anonymous ones, though no container has them */
     const char *secret; /* what is in every secret; NULL: not known yet */
 };
 

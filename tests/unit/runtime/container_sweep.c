@@ -77,6 +77,16 @@ static void make_spec(struct fixture *fixture, struct container_spec *ret)
     volume->type = MOUNT_VOLUME;
     volume->source = strdup("kept");
     volume->target = strdup("/kept");
+    struct container_mount *anonymous = container_spec_add_mount(ret);
+    anonymous->type = MOUNT_VOLUME;
+    anonymous->is_anonymous = true;
+    anonymous->source = strdup("s_a.1.data");
+    anonymous->target = strdup("/data");
+    struct container_mount *part = container_spec_add_mount(ret);
+    part->type = MOUNT_DEVICE;
+    part->source = strdup("none");
+    part->fs_type = strdup("tmpfs");
+    part->target = strdup("/part");
     struct container_mount *file = container_spec_add_mount(ret);
     file->type = MOUNT_FILE;
     file->target = strdup("/secret");
@@ -175,6 +185,36 @@ static void start_to_stay(struct fixture *fixture)
     start(fixture);
     notes->pid = fixture_status(fixture, the_id).pid;
     notes->stays = true;
+}
+
+static bool has_no_volumes(void *context)
+{
+    const struct fixture *fixture = context;
+    return fixture_shell("[ -z \"$(ls -A %s/data/anonymous)\" ]", fixture->directory) == 0;
+}
+
+static void await_no_volumes(struct fixture *fixture)
+{
+    CHECK(fixture_wait(fixture, has_no_volumes, fixture), "an anonymous volume stays");
+}
+
+/* What it has written to its anonymous volume waits for a successor. */
+static void start_remove_and_close(struct fixture *fixture)
+{
+    fixture->keeps_volumes = true;
+    start(fixture);
+    CHECK(fixture_shell("touch %s/data/anonymous/s_a.1.data/file", fixture->directory) == 0,
+          "there is no anonymous volume");
+    remove_it(fixture);
+    CHECK(!has_no_volumes(fixture), "it went with its container");
+    fixture_close(fixture);
+    fixture->keeps_volumes = false;
+}
+
+static void open_until_no_volumes(struct fixture *fixture)
+{
+    fixture_open(fixture);
+    await_no_volumes(fixture);
 }
 
 static void on_limits(void *context, const struct error *error)
@@ -286,6 +326,11 @@ static const struct operation operations[] = {
      .closed = true},
     {.name = "remove", .before = start, .act = act_remove, .again = remove_it},
     {.name = "clear", .before = start_stop_and_note, .act = act_remove, .again = remove_it},
+    {.name = "volumes",
+     .before = start_remove_and_close,
+     .act = open_until_no_volumes,
+     .again = remove_it,
+     .closed = true},
     {.name = "import",
      .before = nothing,
      .act = import_image,
@@ -401,6 +446,7 @@ static void restart_and_check(struct fixture *fixture, const struct operation *o
     runtime_list(fixture->runtime, remove_one, fixture);
     if (runtime_status(fixture->runtime, the_id, &status) == 0)
         CHECK(fixture_wait_gone(fixture, the_id), "it is not removed");
+    await_no_volumes(fixture);
     fixture_close(fixture);
     count_debris(fixture);
 }

@@ -32,7 +32,7 @@ static void fill(struct container_spec *spec)
     text_list_add(&spec->extra_hosts, "x=10.0.0.1");
     spec->dns_server = strdup("10.88.0.1");
     text_list_add(&spec->labels, "l=v");
-    for (int type = MOUNT_BIND; type <= MOUNT_FILE; type++) {
+    for (int type = MOUNT_BIND; type <= MOUNT_DEVICE; type++) {
         struct container_mount *mount = container_spec_add_mount(spec);
         mount->type = (enum mount_type)type;
         mount->source = strdup(type == MOUNT_BIND ? "/source" : "vol");
@@ -43,6 +43,11 @@ static void fill(struct container_spec *spec)
         mount->mode = 0640;
         mount->uid = 1;
         mount->gid = UINT32_MAX;
+        mount->propagation = strdup("rslave");
+        mount->fs_type = strdup("nfs");
+        mount->fs_options = strdup("soft");
+        mount->is_anonymous = type == MOUNT_VOLUME;
+        mount->subpath = type == MOUNT_VOLUME ? strdup("a/b") : NULL;
     }
     struct container_mount *secret = container_spec_add_mount(spec);
     secret->type = MOUNT_FILE;
@@ -82,6 +87,14 @@ static void fill(struct container_spec *spec)
     spec->sandbox.oom_score_adj = -1000;
     spec->sandbox.tty = spec->sandbox.stdin_open = true;
     text_list_add(&spec->sandbox.options, "swappiness=10");
+    struct container_hook *hook = container_hooks_add(&spec->post_start);
+    text_list_add(&hook->command, "migrate");
+    text_list_add(&hook->environment, "C=d");
+    hook->user = strdup("root");
+    hook->working_dir = strdup("/w");
+    hook = container_hooks_add(&spec->pre_stop);
+    text_list_add(&hook->command, "flush");
+    hook->privileged = true;
 }
 
 static void pack(const struct container_spec *spec, struct buffer *ret)
@@ -106,7 +119,14 @@ static void comes_back_as_it_was(void **state)
     pack(&copy, &second);
     assert_true(bytes_equal(buffer_view(&first), buffer_view(&second)));
     assert_string_equal(copy.mounts[3].target, "/target");
-    assert_string_equal(copy.mounts[4].secret, "s_key");
+    assert_string_equal(copy.mounts[5].secret, "s_key");
+    assert_true(copy.mounts[MOUNT_VOLUME].is_anonymous);
+    assert_string_equal(copy.mounts[MOUNT_VOLUME].subpath, "a/b");
+    assert_string_equal(copy.mounts[MOUNT_BIND].propagation, "rslave");
+    assert_string_equal(copy.mounts[MOUNT_DEVICE].fs_type, "nfs");
+    assert_string_equal(copy.mounts[MOUNT_DEVICE].fs_options, "soft");
+    assert_string_equal(copy.post_start.items[0].user, "root");
+    assert_true(copy.pre_stop.items[0].privileged);
     assert_int_equal(copy.health.retries, 5);
     assert_string_equal(copy.sandbox.options.items[0], "swappiness=10");
     assert_int_equal(copy.health.probe_port, 80);
@@ -156,9 +176,15 @@ static void checks_what_is_unsafe(void **state)
     free(spec.mounts[1].source);
     spec.mounts[1].source = strdup("../etc");
     assert_int_equal(container_spec_check(&spec, NULL), -EINVAL);
+    spec.mounts[1].is_anonymous = false;
+    assert_int_equal(container_spec_check(&spec, NULL), -EINVAL);
     container_spec_done(&spec);
     fill(&spec);
-    buffer_append_text(&spec.mounts[4].content, "hush"); /* it would be kept on the disk */
+    text_list_done(&spec.pre_stop.items[0].command);
+    assert_int_equal(container_spec_check(&spec, NULL), -EINVAL);
+    container_spec_done(&spec);
+    fill(&spec);
+    buffer_append_text(&spec.mounts[5].content, "hush"); /* it would be kept on the disk */
     assert_int_equal(container_spec_check(&spec, NULL), -EINVAL);
     container_spec_done(&spec);
 }
@@ -193,6 +219,7 @@ static void record_comes_back(void **state)
     record.oom_killed = true;
     record.attempts = 3;
     record.restarts = 4;
+    record.hooks_done = 2;
     record.started_wall_ms = 5;
     record.finished_wall_ms = 6;
     snprintf(record.error, sizeof(record.error), "why");
@@ -211,6 +238,7 @@ static void record_comes_back(void **state)
     assert_int_equal(container_record_read(&reader, &back), 0);
     assert_int_equal(back.wanted, WANT_STOP);
     assert_int_equal(back.process.pid, 4711);
+    assert_int_equal(back.hooks_done, 2);
     assert_memory_equal(&back.ends, &record.ends, sizeof(back.ends));
     assert_string_equal(back.process.boot_id, "boot");
     assert_int_equal(back.over, OVER_FAILED);

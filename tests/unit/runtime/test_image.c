@@ -121,7 +121,8 @@ static void test_config(void **state)
         "\"linux\","
         "\"config\":{\"Entrypoint\":[\"/init\",\"-x\"],\"Cmd\":[\"serve\"],\"User\":\"www:www\","
         "\"Env\":[\"PATH=/bin\",\"broken\",\"EMPTY=\"],\"WorkingDir\":\"srv\","
-        "\"StopSignal\":\"SIGINT\",\"Volumes\":{\"/data\":{}},"
+        "\"StopSignal\":\"SIGINT\",\"Volumes\":{\"/data/\":{},\"/a/../etc\":{},\"rel\":{},"
+        "\"/\":{},\"/var/lib/db\":null,\"/a//b\":{}},"
         "\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{},\"9\":{},\"7/sctp\":{},\"0/tcp\":{}},"
         "\"Healthcheck\":{\"Test\":[\"CMD\",\"true\"],\"Interval\":2000000000,\"Timeout\":1,"
         "\"Retries\":4}},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"" SHA_A "\"]}}";
@@ -141,6 +142,9 @@ static void test_config(void **state)
     assert_int_equal(config->created_wall_s, 1706929506);
     assert_int_equal(config->port_count, 3);
     assert_true(config->ports[1].udp && config->ports[1].port == 53);
+    assert_int_equal(config->volumes.count, 2); /* what is no plain path is no place */
+    assert_string_equal(config->volumes.items[0], "/data");
+    assert_string_equal(config->volumes.items[1], "/var/lib/db");
     assert_int_equal(config->health.test.count, 2);
     assert_int_equal(config->health.interval_ms, 2000);
     assert_int_equal(config->health.timeout_ms, 1);

@@ -88,7 +88,8 @@ static void test_names(void **state)
                "  web: {image: a, container_name: shop-web, dns: 192.0.2.53,\n"
                "        extra_hosts: ['host.docker.internal:host-gateway']}\n"
                "  box: {image: a, network_mode: none}\n"
-               "  own: {image: a, network_mode: host}\n",
+               "  own: {image: a, network_mode: host}\n"
+               "  all: {image: a, container_name: each, deploy: {mode: global}}\n",
                &result);
     const struct service_spec *web = &result.services[0];
     assert_int_equal(web->network_count, 1);
@@ -98,6 +99,7 @@ static void test_names(void **state)
     assert_string_equal(web->extra_hosts.items[0], "host.docker.internal=host-gateway");
     assert_int_equal(result.services[1].network_mode, SPEC_NETWORK_NONE);
     assert_int_equal(result.services[2].network_mode, SPEC_NETWORK_HOST);
+    assert_string_equal(result.services[3].networks[0].aliases.items[0], "each");
     compose_result_done(&result);
 }
 

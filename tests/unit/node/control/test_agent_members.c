@@ -232,6 +232,30 @@ static void test_images(void **state)
     fleet_done(&f);
 }
 
+/* Breaks if what an image keeps is forgotten when it is deployed at another peer, or a name is
+ * taken for a place. */
+static void test_image_volumes(void **state)
+{
+    (void)state;
+    struct fleet f;
+    struct text_list paths = {0};
+    fleet_start(&f, 2, 1);
+    assert_int_equal(agent_image_volumes(f.peers[0].agent, digest, &paths), -ENOENT);
+    assert_int_equal(agent_publish_image(f.peers[0].agent, f.now_ms, digest, ""), 0);
+    assert_int_equal(
+        agent_publish_image(f.peers[1].agent, f.now_ms, digest, "/data,/var/lib/db,hello:1"), 0);
+    f.peers[1].output.next_deadline_ms = f.now_ms;
+    fleet_run(&f, 500);
+    for (unsigned by = 0; by < 2; by++) {
+        assert_int_equal(agent_image_volumes(f.peers[by].agent, digest, &paths), 0);
+        assert_int_equal(paths.count, 2);
+        assert_string_equal(paths.items[0], "/data");
+        assert_string_equal(paths.items[1], "/var/lib/db");
+        text_list_done(&paths);
+    }
+    fleet_done(&f);
+}
+
 /* Breaks if a peer whose disk was put back goes on unheard, and nobody is told. */
 static void test_outrun(void **state)
 {
@@ -265,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_liveness),
         cmocka_unit_test(test_gone_with_its_replicas),
         cmocka_unit_test(test_images),
+        cmocka_unit_test(test_image_volumes),
         cmocka_unit_test(test_outrun),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "node/peer/anonymous.h"
 #include "node/peer/replica_spec.h"
 #include "tests/unit/consensus/intent_fixture.h"
 
@@ -88,12 +89,19 @@ static void fill(struct service_spec *spec)
     assert_int_equal(text_list_add(&spec->cap_add, "NET_ADMIN"), 0);
     assert_int_equal(text_list_add(&spec->cap_drop, "CHOWN"), 0);
     assert_int_equal(text_list_add(&spec->labels, "team=ops"), 0);
+    struct spec_hook *hook = spec_hook_add(&spec->post_start, &spec->post_start_count);
+    assert_int_equal(text_list_add(&hook->command, "migrate"), 0);
+    hook->user = strdup("root");
+    hook = spec_hook_add(&spec->pre_stop, &spec->pre_stop_count);
+    assert_int_equal(text_list_add(&hook->command, "flush"), 0);
+    hook->privileged = true;
     struct spec_mount *mounts = add_mounts(spec, 4);
     mounts[0] = (struct spec_mount){
         .type = SPEC_MOUNT_VOLUME, .source = strdup("s_data"), .target = strdup("/data")};
     mounts[1] = (struct spec_mount){.type = SPEC_MOUNT_VOLUME, .target = strdup("/cache")};
     mounts[2] = (struct spec_mount){.type = SPEC_MOUNT_BIND,
                                     .source = strdup("/etc/hosts"),
+                                    .propagation = SPEC_PROPAGATION_RSLAVE,
                                     .target = strdup("/hosts"),
                                     .read_only = true};
     mounts[3] = (struct spec_mount){
@@ -106,10 +114,14 @@ static void assert_mounts(const struct container_spec *made)
     assert_int_equal(made->mount_count, 5);
     assert_int_equal(made->mounts[0].type, MOUNT_VOLUME);
     assert_string_equal(made->mounts[0].source, "s_data");
-    assert_string_equal(made->mounts[1].source, "anonymous-1-1"); /* this replica's alone */
+    char own[ANONYMOUS_NAME_BYTES];
+    anonymous_name("s_web", 2, "/cache", own);
+    assert_true(made->mounts[1].is_anonymous);
+    assert_string_equal(made->mounts[1].source, own);
     assert_int_equal(made->mounts[2].type, MOUNT_BIND);
     assert_true(made->mounts[2].read_only);
     assert_string_equal(made->mounts[2].source, "/etc/hosts");
+    assert_string_equal(made->mounts[2].propagation, "rslave");
     assert_int_equal(made->mounts[3].type, MOUNT_TMPFS);
     assert_int_equal(made->mounts[3].size_bytes, 1 << 20);
     assert_int_equal(made->mounts[4].type, MOUNT_FILE);
@@ -167,6 +179,11 @@ static void test_all(void **state)
     assert_int_equal(made.labels.count, 2);
     assert_string_equal(made.labels.items[0], "team=ops");
     assert_string_equal(made.labels.items[1], "consort.service=s_web");
+    assert_int_equal(made.post_start.count, 1);
+    assert_string_equal(made.post_start.items[0].command.items[0], "migrate");
+    assert_string_equal(made.post_start.items[0].user, "root");
+    assert_int_equal(made.pre_stop.count, 1);
+    assert_true(made.pre_stop.items[0].privileged);
     assert_mounts(&made);
     container_spec_done(&made);
     fixture_done(&f);
