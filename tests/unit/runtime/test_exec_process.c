@@ -82,6 +82,20 @@ static void takes_what_is_asked_for(void **state)
                               "\"HOME=/home/ann\"],\"cwd\":\"/srv\",\"rlimits\":[]}");
 }
 
+static void privileged_has_all_capabilities(void **state)
+{
+    (void)state; /* would break: a hook that sets up devices or networks and must not */
+    char text[8192];
+    const char *const argv[] = {"id", NULL};
+    struct exec_options options = {.argv = argv, .privileged = true};
+    assert_int_equal(write_process(&options, text, sizeof(text)), 0);
+    const char *bounding = strstr(text, "\"bounding\":");
+    assert_non_null(bounding);
+    assert_non_null(strstr(bounding, "CAP_SYS_ADMIN"));
+    assert_non_null(strstr(text, "\"effective\":"));
+    assert_null(strstr(text, "\"ambient\":"));
+}
+
 static void refuses(void **state)
 {
     (void)state; /* would break: a command run as root because its user made no sense */
@@ -106,6 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_the_containers_own),
         cmocka_unit_test(takes_what_is_asked_for),
+        cmocka_unit_test(privileged_has_all_capabilities),
         cmocka_unit_test(refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
