@@ -289,7 +289,7 @@ def check_backup(cluster):
 def check_ignored(cluster):
     project = Project(cluster, SHELLS / "ignored")
     said = project.deploy()
-    for key in ("build", "develop", "platform", "gpus", "post_start", "cgroup_parent", "driver", "pull_policy",
+    for key in ("build", "develop", "platform", "gpus", "cgroup_parent", "driver", "pull_policy",
                 "storage_opt", "external_links"):
         assert f".{key}: " in said, f"{key} is not warned of: {said}"
     project.shows("web", {"echo runs": "runs"})
@@ -307,6 +307,28 @@ def check_machine(cluster):
     project.remove()
 
 
+def check_office(cluster):
+    project = Project(cluster, SHELLS / "office")
+    project.deploy(HERE="peer-2")
+    project.shows("app", {"stat -c '%u %g' /var/www/html; echo $UPLOADS $CACHE_HOST": "33 33 512M cache"})
+    cluster.wait(lambda: project.sh("app", "nc -w 5 cache 6379 </dev/null || true") == "pong", "the cache answers")
+    project.shows("cron", {"cat /plugins/hello; touch /plugins/x 2>/dev/null || echo read-only": "installed read-only"})
+    project.remove()
+
+
+def check_exporters(cluster):
+    project = Project(cluster, SHELLS / "exporters")
+    project.deploy()
+    assert sum(row["service"] == "exporters_exporter" for row in project.peer.query("ps")) == len(cluster.peers())
+    project.wait_log("exporter", "exclude=^/(sys|proc|dev|host|etc)($|/)")
+    project.wait_log("collector", "--retention=15d")
+    project.shows("exporter", {"ls -d /host/proc/1 /host-sys/kernel; touch /host/x 2>/dev/null || echo read-only":
+                               "/host-sys/kernel /host/proc/1 read-only"})
+    project.shows("collector", {"cat /etc/collector/collector.yml; touch /collector/x && id -u; ulimit -n":
+                                "scrape_interval: 15s 65534 2048"})
+    project.remove()
+
+
 @scenario(peers=2)
 def test_some_shells(cluster):
     """Three projects of busybox alone: short forms, variables, and a file of some years ago."""
@@ -316,11 +338,11 @@ def test_some_shells(cluster):
 
 @scenario(peers=2, bound_s=600, nightly=True)
 def test_shells(cluster):
-    """All fifteen, one after the other: every key that they use does what it says."""
+    """All seventeen, one after the other: every key that they use does what it says."""
     import_shells(cluster)
     play(cluster, check_profiles, check_anchors, check_overrides, check_interpolation, check_fences, check_rolling,
          check_limits, check_long, check_short, check_includes, check_legacy, check_swarm, check_backup,
-         check_ignored, check_machine)
+         check_ignored, check_machine, check_office, check_exporters)
 
 
 # --- With real services ---
