@@ -55,11 +55,16 @@ while True:
 """
 
 
+def carrier(words, address):
+    """A client whose connection carries bytes from now on."""
+    return subprocess.Popen([*words, sys.executable, "-c", CARRY, address, str(PORT)], text=True,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
 @contextmanager
 def carrying(cluster, name, words, address):
     """A connection that carries bytes until this is left: a function that waits until more have come."""
-    child = subprocess.Popen([*words, sys.executable, "-c", CARRY, address, str(PORT)], text=True,
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = carrier(words, address)
 
     def say():
         try:
@@ -150,6 +155,27 @@ def test_daemon_replaced(cluster):
             assert set(peer.conmons()) == conmons, peer
     for peer in (holder, other):
         cluster.wait(lambda: len(mesh_processes(peer)) == 1, "the old ones end with their connections")
+
+
+@scenario(peers=3)
+def test_revoked_without_its_daemon(cluster):
+    """A connection to a peer that is shut out is cut by the others, though that peer's daemon is not there to do it."""
+    cluster.deploy({"services": {"echo": {"image": "hello:1", "command": ["sleep", "1000"],
+                                          "ports": [f"{PORT}:{PORT}"]}}}, stack="u")
+    (row,) = cluster.replicas("u_echo")
+    holder = cluster.named(row["peer"])
+    other = next(peer for peer in cluster.peers() if peer.name != holder.name)
+    with running(holder, [*network_of(holder, row), sys.executable, "-c", ECHO, str(PORT)]):
+        client = carrier(inside(cluster.network.switch), other.address)
+        try:
+            assert client.stdout.readline() == "ready\n", client.stderr.read()
+            holder.kill_daemon(signal.SIGKILL)
+            other.consort("peer", "revoke", holder.name)
+            assert cluster.wait(lambda: client.poll() is not None and client.poll() != 0, "it is cut")
+            assert mesh_processes(holder), "it is there, and would go on"
+        finally:
+            client.kill()
+            client.wait()
 
 
 @scenario(peers=1)
