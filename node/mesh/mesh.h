@@ -63,7 +63,8 @@ struct mesh *mesh_new(const struct mesh_config *config);
  * are logged, with what to do, and tried again. */
 void mesh_gateway_ready(struct mesh *mesh, const struct address *gateway);
 
-/* Who serves what from now on; `*routes` passes. Ports are opened and closed from the loop, soon. */
+/* Who serves what from now on; `*routes` passes. Ports are opened and closed from the loop, soon.
+ */
 void mesh_set_routes(struct mesh *mesh, struct routes *routes);
 
 /* Nobody can tell any more who may serve exclusive services: they get no new connections until the

@@ -23,7 +23,7 @@ enum {
     /* This part of the files that a process may open for connections, which have two, this part for
      * flows: so there is room for links and daemons, however many clients come. */
     MESH_FILES_SHARE = 4,
-    FLOWS_MAX = 1024, /* each is a socket here, or a stream of a link */
+    FLOWS_MAX = 1024,           /* each is a socket here, or a stream of a link */
     FLOW_IDLE_FIRST_MS = 10000, /* quiet: a question that got its answer, or none */
     FLOW_LASTS_AFTER = 3,       /* datagrams in both ways */
     FLOW_IDLE_MS = 120000,

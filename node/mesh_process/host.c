@@ -23,6 +23,7 @@ enum {
     CONTAINERS_MS = 300,
     GREETING_MS = 2000, /* whoever says nothing for so long is not waited for */
     RESTART_MS = 1000,  /* after a process that died */
+    HEIRLOOMS_MAX = 4096,
 };
 
 /* What a process that retires had listening, for the next one. */
@@ -38,8 +39,10 @@ struct attached {
     struct channel *channel;
     char path[MESH_SOCKET_PATH_BYTES];
     bool is_retired;
-    bool is_old;  /* it has run before this daemon */
-    bool is_heir; /* it has what another one had listening */
+    bool is_old;   /* it has run before this daemon */
+    bool is_heir;  /* it has what another one had listening */
+    bool is_again; /* the connection to it broke once */
+    size_t given;  /* heirlooms, while it retires */
     struct attached *next;
 };
 
@@ -186,14 +189,17 @@ static void pass_on(struct mesh_host *host)
     }
 }
 
-static void keep(struct mesh_host *host, struct bytes body, int fd)
+static void keep(struct attached *attached, struct bytes body, int fd)
 {
-    struct heirloom *heirloom = calloc(1, sizeof(*heirloom));
+    struct mesh_host *host = attached->host;
+    bool may_give = attached->is_retired && attached->given < HEIRLOOMS_MAX;
+    struct heirloom *heirloom = may_give ? calloc(1, sizeof(*heirloom)) : NULL;
     if (!heirloom || buffer_append(&heirloom->body, body.data, body.size) < 0) {
         free(heirloom);
         close(fd);
         return;
     }
+    attached->given++;
     heirloom->fd = fd;
     heirloom->next = host->heirlooms;
     host->heirlooms = heirloom;
@@ -218,6 +224,7 @@ void mesh_host_gateway_ready(struct mesh_host *host, const struct address *gatew
 /* --- Hearing --- */
 
 static void start_if_none(uv_timer_t *timer);
+static int attach(struct mesh_host *host, const char *path, bool is_old);
 
 static void forget(struct attached *attached)
 {
@@ -230,24 +237,39 @@ static void forget(struct attached *attached)
     free(attached);
 }
 
+/* Whether the process is there although the connection to it broke, and is connected to again: one
+ * that is given up would go on with its ports for as long as it has containers to serve. */
+static bool find_again(const struct attached *lost)
+{
+    struct mesh_host *host = lost->host;
+    if (lost->is_retired || lost->is_again || attach(host, lost->path, true) < 0)
+        return false;
+    host->attached->is_again = true;
+    return true;
+}
+
 static void on_end(void *context, struct channel *channel)
 {
     struct attached *attached = context;
     struct mesh_host *host = attached->host;
     (void)channel;
     bool was_current = host->current == attached, was_retired = attached->is_retired;
-    unlink(attached->path);
+    bool is_there = find_again(attached);
+    if (!is_there)
+        unlink(attached->path);
     forget(attached);
     if (was_retired)
         return;
     if (was_current) {
-        log_error("the mesh process has ended: connections that it passed on are broken; another "
-                  "one is started");
         host->current = NULL;
         buffer_clear(&host->told);
         status_done(&host->status);
     }
-    uv_timer_start(&host->starter, start_if_none, was_current ? 0 : RESTART_MS, 0);
+    if (was_current && !is_there)
+        log_error("the mesh process has ended: connections that it passed on are broken; another "
+                  "one is started");
+    uint64_t wait_ms = was_current ? 0 : RESTART_MS;
+    uv_timer_start(&host->starter, start_if_none, is_there ? GREETING_MS : wait_ms, 0);
 }
 
 static void take_greeting(struct attached *attached, struct bytes body)
@@ -307,7 +329,7 @@ static void on_message(void *context, struct channel *channel, uint8_t kind, str
     struct attached *attached = context;
     (void)channel;
     if (kind == WORD_SOCKET && fd >= 0)
-        keep(attached->host, body, fd);
+        keep(attached, body, fd);
     else if (fd >= 0)
         close(fd);
     else if (kind == WORD_GREETING)

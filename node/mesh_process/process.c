@@ -275,8 +275,8 @@ static void on_message(void *context, struct channel *channel, uint8_t kind, str
         end(process);
 }
 
-/* No daemon has asked for a lease for as long as one lasts. Whoever holds an exclusive service is to
- * stop it then, and nobody is there who would: it is cut off instead, before it may be started
+/* No daemon has asked for a lease for as long as one lasts. Whoever holds an exclusive service is
+ * to stop it then, and nobody is there who would: it is cut off instead, before it may be started
  * elsewhere. */
 static void on_leases_over(uv_timer_t *timer)
 {
