@@ -13,7 +13,8 @@
 
 enum {
     DATAGRAMS_AT_ONCE = 64, /* before the loop has its turn */
-    CONTROL_BYTES = 64,     /* one in6_pktinfo or in_pktinfo with its head */
+    DATAGRAMS_DRAINED = 4096,
+    CONTROL_BYTES = 64, /* one in6_pktinfo or in_pktinfo with its head */
 };
 
 struct datagram_socket {
@@ -30,12 +31,16 @@ static int set(int fd, int level, int option)
     return setsockopt(fd, level, option, &on, sizeof(on)) < 0 ? -errno : 0;
 }
 
+static socklen_t fill(const struct address *address, struct sockaddr_storage *ret)
+{
+    socket_address_from(address, ret);
+    return ret->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
 static int bind_to(int fd, const struct address *at)
 {
     struct sockaddr_storage address;
-    socket_address_from(at, &address);
-    socklen_t size =
-        address.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    socklen_t size = fill(at, &address);
     return bind(fd, (const struct sockaddr *)&address, size) < 0 ? -errno : 0;
 }
 
@@ -60,6 +65,23 @@ static int open_socket(const struct address *at, int family, int *ret_fd)
     else
         *ret_fd = fd;
     return result;
+}
+
+int datagram_socket_connected(const struct address *at, const struct address *to, int *ret_fd)
+{
+    struct sockaddr_storage address;
+    int fd;
+    int rc = open_socket(at, address_is_v4(at) ? AF_INET : AF_INET6, &fd);
+    if (rc < 0)
+        return rc;
+    socklen_t size = fill(to, &address);
+    if (connect(fd, (const struct sockaddr *)&address, size) < 0) {
+        rc = -errno;
+        close(fd);
+        return rc;
+    }
+    *ret_fd = fd;
+    return 0;
 }
 
 static int open_anywhere(struct datagram_socket *self)
@@ -129,6 +151,12 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     for (int i = 0; i < DATAGRAMS_AT_ONCE && receive(self); i++)
+        ;
+}
+
+void datagram_socket_drain(struct datagram_socket *self)
+{
+    for (int i = 0; i < DATAGRAMS_DRAINED && receive(self); i++)
         ;
 }
 

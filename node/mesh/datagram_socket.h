@@ -34,5 +34,12 @@ int datagram_socket_open(const struct datagram_config *config, struct datagram_s
 void datagram_socket_send(struct datagram_socket *self, const struct address *from,
                           const struct address *to, struct bytes data);
 
+/* Reads what waits there now. The callbacks may not close the socket. */
+void datagram_socket_drain(struct datagram_socket *self);
+
+/* A bare socket at `at` that is connected to `to`: what comes from there comes to this one, whoever
+ * else is bound to the port. 0 or a negative errno. */
+int datagram_socket_connected(const struct address *at, const struct address *to, int *ret_fd);
+
 /* Frees from the loop. */
 void datagram_socket_close(struct datagram_socket *self);

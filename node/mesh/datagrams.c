@@ -153,6 +153,14 @@ bool datagrams_update(struct mesh *mesh)
     return !is_open;
 }
 
+void datagrams_retire(struct mesh *mesh)
+{
+    flows_leave_ports(mesh);
+    for (struct datagram_port *port = mesh->datagram_ports; port; port = port->next)
+        if (port->socket)
+            datagram_socket_drain(port->socket);
+}
+
 void datagrams_close(struct mesh *mesh)
 {
     for (struct datagram_port *port = mesh->datagram_ports; port; port = port->next)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "node/mesh/datagram_socket.h"
 #include "node/mesh/mesh_private.h"
@@ -19,10 +20,12 @@ struct flow {
     struct mesh *mesh;
     struct flow *older, *newer; /* by its last datagram */
     struct flow_key key;        /* of a client of this peer's */
-    struct datagram_port *port; /* where it came to; NULL: from another peer */
-    struct mux_stream *client;  /* … which is at the other end of this */
-    struct mux_stream *target;  /* to the peer of the replica; NULL: it is here */
-    uv_udp_t udp;               /* connected to it */
+    struct datagram_port *port; /* where it came to; NULL: from another peer, or it is closed */
+    uv_udp_t own;               /* then, connected to the client */
+    bool has_own;
+    struct mux_stream *client; /* … which is at the other end of this */
+    struct mux_stream *target; /* to the peer of the replica; NULL: it is here */
+    uv_udp_t udp;              /* connected to it */
     uv_timer_t timer;
     unsigned open_handles;
     struct buffer partial; /* of what comes in `client` or `target` */
@@ -106,6 +109,8 @@ static void finish(struct flow *flow, int reason)
     flows->count--;
     if (flow->port)
         table_remove(&flows->by_key, &flow->key);
+    if (flow->has_own)
+        uv_close((uv_handle_t *)&flow->own, on_handle_closed);
     end_stream(&flow->client, reason);
     end_stream(&flow->target, reason);
     uv_close((uv_handle_t *)&flow->udp, on_handle_closed);
@@ -178,10 +183,13 @@ static void send_to_target(struct flow *flow, struct bytes data)
 
 static void send_to_client(struct flow *flow, struct bytes data)
 {
+    uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)data.data, (unsigned)data.size);
     touch(flow);
     count(&flow->answered);
     if (flow->client)
         write_frame(flow->client, data);
+    else if (flow->has_own)
+        uv_udp_try_send(&flow->own, &buffer, 1, NULL);
     else
         datagram_port_send(flow->port, &flow->key, data);
 }
@@ -336,12 +344,62 @@ void flow_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t generati
         finish(flow, rc);
 }
 
+/* As on_answer(), of a flow's client. */
+static void on_question(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffer,
+                        const struct sockaddr *from, unsigned flags)
+{
+    struct flow *flow = udp->data;
+    if (size < 0)
+        finish(flow, (int)size);
+    else if (from && !(flags & UV_UDP_PARTIAL) && size <= DATAGRAM_BYTES_MAX)
+        send_to_target(flow, (struct bytes){(const uint8_t *)buffer->base, (size_t)size});
+}
+
+static int open_own(struct flow *flow)
+{
+    int fd;
+    int rc = datagram_socket_connected(&flow->key.to, &flow->key.from, &fd);
+    if (rc < 0)
+        return rc;
+    uv_udp_init(flow->mesh->config.loop, &flow->own);
+    flow->own.data = flow;
+    flow->open_handles++;
+    flow->has_own = true;
+    rc = uv_udp_open(&flow->own, fd);
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    return uv_udp_recv_start(&flow->own, on_alloc, on_question);
+}
+
+void flows_leave_ports(struct mesh *mesh)
+{
+    struct flow *newer;
+    for (struct flow *flow = mesh->flows.oldest; flow; flow = newer) {
+        newer = flow->newer;
+        int rc = flow->port ? open_own(flow) : 0;
+        if (rc < 0)
+            finish(flow, rc);
+    }
+}
+
+static void forget_port(struct flow *flow)
+{
+    table_remove(&flow->mesh->flows.by_key, &flow->key);
+    flow->port = NULL;
+}
+
 void flows_end(struct mesh *mesh, const struct datagram_port *port)
 {
     struct flow *newer;
     for (struct flow *flow = mesh->flows.oldest; flow; flow = newer) {
         newer = flow->newer;
-        if (!port || flow->port == port)
+        if (port && flow->port != port)
+            continue;
+        if (port && flow->has_own)
+            forget_port(flow);
+        else
             finish(flow, -ESHUTDOWN);
     }
 }

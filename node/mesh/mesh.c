@@ -165,6 +165,11 @@ size_t mesh_connection_count(const struct mesh *mesh)
     return mesh->connection_count;
 }
 
+bool mesh_is_busy(const struct mesh *mesh)
+{
+    return mesh->connection_count > 0 || mesh->flows.count > 0;
+}
+
 struct mesh *mesh_new(const struct mesh_config *config)
 {
     struct mesh *mesh = calloc(1, sizeof(*mesh));
@@ -194,6 +199,7 @@ void mesh_retire(struct mesh *mesh,
                  void *context)
 {
     mesh->is_retired = true;
+    datagrams_retire(mesh);
     listeners_give(mesh, give, context);
     int fd = mesh->dns ? inherited_copy((uv_handle_t *)dns_handle(mesh->dns)) : -1;
     if (fd >= 0)

@@ -91,6 +91,9 @@ const char *mesh_service(const struct mesh *mesh, size_t index);
 /* How many connections are passed on at the moment. */
 size_t mesh_connection_count(const struct mesh *mesh);
 
+/* Whether connections, or datagrams to and fro, are passed on at the moment. */
+bool mesh_is_busy(const struct mesh *mesh);
+
 /* A socket at which requests come in, on its way from one mesh to the next. */
 enum mesh_socket {
     MESH_SOCKET_PORT, /* a published port */
@@ -101,7 +104,8 @@ enum mesh_socket {
 };
 
 /* Takes no more connections, and lets the others go on. What listens is given away (`fd` is the
- * callee's), so that no client is refused between this mesh and the next. UDP ports are closed. */
+ * callee's), so that no client is refused between this mesh and the next. UDP ports are closed;
+ * flows go on to get what their clients send there. */
 void mesh_retire(struct mesh *mesh,
                  void (*give)(void *context, enum mesh_socket kind, uint16_t port, int fd),
                  void *context);

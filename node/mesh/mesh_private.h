@@ -119,6 +119,9 @@ void connections_cut(struct mesh *mesh, uint64_t generation);
 bool datagrams_update(struct mesh *mesh);
 void datagrams_close(struct mesh *mesh);
 
+/* What comes from those that have a flow goes on to come here, when others have the ports. */
+void datagrams_retire(struct mesh *mesh);
+
 /* Why a published port is not served here; 0 if it is. */
 int datagrams_error(const struct mesh *mesh, uint16_t published);
 
@@ -134,7 +137,10 @@ void flow_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t generati
 
 void flows_init(struct mesh *mesh);
 
-/* Ends the flows that came to `port`, or all. */
+/* Gives each flow that comes to a port a socket of its own, connected to the client. */
+void flows_leave_ports(struct mesh *mesh);
+
+/* Ends the flows that come to `port` and have no socket of their own; or all. */
 void flows_end(struct mesh *mesh, const struct datagram_port *port);
 void flows_cut(struct mesh *mesh, uint64_t generation);
 void flows_done(struct mesh *mesh);

@@ -173,7 +173,7 @@ static void on_look(uv_timer_t *timer)
     }
     if (is_free)
         uv_timer_stop(timer);
-    else if (mesh_connection_count(process->mesh) == 0)
+    else if (!mesh_is_busy(process->mesh))
         end(process);
 }
 

@@ -59,6 +59,14 @@ int bench_connect(struct process_bench *b)
     }
 }
 
+int bench_datagram_client(struct process_bench *b)
+{
+    const struct sockaddr_in to = at(INADDR_LOOPBACK, b->port);
+    int fd = open_socket(SOCK_DGRAM);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+    return fd;
+}
+
 bool bench_is_asked(struct process_bench *b)
 {
     struct pollfd wait = {.fd = b->replica, .events = POLLIN};
@@ -189,15 +197,15 @@ void bench_hear_word(int daemon, uint8_t word, struct buffer *ret_body, int *ret
 void bench_tell(struct process_bench *b, int daemon, const struct bench_told *told)
 {
     cleanup_buffer struct buffer body = {0};
-    struct spec_port port = {b->port, b->target, told->is_datagrams ? SPEC_UDP : SPEC_TCP};
+    struct spec_port ports[] = {{b->port, b->target, SPEC_TCP}, {b->port, b->target, SPEC_UDP}};
     struct endpoint endpoint = {1, told->is_elsewhere ? bench_other : b->self};
     struct mesh_local local = {
         .generation = 1, .is_exclusive = told->is_exclusive, .address = b->address};
     struct route route = {.service = "s_web",
                           .stack = "s",
                           .virtual_ip = 1,
-                          .ports = &port,
-                          .port_count = 1,
+                          .ports = ports,
+                          .port_count = told->has_datagrams ? 2 : 1,
                           .endpoints = &endpoint,
                           .endpoint_count = told->is_gone ? 0 : 1,
                           .is_exclusive = told->is_exclusive};
@@ -217,6 +225,7 @@ static void run_process(const struct process_bench *b, int listener, unsigned fi
     if (files_max > 0 && setrlimit(RLIMIT_NOFILE, &files) < 0)
         _exit(2);
     close(b->replica);
+    close(b->datagrams);
     _exit(mesh_process_run(listener, &b->self));
 }
 
@@ -242,6 +251,9 @@ void bench_start(struct process_bench *b, unsigned files_max)
     b->target = bind_any(b->replica, REPLICA_IP);
     b->address = address_from_v4(REPLICA_IP, 0);
     assert_int_equal(listen(b->replica, BACKLOG), 0);
+    b->datagrams = open_socket(SOCK_DGRAM);
+    const struct sockaddr_in datagrams = at(REPLICA_IP, b->target);
+    assert_int_equal(bind(b->datagrams, (const struct sockaddr *)&datagrams, sizeof(datagrams)), 0);
     b->port = bind_any(placeholder, INADDR_ANY);
     close(placeholder);
     b->pid = fork();
@@ -266,6 +278,7 @@ void bench_done(struct process_bench *b)
         bench_wait(b);
     }
     close(b->replica);
+    close(b->datagrams);
     unlink(b->path);
     assert_int_equal(rmdir(b->folder), 0);
 }

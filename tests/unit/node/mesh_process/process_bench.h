@@ -33,6 +33,7 @@ struct process_bench {
     struct id self;
     pid_t pid;              /* 0: it has ended */
     int replica;            /* where the one replica, of generation 1, listens */
+    int datagrams;          /* … and takes datagrams */
     uint16_t port, target;  /* published; the replica's */
     struct address address; /* the replica's */
 };
@@ -40,9 +41,9 @@ struct process_bench {
 /* What a daemon says of the service s_web, which has the replica. */
 struct bench_told {
     bool is_exclusive;
-    bool is_elsewhere; /* the replica, at the peer `bench_other` */
-    bool is_gone;      /* there is no replica */
-    bool is_datagrams; /* the port is UDP's */
+    bool is_elsewhere;  /* the replica, at the peer `bench_other` */
+    bool is_gone;       /* there is no replica */
+    bool has_datagrams; /* the same port of UDP, too */
 };
 
 extern const struct id bench_other;
@@ -70,6 +71,9 @@ void bench_hear_word(int daemon, uint8_t word, struct buffer *ret_body, int *ret
 
 /* A client's connection to the published port; tried until somebody listens there. */
 int bench_connect(struct process_bench *b);
+
+/* A client of the published port's datagrams. */
+int bench_datagram_client(struct process_bench *b);
 
 /* What comes in at the replica. */
 int bench_accept(struct process_bench *b);

@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -272,6 +273,61 @@ static void test_retires(void **state)
     close(given);
 }
 
+/* Asks until the replica hears it, which answers: from which port it came. */
+static uint16_t exchange(struct process_bench *b, int client)
+{
+    struct pollfd wait = {.fd = b->datagrams, .events = POLLIN};
+    struct sockaddr_in from;
+    socklen_t size = sizeof(from);
+    char byte;
+    do
+        send(client, "?", 1, MSG_NOSIGNAL); /* refused, while nobody has the port */
+    while (poll(&wait, 1, 10) == 0);
+    while (poll(&wait, 1, 0) == 1) /* it may have been asked more than once */
+        assert_int_equal(recvfrom(b->datagrams, &byte, 1, 0, (struct sockaddr *)&from, &size), 1);
+    assert_int_equal(sendto(b->datagrams, "!", 1, 0, (struct sockaddr *)&from, size), 1);
+    while (recv(client, &byte, 1, 0) != 1 && errno == ECONNREFUSED) /* from before */
+        ;
+    assert_int_equal(byte, '!');
+    return ntohs(from.sin_port);
+}
+
+/* What the next process opens. */
+static int open_next(struct process_bench *b)
+{
+    const int on = 1;
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(b->port)};
+    int next = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(next, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+    assert_int_equal(bind(next, (struct sockaddr *)&any, sizeof(any)), 0);
+    return next;
+}
+
+/* Breaks if a client's datagrams come to another replica, or from another port, once the next
+ * process has the port; if that one gets none; or if one that retired stays when nothing comes any
+ * more. */
+static void test_flows_retire(void **state)
+{
+    struct process_bench *b = *state;
+    int given, daemon = bench_attach(b);
+    bench_tell(b, daemon, &(struct bench_told){.has_datagrams = true});
+    int client = bench_datagram_client(b), other = bench_datagram_client(b);
+    uint16_t port = exchange(b, client);
+    bench_say(daemon, WORD_RETIRE, (struct bytes){0}, -1);
+    bench_hear_word(daemon, WORD_SOCKET, NULL, &given);
+    struct pollfd next = {.fd = open_next(b), .events = POLLIN};
+    do
+        send(other, "?", 1, MSG_NOSIGNAL); /* to either, until the old one has closed the port */
+    while (poll(&next, 1, 10) == 0);
+    assert_int_equal(exchange(b, client), port); /* a third would make it last for minutes */
+    close(daemon);
+    assert_int_equal(bench_wait(b), 0);
+    close(next.fd);
+    close(given);
+    close(client);
+    close(other);
+}
+
 /* Breaks if a socket that the one before gave is not used, or one that is of no use stays open. */
 static void test_inherits(void **state)
 {
@@ -509,6 +565,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stranger, setup, teardown),
         cmocka_unit_test_setup_teardown(test_few_files, setup_with_few_files, teardown),
         cmocka_unit_test_setup_teardown(test_retires, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_flows_retire, setup, teardown),
         cmocka_unit_test_setup_teardown(test_inherits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_is_ended, setup, teardown),
