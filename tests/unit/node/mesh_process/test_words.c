@@ -12,6 +12,16 @@
 #include <cmocka.h>
 
 #include "node/mesh_process/words.h"
+#include "tests/fuzz/seed.h"
+
+/* For fuzz_mesh_words.c. */
+static void keep_seed(uint8_t word, const struct buffer *body)
+{
+    cleanup_buffer struct buffer seed = {0};
+    assert_int_equal(buffer_append(&seed, &word, 1), 0);
+    assert_int_equal(buffer_append(&seed, body->bytes, body->size), 0);
+    seed_keep("mesh_words", buffer_view(&seed));
+}
 
 static const struct id peer = {.bytes = {7, 8, 9}};
 
@@ -53,6 +63,7 @@ static void test_state(void **state)
     (void)state;
     make_state(&sent, locals, routes);
     assert_int_equal(state_encode(&sent, &bytes), 0);
+    keep_seed(WORD_STATE, &bytes);
     assert_int_equal(state_decode(buffer_view(&bytes), &got), 0);
     assert_true(address_equal(&got.gateway, &sent.gateway));
     assert_int_equal(got.range.network, sent.range.network);
@@ -107,6 +118,7 @@ static void test_link(void **state)
     sent.receive.count = 1;
     assert_int_equal(buffer_append(&sent.input, "abc", 3), 0);
     assert_int_equal(link_given_encode(&sent, &bytes), 0);
+    keep_seed(WORD_LINK, &bytes);
     assert_int_equal(link_given_decode(buffer_view(&bytes), &got), 0);
     assert_true(id_equal(&got.id, &peer));
     assert_true(address_equal(&got.address, &sent.address));
@@ -134,18 +146,22 @@ static void test_small(void **state)
     int reason;
     (void)state;
     assert_int_equal(greeting_encode(&sent, &greeting), 0);
+    keep_seed(WORD_GREETING, &greeting);
     assert_int_equal(greeting_decode(buffer_view(&greeting), &got), 0);
     assert_string_equal(got.build, sent.build);
     assert_true(id_equal(&got.self, &peer));
     assert_int_equal(peer_word_encode(&peer, -ECONNREFUSED, &word), 0);
+    keep_seed(WORD_FAILED, &word);
     assert_int_equal(peer_word_decode(buffer_view(&word), &id, &reason), 0);
     assert_true(id_equal(&id, &peer));
     assert_int_equal(reason, -ECONNREFUSED);
     assert_int_equal(socket_word_encode(MESH_SOCKET_REDIRECT, 7, &socket), 0);
+    keep_seed(WORD_SOCKET, &socket);
     assert_int_equal(socket_word_decode(buffer_view(&socket), &kind, &port), 0);
     assert_int_equal(kind, MESH_SOCKET_REDIRECT);
     assert_int_equal(port, 7);
     assert_int_equal(status_encode(&said, &status), 0);
+    keep_seed(WORD_STATUS, &status);
     assert_int_equal(status_decode(buffer_view(&status), &heard), 0);
     assert_int_equal(heard.connections, 5);
     assert_string_equal(heard.troubles[0].service, "s_web");
