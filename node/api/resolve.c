@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/control/agent_pulls.h"
 #include "node/images/images.h"
 #include "runtime/image/image_reference.h"
 
@@ -164,6 +165,7 @@ struct resolving {
     size_t spec_count;
     int64_t give_up_ms;
     size_t pulled_count; /* specs whose image was asked of its registry: once each */
+    char announced[IMAGE_REFERENCE_BYTES_MAX]; /* what others know that is to be pulled here; "" */
     bool is_pulling, is_closed;
     struct error pull_error;
     proposal_callback *callback;
@@ -179,6 +181,24 @@ static void free_resolving(uv_handle_t *handle)
     free(resolving);
 }
 
+/* Has the other peers wait for this one, or (NULL) no longer. */
+static void announce(struct resolving *resolving, const char *image, bool has_begun)
+{
+    struct peer *peer = resolving->call->peer;
+    struct image_reference reference;
+    char text[IMAGE_REFERENCE_BYTES_MAX] = "";
+    if (image && image_reference_parse(image, &reference, NULL) == 0)
+        image_reference_format(&reference, text);
+    if (!peer->agent || (strcmp(text, resolving->announced) == 0 && !has_begun))
+        return;
+    if (resolving->announced[0] && strcmp(text, resolving->announced) != 0)
+        agent_withdraw_pull(peer->agent, peer_now_ms(peer), resolving->announced);
+    if (text[0])
+        agent_publish_pull(peer->agent, peer_now_ms(peer), text, has_begun);
+    memcpy(resolving->announced, text, sizeof(text));
+    peer_wake(peer);
+}
+
 static void on_pulled(void *context, const struct digest *digest, const struct error *error)
 {
     struct resolving *resolving = context;
@@ -190,15 +210,20 @@ static void on_pulled(void *context, const struct digest *digest, const struct e
         free_resolving((uv_handle_t *)&resolving->timer);
 }
 
-/* Asks the registry of an image that no peer has. Whether it is pulled now. */
+/* Asks the registry of an image that no peer has, unless another peer does: once it has the image,
+ * its name is heard of. Whether it is pulled now. */
 static bool pull(struct resolving *resolving, size_t index)
 {
+    struct peer *peer = resolving->call->peer;
     static const struct images_pull_handler handler = {NULL, on_pulled};
+    const char *image = resolving->specs[index].image;
     if (index < resolving->pulled_count)
         return false;
+    if (resolving->announced[0] && agent_pull_is_others(peer->agent, resolving->announced))
+        return true;
     resolving->pulled_count = index + 1;
-    resolving->is_pulling = images_pull(resolving->call->peer->images,
-                                        resolving->specs[index].image, &handler, resolving) == 0;
+    announce(resolving, image, true);
+    resolving->is_pulling = images_pull(peer->images, image, &handler, resolving) == 0;
     return resolving->is_pulling;
 }
 
@@ -229,12 +254,15 @@ static void on_look(uv_timer_t *timer)
         return;
     for (; resolved < resolving->spec_count && rc == 0; resolved += rc == 0)
         rc = resolve_image(peer, &resolving->specs[resolved], &error);
+    if (rc == -ENOENT && resolved >= resolving->pulled_count)
+        announce(resolving, resolving->specs[resolved].image, false);
     bool is_pulled_in_vain = resolving->pull_error.code < 0;
     if (rc == -ENOENT && !is_pulled_in_vain &&
         (peer_now_ms(peer) < resolving->give_up_ms || pull(resolving, resolved)))
         return; /* the name may be on its way */
     if (rc == -ENOENT)
         say_unknown(resolving, &error);
+    announce(resolving, NULL, false);
     uv_close((uv_handle_t *)timer, free_resolving);
     if (rc < 0)
         api_fail(call, &error);

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 from scenario import scenario
 from testbed_lib.cluster import HELLO, TOP, web
@@ -172,6 +173,19 @@ def test_twenty_peers_one_pull(cluster):
         cluster.wait_serving(20)
         manifest = json.loads(read_archive(archive)[0])
         blobs = [blob["digest"] for blob in (manifest["config"], *manifest["layers"])]
+        assert sorted(registry.blobs_given()) == sorted(blobs), (registry.blobs_given(), blobs)
+        other = cluster.directory / "other.oci"  # and now each of them deploys it itself
+        noise_archive(other, 2, 2, 4)
+        registry.push("team/hello", "2", other)
+        with ThreadPoolExecutor(len(early)) as pool:
+            list(pool.map(lambda peer: cluster.deploy(
+                web(image=registry.name("team/hello:2"), port=9000 + peer.index, replicas=1),
+                stack=f"of-{peer.name}", ask=peer, wait=False), early))
+        manifest = json.loads(read_archive(other)[0])
+        blobs += [blob["digest"] for blob in (manifest["config"], *manifest["layers"])
+                  if blob["digest"] not in blobs]
+        for peer in early:
+            cluster.wait_serving(1, f"of-{peer.name}_web")
         assert sorted(registry.blobs_given()) == sorted(blobs), (registry.blobs_given(), blobs)
     late.consort("join", cluster.token(early[0]))
     cluster.wait_serving(21)

@@ -1,6 +1,7 @@
 #include <endian.h>
 #include <errno.h>
 
+#include "node/control/agent_pulls.h"
 #include "tests/unit/consensus/intent_fixture.h"
 #include "tests/unit/node/control/agent_bench.h"
 
@@ -256,6 +257,37 @@ static void test_image_volumes(void **state)
     fleet_done(&f);
 }
 
+static void publish_pull(struct fleet *f, unsigned by, bool has_begun)
+{
+    assert_int_equal(agent_publish_pull(f->peers[by].agent, f->now_ms, "hello:1", has_begun), 0);
+    f->peers[by].output.next_deadline_ms = f->now_ms;
+    fleet_run(f, 500);
+}
+
+/* Breaks if several peers pull one image at once, or none does. */
+static void test_pulls(void **state)
+{
+    (void)state;
+    struct fleet f;
+    char found[AGENT_DIGEST_TEXT_BYTES];
+    fleet_start(&f, 2, 1);
+    unsigned first = id_compare(&f.peers[0].identity.id, &f.peers[1].identity.id) < 0 ? 0 : 1,
+             second = 1 - first;
+    publish_pull(&f, first, false);
+    publish_pull(&f, second, false);
+    assert_false(agent_pull_is_others(f.peers[first].agent, "hello:1"));
+    assert_true(agent_pull_is_others(f.peers[second].agent, "hello:1"));
+    assert_false(agent_pull_is_others(f.peers[second].agent, "hello:2"));
+    publish_pull(&f, second, true); /* who has begun comes first */
+    assert_true(agent_pull_is_others(f.peers[first].agent, "hello:1"));
+    assert_int_equal(agent_image_resolve(f.peers[first].agent, "pulls", found), -ENOENT);
+    assert_int_equal(agent_withdraw_pull(f.peers[second].agent, f.now_ms, "hello:1"), 0);
+    f.peers[second].output.next_deadline_ms = f.now_ms;
+    fleet_run(&f, 500);
+    assert_false(agent_pull_is_others(f.peers[first].agent, "hello:1"));
+    fleet_done(&f);
+}
+
 /* Breaks if a peer whose disk was put back goes on unheard, and nobody is told. */
 static void test_outrun(void **state)
 {
@@ -289,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_liveness),
         cmocka_unit_test(test_gone_with_its_replicas),
         cmocka_unit_test(test_images),
+        cmocka_unit_test(test_pulls),
         cmocka_unit_test(test_image_volumes),
         cmocka_unit_test(test_outrun),
     };
