@@ -46,6 +46,11 @@ static int count_check(struct intent_apply *apply, const char *full_name,
         error_hint(error, "set deploy.replicas to 1, or take x-consort.exclusive away");
         return -EINVAL;
     }
+    if (spec->exclusive && spec->on_minority != SPEC_MINORITY_HOLD) {
+        error_set(error, -EINVAL, "%s is exclusive, so it can't be duplicated", full_name);
+        error_hint(error, "take x-consort.exclusive or x-consort.on_minority away");
+        return -EINVAL;
+    }
     return 0;
 }
 

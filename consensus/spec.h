@@ -58,7 +58,11 @@ enum spec_network_mode {
     SPEC_NETWORK_NONE, /* a loopback alone */
     SPEC_NETWORK_HOST, /* the machine's own */
 };
-enum spec_on_minority { SPEC_MINORITY_HOLD, SPEC_MINORITY_DUPLICATE };
+enum spec_on_minority {
+    SPEC_MINORITY_HOLD,
+    SPEC_MINORITY_DUPLICATE,       /* unless it keeps data in a named volume */
+    SPEC_MINORITY_DUPLICATE_EMPTY, /* also then: a stand-in's volumes are its own machine's */
+};
 
 struct spec_port {
     uint16_t published; /* on every peer; 0: reachable inside the cluster only */
@@ -234,6 +238,13 @@ int spec_mount_copy(const struct spec_mount *from, struct spec_mount *ret);
 
 /* As many as `*count`, one more: the new one, empty, or NULL for no memory. */
 struct spec_hook *spec_hook_add(struct spec_hook **hooks, size_t *count);
+
+/* The first of its named volumes: what it wrote is where it ran. NULL: it has none. */
+const char *service_spec_named_volume(const struct service_spec *spec);
+
+/* Whether other peers may run its replicas in the place of unreachable ones (x-consort:
+ * on_minority). A global service has a replica wherever one could stand in. */
+bool service_spec_is_duplicated(const struct service_spec *spec);
 
 /* -ENOMEM leaves `*ret` untouched. */
 int service_spec_copy(const struct service_spec *spec, struct service_spec *ret);

@@ -450,7 +450,7 @@ static void spec_read(struct reader *reader, struct service_spec *spec)
     list_read(reader, &spec->labels);
     dependencies_read(reader, spec);
     reader_u32(reader, &spec->failover_after_ms);
-    codec_read_enum(reader, SPEC_MINORITY_DUPLICATE, &spec->on_minority);
+    codec_read_enum(reader, SPEC_MINORITY_DUPLICATE_EMPTY, &spec->on_minority);
     reader_bool(reader, &spec->exclusive);
     codec_read_enum(reader, SPEC_NETWORK_HOST, &spec->network_mode);
     networks_read(reader, spec);
