@@ -362,20 +362,12 @@ static int copy_networks(const struct service_spec *spec, struct service_spec *r
     return rc;
 }
 
-const char *service_spec_named_volume(const struct service_spec *spec)
-{
-    for (size_t i = 0; i < spec->mount_count; i++)
-        if (spec->mounts[i].type == SPEC_MOUNT_VOLUME && spec->mounts[i].source)
-            return spec->mounts[i].source;
-    return NULL;
-}
-
 bool service_spec_is_duplicated(const struct service_spec *spec)
 {
     if (spec->exclusive || spec->mode == SPEC_GLOBAL)
         return false;
     return spec->on_minority == SPEC_MINORITY_DUPLICATE_EMPTY ||
-           (spec->on_minority == SPEC_MINORITY_DUPLICATE && !service_spec_named_volume(spec));
+           (spec->on_minority == SPEC_MINORITY_DUPLICATE && !service_spec_has_volumes(spec));
 }
 
 int service_spec_copy(const struct service_spec *spec, struct service_spec *ret)

@@ -60,7 +60,7 @@ enum spec_network_mode {
 };
 enum spec_on_minority {
     SPEC_MINORITY_HOLD,
-    SPEC_MINORITY_DUPLICATE,       /* unless it keeps data in a named volume */
+    SPEC_MINORITY_DUPLICATE,       /* unless it mounts a volume */
     SPEC_MINORITY_DUPLICATE_EMPTY, /* also then: a stand-in's volumes are its own machine's */
 };
 
@@ -238,9 +238,6 @@ int spec_mount_copy(const struct spec_mount *from, struct spec_mount *ret);
 
 /* As many as `*count`, one more: the new one, empty, or NULL for no memory. */
 struct spec_hook *spec_hook_add(struct spec_hook **hooks, size_t *count);
-
-/* The first of its named volumes: what it wrote is where it ran. NULL: it has none. */
-const char *service_spec_named_volume(const struct service_spec *spec);
 
 /* Whether other peers may run its replicas in the place of unreachable ones (x-consort:
  * on_minority). A global service has a replica wherever one could stand in. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/control/stand_in.h"
+
 enum {
     PROPOSE_PATIENCE_MS = 15000,
 };
@@ -80,9 +82,12 @@ void put_replica(struct writer *writer, const struct peer *peer,
     const struct view *view = agent_view(peer->agent);
     const struct view_replica *seen = view_replica_find(view, replica->generation);
     const struct service_spec *spec = intent_spec_of(agent_intent(peer->agent), replica);
-    char name[INTENT_SERVICE_NAME_BYTES_MAX + 16];
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 16], words[STAND_IN_WORDS_BYTES] = "";
+    bool is_stand_in = stand_in_is(replica->generation);
+    if (is_stand_in)
+        stand_in_describe(agent_intent(peer->agent), view, replica, words);
     snprintf(name, sizeof(name), "%s.%u", replica->service, replica->slot);
-    writer_map(writer, 16);
+    writer_map(writer, 17);
     put_text(writer, "name", name);
     put_text(writer, "service", replica->service);
     put_u64(writer, "slot", replica->slot);
@@ -94,25 +99,44 @@ void put_replica(struct writer *writer, const struct peer *peer,
     put_text(writer, "health", health_text(seen));
     put_u64(writer, "restarts", seen ? seen->restarts : 0);
     put_i64(writer, "exit_code", seen ? seen->exit_code : 0);
-    put_text(writer, "detail", seen ? seen->detail : "");
+    put_text(writer, "detail", seen && seen->detail[0] ? seen->detail : words);
     put_i64(writer, "since_wall_ms", replica->since_wall_ms);
-    put_text(writer, "reason", replica->reason);
+    put_text(writer, "reason", is_stand_in ? words : replica->reason);
+    put_flag(writer, "stands_in", is_stand_in);
     put_text(writer, "image", spec ? spec->image : "");
     put_id(writer, "peer_id", &replica->peer);
+}
+
+static bool does_its_work(const struct peer *peer, const struct intent_replica *replica)
+{
+    return replica->want == INTENT_RUN &&
+           (replica_serves(peer, replica) ||
+            view_replica_has_completed(
+                view_replica_find(agent_view(peer->agent), replica->generation),
+                intent_spec_of(agent_intent(peer->agent), replica)));
+}
+
+/* Whether one before the i-th of all replicas does what this stand-in is for. */
+static bool is_superfluous(const struct peer *peer, const struct intent_replica *stand_in, size_t i)
+{
+    while (i-- > 0) {
+        const struct intent_replica *other =
+            any_replica_at(agent_intent(peer->agent), agent_view(peer->agent), i);
+        if (other->slot == stand_in->slot && strcmp(other->service, stand_in->service) == 0 &&
+            does_its_work(peer, other))
+            return true;
+    }
+    return false;
 }
 
 uint32_t count_serving(const struct peer *peer, const struct intent_service *service)
 {
     const struct intent *intent = agent_intent(peer->agent);
+    const struct intent_replica *replica;
     uint32_t count = 0;
-    for (size_t i = 0; i < intent->replicas.count; i++) {
-        const struct intent_replica *replica = intent->replicas.items[i];
-        count += replica->want == INTENT_RUN && strcmp(replica->service, service->name) == 0 &&
-                 (replica_serves(peer, replica) ||
-                  view_replica_has_completed(
-                      view_replica_find(agent_view(peer->agent), replica->generation),
-                      intent_spec_of(intent, replica)));
-    }
+    for (size_t i = 0; (replica = any_replica_at(intent, agent_view(peer->agent), i)); i++)
+        count += strcmp(replica->service, service->name) == 0 && does_its_work(peer, replica) &&
+                 !(stand_in_is(replica->generation) && is_superfluous(peer, replica, i));
     return count;
 }
 
@@ -135,13 +159,14 @@ uint32_t count_wanted(const struct peer *peer, const struct intent_service *serv
 void put_replicas(struct writer *writer, const struct peer *peer, const char *service,
                   const struct id *at)
 {
-    const struct table *replicas = &agent_intent(peer->agent)->replicas;
+    const struct intent_replica *replica;
     size_t count = 0;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1)
             writer_array(writer, count);
-        for (size_t i = 0; i < replicas->count; i++) {
-            const struct intent_replica *replica = replicas->items[i];
+        for (size_t i = 0;
+             (replica = any_replica_at(agent_intent(peer->agent), agent_view(peer->agent), i));
+             i++) {
             if ((service && strcmp(replica->service, service) != 0) ||
                 (at && !id_equal(&replica->peer, at)))
                 continue;

@@ -39,8 +39,14 @@ const char *peer_state_text(const struct peer *peer, const struct intent_peer *k
 /* For how long it has been in that state; -1: nobody here knows. */
 int64_t peer_state_ms(const struct peer *peer, const struct intent_peer *known);
 
-/* Sends the call a note `event` for each event after that index; returns the index of the last. */
-uint64_t note_newer_events(struct api_call *call, uint64_t last_index);
+/* How far a call was told what has happened; begins as zeros. */
+struct event_cursor {
+    uint64_t index;     /* of the log */
+    uint64_t happening; /* see node/peer/happenings.h */
+};
+
+/* Sends the call a note `event` for each event that it was not told yet. */
+void note_newer_events(struct api_call *call, struct event_cursor *cursor);
 
 /* How many of a service's wanted replicas serve. */
 uint32_t count_serving(const struct peer *peer, const struct intent_service *service);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/api/describe.h"
+#include "node/control/stand_in.h"
 #include "node/peer/replicas.h"
 
 void fail_find(struct api_call *call, const struct error *error)
@@ -207,9 +208,9 @@ static const struct intent_replica *find_in_slot(const struct peer *peer, const 
 {
     const struct intent *intent = agent_intent(peer->agent);
     const struct intent_service *found = find_service(peer, service, error);
-    const struct intent_replica *best = NULL;
-    for (size_t i = 0; i < intent->replicas.count && found; i++) {
-        const struct intent_replica *replica = intent->replicas.items[i];
+    const struct intent_replica *best = NULL, *replica;
+    for (size_t i = 0; found && (replica = any_replica_at(intent, agent_view(peer->agent), i));
+         i++) {
         if (strcmp(replica->service, found->name) != 0 || replica->slot != slot ||
             (generation != 0 && replica->generation != generation))
             continue;

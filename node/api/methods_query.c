@@ -10,6 +10,7 @@
 #include "node/api/find.h"
 #include "node/control/control.h"
 #include "node/control/level.h"
+#include "node/control/stand_in.h"
 #include "node/control/voters.h"
 #include "node/mesh/mesh.h"
 #include "node/mesh_process/host.h"
@@ -79,6 +80,22 @@ static void put_disk(struct writer *writer, const struct peer *peer)
     put_flag(writer, "disk_is_full", is_known && voters_disk_is_full(self->disk.free_bytes));
 }
 
+/* For how long there was no quorum, -1: there is one; and how many replicas run in another's place.
+ */
+static void put_stand_ins(struct writer *writer, const struct peer *peer)
+{
+    const struct view *view = agent_view(peer->agent);
+    int64_t since_ms = agent_no_quorum_since(peer->agent);
+    uint64_t count = 0;
+    for (size_t i = 0; i < view->stand_ins.count; i++) {
+        const struct view_stand_in *stand_in = view->stand_ins.items[i];
+        count +=
+            stand_in->replica.want == INTENT_RUN && view_is_alive(view, &stand_in->replica.peer);
+    }
+    put_i64(writer, "no_quorum_ms", since_ms == INT64_MAX ? -1 : peer_now_ms(peer) - since_ms);
+    put_u64(writer, "stand_ins", count);
+}
+
 static void status_of_member(struct writer *writer, const struct peer *peer)
 {
     const struct intent *intent = agent_intent(peer->agent);
@@ -101,6 +118,7 @@ static void status_of_member(struct writer *writer, const struct peer *peer)
     put_flag(writer, "quorum", has_leader && status.live_voter_count * 2 > status.voter_count);
     put_u64(writer, "applied", status.applied_index);
     put_u64(writer, "newest", status.newest_index);
+    put_stand_ins(writer, peer);
     put_u64(writer, "voters", status.voter_count);
     put_u64(writer, "live_voters", status.live_voter_count);
     put_u64(writer, "voters_max", agent_voters_max(peer->agent));
@@ -126,7 +144,7 @@ static void method_status(struct api_call *call, struct bytes params)
     (void)params;
     address_format(&peer->options.advertised, address);
     writer_init(&writer, &result);
-    writer_map(&writer, 5 + (peer->agent ? 26 : 0));
+    writer_map(&writer, 5 + (peer->agent ? 28 : 0));
     put_text(&writer, "phase", phase_text(peer->phase));
     put_id(&writer, "id", &peer->identity.id);
     put_text(&writer, "name", peer->options.name);
@@ -279,17 +297,17 @@ static void write_rows(struct writer *writer, const struct peer *peer,
                        const struct intent_service *only)
 {
     const struct intent *intent = agent_intent(peer->agent);
+    const struct view *view = agent_view(peer->agent);
+    const struct intent_replica *replica;
     size_t count = 0;
-    for (size_t i = 0; i < intent->replicas.count; i++) {
-        const struct intent_replica *replica = intent->replicas.items[i];
+    for (size_t i = 0; (replica = any_replica_at(intent, view, i)); i++) {
         count += !only || strcmp(replica->service, only->name) == 0;
     }
     for (size_t i = 0; i < intent->services.count; i++)
         if (!only || only == intent->services.items[i])
             count += put_pending(NULL, intent, intent->services.items[i]);
     writer_array(writer, count);
-    for (size_t i = 0; i < intent->replicas.count; i++) {
-        const struct intent_replica *replica = intent->replicas.items[i];
+    for (size_t i = 0; (replica = any_replica_at(intent, view, i)); i++) {
         if (!only || strcmp(replica->service, only->name) == 0)
             put_replica(writer, peer, replica);
     }
@@ -323,13 +341,39 @@ static void explain_replica(const struct peer *peer, const struct intent_replica
 {
     const struct view_replica *seen =
         view_replica_find(agent_view(peer->agent), replica->generation);
+    char words[STAND_IN_WORDS_BYTES];
+    bool is_stand_in = stand_in_is(replica->generation);
+    if (is_stand_in)
+        stand_in_describe(agent_intent(peer->agent), agent_view(peer->agent), replica, words);
     buffer_printf(text, "%s.%u revision %u at peer %s: %s", replica->service, replica->slot,
-                  replica->revision, peer_name(peer, &replica->peer), replica->reason);
+                  replica->revision, peer_name(peer, &replica->peer),
+                  is_stand_in ? words : replica->reason);
     if (seen && seen->detail[0])
         buffer_printf(text, "; %s", seen->detail);
     if (seen && seen->restarts > 0)
         buffer_printf(text, "; restarted %u times", seen->restarts);
     buffer_append_text(text, "\n");
+}
+
+/* Without a quorum: for how long, and what the service's on_minority makes of it. */
+static void explain_minority(const struct peer *peer, const struct intent_service *service,
+                             struct buffer *text)
+{
+    int64_t since_ms = agent_no_quorum_since(peer->agent);
+    if (since_ms == INT64_MAX)
+        return;
+    const struct service_spec *spec = &intent_revision_find(service, service->revision)->spec;
+    buffer_printf(text,
+                  "no quorum since %lld s: ", (long long)((peer_now_ms(peer) - since_ms) / 1000));
+    if (service_spec_is_duplicated(spec))
+        buffer_append_text(text, "peers that are reached stand in for those that are not "
+                                 "(on_minority: duplicate)\n");
+    else if (spec->on_minority == SPEC_MINORITY_DUPLICATE && service_spec_has_volumes(spec))
+        buffer_append_text(text, "replicas on peers that are not reached wait for them, with "
+                                 "their volumes\n");
+    else
+        buffer_append_text(text, "replicas on peers that are not reached wait for them "
+                                 "(on_minority: hold)\n");
 }
 
 static void explain_history(const struct peer *peer, const char *service, struct buffer *text)
@@ -383,9 +427,10 @@ static void method_why(struct api_call *call, struct bytes params)
     if (service->rollout.reason[0])
         buffer_printf(&text, "%s\n", service->rollout.reason);
     control_explain(intent, agent_view(peer->agent), service->name, &text);
+    explain_minority(peer, service, &text);
     mesh_host_explain(peer->mesh, service->name, &text);
-    for (size_t i = 0; i < intent->replicas.count; i++) {
-        const struct intent_replica *replica = intent->replicas.items[i];
+    const struct intent_replica *replica;
+    for (size_t i = 0; (replica = any_replica_at(intent, agent_view(peer->agent), i)); i++) {
         if (only ? replica == only : strcmp(replica->service, service->name) == 0)
             explain_replica(peer, replica, &text);
     }
@@ -405,8 +450,24 @@ enum {
 struct events {
     uv_timer_t timer;
     struct api_call *call;
-    uint64_t last_index;
+    struct event_cursor cursor;
 };
+
+/* What was seen here alone has no index. */
+static int note_happening(struct api_call *call, const struct happening *happening)
+{
+    cleanup_buffer struct buffer payload = {0};
+    struct writer writer;
+    writer_init(&writer, &payload);
+    writer_map(&writer, 6);
+    put_u64(&writer, "index", 0);
+    put_i64(&writer, "wall_ms", happening->wall_ms);
+    put_text(&writer, "actor", "consort");
+    put_text(&writer, "kind", "stand-in");
+    put_text(&writer, "subject", happening->subject);
+    put_text(&writer, "text", happening->text);
+    return api_note(call, "event", buffer_view(&payload));
+}
 
 static int note_event(struct api_call *call, const struct intent_event *event)
 {
@@ -423,24 +484,36 @@ static int note_event(struct api_call *call, const struct intent_event *event)
     return api_note(call, "event", buffer_view(&payload));
 }
 
-uint64_t note_newer_events(struct api_call *call, uint64_t last_index)
+/* Those that happened up to then, and are not told yet. */
+static void note_happenings(struct api_call *call, int64_t until_wall_ms,
+                            struct event_cursor *cursor)
+{
+    const struct happening *happening;
+    while ((happening = happenings_after(&call->peer->happenings, cursor->happening)) &&
+           happening->wall_ms <= until_wall_ms) {
+        note_happening(call, happening);
+        cursor->happening = happening->number;
+    }
+}
+
+void note_newer_events(struct api_call *call, struct event_cursor *cursor)
 {
     const struct intent_event *event;
-    uint64_t newest = last_index;
     for (size_t i = 0; (event = intent_event_at(agent_intent(call->peer->agent), i)); i++) {
-        if (event->index <= last_index)
+        if (event->index <= cursor->index)
             continue;
+        note_happenings(call, event->wall_ms, cursor);
         note_event(call, event);
-        newest = event->index;
+        cursor->index = event->index;
     }
-    return newest;
+    note_happenings(call, INT64_MAX, cursor);
 }
 
 static void on_events_timer(uv_timer_t *timer)
 {
     struct events *events = timer->data;
     if (!events->call->is_canceled) {
-        events->last_index = note_newer_events(events->call, events->last_index);
+        note_newer_events(events->call, &events->cursor);
         return;
     }
     api_answer(events->call, NULL);
@@ -449,14 +522,15 @@ static void on_events_timer(uv_timer_t *timer)
 
 static void method_events(struct api_call *call, struct bytes params)
 {
-    uint64_t last_index = note_newer_events(call, 0);
+    struct event_cursor cursor = {0};
+    note_newer_events(call, &cursor);
     struct events *events = frame_flag(params, "follow") ? calloc(1, sizeof(*events)) : NULL;
     if (!events) {
         api_answer(call, NULL);
         return;
     }
     events->call = call;
-    events->last_index = last_index;
+    events->cursor = cursor;
     uv_timer_init(call->peer->loop, &events->timer);
     events->timer.data = events;
     uv_timer_start(&events->timer, on_events_timer, EVENTS_POLL_MS, EVENTS_POLL_MS);

@@ -16,7 +16,7 @@ enum {
 struct watch {
     uv_timer_t timer;
     struct api_call *call;
-    uint64_t last_event;
+    struct event_cursor events;
     uint64_t fingerprint;
     int64_t told_ms;
     bool is_full; /* the client reads slower than things happen: states are left out */
@@ -138,7 +138,7 @@ static void on_look(uv_timer_t *timer)
     }
     if (watch->is_full)
         return;
-    watch->last_event = note_newer_events(watch->call, watch->last_event);
+    note_newer_events(watch->call, &watch->events);
     uint64_t now = fingerprint(peer);
     if (now == watch->fingerprint && peer_now_ms(peer) - watch->told_ms < WATCH_REFRESH_MS)
         return;

@@ -20,6 +20,36 @@ static void say_level(const json_t *status)
     puts(json_array_size(waits_for) > 0 ? "" : " none");
 }
 
+static void say_no_quorum(const json_t *status)
+{
+    long long voters = (long long)json_number(status, "voters");
+    if (voters == 1)
+        printf("no quorum: the only peer that votes does not answer");
+    else
+        printf("no quorum: %lld of %lld voters answer",
+               (long long)json_number(status, "live_voters"), voters);
+    printf(". What runs goes on and is served, and crashed replicas restart; deploys and all other "
+           "changes wait until %s.\nIf %s gone for good, go on without %s, on a machine that is "
+           "left: consort recover\n",
+           voters == 1 ? "it is back" : "a majority of the voters is back",
+           voters == 1 ? "it is" : "they are", voters == 1 ? "it" : "them");
+    if (voters == 1 && json_number(status, "members") == 2)
+        puts("Two peers have no majority without each other; a third one, however small, makes "
+             "three "
+             "votes: consort token create");
+}
+
+/* Also while they are being given back. */
+static void say_stand_ins(const json_t *status)
+{
+    long long count = (long long)json_number(status, "stand_ins");
+    if (count > 0)
+        printf("%lld replica%s in the place of others on peers that are not reached (on_minority): "
+               "see "
+               "consort ps\n",
+               count, count == 1 ? " runs" : "s run");
+}
+
 static void say_status(const json_t *status)
 {
     printf("peer %s (%s), version %s, at %s: %s\n", json_text(status, "name"),
@@ -49,11 +79,8 @@ static void say_status(const json_t *status)
                (long long)json_number(status, "voters"),
                (long long)json_number(status, "voters_max"));
     else
-        printf("no quorum: %lld of %lld voters answer. What runs goes on and is served; changes "
-               "wait until a majority of the voters is back.\nIf they are gone for good, go on "
-               "without them, on a machine that is left: consort recover\n",
-               (long long)json_number(status, "live_voters"),
-               (long long)json_number(status, "voters"));
+        say_no_quorum(status);
+    say_stand_ins(status);
     say_level(status);
     printf("%lld services, %lld of %lld replicas serve\n",
            (long long)json_number(status, "services"),

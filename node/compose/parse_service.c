@@ -324,12 +324,29 @@ static int read_label_file(struct parse *parse, const struct tree_node *node,
 
 static int read_on_minority(struct parse *parse, const struct tree_node *node, void *target)
 {
-    static const char *const words[] = {"hold", "duplicate", NULL};
+    static const char *const words[] = {"hold", "duplicate", "duplicate_empty", NULL};
     struct service_spec *spec = target;
-    int rc = parse_word(parse, node, words, &spec->on_minority);
-    if (rc == 0 && spec->on_minority == SPEC_MINORITY_DUPLICATE)
-        rc = parse_warn(parse, node, "duplicate is not carried out by this version: as hold");
-    return rc;
+    return parse_word(parse, node, words, &spec->on_minority);
+}
+
+/* What `on_minority` can't mean for this service, wherever the rest stands. */
+static int check_on_minority(struct parse *parse, const struct tree_node *node,
+                             const struct service_spec *spec)
+{
+    const struct tree_node *consort = tree_find(node, "x-consort");
+    const struct tree_node *said = consort ? tree_find(consort, "on_minority") : NULL;
+    if (!said || spec->on_minority == SPEC_MINORITY_HOLD)
+        return 0;
+    if (spec->exclusive)
+        return parse_fail(parse, said,
+                          "a service that is exclusive can't be duplicated: one of them must go");
+    if (spec->mode == SPEC_GLOBAL)
+        return parse_warn(parse, said, "ignored: a global service runs on every peer already");
+    if (spec->on_minority == SPEC_MINORITY_DUPLICATE && service_spec_has_volumes(spec))
+        return parse_warn(parse, said,
+                          "as hold, since its volumes stay with their peer; if replicas may begin "
+                          "with empty ones: duplicate_empty");
+    return 0;
 }
 
 static int read_consort(struct parse *parse, const struct tree_node *node, void *target)
@@ -454,6 +471,8 @@ int parse_service(struct parse *parse, const struct tree_node *node, struct serv
         rc = read_label_file(parse, label_file, spec);
     if (rc == 0)
         rc = parse_service_networks(parse, node, spec);
+    if (rc == 0)
+        rc = check_on_minority(parse, node, spec);
     if (rc < 0)
         return rc;
     if (!spec->image)

@@ -7,6 +7,7 @@
 
 #include "consensus/level.h"
 #include "node/control/agent_private.h"
+#include "node/control/stand_in.h"
 
 static int compare_id(const void *item, const void *key)
 {
@@ -151,6 +152,7 @@ int agent_new(const struct agent_config *config, const struct agent_stored *stor
     agent->now_ms = agent->start_ms = now_ms;
     agent->control_deadline_ms = agent->voters_deadline_ms = agent->campaign_at_ms = INT64_MAX;
     agent->raft_progress_ms = now_ms - INT32_MAX;
+    agent->quorum_changed_ms = now_ms;
     set_default(&agent->config.lease_ms, AGENT_LEASE_MS_DEFAULT);
     set_default(&agent->config.voter_replace_after_ms, AGENT_VOTER_REPLACE_MS_DEFAULT);
     set_default(&agent->config.voter_settle_ms, AGENT_VOTER_SETTLE_MS_DEFAULT);
@@ -432,6 +434,7 @@ static void do_what_is_due(struct agent *agent)
     agent_read_tick(agent);
     agent_lease_tick(agent);
     agent_holding_tick(agent);
+    agent_minority_tick(agent);
     agent_pending_expire(agent);
     agent_mend(agent);
     agent_compact(agent);
@@ -445,6 +448,7 @@ static void do_what_is_due(struct agent *agent)
     deadline = earlier(deadline, agent_read_deadline(agent));
     deadline = earlier(deadline, agent_lease_deadline(agent));
     deadline = earlier(deadline, agent_lead_deadline(agent));
+    deadline = earlier(deadline, agent_minority_deadline(agent));
     agent->output->next_deadline_ms = deadline;
 }
 
@@ -498,8 +502,8 @@ bool agent_intent_is_old(const struct agent *agent)
 void agent_wanted(const struct agent *agent, int64_t now_ms,
                   void (*each)(void *context, const struct agent_wanted *wanted), void *context)
 {
-    for (size_t i = 0; i < agent->intent->replicas.count; i++) {
-        const struct intent_replica *replica = agent->intent->replicas.items[i];
+    const struct intent_replica *replica;
+    for (size_t i = 0; (replica = any_replica_at(agent->intent, &agent->view, i)); i++) {
         if (!id_equal(&replica->peer, &agent->self) || replica->want != INTENT_RUN)
             continue;
         struct agent_wanted wanted = {

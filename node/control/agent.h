@@ -174,6 +174,9 @@ enum agent_event_type {
     AGENT_OUTRUN,       /* others know a later generation of this peer: text says which */
     AGENT_NAMESAKES,    /* id and other live and have one name; once for each pair */
     AGENT_EPOCH,        /* id: a new epoch began, in which that peer alone voted at first */
+    AGENT_STANDS_IN,    /* id, subject, text: a peer, perhaps this one, runs a replica in another's
+                           place */
+    AGENT_STOOD_IN,     /* it no longer does */
     AGENT_PONG,         /* what came of an agent_ping(): `pong` */
 };
 
@@ -183,6 +186,7 @@ struct agent_event {
     enum view_liveness liveness;
     enum swim_path path;
     struct address address;
+    char subject[INTENT_SERVICE_NAME_BYTES_MAX + 16]; /* a replica: "hello_web.2" */
     char text[AGENT_EVENT_TEXT_BYTES_MAX];
     struct agent_pong {
         uint64_t token;
@@ -251,6 +255,11 @@ int agent_publish_disk(struct agent *agent, int64_t now_ms, const struct view_di
 int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view_replica *replica);
 int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generation);
 
+/* A container that this peer ran in another's place before its daemon was started anew: it goes on
+ * until it is given back. -EINVAL: it is none of this peer's; -ENOMEM. */
+int agent_adopt_stand_in(struct agent *agent, uint64_t generation, const char *service,
+                         uint32_t slot);
+
 /* Says that others may fetch an image here, where it keeps data and under which names it is known
  * ("/data,hello:1,hello:latest"); or that they no longer may. The digest is the manifest's. */
 int agent_publish_image(struct agent *agent, int64_t now_ms, const char *digest,
@@ -295,10 +304,13 @@ struct agent_wanted {
     const struct service_spec *spec;
 };
 
-/* Calls `each` for all that shall run here, in order of generation. What is borrowed lives until
- * the next step. */
+/* Calls `each` for all that shall run here, in order of generation, stand-ins last. What is
+ * borrowed lives until the next step. */
 void agent_wanted(const struct agent *agent, int64_t now_ms,
                   void (*each)(void *context, const struct agent_wanted *wanted), void *context);
+
+/* Since when this peer knows of no quorum; INT64_MAX: there is one. */
+int64_t agent_no_quorum_since(const struct agent *agent);
 
 /* True while this peer only has an older intent than it once had: what runs here goes on, and
  * nothing is started or removed, until the others have brought the newest. */

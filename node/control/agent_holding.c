@@ -39,7 +39,7 @@ void agent_holding(const struct agent *agent, struct view_holding *ret)
     }
 }
 
-static bool most_voters_are_gone(const struct agent *agent)
+bool agent_most_voters_are_gone(const struct agent *agent)
 {
     const struct raft_configuration *configuration = &agent->intent->configuration;
     unsigned voters = 0, alive = 0;
@@ -72,7 +72,7 @@ void agent_holding_tick(struct agent *agent)
     if (agent->now_ms < agent->holding_next_ms)
         return;
     agent->holding_next_ms = agent->now_ms + AGENT_HOLDING_INTERVAL_MS;
-    bool shall_say = most_voters_are_gone(agent);
+    bool shall_say = agent_most_voters_are_gone(agent);
     agent_holding(agent, &holding);
     bool is_news = !agent->says_holding || holding.applied != agent->said_holding.applied ||
                    view_holding_compare(&holding, &agent->said_holding) != 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node/control/agent_private.h"
+#include "node/control/stand_in.h"
 
 static const char capacity_key[] = "capacity";
 static const char disk_key[] = "disk"; /* of the same table: it changes more often */
@@ -93,15 +94,21 @@ static void disk_changed(struct agent *agent, const struct swim_record *record)
     peer->has_disk = true;
 }
 
-/* A peer speaks for itself only: about the replicas that the intent places there. What it says
+/* A peer speaks for itself only: about the replicas that the intent places there, and those that it
+ * runs in another's place. What it says
  * before we know that is read again when we do. */
 static void replica_changed(struct agent *agent, const struct swim_record *record)
 {
     struct view_replica heard;
+    struct intent_replica stand_in;
     uint64_t storage;
-    if (view_replica_decode(record->value, &heard) < 0 ||
+    if (view_replica_decode(record->value, &heard, &stand_in) < 0 ||
         !bytes_equal(record->key, generation_key(heard.generation, &storage)))
         return;
+    if (stand_in_is(heard.generation)) {
+        agent_stand_in_heard(agent, &record->owner, &heard, &stand_in);
+        return;
+    }
     const struct intent_replica *placed = intent_replica_find(agent->intent, heard.generation);
     if (!placed || !id_equal(&placed->peer, &record->owner))
         return;
@@ -120,7 +127,7 @@ void agent_members_read_again(struct agent *agent)
 {
     for (size_t i = agent->view.replicas.count; i-- > 0;) {
         const struct view_replica *replica = agent->view.replicas.items[i];
-        if (!id_equal(&replica->peer, &agent->self))
+        if (!id_equal(&replica->peer, &agent->self) && !stand_in_is(replica->generation))
             view_replica_remove(&agent->view, replica->generation);
     }
 }
@@ -170,6 +177,7 @@ static void record_withdrawn(struct agent *agent, const struct swim_event *event
     const struct view_replica *replica = view_replica_find(&agent->view, generation);
     if (!replica || !id_equal(&replica->peer, &event->id))
         return;
+    agent_stand_in_withdrawn(agent, generation);
     view_replica_remove(&agent->view, generation);
     agent->output->routes_changed = true;
     agent->control_due = true;
@@ -305,7 +313,10 @@ int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view
     cleanup_buffer struct buffer value = {0};
     uint64_t storage;
     struct bytes key = generation_key(replica->generation, &storage);
-    int rc = view_replica_encode(replica, &value);
+    const struct view_stand_in *stand_in = view_stand_in_find(&agent->view, replica->generation);
+    if (!stand_in && stand_in_is(replica->generation))
+        return -ENOENT;
+    int rc = view_replica_encode(replica, stand_in ? &stand_in->replica : NULL, &value);
     if (rc == 0)
         rc = swim_publish(agent->swim, now_ms, SWIM_TABLE_REPLICA, key, buffer_view(&value));
     if (rc < 0)

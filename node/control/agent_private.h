@@ -120,6 +120,11 @@ struct agent {
     struct view_holding said_holding;
     int64_t holding_next_ms;
 
+    bool has_quorum; /* as of the last look, see agent_minority.c; so since: */
+    int64_t quorum_changed_ms;
+    bool stands_in; /* for another peer */
+    int64_t minority_next_ms;
+
     struct pendings pendings;
     uint64_t next_request; /* of forwarded proposals */
 
@@ -158,9 +163,17 @@ void agent_holding_tick(struct agent *agent);
 void agent_holding_seen(struct agent *agent, const struct id *owner, struct bytes value);
 void agent_holding_withdrawn(struct agent *agent, const struct id *owner);
 bool agent_is_holding_key(struct bytes key);
+bool agent_most_voters_are_gone(const struct agent *agent);
 /* The first and last index of the log's entries that follow what is applied; 0 if there are none.
  */
 uint64_t agent_log_tail(const struct agent *agent);
+
+/* agent_minority.c; and what others say of their stand-ins. */
+void agent_minority_tick(struct agent *agent);
+int64_t agent_minority_deadline(const struct agent *agent);
+void agent_stand_in_heard(struct agent *agent, const struct id *owner,
+                          const struct view_replica *heard, const struct intent_replica *stand_in);
+void agent_stand_in_withdrawn(struct agent *agent, uint64_t generation);
 
 /* agent_output.c: appending to what a step returns. -ENOMEM marks the agent as failed. */
 struct buffer *agent_add_send(struct agent *agent, const struct id *to,

@@ -8,10 +8,13 @@ enum {
     CONTROL_TRUST_MS = 2000,  /* up so long, one without a health check is trusted to serve */
     CONTROL_ABSENT_MS = 2000, /* a stopped one that nobody reports so long is gone */
     CONTROL_UNKNOWN_PEER_MS = 15000, /* a peer nobody has heard of counts as dead after so long */
-    CONTROL_CRASHES_MAX = 2,         /* restarts after which a new replica counts as failed */
-    CONTROL_SPREADS_MAX = 4,         /* spread preferences that are looked at */
+    CONTROL_MINORITY_MS = 5000,      /* without a quorum, before anybody stands in: longer than any
+                                        election takes */
+    CONTROL_GIVE_BACK_MS = 5 * 60 * 1000, /* with a quorum, a stand-in ends by then in any case */
+    CONTROL_CRASHES_MAX = 2,              /* restarts after which a new replica counts as failed */
+    CONTROL_SPREADS_MAX = 4,              /* spread preferences that are looked at */
 
-    AGENT_EVENT_TEXT_BYTES_MAX = 256,
+    AGENT_EVENT_TEXT_BYTES_MAX = 320,
     AGENT_DIGEST_TEXT_BYTES = 7 + 64 + 1, /* "sha256:", digits, NUL */
     AGENT_PENDING_MAX = 4096,             /* proposals under way */
     AGENT_PROPOSE_TIMEOUT_MS = 10000,  /* then the proposer is told that the outcome is unknown */
@@ -38,6 +41,7 @@ enum {
     AGENT_VOTER_CATCH_UP_MS = 60000,  /* that a learner has for it, before another is tried */
     AGENT_VOTER_LAG_MAX = 64,         /* entries that a learner may lack when promoted */
     AGENT_HOLDING_INTERVAL_MS = 1000, /* between looks at whether most voters are gone */
+    AGENT_MINORITY_INTERVAL_MS = 500, /* between looks at who should stand in for whom */
     AGENT_LEASE_MS_DEFAULT = 6000,
     AGENT_LEASE_ASKS = 4,     /* times that a lease is asked for within its length */
     AGENT_NAMESAKES_MAX = 32, /* pairs of peers with one name that are told */

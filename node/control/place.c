@@ -176,11 +176,11 @@ static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
 }
 
 /* FNV-1a with a last mixing step: its high bits alone change too little with the last bytes. */
-static uint64_t rendezvous(const struct placer *placer, uint32_t slot, const struct id *peer)
+uint64_t place_hash(const char *service, uint32_t slot, const struct id *peer)
 {
     uint8_t slot_bytes[] = {(uint8_t)slot, (uint8_t)(slot >> 8), (uint8_t)(slot >> 16),
                             (uint8_t)(slot >> 24)};
-    uint64_t hash = hash_bytes(fnv_offset, placer->service, strlen(placer->service));
+    uint64_t hash = hash_bytes(fnv_offset, service, strlen(service));
     hash = hash_bytes(hash, slot_bytes, sizeof(slot_bytes));
     hash = hash_bytes(hash, peer->bytes, ID_BYTES);
     hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccd;
@@ -235,8 +235,8 @@ static int compare_places(const struct placer *placer, const struct place_reques
         order = compare((uint64_t)a->replica_count * b->view->capacity.cpu_millis,
                         (uint64_t)b->replica_count * a->view->capacity.cpu_millis);
     if (order == 0)
-        order = compare(rendezvous(placer, request->slot, &b->intent->id),
-                        rendezvous(placer, request->slot, &a->intent->id));
+        order = compare(place_hash(placer->service, request->slot, &b->intent->id),
+                        place_hash(placer->service, request->slot, &a->intent->id));
     return order;
 }
 

@@ -63,5 +63,9 @@ enum place_verdict placer_check(const struct placer *placer, const struct world_
 /* The best peer, or NULL when none may take it. */
 struct world_peer *placer_choose(const struct placer *placer, const struct place_request *request);
 
+/* By which peers are ranked for a slot alike everywhere (rendezvous hashing): the highest is first.
+ */
+uint64_t place_hash(const char *service, uint32_t slot, const struct id *peer);
+
 /* A replica of the service was planned to start, or to end, at the peer. */
 void placer_count(struct placer *placer, const struct world_peer *peer, int change);

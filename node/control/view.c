@@ -23,8 +23,21 @@ static const void *replica_key(const void *item)
     return &((const struct view_replica *)item)->generation;
 }
 
+static int stand_in_compare(const void *item, const void *key)
+{
+    uint64_t a = ((const struct view_stand_in *)item)->replica.generation;
+    uint64_t b = *(const uint64_t *)key;
+    return a < b ? -1 : a > b;
+}
+
+static const void *stand_in_key(const void *item)
+{
+    return &((const struct view_stand_in *)item)->replica.generation;
+}
+
 void view_init(struct view *view)
 {
+    table_init(&view->stand_ins, stand_in_compare, stand_in_key);
     table_init(&view->peers, peer_compare, peer_key);
     table_init(&view->replicas, replica_compare, replica_key);
 }
@@ -42,6 +55,7 @@ void view_done(struct view *view)
         return;
     free_items(&view->peers);
     free_items(&view->replicas);
+    free_items(&view->stand_ins);
 }
 
 /* Adds an item whose key is set; frees it and returns NULL when out of memory. */
@@ -94,6 +108,23 @@ struct view_replica *view_replica_find(const struct view *view, uint64_t generat
 void view_replica_remove(struct view *view, uint64_t generation)
 {
     free(table_remove(&view->replicas, &generation));
+    free(table_remove(&view->stand_ins, &generation));
+}
+
+struct view_stand_in *view_stand_in_get(struct view *view, uint64_t generation)
+{
+    struct view_stand_in *stand_in = view_stand_in_find(view, generation);
+    if (stand_in)
+        return stand_in;
+    stand_in = calloc(1, sizeof(*stand_in));
+    if (stand_in)
+        stand_in->replica.generation = generation;
+    return add_item(&view->stand_ins, stand_in);
+}
+
+struct view_stand_in *view_stand_in_find(const struct view *view, uint64_t generation)
+{
+    return table_find(&view->stand_ins, &generation);
 }
 
 void view_peer_remove(struct view *view, const struct id *id)

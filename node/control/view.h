@@ -11,7 +11,7 @@
 #include "base/buffer.h"
 #include "base/id.h"
 #include "base/table.h"
-#include "consensus/spec.h"
+#include "consensus/intent.h"
 #include "node/control/bounds.h"
 
 enum view_liveness { VIEW_ALIVE, VIEW_SUSPECT, VIEW_DEAD, VIEW_LEFT };
@@ -54,6 +54,13 @@ struct view_replica {
     char detail[VIEW_DETAIL_BYTES_MAX + 1]; /* why it is not well: last log lines, error */
 };
 
+/* What a peer runs in another's place, see stand_in.h: said in its record about that replica. */
+struct view_stand_in {
+    struct intent_replica replica; /* as if it were agreed on; the reason is left out */
+    int64_t covered_since_ms;      /* of this peer's own: what it stands in for serves again since
+                                      then; 0: it does not */
+};
+
 /* A peer's record about what it has of the intent, said while most voters are gone. */
 struct view_holding {
     uint64_t applied;     /* known to be committed */
@@ -74,8 +81,9 @@ struct view_peer {
 };
 
 struct view {
-    struct table peers;    /* of struct view_peer, by id */
-    struct table replicas; /* of struct view_replica, by generation, which lives on one peer */
+    struct table peers;     /* of struct view_peer, by id */
+    struct table replicas;  /* of struct view_replica, by generation, which lives on one peer */
+    struct table stand_ins; /* of struct view_stand_in, by generation; each has a replica, too */
 };
 
 void view_init(struct view *view);
@@ -89,7 +97,11 @@ struct view_peer *view_peer_find(const struct view *view, const struct id *id);
 /* Whether the peer is known, and neither suspected nor dead. */
 bool view_is_alive(const struct view *view, const struct id *id);
 struct view_replica *view_replica_find(const struct view *view, uint64_t generation);
+/* With the stand-in of that number. */
 void view_replica_remove(struct view *view, uint64_t generation);
+
+struct view_stand_in *view_stand_in_get(struct view *view, uint64_t generation);
+struct view_stand_in *view_stand_in_find(const struct view *view, uint64_t generation);
 void view_peer_remove(struct view *view, const struct id *id);
 
 /* Is up, and healthy unless it has no health check: may be sent requests. */
@@ -100,13 +112,16 @@ bool view_replica_has_completed(const struct view_replica *replica,
                                 const struct service_spec *spec);
 
 /* The records' bytes, without the owner: `peer` of a decoded replica is ID_NONE. Encoders append,
- * or return -ENOMEM; decoders return -EBADMSG. */
+ * or return -ENOMEM; decoders return -EBADMSG. A replica that is a stand-in, by its number, is
+ * written and read with what it stands in for. */
 int view_capacity_encode(const struct view_capacity *capacity, struct buffer *ret);
 int view_capacity_decode(struct bytes bytes, struct view_capacity *ret);
 int view_disk_encode(const struct view_disk *disk, struct buffer *ret);
 int view_disk_decode(struct bytes bytes, struct view_disk *ret);
-int view_replica_encode(const struct view_replica *replica, struct buffer *ret);
-int view_replica_decode(struct bytes bytes, struct view_replica *ret);
+int view_replica_encode(const struct view_replica *replica, const struct intent_replica *stand_in,
+                        struct buffer *ret);
+int view_replica_decode(struct bytes bytes, struct view_replica *ret,
+                        struct intent_replica *ret_stand_in);
 int view_holding_encode(const struct view_holding *holding, struct buffer *ret);
 int view_holding_decode(struct bytes bytes, struct view_holding *ret);
 

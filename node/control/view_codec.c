@@ -4,12 +4,14 @@
 
 #include "base/reader.h"
 #include "base/writer.h"
+#include "node/control/stand_in.h"
 #include "node/control/view.h"
 
 enum {
     CAPACITY_FIELDS = 5,
     DISK_FIELDS = 2,
     REPLICA_FIELDS = 6,
+    STAND_IN_FIELDS = 4, /* more, of a stand-in */
     HOLDING_FIELDS = 3,
 };
 
@@ -89,24 +91,47 @@ int view_disk_decode(struct bytes bytes, struct view_disk *ret)
     return 0;
 }
 
-int view_replica_encode(const struct view_replica *replica, struct buffer *ret)
+int view_replica_encode(const struct view_replica *replica, const struct intent_replica *stand_in,
+                        struct buffer *ret)
 {
     struct writer writer;
     writer_init(&writer, ret);
-    writer_array(&writer, REPLICA_FIELDS);
+    writer_array(&writer, REPLICA_FIELDS + (stand_in ? STAND_IN_FIELDS : 0));
     writer_u64(&writer, replica->generation);
     writer_u64(&writer, replica->state);
     writer_u64(&writer, replica->health);
     writer_u64(&writer, replica->restarts);
     writer_i64(&writer, replica->exit_code);
     writer_text(&writer, replica->detail);
+    if (stand_in) {
+        writer_text(&writer, stand_in->service);
+        writer_u64(&writer, stand_in->slot);
+        writer_u64(&writer, stand_in->revision);
+        writer_i64(&writer, stand_in->since_wall_ms);
+    }
     return writer_check(&writer);
 }
 
-int view_replica_decode(struct bytes bytes, struct view_replica *ret)
+/* Returns how many of the `extra` fields are left. */
+static uint32_t stand_in_read(struct reader *reader, uint32_t extra, struct intent_replica *ret)
+{
+    if (extra < STAND_IN_FIELDS) {
+        reader_refuse(reader);
+        return 0;
+    }
+    reader_copy_text(reader, ret->service, sizeof(ret->service));
+    reader_u32(reader, &ret->slot);
+    reader_u32(reader, &ret->revision);
+    reader_i64(reader, &ret->since_wall_ms);
+    return extra - STAND_IN_FIELDS;
+}
+
+int view_replica_decode(struct bytes bytes, struct view_replica *ret,
+                        struct intent_replica *ret_stand_in)
 {
     struct reader reader;
     struct view_replica replica = {0};
+    struct intent_replica stand_in = {0};
     int64_t exit_code = 0;
     reader_init(&reader, bytes.data, bytes.size);
     uint32_t extra = begin(&reader, REPLICA_FIELDS);
@@ -118,10 +143,14 @@ int view_replica_decode(struct bytes bytes, struct view_replica *ret)
     if (exit_code < INT32_MIN || exit_code > INT32_MAX)
         reader_refuse(&reader);
     reader_copy_text(&reader, replica.detail, sizeof(replica.detail));
+    if (stand_in_is(replica.generation))
+        extra = stand_in_read(&reader, extra, &stand_in);
     if (end(&reader, extra) < 0)
         return -EBADMSG;
     replica.exit_code = (int32_t)exit_code;
+    stand_in.generation = replica.generation;
     *ret = replica;
+    *ret_stand_in = stand_in;
     return 0;
 }
 

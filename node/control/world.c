@@ -77,7 +77,7 @@ static int replicas_init(struct world *world, const struct view *view)
     return 0;
 }
 
-static void reserve(struct world_peer *peer, const struct service_spec *spec)
+void world_reserve(struct world_peer *peer, const struct service_spec *spec)
 {
     peer->cpu_reserved_millis += spec->resources.cpu_reserved_millis;
     peer->memory_reserved_bytes += spec->resources.memory_reserved_bytes;
@@ -101,7 +101,7 @@ static int services_init(struct world *world)
         for (; replica < end && strcmp(replica->intent->service, service->intent->name) == 0;
              replica++) {
             replica->spec = &intent_revision_find(service->intent, replica->intent->revision)->spec;
-            reserve(replica->peer, replica->spec);
+            world_reserve(replica->peer, replica->spec);
             service->replica_count++;
         }
     }
@@ -215,7 +215,7 @@ bool world_add(struct world *world, const struct world_service *service,
     change->slot = slot;
     change->revision = revision;
     change->peer = peer->intent->id;
-    reserve(peer, spec);
+    world_reserve(peer, spec);
     return true;
 }
 

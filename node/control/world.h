@@ -64,6 +64,9 @@ int world_init(struct world *world, const struct intent *intent, const struct vi
                struct memory *memory, int64_t now_ms);
 void world_done(struct world *world);
 
+/* Counts what one more replica of it takes up at the peer. */
+void world_reserve(struct world_peer *peer, const struct service_spec *spec);
+
 /* How many more changes fit into this step's batch. */
 size_t world_room(const struct world *world);
 

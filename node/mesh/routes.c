@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "node/control/stand_in.h"
+
 static int copy_ports(const struct service_spec *spec, struct route *route)
 {
     route->ports = calloc(spec->port_count + 1, sizeof(*route->ports));
@@ -46,8 +48,11 @@ static int make_route(const struct intent_service *service, struct route *route)
     return rc < 0 ? rc : copy_networks(&revision->spec, route);
 }
 
-static bool can_serve(const struct view *view, const struct intent_replica *replica)
+static bool can_serve(const struct intent *intent, const struct view *view,
+                      const struct intent_replica *replica)
 {
+    if (stand_in_is(replica->generation) && !stand_in_is_allowed(intent, replica))
+        return false;
     const struct view_replica *seen = view_replica_find(view, replica->generation);
     return replica->want == INTENT_RUN && view_is_alive(view, &replica->peer) && seen &&
            id_equal(&seen->peer, &replica->peer) && view_replica_serves(seen);
@@ -73,10 +78,10 @@ int routes_make(const struct intent *intent, const struct view *view, struct rou
         return -ENOMEM;
     for (size_t i = 0; i < intent->services.count && rc == 0; i++)
         rc = make_route(intent->services.items[i], &routes.items[routes.count++]);
-    for (size_t i = 0; i < intent->replicas.count && rc == 0; i++) {
-        const struct intent_replica *replica = intent->replicas.items[i];
+    const struct intent_replica *replica;
+    for (size_t i = 0; (replica = any_replica_at(intent, view, i)) && rc == 0; i++) {
         struct route *route = routes_by_name(&routes, replica->service);
-        if (route && can_serve(view, replica))
+        if (route && can_serve(intent, view, replica))
             rc = add_endpoint(route, replica);
     }
     if (rc < 0)

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "node/control/stand_in.h"
 #include "node/mesh_process/host.h"
 #include "node/metrics/metrics.h"
 #include "node/peer/peer.h"
@@ -23,8 +24,8 @@ static uint64_t cpu_us(void)
 static void count_replicas(const struct peer *peer, struct metrics *ret)
 {
     const struct intent *intent = agent_intent(peer->agent);
-    for (size_t i = 0; i < intent->replicas.count; i++) {
-        const struct intent_replica *replica = intent->replicas.items[i];
+    const struct intent_replica *replica;
+    for (size_t i = 0; (replica = any_replica_at(intent, agent_view(peer->agent), i)); i++) {
         if (!id_equal(&replica->peer, &peer->identity.id) || replica->want != INTENT_RUN)
             continue;
         const struct view_replica *seen =

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "node/control/stand_in.h"
+
 static bool is_met(const struct intent *intent, const struct view *view,
                    const struct intent_replica *replica, uint8_t condition)
 {
@@ -33,8 +35,8 @@ bool dependency_waits(const struct intent *intent, const struct view *view, cons
         if (!service || service->removing)
             continue;
         bool is_one_met = false;
-        for (size_t j = 0; j < intent->replicas.count && !is_one_met; j++) {
-            const struct intent_replica *replica = intent->replicas.items[j];
+        const struct intent_replica *replica;
+        for (size_t j = 0; (replica = any_replica_at(intent, view, j)) && !is_one_met; j++) {
             is_one_met = strcmp(replica->service, name) == 0 &&
                          is_met(intent, view, replica, dependency->condition);
         }

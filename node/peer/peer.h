@@ -23,6 +23,7 @@
 #include "node/control/clients.h"
 #include "node/join/join_client.h"
 #include "node/metrics/metrics.h"
+#include "node/peer/happenings.h"
 #include "node/store/store.h"
 #include "node/transport/links.h"
 #include "node/transport/udp.h"
@@ -99,6 +100,7 @@ struct peer {
     struct metrics_sample sample;
     int64_t start_wall_ms;
     struct metrics_lag lag;
+    struct happenings happenings;
 
     /* Only with a cluster: */
     struct agent *agent;

@@ -187,6 +187,15 @@ static void namesakes_event(struct peer *peer, const struct agent_event *event)
                 second);
 }
 
+static void stand_in_event(struct peer *peer, const struct agent_event *event)
+{
+    struct happening *happening = happenings_add(&peer->happenings, peer_wall_ms());
+    const char *name = name_of(peer, &event->id);
+    snprintf(happening->subject, sizeof(happening->subject), "%s", event->subject);
+    snprintf(happening->text, sizeof(happening->text), "peer %s %s", name, event->text);
+    log_notice("%s: %s", happening->subject, happening->text);
+}
+
 static void carry_out_event(struct peer *peer, const struct agent_event *event)
 {
     switch (event->type) {
@@ -262,6 +271,10 @@ static void carry_out_event(struct peer *peer, const struct agent_event *event)
         break;
     case AGENT_NAMESAKES:
         namesakes_event(peer, event);
+        break;
+    case AGENT_STANDS_IN:
+    case AGENT_STOOD_IN:
+        stand_in_event(peer, event);
         break;
     case AGENT_PONG:
         pings_answered(peer, &event->pong);

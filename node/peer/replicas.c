@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "node/control/holders.h"
+#include "node/control/stand_in.h"
 #include "node/images/images.h"
 #include "node/mesh_process/host.h"
 #include "node/peer/dependency.h"
@@ -19,6 +20,8 @@ enum {
                               * peers have heard that it gets no new connections */
     REPLICA_WAIT_MS = 200,   /* between two looks at what a replica waits for */
     REPLICA_RETRY_MS = 2000, /* after an image could not be fetched or a start was refused */
+    NAME_BYTES = 40,         /* of the service's name in a container's id … */
+    STAND_IN_NAME_BYTES = 32, /* … where the number is long */
 };
 
 /* One replica that is wanted or still there. */
@@ -276,6 +279,15 @@ static void keep_limits(struct replicas *replicas, struct replica *replica,
     }
 }
 
+/* What is left of the service's name leaves room for the largest slot and generation. */
+static void name_container(const struct agent_wanted *wanted, char ret[RUNTIME_ID_BYTES_MAX + 1])
+{
+    const struct intent_replica *replica = wanted->replica;
+    snprintf(ret, RUNTIME_ID_BYTES_MAX + 1, "%.*s.%u.%" PRIu64,
+             stand_in_is(replica->generation) ? STAND_IN_NAME_BYTES : NAME_BYTES,
+             wanted->service->name, replica->slot, replica->generation);
+}
+
 static void want(void *context, const struct agent_wanted *wanted)
 {
     struct replicas *replicas = context;
@@ -284,8 +296,7 @@ static void want(void *context, const struct agent_wanted *wanted)
     if (!replica)
         return;
     replica->is_wanted = true;
-    snprintf(replica->container_id, sizeof(replica->container_id), "%.40s.%u.%" PRIu64,
-             wanted->service->name, wanted->replica->slot, replica->generation);
+    name_container(wanted, replica->container_id);
     if (replica->waits_for_key && !waits_for_key(peer, wanted, NULL, 0))
         replica->retry_at_ms = 0;
     if (replica->is_started && !replica->is_removing)
@@ -304,10 +315,27 @@ static void want(void *context, const struct agent_wanted *wanted)
         start(replicas, replica, wanted);
 }
 
+/* A stand-in is in no intent: its container tells what it is. */
+static void adopt_stand_in(struct replicas *replicas, const struct container_status *status,
+                           uint64_t generation)
+{
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    const char *name = status->spec->name, *dot = name ? strrchr(name, '.') : NULL;
+    if (!dot || (size_t)(dot - name) >= sizeof(service))
+        return;
+    snprintf(service, sizeof(service), "%.*s", (int)(dot - name), name);
+    int rc = agent_adopt_stand_in(replicas->peer->agent, generation, service,
+                                  (uint32_t)strtoul(dot + 1, NULL, 10));
+    if (rc < 0)
+        log_warning("container %s can't be taken over: %s", status->id, strerror(-rc));
+}
+
 static void adopt(void *context, const struct container_status *status)
 {
     struct replicas *replicas = context;
     uint64_t generation = replicas_generation_of(status->id);
+    if (stand_in_is(generation))
+        adopt_stand_in(replicas, status, generation);
     struct replica *replica = generation ? get(replicas, generation) : NULL;
     if (!replica)
         return;
@@ -467,7 +495,8 @@ void replicas_each_address(const struct replicas *replicas,
     const struct intent *intent = agent_intent(replicas->peer->agent);
     for (size_t i = 0; i < replicas->table.count; i++) {
         const struct replica *replica = replicas->table.items[i];
-        const struct intent_replica *known = intent_replica_find(intent, replica->generation);
+        const struct intent_replica *known =
+            any_replica_find(intent, agent_view(replicas->peer->agent), replica->generation);
         for (size_t j = 0; known && j < replica->address_count; j++)
             each(context, replica->is_started ? replica->generation : 0, known->service,
                  &replica->addresses[j]);

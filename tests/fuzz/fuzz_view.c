@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "node/control/stand_in.h"
 #include "node/control/view.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,13 +35,15 @@ static void fuzz_disk(struct bytes bytes)
 static void fuzz_replica(struct bytes bytes)
 {
     struct view_replica replica, again;
+    struct intent_replica stand_in, same;
     cleanup_buffer struct buffer first = {0}, second = {0};
-    if (view_replica_decode(bytes, &replica) < 0)
+    if (view_replica_decode(bytes, &replica, &stand_in) < 0)
         return;
+    const struct intent_replica *said = stand_in_is(replica.generation) ? &stand_in : NULL;
     assert(replica.state <= VIEW_REPLICA_FAILED);
-    assert(view_replica_encode(&replica, &first) == 0);
-    assert(view_replica_decode(buffer_view(&first), &again) == 0);
-    assert(view_replica_encode(&again, &second) == 0);
+    assert(view_replica_encode(&replica, said, &first) == 0);
+    assert(view_replica_decode(buffer_view(&first), &again, &same) == 0);
+    assert(view_replica_encode(&again, said ? &same : NULL, &second) == 0);
     assert(bytes_equal(buffer_view(&first), buffer_view(&second)));
 }
 

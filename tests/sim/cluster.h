@@ -125,7 +125,7 @@ struct sim_service {
     const char *name;
     const char *image; /* NULL: "app:1"; "bad…" crashes */
     uint32_t replicas;
-    bool is_exclusive, is_global, has_health, stops_first;
+    bool is_exclusive, is_global, has_health, stops_first, is_duplicated;
     uint32_t stop_grace_ms; /* 0: the default */
 };
 void cluster_deploy(struct cluster *c, unsigned via, const struct sim_service *service);

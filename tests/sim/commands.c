@@ -41,6 +41,7 @@ static void spec_make(const struct sim_service *service, struct service_spec *re
         abort();
     ret->replicas = service->replicas;
     ret->exclusive = service->is_exclusive;
+    ret->on_minority = service->is_duplicated ? SPEC_MINORITY_DUPLICATE : SPEC_MINORITY_HOLD;
     ret->mode = service->is_global ? SPEC_GLOBAL : SPEC_REPLICATED;
     ret->health.is_set = service->has_health;
     ret->update.monitor_ms = ret->rollback.monitor_ms = MONITOR_MS;

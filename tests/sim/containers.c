@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/control/stand_in.h"
 #include "tests/sim/cluster.h"
 
 enum {
@@ -195,8 +196,10 @@ static void want(void *context, const struct agent_wanted *wanted)
     }
     container = sim_allocate(sizeof(*container));
     container->generation = wanted->replica->generation;
+    container->slot = wanted->replica->slot;
     container->is_wanted = true;
     container->is_exclusive = wanted->spec->exclusive;
+    container->is_duplicated = service_spec_is_duplicated(wanted->spec);
     container->is_bad = strncmp(wanted->spec->image, "bad", 3) == 0;
     container->has_health = wanted->spec->health.is_set;
     container->stop_grace_ms = wanted->spec->stop_grace_ms;
@@ -281,12 +284,21 @@ void containers_orphan(struct machine *machine)
     }
 }
 
+/* adopt_stand_in() of node/peer/replicas.c. */
+static void adopt_stand_in(struct machine *machine, const struct container *container)
+{
+    if (stand_in_is(container->generation))
+        agent_adopt_stand_in(machine->agent, container->generation, container->service,
+                             container->slot);
+}
+
 void containers_adopt(struct machine *machine)
 {
     struct table *table = &machine->containers.table;
     for (size_t i = 0; i < table->count; i++) {
         struct container *container = table->items[i];
         container->drained_at_ms = 0;
+        adopt_stand_in(machine, container);
         if (container->phase == CONTAINER_STOPPING)
             container->phase = container->is_alive ? CONTAINER_RUNNING : CONTAINER_EXITED;
         switch (container->phase) {

@@ -25,7 +25,8 @@ enum container_phase {
 struct container {
     uint64_t generation;
     char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
-    bool is_exclusive, is_bad, has_health;
+    uint32_t slot;
+    bool is_exclusive, is_duplicated, is_bad, has_health;
     uint32_t stop_grace_ms;
     enum container_phase phase;
     bool is_wanted;

@@ -6,6 +6,7 @@
 
 /* Log matching is about what lies inside Raft, which the agent shows to nobody else. */
 #include "node/control/agent_private.h"
+#include "node/control/stand_in.h"
 #include "tests/sim/cluster.h"
 
 enum {
@@ -322,6 +323,9 @@ void invariants_after_step(struct cluster *cluster, const struct machine *machin
 void invariants_container_runs(struct cluster *cluster, const struct machine *machine,
                                const struct container *container)
 {
+    if (stand_in_is(container->generation) && !container->is_duplicated)
+        cluster_fail(cluster, "what is held is not doubled: %s stands in on %s", container->service,
+                     machine->name);
     if (!container->is_exclusive || container->is_excused)
         return;
     for (unsigned i = 0; i < cluster->count; i++) {

@@ -6,7 +6,7 @@
  *   - term, commit and applied index never go back; the term not below what is stored
  *   - intents at the same index are the same, by whatever way they came there
  *   - a consistent read shows all that was committed when it began (machine_reads.c)
- *   - an exclusive replica runs once, in true time
+ *   - an exclusive replica runs once, in true time, and only what is duplicated has stand-ins
  */
 #pragma once
 

@@ -276,6 +276,8 @@ static void carry_out_event(struct machine *machine, const struct agent_event *e
     case AGENT_EPOCH:
     case AGENT_LEADER:
     case AGENT_PONG:
+    case AGENT_STANDS_IN:
+    case AGENT_STOOD_IN:
     case AGENT_PATH:
     case AGENT_READDRESSED:
     case AGENT_MISPLACED:

@@ -49,7 +49,8 @@ static unsigned some_machine(struct schedule *s)
     return (unsigned)below(s, s->c.count);
 }
 
-/* A service's kind follows from its name: "one" is exclusive, "all" is global. */
+/* A service's kind follows from its name: "one" is exclusive, "all" is global, and
+ * "api" is duplicated. */
 static void some_service(struct schedule *s, struct sim_service *ret, char image[16])
 {
     unsigned which = (unsigned)below(s, SERVICES);
@@ -59,6 +60,7 @@ static void some_service(struct schedule *s, struct sim_service *ret, char image
         .name = service_names[which],
         .image = image,
         .replicas = which == 2 ? 1 : 1 + (uint32_t)below(s, REPLICAS_MAX),
+        .is_duplicated = which == 1,
         .is_exclusive = which == 2,
         .is_global = which == 3,
         .has_health = below(s, 2) == 0,

@@ -120,6 +120,9 @@ static void test_refused(void **state)
         {"    command: \"a 'b\"\n", ":4: services.web.command: a quote is not closed"},
         {"    depends_on: {db: {conditon: x}}\n",
          ":4: services.web.depends_on.db.conditon: unknown key; did you mean condition?"},
+        {"    x-consort:\n      on_minority: duplicate\n      exclusive: true\n",
+         ":5: services.web.x-consort.on_minority: a service that is exclusive can't be duplicated: "
+         "one of them must go"},
         {"    x-consort: {exclusiv: true}\n",
          ":4: services.web.x-consort.exclusiv: unknown key; did you mean exclusive?"},
     };
@@ -136,9 +139,14 @@ static void test_refused(void **state)
         "    depends_on: {db: {restart: true}}\n  db: {image: a}\n",
         ":4: services.web.depends_on.db.restart: ignored: a service is not restarted with those it "
         "depends on; it finds the new ones under the same name");
-    bench_warn_service("    x-consort: {on_minority: duplicate}\n",
-                       ":4: services.web.x-consort.on_minority: duplicate is not carried out by "
-                       "this version: as hold");
+    bench_warn_service(
+        "    x-consort:\n      on_minority: duplicate\n"
+        "    volumes: [\"data:/d\"]\nvolumes: {data: {}}\n",
+        ":5: services.web.x-consort.on_minority: as hold, since its volumes stay with "
+                       "their peer; if replicas may begin with empty ones: duplicate_empty");
+    bench_warn_service("    deploy: {mode: global}\n    x-consort: {on_minority: duplicate}\n",
+                       ":5: services.web.x-consort.on_minority: ignored: a global service runs on "
+                       "every peer already");
 }
 
 /* Breaks if a service that restarts a few times only restarts without end. */

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "base/writer.h"
+#include "gossip/bounds.h"
+#include "node/control/stand_in.h"
 #include "node/control/view.h"
 #include "tests/fuzz/seed.h"
 
@@ -102,10 +104,12 @@ static void test_replica(void **state)
                                 .exit_code = -1,
                                 .detail = "no such table"};
     struct view_replica heard = {0};
-    assert_int_equal(view_replica_encode(&said, &bytes), 0);
+    struct intent_replica none;
+    assert_int_equal(view_replica_encode(&said, NULL, &bytes), 0);
     for (size_t size = 0; size < bytes.size; size++)
-        assert_int_equal(view_replica_decode((struct bytes){bytes.bytes, size}, &heard), -EBADMSG);
-    assert_int_equal(view_replica_decode(buffer_view(&bytes), &heard), 0);
+        assert_int_equal(view_replica_decode((struct bytes){bytes.bytes, size}, &heard, &none),
+                         -EBADMSG);
+    assert_int_equal(view_replica_decode(buffer_view(&bytes), &heard, &none), 0);
     seed_keep("view", buffer_view(&bytes));
     assert_int_equal(heard.generation, said.generation);
     assert_int_equal(heard.state, VIEW_REPLICA_BACKOFF);
@@ -115,8 +119,57 @@ static void test_replica(void **state)
     assert_string_equal(heard.detail, "no such table");
     assert_true(id_is_none(&heard.peer));
     said.state = VIEW_REPLICA_FAILED + 1;
-    assert_int_equal(view_replica_encode(&said, &bad), 0);
-    assert_int_equal(view_replica_decode(buffer_view(&bad), &heard), -EBADMSG);
+    assert_int_equal(view_replica_encode(&said, NULL, &bad), 0);
+    assert_int_equal(view_replica_decode(buffer_view(&bad), &heard, &none), -EBADMSG);
+}
+
+/* Breaks if what a stand-in stands in for is misread, or missing in what is one by its number. */
+static void test_stand_in(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer bytes = {0}, bad = {0};
+    struct id peer = {.bytes = {0xab, 0xcd}};
+    struct intent_replica said = {.generation = stand_in_number(1234567890123, &peer),
+                                  .service = "hello_web",
+                                  .slot = 2,
+                                  .revision = 3,
+                                  .since_wall_ms = 1700000000000},
+                          heard = {0};
+    struct view_replica replica = {.generation = said.generation, .state = VIEW_REPLICA_RUNNING};
+    assert_int_equal(view_replica_encode(&replica, &said, &bytes), 0);
+    assert_true(bytes.size <= SWIM_VALUE_BYTES_MAX - VIEW_DETAIL_BYTES_MAX -
+                                  (INTENT_SERVICE_NAME_BYTES_MAX - strlen(said.service)));
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(view_replica_decode((struct bytes){bytes.bytes, size}, &replica, &heard),
+                         -EBADMSG);
+    assert_int_equal(view_replica_decode(buffer_view(&bytes), &replica, &heard), 0);
+    seed_keep("view", buffer_view(&bytes));
+    assert_int_equal(heard.generation, said.generation);
+    assert_string_equal(heard.service, "hello_web");
+    assert_int_equal(heard.slot, 2);
+    assert_int_equal(heard.revision, 3);
+    assert_int_equal(heard.since_wall_ms, 1700000000000);
+    assert_int_equal(stand_in_original(heard.generation), 1234567890123);
+    assert_int_equal(view_replica_encode(&replica, NULL, &bad), 0);
+    assert_int_equal(view_replica_decode(buffer_view(&bad), &replica, &heard), -EBADMSG);
+}
+
+/* Breaks if two peers' stand-ins for one replica have one number, or if it can be taken for one
+ * that was agreed on, or does not fit a signed number. */
+static void test_stand_in_number(void **state)
+{
+    (void)state;
+    struct id a = {.bytes = {1}}, b = {.bytes = {2}};
+    uint64_t number = stand_in_number(7, &a);
+    assert_true(stand_in_is(number));
+    assert_true(number <= INT64_MAX);
+    assert_int_equal(stand_in_original(number), 7);
+    assert_true(number != stand_in_number(7, &b) && number != stand_in_number(8, &a));
+    assert_false(stand_in_is(7));
+    assert_false(stand_in_is(((uint64_t)1 << 48) - 1));
+    assert_false(stand_in_is(UINT64_MAX));
+    assert_int_equal(stand_in_number(0, &a), 0);
+    assert_int_equal(stand_in_number((uint64_t)1 << 48, &a), 0);
 }
 
 /* Breaks if a newer peer can't add to what it says without being ignored by older ones. */
@@ -147,6 +200,7 @@ int main(void)
         cmocka_unit_test(test_tables),   cmocka_unit_test(test_serves),
         cmocka_unit_test(test_capacity), cmocka_unit_test(test_disk),
         cmocka_unit_test(test_replica),  cmocka_unit_test(test_newer),
+        cmocka_unit_test(test_stand_in), cmocka_unit_test(test_stand_in_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

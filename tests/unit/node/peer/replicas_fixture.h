@@ -41,6 +41,7 @@ static struct {
     int pins;
     int64_t skipped_ms;
     const struct container_status *adopted; /* what the runtime finds at the start */
+    struct intent_replica stands_in;        /* what was taken over in another's place */
     unsigned listed, begun;                 /* how often it was asked, and collecting was begun */
 } rest;
 
@@ -90,6 +91,15 @@ int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generat
     (void)now_ms;
     assert_int_equal(generation, 1);
     rest.withdrawals++;
+    return 0;
+}
+
+int agent_adopt_stand_in(struct agent *agent, uint64_t generation, const char *service,
+                         uint32_t slot)
+{
+    (void)agent;
+    rest.stands_in = (struct intent_replica){.generation = generation, .slot = slot};
+    snprintf(rest.stands_in.service, sizeof(rest.stands_in.service), "%s", service);
     return 0;
 }
 
