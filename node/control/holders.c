@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/control/constraint.h"
+
 /* Which wraps a placed replica needs: `used` has a flag for each, from `offsets` of its secret on.
  */
 struct marks {
@@ -67,23 +69,69 @@ static void need(struct finding *finding, const struct intent_blob *blob, const 
         add(finding, blob, peer, false);
 }
 
+typedef void visit(struct finding *finding, const struct intent_blob *blob, const struct id *peer);
+
+static void each_secret(struct finding *finding, const struct service_spec *spec,
+                        const struct id *peer, visit *each)
+{
+    for (size_t i = 0; i < spec->file_count; i++) {
+        const struct spec_file *file = &spec->files[i];
+        const struct intent_blob *blob =
+            file->kind == SPEC_FILE_SECRET
+                ? intent_blob_at(finding->intent, file->kind, file->source, file->version)
+                : NULL;
+        if (blob)
+            each(finding, blob, peer);
+    }
+}
+
 /* Calls `each` for every secret that a placed replica shows to its peer. */
-static void each_shown(struct finding *finding,
-                       void (*each)(struct finding *finding, const struct intent_blob *blob,
-                                    const struct id *peer))
+static void each_shown(struct finding *finding, visit *each)
 {
     const struct intent *intent = finding->intent;
     for (size_t i = 0; i < intent->replicas.count && finding->count < finding->max; i++) {
         const struct intent_replica *replica = intent->replicas.items[i];
         const struct service_spec *spec = intent_spec_of(intent, replica);
-        for (size_t j = 0; spec && j < spec->file_count; j++) {
-            const struct spec_file *file = &spec->files[j];
-            if (file->kind != SPEC_FILE_SECRET)
-                continue;
-            const struct intent_blob *blob =
-                intent_blob_at(intent, file->kind, file->source, file->version);
-            if (blob)
-                each(finding, blob, &replica->peer);
+        if (spec)
+            each_secret(finding, spec, &replica->peer, each);
+    }
+}
+
+static bool is_peer(const struct intent_peer *peer)
+{
+    return peer->role == INTENT_PEER && peer->state == INTENT_ACTIVE;
+}
+
+static size_t count_peers(const struct intent *intent)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < intent->peers.count; i++)
+        count += is_peer(intent->peers.items[i]);
+    return count;
+}
+
+static bool may_stand_in(const struct finding *finding, const struct service_spec *spec,
+                         const struct intent_peer *peer)
+{
+    const struct view_peer *seen = view_peer_find(finding->view, &peer->id);
+    return is_peer(peer) && !constraint_unmet(&spec->constraints, peer,
+                                              seen && seen->has_capacity ? &seen->capacity : NULL);
+}
+
+/* And for every secret of a service that is duplicated to the peers that may stand in: without a
+ * quorum nothing can be sealed any more. */
+static void each_ahead(struct finding *finding, visit *each)
+{
+    const struct intent *intent = finding->intent;
+    if (count_peers(intent) > HOLDERS_AHEAD_PEERS_MAX)
+        return;
+    for (size_t i = 0; i < intent->services.count; i++) {
+        const struct intent_service *service = intent->services.items[i];
+        const struct service_spec *spec = &intent_revision_find(service, service->revision)->spec;
+        for (size_t j = 0; j < intent->peers.count && service_spec_is_duplicated(spec); j++) {
+            const struct intent_peer *peer = intent->peers.items[j];
+            if (may_stand_in(finding, spec, peer))
+                each_secret(finding, spec, &peer->id, each);
         }
     }
 }
@@ -95,6 +143,7 @@ static void find_lacking(struct finding *finding, size_t first)
     for (size_t i = first; i < finding->intent->blobs.count; i++)
         for (uint32_t j = 0; j < configuration->count; j++)
             need(finding, finding->intent->blobs.items[i], &configuration->members[j].id);
+    each_ahead(finding, need);
 }
 
 static bool shows(const struct intent_service *service, const struct intent_blob *blob)
@@ -171,6 +220,7 @@ static void find_idle(struct finding *finding, size_t first)
     struct marks *marks = &finding->marks;
     if (marks_init(marks, intent, first) == 0) {
         each_shown(finding, mark);
+        each_ahead(finding, mark);
         for (size_t i = first; i < intent->blobs.count; i++)
             if (is_duty(finding, intent->blobs.items[i]))
                 find_idle_of(finding, intent->blobs.items[i],

@@ -216,12 +216,42 @@ static void test_waits(void **state)
     bench_done(&bench);
 }
 
+/* Breaks if a peer that may have to stand in for another can't read the secrets then, or if others
+ * can; or if that is dropped again. */
+static void test_ahead(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    place(&bench, 1, 2);
+    seal(&bench, 2, false);
+    settle(&bench);
+    struct intent_service *service = intent_service_find(bench.f.intent, "s_web");
+    struct service_spec *spec = &((struct intent_revision *)service->revisions.items[0])->spec;
+    assert_int_equal(look(&bench, 0, 0), 0);
+    spec->on_minority = SPEC_MINORITY_DUPLICATE;
+    assert_int_equal(text_list_add(&spec->constraints, "node.name!=e"), 0);
+    assert_int_equal(look(&bench, 0, 0), 2);
+    assert_true(finds(&bench, 1, false) && finds(&bench, 3, false));
+    seal(&bench, 1, false);
+    seal(&bench, 3, false);
+    assert_int_equal(look(&bench, 0, 0), 0);
+    for (unsigned i = PEERS; i <= HOLDERS_AHEAD_PEERS_MAX; i++) {
+        char name[] = {(char)('a' + i), '\0'};
+        assert_int_equal(fixture_admit(&bench.f, i, name), 0);
+    }
+    assert_int_equal(look(&bench, 0, 0), 2);
+    assert_true(finds(&bench, 1, true) && finds(&bench, 3, true));
+    bench_done(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_placed),         cmocka_unit_test(test_voters),
         cmocka_unit_test(test_leader_without), cmocka_unit_test(test_dropped),
         cmocka_unit_test(test_bounded),        cmocka_unit_test(test_waits),
+        cmocka_unit_test(test_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

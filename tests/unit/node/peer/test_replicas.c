@@ -1,5 +1,7 @@
 #include "replicas_fixture.h"
 
+#include "node/control/stand_in.h"
+
 /* Breaks if an intent that is older than what this peer once knew has a container removed, or one
  * started that others may run by now. */
 static void test_old_intent(void **state)
