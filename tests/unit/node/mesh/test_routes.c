@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "node/control/stand_in.h"
 #include "node/mesh/routes.h"
 #include "tests/unit/consensus/intent_fixture.h"
 
@@ -102,6 +103,37 @@ static void test_only_what_serves(void **state)
     view_replica_remove(&s.view, 2); /* nobody has said that it runs */
     make(&s);
     assert_int_equal(endpoints(&s), 2);
+    done(&s);
+}
+
+/* Breaks if what stands in for a replica gets no requests, or gets them though nobody said that the
+ * service is duplicated. */
+static void test_stand_ins(void **state)
+{
+    (void)state;
+    struct seen s;
+    struct id peer = fixture_id(1);
+    start(&s);
+    uint64_t number = stand_in_number(1, &peer);
+    see_peer(&s, 0, VIEW_DEAD);
+    see_replica(&s, number, 1);
+    struct view_stand_in *stand_in = view_stand_in_get(&s.view, number);
+    assert_non_null(stand_in);
+    stand_in->replica = (struct intent_replica){
+        .generation = number, .service = "s_web", .slot = 1, .revision = 1, .peer = peer};
+    make(&s);
+    assert_int_equal(endpoints(&s), 2);
+    struct intent_service *service = intent_service_find(s.f.intent, "s_web");
+    struct intent_revision *revision = service->revisions.items[0];
+    revision->spec.on_minority = SPEC_MINORITY_DUPLICATE;
+    make(&s);
+    assert_int_equal(endpoints(&s), 3);
+    const struct endpoint *last = &routes_by_name(&s.routes, "s_web")->endpoints[2];
+    assert_int_equal(last->generation, number);
+    assert_true(id_equal(&last->peer, &peer));
+    see_peer(&s, 1, VIEW_SUSPECT);
+    make(&s);
+    assert_int_equal(endpoints(&s), 1);
     done(&s);
 }
 
@@ -302,10 +334,10 @@ static void test_networks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_only_what_serves), cmocka_unit_test(test_suspects),
-        cmocka_unit_test(test_stopping),         cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_finders),          cmocka_unit_test(test_names),
-        cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_stand_ins), cmocka_unit_test(test_only_what_serves),
+        cmocka_unit_test(test_suspects),  cmocka_unit_test(test_stopping),
+        cmocka_unit_test(test_turns),     cmocka_unit_test(test_finders),
+        cmocka_unit_test(test_names),     cmocka_unit_test(test_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
