@@ -10,7 +10,7 @@ enum {
     CONTROL_UNKNOWN_PEER_MS = 15000, /* a peer nobody has heard of counts as dead after so long */
     CONTROL_MINORITY_MS = 5000,      /* without a quorum, before anybody stands in: longer than any
                                         election takes */
-    HOLDERS_AHEAD_PEERS_MAX = 16, /* in larger fleets no secret is sealed to who may stand in */
+    HOLDERS_AHEAD_PEERS_MAX = 16,    /* in larger fleets no secret is sealed to who may stand in */
     CONTROL_GIVE_BACK_MS = 5 * 60 * 1000, /* with a quorum, a stand-in ends by then in any case */
     CONTROL_CRASHES_MAX = 2,              /* restarts after which a new replica counts as failed */
     CONTROL_SPREADS_MAX = 4,              /* spread preferences that are looked at */

@@ -1,6 +1,6 @@
 /* Who must hold the key of which secret: who takes part in Raft (the leader seals it to others, and
- * whoever votes may lead), each peer that a replica which shows the secret is placed on, and in small
- * fleets each that may run one in another's place (stand_in.h).
+ * whoever votes may lead), each peer that a replica which shows the secret is placed on, and in
+ * small fleets each that may run one in another's place (stand_in.h).
  *
  * The leader sees to it. A secret that is not sealed to the leader (which is new to Raft, or the
  * voter of a recovery) is the duty of the first live peer that it is sealed to.

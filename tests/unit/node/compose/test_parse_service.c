@@ -143,7 +143,7 @@ static void test_refused(void **state)
         "    x-consort:\n      on_minority: duplicate\n"
         "    volumes: [\"data:/d\"]\nvolumes: {data: {}}\n",
         ":5: services.web.x-consort.on_minority: as hold, since its volumes stay with "
-                       "their peer; if replicas may begin with empty ones: duplicate_empty");
+        "their peer; if replicas may begin with empty ones: duplicate_empty");
     bench_warn_service("    deploy: {mode: global}\n    x-consort: {on_minority: duplicate}\n",
                        ":5: services.web.x-consort.on_minority: ignored: a global service runs on "
                        "every peer already");
