@@ -50,14 +50,14 @@ static int read_hooks(struct parse *parse, const struct tree_node *node, struct 
     return rc;
 }
 
-int read_post_start(struct parse *parse, const struct tree_node *node, void *target)
+int read_post_start(struct parse *parse, const struct tree_node *node, void *spec)
 {
-    struct service_spec *spec = target;
-    return read_hooks(parse, node, &spec->post_start, &spec->post_start_count);
+    struct service_spec *service = spec;
+    return read_hooks(parse, node, &service->post_start, &service->post_start_count);
 }
 
-int read_pre_stop(struct parse *parse, const struct tree_node *node, void *target)
+int read_pre_stop(struct parse *parse, const struct tree_node *node, void *spec)
 {
-    struct service_spec *spec = target;
-    return read_hooks(parse, node, &spec->pre_stop, &spec->pre_stop_count);
+    struct service_spec *service = spec;
+    return read_hooks(parse, node, &service->pre_stop, &service->pre_stop_count);
 }
