@@ -18,27 +18,8 @@ static void list_fill(struct text_list *list, const char *first, const char *sec
     assert_int_equal(text_list_add(list, second), 0);
 }
 
-/* A spec that uses every field. */
-static void spec_fill(struct service_spec *spec)
+static void fill_mounts_and_hooks(struct service_spec *spec)
 {
-    service_spec_init(spec);
-    memcpy(spec->name, "web", 4);
-    spec->image = strdup("example/web:1");
-    spec->image_digest = strdup("sha256:00ff");
-    list_fill(&spec->command, "serve", "--port=80");
-    list_fill(&spec->entrypoint, "/bin/app", "-v");
-    list_fill(&spec->environment, "A=1", "B=");
-    spec->working_dir = strdup("/srv");
-    spec->user = strdup("www");
-    spec->hostname = strdup("web");
-    list_fill(&spec->cap_add, "NET_ADMIN", "SYS_TIME");
-    list_fill(&spec->cap_drop, "CHOWN", "KILL");
-    list_fill(&spec->extra_hosts, "db=10.0.0.1", "mail=10.0.0.2");
-    spec->read_only = spec->init = spec->exclusive = true;
-    spec->stop_signal = strdup("SIGQUIT");
-    spec->ports = calloc(1, sizeof(*spec->ports));
-    spec->ports[0] = (struct spec_port){8080, 80, SPEC_UDP};
-    spec->port_count = 1;
     spec->mounts = calloc(2, sizeof(*spec->mounts));
     spec->mounts[0] = (struct spec_mount){.type = SPEC_MOUNT_DEVICE,
                                           .source = strdup("data"),
@@ -64,6 +45,30 @@ static void spec_fill(struct service_spec *spec)
     hook = spec_hook_add(&spec->pre_stop, &spec->pre_stop_count);
     list_fill(&hook->command, "flush", "now");
     hook->privileged = true;
+}
+
+/* A spec that uses every field. */
+static void spec_fill(struct service_spec *spec)
+{
+    service_spec_init(spec);
+    memcpy(spec->name, "web", 4);
+    spec->image = strdup("example/web:1");
+    spec->image_digest = strdup("sha256:00ff");
+    list_fill(&spec->command, "serve", "--port=80");
+    list_fill(&spec->entrypoint, "/bin/app", "-v");
+    list_fill(&spec->environment, "A=1", "B=");
+    spec->working_dir = strdup("/srv");
+    spec->user = strdup("www");
+    spec->hostname = strdup("web");
+    list_fill(&spec->cap_add, "NET_ADMIN", "SYS_TIME");
+    list_fill(&spec->cap_drop, "CHOWN", "KILL");
+    list_fill(&spec->extra_hosts, "db=10.0.0.1", "mail=10.0.0.2");
+    spec->read_only = spec->init = spec->exclusive = true;
+    spec->stop_signal = strdup("SIGQUIT");
+    spec->ports = calloc(1, sizeof(*spec->ports));
+    spec->ports[0] = (struct spec_port){8080, 80, SPEC_UDP};
+    spec->port_count = 1;
+    fill_mounts_and_hooks(spec);
     spec->files = calloc(1, sizeof(*spec->files));
     spec->files[0] = (struct spec_file){
         SPEC_FILE_SECRET, strdup("s_key"), strdup("/run/secrets/key"), 1, 2, 3, 4};
