@@ -1,10 +1,10 @@
 /* One client's datagrams to one port of a service, and the answers to them.
  *
- * A flow keeps to the replica that its first datagram went to, as long as that serves; the replica
- * sees each flow come from a port of its own. What has been quiet ends, and the longest quiet one
- * makes room when there are too many: one question and its answer take a moment, and what goes on
- * for long is never the longest quiet. Datagrams to another peer travel in a stream to it, and are
- * dropped where the stream has no room.
+ * A flow keeps to the replica that its first datagram went to, as long as that serves or no other
+ * does; the replica sees each flow come from a port of its own. What has been quiet ends, and the
+ * longest quiet one makes room when there are too many: one question and its answer take a moment,
+ * and what goes on for long is never the longest quiet. Datagrams to another peer travel in a
+ * stream to it, and are dropped where the stream has no room.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -301,11 +301,18 @@ static bool is_served(const struct flow *flow)
     return false;
 }
 
+/* Whether another replica is to have what its client sends from now on. */
+static bool moves_on(const struct flow *flow, const struct route *route)
+{
+    return strcmp(flow->service, route->service) != 0 ||
+           (route->endpoint_count > 0 && !is_served(flow));
+}
+
 void flow_datagram(struct mesh *mesh, struct datagram_port *port, const struct flow_key *key,
                    struct route *route, uint16_t target, struct bytes data)
 {
     struct flow *flow = table_find(&mesh->flows.by_key, key);
-    if (flow && (strcmp(flow->service, route->service) != 0 || !is_served(flow))) {
+    if (flow && moves_on(flow, route)) {
         finish(flow, -EHOSTUNREACH);
         flow = NULL;
     }

@@ -22,7 +22,14 @@ def serve(client):
     while data := client.recv(65536):
         client.sendall(data)
     client.close()
+def answer_datagrams():
+    while True:
+        client = datagrams.recvfrom(100)[1]
+        datagrams.sendto(str(client).encode(), client)
 server = socket.create_server(("0.0.0.0", int(sys.argv[1])), backlog=64)
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind(("0.0.0.0", int(sys.argv[1])))
+threading.Thread(target=answer_datagrams, daemon=True).start()
 print("ready", flush=True)
 while True:
     threading.Thread(target=serve, args=server.accept()[:1], daemon=True).start()
@@ -53,18 +60,44 @@ while True:
             break
         print(total, flush=True)
 """
+# The same of datagrams: each is answered with where it came from, which must never be another address or port.
+# One that is lost is sent again.
+ASK = """
+import select, socket, sys, time
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.connect((sys.argv[1], int(sys.argv[2])))
+client.settimeout(0.5)
+first, total = None, 0
+while True:
+    try:
+        client.send(b"?")
+        got = client.recv(100)
+    except (TimeoutError, ConnectionRefusedError):
+        time.sleep(0.01)
+        continue
+    if first is None:
+        first = got
+        print("ready", flush=True)
+    if got != first:
+        sys.exit(f"the replica sees {got}, not {first}, after {total}")
+    total += 1
+    if select.select([sys.stdin], [], [], 0.01)[0]:
+        if not sys.stdin.readline():
+            break
+        print(total, flush=True)
+"""
 
 
-def carrier(words, address):
+def carrier(words, address, program=CARRY):
     """A client whose connection carries bytes from now on."""
-    return subprocess.Popen([*words, sys.executable, "-c", CARRY, address, str(PORT)], text=True,
+    return subprocess.Popen([*words, sys.executable, "-c", program, address, str(PORT)], text=True,
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @contextmanager
-def carrying(cluster, name, words, address):
+def carrying(cluster, name, words, address, program=CARRY):
     """A connection that carries bytes until this is left: a function that waits until more have come."""
-    child = carrier(words, address)
+    child = carrier(words, address, program)
 
     def say():
         try:
@@ -155,6 +188,33 @@ def test_daemon_replaced(cluster):
             assert set(peer.conmons()) == conmons, peer
     for peer in (holder, other):
         cluster.wait(lambda: len(mesh_processes(peer)) == 1, "the old ones end with their connections")
+
+
+@scenario(peers=3)
+def test_datagrams_go_on(cluster):
+    """The replica goes on to see a client's datagrams come from the same port, while daemons are killed and replaced."""
+    newer = next_binary(cluster)
+    cluster.deploy({"services": {"echo": {"image": "hello:1", "command": ["sleep", "1000"],
+                                          "ports": [f"{PORT}:{PORT}/udp"]}}}, stack="u")
+    (row,) = cluster.replicas("u_echo")
+    holder = cluster.named(row["peer"])
+    other = next(peer for peer in cluster.peers() if peer.name != holder.name)
+    outside = inside(cluster.network.switch)
+    with ExitStack() as stack:
+        stack.enter_context(running(holder, [*network_of(holder, row), sys.executable, "-c", ECHO, str(PORT)]))
+        checks = [stack.enter_context(carrying(cluster, f"at {peer}", outside, peer.address, program=ASK))
+                  for peer in (holder, other)]
+        for peer in (holder, other):
+            peer.kill_daemon(signal.SIGKILL)
+            for check in checks:
+                check()
+            before = mesh_processes(peer)
+            peer.binary = newer
+            peer.start()
+            cluster.wait(lambda: len(mesh_processes(peer) - before) == 1, "one of the new build is there")
+            for check in checks:
+                check()
+            assert before <= mesh_processes(peer), "the old one still has its flows"
 
 
 @scenario(peers=3)

@@ -148,6 +148,27 @@ static void test_another_takes_over(void **state)
     }
 }
 
+/* Breaks if a talk ends because its replica is not seen for a moment, as when its machine's daemon
+ * starts again, while no other could go on with it. */
+static void test_no_other(void **state)
+{
+    (void)state;
+    for (unsigned peer = 0; peer < 2; peer++) {
+        struct bench b;
+        struct asker asker;
+        bench_start(&b);
+        struct backend *only = bench_replica(&b, peer, BACKEND_ECHO);
+        bench_update(&b);
+        asker_open(&b, &asker, "127.0.0.1");
+        exchange(&asker, "hello", "1:hello");
+        bench_see(&b, only, VIEW_REPLICA_EXITED);
+        bench_update(&b);
+        exchange(&asker, "goes on", "1:goes on");
+        asker_close(&asker);
+        bench_done(&b);
+    }
+}
+
 /* Breaks if the word of a container's kernel that nobody listens there any more is not heeded. */
 static void test_refused(void **state)
 {
@@ -240,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_here),
         cmocka_unit_test(test_elsewhere),
         cmocka_unit_test(test_another_takes_over),
+        cmocka_unit_test(test_no_other),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_ports),
