@@ -164,7 +164,7 @@ static bool ip_is_used(void *context, uint32_t ip)
 static void sweep_orphans(struct sweep *sweep)
 {
     const struct runtime_settings *settings = sweep->settings;
-    static const char *const kinds[] = {"containers", "netns", "oci", "exits"};
+    static const char *const kinds[] = {"containers", "netns", "userns", "oci", "exits"};
     char path[PATH_BYTES];
     cgroup_list(settings->instance, visit_cgroup, sweep);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

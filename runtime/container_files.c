@@ -26,12 +26,22 @@ static void format_ip(uint32_t ip, char ret[INET_ADDRSTRLEN])
     inet_ntop(AF_INET, &in, ret, INET_ADDRSTRLEN);
 }
 
+/* Gives a file to a user of the container. */
+static int give(const struct oci_input *input, const char *path, uint32_t uid, uint32_t gid)
+{
+    uint32_t first_id = input->userns ? input->userns->first_id : 0;
+    if (input->userns && (uid >= USERNS_IDS || gid >= USERNS_IDS))
+        return -EOVERFLOW;
+    return chown(path, first_id + uid, first_id + gid) < 0 ? -errno : 0;
+}
+
 static int write_named(const struct oci_input *input, const char *name,
                        const struct buffer *content)
 {
     char path[PATH_BYTES];
     path_format(path, sizeof(path), "%s/%s", input->files_dir, name);
-    return file_write(path, 0644, content->bytes, content->size);
+    int result = file_write(path, 0644, content->bytes, content->size);
+    return result < 0 || !input->userns ? result : give(input, path, 0, 0);
 }
 
 /* "keyword word word", if there is any word. */
@@ -104,9 +114,9 @@ static int write_file_mount(const struct oci_input *input, const struct secrets 
     oci_file_mount_path(input, index, path, sizeof(path));
     mode_t mode = mount->mode ? mount->mode : SECRET_MODE_DEFAULT;
     int result = file_write(path, 0600, content->bytes, content->size);
-    if (result == 0 && (chown(path, mount->uid, mount->gid) < 0 || chmod(path, mode) < 0))
-        result = -errno;
-    return result;
+    if (result == 0)
+        result = give(input, path, mount->uid, mount->gid);
+    return result == 0 && chmod(path, mode) < 0 ? -errno : result;
 }
 
 /* Makes the volume unless it is there, and mounts the part of it that is wanted. */
@@ -121,7 +131,8 @@ static int make_volume(const struct oci_input *input, size_t index, struct error
                              .container_dir = container_dir,
                              .rootfs = input->rootfs,
                              .target = mount->target,
-                             .is_empty = mount->is_empty || mount->subpath};
+                             .is_empty = mount->is_empty || mount->subpath,
+                             .first_id = input->userns ? input->userns->first_id : 0};
     char path[PATH_BYTES];
     int result = volume_make(&use);
     if (result < 0)

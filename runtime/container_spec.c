@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/sandbox.h"
+#include "runtime/sandbox_options.h"
 #include "runtime/volume.h"
 
 void container_spec_init(struct container_spec *spec)
@@ -250,6 +251,12 @@ int container_spec_check(const struct container_spec *spec, struct error *error)
         error_prefix(error, "container %s", spec->id);
         return -EINVAL;
     }
+    const char *barring =
+        sandbox_options_bar_userns(&spec->sandbox.options, spec->sandbox.privileged,
+                                   spec->network_mode == CONTAINER_NETWORK_HOST);
+    if (barring)
+        return error_set(error, -EINVAL, "container %s: no user namespace goes with %s", spec->id,
+                         barring);
     if (spec->working_dir && spec->working_dir[0] != '/')
         return error_set(error, -EINVAL, "container %s: working directory \"%s\" is not absolute",
                          spec->id, spec->working_dir);

@@ -12,6 +12,7 @@
 #include "runtime/container.h"
 #include "runtime/copy_files.h"
 #include "runtime/stream_input.h"
+#include "runtime/userns.h"
 
 enum {
     COPY_READ_BYTES = 64 * 1024,
@@ -35,6 +36,7 @@ struct runtime_copy {
 
     /* The thread's, until it is over. */
     int root_fd, archive_fd;
+    uint32_t first_id; /* of its user namespace; 0: none */
     bool goes_in;
     char path[RUNTIME_COPY_PATH_BYTES];
     struct error error;
@@ -84,7 +86,10 @@ static void end_if_over(struct runtime_copy *copy)
 static void run_thread(void *context)
 {
     struct runtime_copy *copy = context;
-    if (copy->goes_in)
+    int acts = copy->first_id != 0 ? userns_act_as_root(copy->first_id) : 0;
+    if (acts < 0)
+        error_set_errno(&copy->error, acts, "acting as the container's root");
+    else if (copy->goes_in)
         copy_files_in(copy->root_fd, copy->path, copy->archive_fd, &copy->error);
     else
         copy_files_out(copy->root_fd, copy->path, copy->archive_fd, &copy->error);
@@ -223,6 +228,7 @@ int runtime_copy(struct runtime *runtime, const char *id, const struct copy_opti
     copy->runtime = runtime;
     copy->callbacks = *callbacks;
     copy->goes_in = options->goes_in;
+    copy->first_id = container->record.first_id;
     copy->root_fd = copy->archive_fd = -1;
     snprintf(copy->path, sizeof(copy->path), "%s", options->path);
     copy->attachment.close = attachment_close;

@@ -84,7 +84,7 @@ int launch_plan(const struct runtime_settings *settings, const struct container_
 }
 
 static int mount_rootfs(const struct runtime_settings *settings, const struct container_spec *spec,
-                        char **ret_path, struct error *error)
+                        const struct userns *userns, char **ret_path, struct error *error)
 {
     __attribute__((cleanup(cleanup_image))) struct image *image = NULL;
     int result = load_image(settings, spec, &image, error);
@@ -95,7 +95,40 @@ static int mount_rootfs(const struct runtime_settings *settings, const struct co
     if (result < 0)
         return result;
     struct path directory = path_data(settings, spec->id, NULL);
-    return rootfs_mount(directory.text, &layers, ret_path, error);
+    cleanup_free char *rootfs = NULL;
+    result = rootfs_mount(directory.text, &layers, userns, &rootfs, error);
+    if (result == 0 && userns)
+        result = userns_show_root(userns, rootfs, error);
+    if (result == 0)
+        *ret_path = take_pointer(rootfs);
+    return result;
+}
+
+/* The user namespace of the container, which may be there from an earlier start. */
+static int prepare_userns(const struct runtime_settings *settings, const char *id,
+                          uint32_t first_id, struct userns *ret, struct error *error)
+{
+    struct path pins = path_userns(settings, id);
+    if (userns_open(pins.text, first_id, ret) == 0)
+        return 0;
+    /* What is mounted is mapped for another one. */
+    struct path directory = path_data(settings, id, NULL);
+    int result = rootfs_unmount(directory.text, error);
+    return result < 0 ? result : userns_make(pins.text, first_id, ret, error);
+}
+
+/* Outside the ids of a user namespace nobody can be anybody. */
+static int check_ids(const struct user *user, struct error *error)
+{
+    uint32_t highest = user->uid > user->gid ? user->uid : user->gid;
+    for (size_t i = 0; i < user->group_count; i++)
+        highest = user->groups[i] > highest ? user->groups[i] : highest;
+    if (highest < USERNS_IDS)
+        return 0;
+    return error_set(error, -EINVAL,
+                     "its user or group %u is none of the %d that a user namespace "
+                     "has",
+                     highest, USERNS_IDS);
 }
 
 static int write_into_bundle(const struct runtime_settings *settings, const char *id,
@@ -109,12 +142,15 @@ static int write_into_bundle(const struct runtime_settings *settings, const char
 /* Writes the OCI bundle: the configuration and the files that it mounts. */
 static int write_bundle(const struct runtime_settings *settings, const struct container_spec *spec,
                         const struct secrets *secrets, const struct container_record *record,
-                        const struct container_plan *plan, const char *rootfs, struct error *error)
+                        const struct container_plan *plan, const char *rootfs,
+                        const struct userns *userns, struct error *error)
 {
     struct user user;
     int result = user_resolve(rootfs, plan->user, &user, error);
     if (result == 0)
         result = user_add_groups(rootfs, &spec->sandbox.groups, &user, error);
+    if (result == 0 && userns)
+        result = check_ids(&user, error);
     if (result < 0)
         return result;
     struct path bundle = path_run(settings, spec->id, NULL);
@@ -140,7 +176,11 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
         .anonymous_dir = anonymous.text,
         .mount_timeout_ms = settings->launch_timeout_ms,
         .filters_dir = filters,
+        .userns = userns,
     };
+    result = apparmor_choose(&settings->apparmor, &spec->sandbox, &input.apparmor_profile, error);
+    if (result < 0)
+        return result;
     result = container_files_write(&input, secrets, record->ends.ips[0], settings->network.gateway,
                                    error);
     if (result == 0 && spec->init)
@@ -157,24 +197,33 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
                       : write_into_bundle(settings, spec->id, "process.json", process, error);
 }
 
+static void cleanup_userns(struct userns *userns)
+{
+    userns_close(userns);
+}
+
 static int prepare(const struct runtime_settings *settings, const struct container_spec *spec,
                    const struct secrets *secrets, const struct container_record *record,
                    const struct container_plan *plan, struct error *error)
 {
     struct path bundle = path_run(settings, spec->id, NULL);
     struct path netns = path_netns(settings, spec->id);
+    __attribute__((cleanup(cleanup_userns))) struct userns own = {.fd = -1};
+    const struct userns *userns = record->first_id != 0 ? &own : NULL;
     int result = file_make_directories(bundle.text, 0700);
     if (result < 0)
         return error_set_errno(error, result, "cannot make %s", bundle.text);
-    if (spec->network_mode != CONTAINER_NETWORK_HOST)
-        result = network_attach(&settings->network, netns.text, &record->ends, error);
+    if (userns)
+        result = prepare_userns(settings, spec->id, record->first_id, &own, error);
+    if (result == 0 && spec->network_mode != CONTAINER_NETWORK_HOST)
+        result = network_attach(&settings->network, netns.text, own.fd, &record->ends, error);
     if (result < 0)
         return result;
     cleanup_free char *rootfs = NULL;
-    result = mount_rootfs(settings, spec, &rootfs, error);
+    result = mount_rootfs(settings, spec, userns, &rootfs, error);
     if (result < 0)
         return result;
-    return write_bundle(settings, spec, secrets, record, plan, rootfs, error);
+    return write_bundle(settings, spec, secrets, record, plan, rootfs, userns, error);
 }
 
 static int start(const struct runtime_settings *settings, const struct container_spec *spec,
@@ -203,6 +252,8 @@ static int start(const struct runtime_settings *settings, const struct container
     result = launch_save_record(settings, spec->id, record, false);
     if (result < 0)
         return error_set_errno(error, result, "container %s: cannot save its state", spec->id);
+    if (record->first_id != 0)
+        userns_open_streams(pid);
     return conmon_start(settings, spec->id, error);
 }
 
@@ -313,6 +364,10 @@ int launch_remove(const struct runtime_settings *settings, const char *id,
     int one = network_detach(&settings->network, netns.text, ends);
     if (one < 0)
         result = error_set_errno(error, one, "container %s: cannot remove its network", id);
+    struct path userns = path_userns(settings, id);
+    one = userns_remove(userns.text);
+    if (one < 0)
+        result = error_set_errno(error, one, "container %s: cannot remove its user namespace", id);
     struct path directory = path_data(settings, id, NULL);
     one = rootfs_remove(directory.text, error);
     if (one == 0) {

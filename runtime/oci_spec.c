@@ -141,18 +141,20 @@ static int add_bind(json_t *mounts, const struct container_mount *mount)
     return add_mount(mounts, mount->target, "bind", mount->source, options);
 }
 
-/* A volume, or what the runtime has mounted itself. */
+/* A volume, or what the runtime has mounted itself. In a user namespace its owners are mapped: on the
+ * disk they are as in the container, so that containers with other ids, or without a user namespace,
+ * see the same. */
 static int add_volume(json_t *mounts, const struct oci_input *input, size_t index)
 {
     const struct container_mount *mount = &input->spec->mounts[index];
-    char source[PATH_BYTES];
+    char source[PATH_BYTES], options[64];
     if (own_mount_is_wanted(mount))
         own_mount_path(input->files_dir, index, source);
     else
         oci_volume_path(input, mount, source, sizeof(source));
-    return add_mount(mounts, mount->target, "bind", source,
-                     mount->read_only ? "rbind,rprivate,nosuid,nodev,ro"
-                                      : "rbind,rprivate,nosuid,nodev,rw");
+    snprintf(options, sizeof(options), "rbind,rprivate,nosuid,nodev,%s%s",
+             mount->read_only ? "ro" : "rw", input->userns ? ",idmap" : "");
+    return add_mount(mounts, mount->target, "bind", source, options);
 }
 
 static int add_tmpfs(json_t *mounts, const struct container_mount *mount)
@@ -313,6 +315,8 @@ static json_t *process_json(const struct oci_input *input, uint64_t capabilities
     if (process && input->spec->sandbox.oom_score_adj != 0)
         json_object_set_new(process, "oomScoreAdj",
                             json_integer(input->spec->sandbox.oom_score_adj));
+    if (process && input->apparmor_profile)
+        json_object_set_new(process, "apparmorProfile", json_string(input->apparmor_profile));
     return process;
 }
 
@@ -393,6 +397,9 @@ static json_t *linux_json(const struct oci_input *input, uint64_t capabilities, 
     if (input->netns_path) /* else the machine's own */
         json_array_append_new(
             namespaces, json_pack("{s:s, s:s}", "type", "network", "path", input->netns_path));
+    if (input->userns)
+        json_array_append_new(namespaces,
+                              json_pack("{s:s, s:s}", "type", "user", "path", input->userns->path));
     size_t masked_count = sandbox->privileged ? 0 : array_count(masked_paths);
     size_t readonly_count = sandbox->privileged ? 0 : array_count(readonly_paths);
     json_t *document = json_pack(
@@ -451,11 +458,12 @@ int oci_spec_write(const struct oci_input *input, char **ret, char **ret_process
         return result;
     }
     /* json_pack fails as a whole, and frees what it was given, if any part is NULL or not UTF-8. */
-    json_t *document = json_pack(
-        "{s:s, s:{}, s:o, s:{s:s, s:b}, s:s, s:o, s:o}", "ociVersion", "1.0.2", "annotations",
-        "process", process_json(input, capabilities), "root", "path", input->rootfs, "readonly",
-        (int)input->spec->read_only, "hostname", input->hostname, "mounts", mounts_json(input),
-        "linux", linux_json(input, capabilities, devices, allowed));
+    json_t *document =
+        json_pack("{s:s, s:{}, s:o, s:{s:s, s:b}, s:s, s:o, s:o}", "ociVersion", "1.0.2",
+                  "annotations", "process", process_json(input, capabilities), "root", "path",
+                  input->userns ? input->userns->root : input->rootfs, "readonly",
+                  (int)input->spec->read_only, "hostname", input->hostname, "mounts",
+                  mounts_json(input), "linux", linux_json(input, capabilities, devices, allowed));
     result = document ? sandbox_options_apply(&input->spec->sandbox.options, document, error) : 0;
     if (result < 0) {
         json_decref(document);

@@ -1,8 +1,8 @@
 /* The OCI runtime's config.json for one container.
  *
  * Defaults are Podman's: few capabilities, no new privileges, a seccomp allowlist, masked and
- * read-only paths in /proc and /sys, no devices but the harmless ones, and namespaces of its own
- * for all but users.
+ * read-only paths in /proc and /sys, no devices but the harmless ones, and namespaces of its own:
+ * for users, too, if the spec wants one.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 #include "runtime/container_spec.h"
 #include "runtime/plan.h"
 #include "runtime/user.h"
+#include "runtime/userns.h"
 
 struct oci_input {
     const struct container_spec *spec;
@@ -27,7 +28,9 @@ struct oci_input {
     int mount_timeout_ms; /* for one that a server must answer */
     const char
         *filters_dir; /* where compiled seccomp filters are kept; NULL: the OCI runtime compiles */
-    const char *init_path; /* of an init on this machine; NULL unless the spec wants one */
+    const char *init_path;        /* of an init on this machine; NULL unless the spec wants one */
+    const char *apparmor_profile; /* NULL: none */
+    const struct userns *userns;  /* NULL: the machine's own */
 };
 
 /* Writes the document, and its "process" once more, for commands that are run in the container

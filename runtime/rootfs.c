@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "runtime/bounds.h"
+#include "runtime/idmap.h"
 #include "runtime/image/disk.h"
 #include "runtime/tree.h"
 
@@ -23,6 +24,9 @@ enum {
 static const char upper_name[] = "upper";
 static const char work_name[] = "work";
 static const char mount_name[] = "rootfs";
+/* While an overlay for a user namespace is being mounted: the layers, and the container's own. */
+static const char mapped_layers_name[] = "mapped-layers";
+static const char mapped_own_name[] = "mapped-own";
 
 /* The directories of one overlay, open while it is mounted. */
 struct overlay {
@@ -69,6 +73,81 @@ static int open_own(struct overlay *overlay, int container_fd)
     return r;
 }
 
+/* ---- For a user namespace ---- */
+
+static int unmap(const char *container_dir)
+{
+    static const char *const names[] = {mapped_layers_name, mapped_own_name};
+    int r = 0;
+    for (size_t i = 0; i < array_count(names); i++) {
+        char path[PATH_MAX];
+        if (snprintf(path, sizeof(path), "%s/%s", container_dir, names[i]) >= PATH_MAX)
+            return -ENAMETOOLONG;
+        if ((umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL &&
+             errno != ENOENT && errno != ENOTDIR) ||
+            (rmdir(path) < 0 && errno != ENOENT && errno != ENOTDIR))
+            r = -errno;
+    }
+    return r;
+}
+
+/* The folder that all layers are in; the caller frees it. */
+static int find_parent(const struct text_list *layers, char **ret)
+{
+    const char *slash = strrchr(layers->items[0], '/');
+    size_t size = slash ? (size_t)(slash - layers->items[0]) : 0;
+    for (size_t i = 0; i < layers->count; i++)
+        if (size == 0 || strncmp(layers->items[i], layers->items[0], size + 1) != 0 ||
+            strchr(layers->items[i] + size + 1, '/'))
+            return -EINVAL;
+    *ret = strndup(layers->items[0], size);
+    return *ret ? 0 : -ENOMEM;
+}
+
+/* Mounts `source` once more at `name`, with its owners mapped, and opens that. */
+static int map(const char *source, const char *container_dir, int container_fd, const char *name,
+               const struct idmap *idmap, int *ret_fd)
+{
+    char target[PATH_MAX];
+    if (snprintf(target, sizeof(target), "%s/%s", container_dir, name) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    if (mkdirat(container_fd, name, 0700) < 0)
+        return -errno;
+    int r = idmap_mount(source, target, idmap);
+    return r < 0 ? r : disk_open_directory(AT_FDCWD, target, ret_fd);
+}
+
+static int reopen(int parent_fd, const char *name, int *fd)
+{
+    int mapped = openat(parent_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (mapped < 0)
+        return -errno;
+    close(*fd);
+    *fd = mapped;
+    return 0;
+}
+
+/* Puts directories with mapped owners in the place of those that are open. Upper and work, too: on
+ * the disk the container's files are owned as it sees them, whichever ids it has. */
+static int map_all(struct overlay *overlay, const char *container_dir, int container_fd,
+                   const struct text_list *layers, const struct userns *userns)
+{
+    const struct idmap for_layers = {.userns_fd = userns->fd, .read_only = true},
+                       for_own = {.userns_fd = userns->fd};
+    cleanup_free char *parent = NULL;
+    cleanup_close int layers_fd = -1, own_fd = -1;
+    int r = find_parent(layers, &parent);
+    if (r == 0)
+        r = map(parent, container_dir, container_fd, mapped_layers_name, &for_layers, &layers_fd);
+    if (r == 0)
+        r = map(container_dir, container_dir, container_fd, mapped_own_name, &for_own, &own_fd);
+    for (size_t i = 0; i < overlay->layer_count && r == 0; i++)
+        r = reopen(layers_fd, strrchr(layers->items[i], '/') + 1, &overlay->layer_fds[i]);
+    if (r == 0)
+        r = reopen(own_fd, upper_name, &overlay->upper_fd);
+    return r < 0 ? r : reopen(own_fd, work_name, &overlay->work_fd);
+}
+
 /* index and metacopy would tie layers to one container; other settings are the kernel's. */
 static int mount_overlay(const struct overlay *overlay, const char *target)
 {
@@ -84,6 +163,17 @@ static int mount_overlay(const struct overlay *overlay, const char *target)
     if (!text)
         return -ENOMEM;
     return mount("consort", target, "overlay", MS_NODEV, text) < 0 ? -errno : 0;
+}
+
+/* What overlayfs makes for itself belongs to whoever mounts it, who must be known in upper. */
+static int mount_mapped(const struct overlay *overlay, const char *target,
+                        const struct userns *userns)
+{
+    int r = userns_act_as_root(userns->first_id);
+    if (r == 0)
+        r = mount_overlay(overlay, target);
+    userns_act_as_self();
+    return r;
 }
 
 static bool is_mount(int directory_fd, const char *name)
@@ -102,7 +192,23 @@ static int open_container(const char *container_dir, int *ret_fd)
     return 0;
 }
 
-static int mount_in(int container_fd, const char *target, const struct text_list *layers,
+static void explain(int r, bool is_mapped, struct error *error)
+{
+    if (is_mapped && (r == -EINVAL || r == -ENOSYS || r == -EOPNOTSUPP))
+        error_hint(error, "a user namespace needs Linux 5.19 and a data directory on a file system "
+                          "with idmapped mounts, such as ext4, xfs or btrfs");
+    else if (r == -EINVAL)
+        error_hint(error,
+                   "is the data directory on a file system that overlayfs can write to, such "
+                   "as ext4, xfs or btrfs? The kernel's log says more: dmesg | tail");
+    else if (r == -ENODEV)
+        error_hint(error, "the kernel has no overlayfs: modprobe overlay");
+    else if (r == -EPERM)
+        error_hint(error, "the daemon must run as root");
+}
+
+static int mount_in(int container_fd, const char *container_dir, const char *target,
+                    const struct text_list *layers, const struct userns *userns,
                     struct error *error)
 {
     struct overlay overlay = {.upper_fd = -1, .work_fd = -1};
@@ -113,26 +219,21 @@ static int mount_in(int container_fd, const char *target, const struct text_list
     r = open_own(&overlay, container_fd);
     if (r == 0)
         r = disk_open_directory(container_fd, mount_name, &mount_fd);
+    if (r == 0 && userns)
+        r = map_all(&overlay, container_dir, container_fd, layers, userns);
     if (r == 0)
-        r = mount_overlay(&overlay, target);
-    if (r == 0)
-        goto out;
-    error_set_errno(error, r, "overlayfs");
-    if (r == -EINVAL)
-        error_hint(error,
-                   "is the data directory on a file system that overlayfs can write to, such "
-                   "as ext4, xfs or btrfs? The kernel's log says more: dmesg | tail");
-    else if (r == -ENODEV)
-        error_hint(error, "the kernel has no overlayfs: modprobe overlay");
-    else if (r == -EPERM)
-        error_hint(error, "the daemon must run as root");
+        r = userns ? mount_mapped(&overlay, target, userns) : mount_overlay(&overlay, target);
+    if (r < 0) {
+        error_set_errno(error, r, userns ? "overlayfs with mapped owners" : "overlayfs");
+        explain(r, userns, error);
+    }
 out:
     overlay_done(&overlay);
     return r;
 }
 
-int rootfs_mount(const char *container_dir, const struct text_list *layers, char **ret_path,
-                 struct error *error)
+int rootfs_mount(const char *container_dir, const struct text_list *layers,
+                 const struct userns *userns, char **ret_path, struct error *error)
 {
     cleanup_close int fd = -1;
     cleanup_free char *target = NULL;
@@ -143,8 +244,15 @@ int rootfs_mount(const char *container_dir, const struct text_list *layers, char
     }
     if (r < 0)
         return error_set_errno(error, r, "mount the root file system in %s", container_dir);
-    if (!is_mount(fd, mount_name))
-        r = mount_in(fd, target, layers, error);
+    if (userns)
+        r = unmap(container_dir); /* what a daemon left that was killed here */
+    if (r < 0)
+        error_set_errno(error, r, "unmount its mapped layers");
+    else if (!is_mount(fd, mount_name))
+        r = mount_in(fd, container_dir, target, layers, userns, error);
+    int unmapped = userns ? unmap(container_dir) : 0;
+    if (r == 0 && unmapped < 0)
+        r = error_set_errno(error, unmapped, "unmount its mapped layers");
     if (r < 0) {
         error_prefix(error, "mount the root file system in %s", container_dir);
         return r;
@@ -156,6 +264,9 @@ int rootfs_mount(const char *container_dir, const struct text_list *layers, char
 int rootfs_unmount(const char *container_dir, struct error *error)
 {
     char target[PATH_MAX];
+    int r = unmap(container_dir);
+    if (r < 0)
+        return error_set_errno(error, r, "unmount the mapped layers in %s", container_dir);
     if (snprintf(target, sizeof(target), "%s/%s", container_dir, mount_name) >= PATH_MAX)
         return error_set_errno(error, -ENAMETOOLONG, "unmount %s/%s", container_dir, mount_name);
     for (int i = 0; i < UNMOUNTS_MAX; i++) {

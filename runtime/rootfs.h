@@ -17,12 +17,14 @@
 
 #include "base/error.h"
 #include "base/text_list.h"
+#include "runtime/userns.h"
 
 /* Mounts the overlay of `layers` (paths, lowest first, at least one; see image_store_unpack) in
  * `container_dir`, an existing absolute path. Directories are made as needed. Is it mounted
- * already, that is left as it is. `*ret_path` is CONTAINER_DIR/rootfs, which the caller frees. */
-int rootfs_mount(const char *container_dir, const struct text_list *layers, char **ret_path,
-                 struct error *error);
+ * already, that is left as it is. With a user namespace (else NULL) its owners are as in
+ * the image; on the disk, too. `*ret_path` is CONTAINER_DIR/rootfs, which the caller frees. */
+int rootfs_mount(const char *container_dir, const struct text_list *layers,
+                 const struct userns *userns, char **ret_path, struct error *error);
 
 /* Unmounts; 0 also if nothing is mounted or `container_dir` is not there. What still uses it keeps
  * it alive unseen until it lets go. Keeps what the container has written. */

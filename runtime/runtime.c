@@ -62,6 +62,8 @@ static void run_setup(struct job *job)
     if (setup->result == 0)
         setup->result = network_setup(&settings->network, &setup->error);
     if (setup->result == 0)
+        apparmor_setup(&settings->apparmor, settings->run_dir);
+    if (setup->result == 0)
         setup->result = adopt_scan(settings, &setup->adoption, &setup->error);
 }
 

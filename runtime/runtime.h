@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "runtime/container_spec.h"
 #include "runtime/secrets.h"
+#include "runtime/userns.h"
 
 struct runtime;
 struct image_store;
@@ -78,6 +79,7 @@ struct runtime_config {
     const char *oci_runtime;    /* NULL: "crun", looked up in PATH */
     const char *conmon;         /* NULL: "conmon" */
     int launch_timeout_ms;      /* for one step of either; 0: RUNTIME_LAUNCH_TIMEOUT_MS */
+    struct userns_pool userns;  /* no ranges: userns_pool_default */
     struct image_store *images; /* borrowed for the runtime's life */
 
     void *context; /* passed to the callbacks */

@@ -1,5 +1,6 @@
 #include "runtime/sandbox_options.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +14,7 @@
 #include "base/cleanup.h"
 #include "runtime/bounds.h"
 #include "runtime/cgroup.h"
+#include "runtime/sandbox.h"
 
 enum {
     WEIGHT_MIN = 10,
@@ -33,6 +35,10 @@ static const struct throttle {
 };
 
 static const char *const namespaces[] = {"pid", "ipc", "uts", "cgroup"};
+
+/* Whoever may give an annotation of these gives the OCI runtime orders: another seccomp filter,
+ * hooks that run on the machine, properties of systemd's units. */
+static const char *const reserved_annotations[] = {"run.oci.", "org.systemd.property."};
 
 /* --- Reading --- */
 
@@ -131,6 +137,19 @@ static bool domain_is_valid(const char *name)
     return size > 0 && size <= DOMAIN_NAME_BYTES_MAX;
 }
 
+bool sandbox_annotation_is_reserved(const char *key)
+{
+    for (size_t i = 0; i < array_count(reserved_annotations); i++)
+        if (strncmp(key, reserved_annotations[i], strlen(reserved_annotations[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool annotation_is_valid(const char *pair)
+{
+    return pair[0] && pair[0] != '=' && strchr(pair, '=') && !sandbox_annotation_is_reserved(pair);
+}
+
 bool sandbox_option_is_valid(const char *text)
 {
     char path[PATH_MAX];
@@ -149,27 +168,65 @@ bool sandbox_option_is_valid(const char *text)
     if ((value = value_of(text, "domainname")))
         return domain_is_valid(value);
     if ((value = value_of(text, "annotation")))
-        return value[0] && value[0] != '=' && strchr(value, '=');
+        return annotation_is_valid(value);
+    if ((value = value_of(text, "apparmor")))
+        return sandbox_word_is_valid(value);
+    if ((value = value_of(text, "userns")))
+        return strcmp(value, "auto") == 0;
     for (size_t i = 0; i < array_count(namespaces); i++)
         if ((value = value_of(text, namespaces[i])))
             return strcmp(value, "host") == 0;
     return false;
 }
 
+const char *sandbox_options_find(const struct text_list *options, const char *name)
+{
+    for (size_t i = 0; i < options->count; i++) {
+        const char *value = value_of(options->items[i], name);
+        if (value)
+            return value;
+    }
+    return NULL;
+}
+
 bool sandbox_options_share(const struct text_list *options, const char *namespace)
 {
-    for (size_t i = 0; i < options->count; i++)
-        if (value_of(options->items[i], namespace))
+    return sandbox_options_find(options, namespace);
+}
+
+static bool shares_any(const struct text_list *options)
+{
+    for (size_t i = 0; i < array_count(namespaces); i++)
+        if (sandbox_options_share(options, namespaces[i]))
             return true;
     return false;
 }
 
 bool sandbox_options_reach_machine(const struct text_list *options)
 {
+    return shares_any(options) || sandbox_options_find(options, "device");
+}
+
+bool sandbox_options_want_userns(const struct text_list *options)
+{
+    return sandbox_options_find(options, "userns");
+}
+
+const char *sandbox_options_bar_userns(const struct text_list *options, bool is_privileged,
+                                       bool has_host_network)
+{
+    static const char *const words[] = {"pid: host", "ipc: host", "uts: host", "cgroup: host"};
+    static_assert(array_count(words) == array_count(namespaces), "one for each");
+    if (!sandbox_options_want_userns(options))
+        return NULL;
+    if (is_privileged)
+        return "privileged";
+    if (has_host_network)
+        return "network_mode: host";
     for (size_t i = 0; i < array_count(namespaces); i++)
         if (sandbox_options_share(options, namespaces[i]))
-            return true;
-    return sandbox_options_share(options, "device");
+            return words[i];
+    return NULL;
 }
 
 /* --- Applying --- */

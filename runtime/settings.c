@@ -102,6 +102,7 @@ static int settings_fill(struct runtime_settings *settings, const struct runtime
     if (!settings->data_dir || !settings->run_dir || !settings->instance || !settings->bridge)
         return error_set_errno(error, -ENOMEM, "runtime");
     settings->images = config->images;
+    settings->userns = config->userns.range_count > 0 ? config->userns : userns_pool_default;
     settings->launch_timeout_ms =
         config->launch_timeout_ms > 0 ? config->launch_timeout_ms : RUNTIME_LAUNCH_TIMEOUT_MS;
     result = parse_network(settings, config, error);
@@ -143,6 +144,10 @@ int settings_make_directories(const struct runtime_settings *settings, struct er
         path_format(path, sizeof(path), "%s/%s", settings->data_dir, data[i]);
         result = file_make_directories(path, 0700);
     }
+    if (result == 0) {
+        path_format(path, sizeof(path), "%s/userns", settings->run_dir);
+        result = file_make_directories(path, USERNS_DIRECTORY_MODE);
+    }
     if (result < 0)
         return error_set_errno(error, result, "runtime: cannot make directory %s", path);
     return 0;
@@ -175,6 +180,11 @@ struct path path_run(const struct runtime_settings *settings, const char *id, co
 struct path path_netns(const struct runtime_settings *settings, const char *id)
 {
     return path_below(settings->run_dir, "netns", id, NULL);
+}
+
+struct path path_userns(const struct runtime_settings *settings, const char *id)
+{
+    return path_below(settings->run_dir, "userns", id, NULL);
 }
 
 struct path path_exit(const struct runtime_settings *settings, const char *id)

@@ -7,6 +7,7 @@
  *     DATA/anonymous/NAME               volumes of one replica and its successors
  *     RUN/containers/ID/config.json, …  the OCI bundle, files to mount, conmon's files
  *     RUN/netns/ID                      its network namespace
+ *     RUN/userns/ID/…                   its user namespace, if it has one (userns.h)
  *     RUN/exits/ID                      its exit code, written by conmon
  *     RUN/oci/ID                        the OCI runtime's own
  *
@@ -16,8 +17,10 @@
 #pragma once
 
 #include "base/error.h"
+#include "runtime/apparmor.h"
 #include "runtime/file.h"
 #include "runtime/network/firewall.h"
+#include "runtime/userns.h"
 
 struct image_store;
 struct runtime_config;
@@ -32,6 +35,8 @@ struct runtime_settings {
     int launch_timeout_ms;
     struct firewall_config network;
     struct image_store *images; /* borrowed */
+    struct userns_pool userns;
+    struct apparmor apparmor; /* found out once the runtime is set up */
 };
 
 /* Checks the configuration and copies it: -EINVAL, -ENOENT for a program that is not installed. */
@@ -50,6 +55,7 @@ struct path path_data(const struct runtime_settings *settings, const char *id, c
 struct path path_anonymous(const struct runtime_settings *settings, const char *name);
 struct path path_run(const struct runtime_settings *settings, const char *id, const char *file);
 struct path path_netns(const struct runtime_settings *settings, const char *id);
+struct path path_userns(const struct runtime_settings *settings, const char *id);
 struct path path_exit(const struct runtime_settings *settings, const char *id);
 struct path path_oci(const struct runtime_settings *settings, const char *id, const char *file);
 struct path path_log(const struct runtime_settings *settings, const char *id);

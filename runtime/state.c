@@ -6,7 +6,8 @@
 #include "runtime/file.h"
 
 enum {
-    RECORD_FIELDS = 16,
+    RECORD_FIELDS = 17,
+    RECORD_HOOKS_FIELDS = 16,    /* which knew no user namespaces */
     RECORD_NETWORKS_FIELDS = 15, /* which knew no hooks */
     RECORD_FIELDS_MIN = 13,      /* of the first daemons, which knew one network */
     EXIT_CODE_MAX = 255,
@@ -38,6 +39,7 @@ void container_record_write(struct writer *writer, const struct container_record
     for (size_t i = 1; i < record->ends.count; i++)
         writer_u64(writer, record->ends.ips[i]);
     writer_u64(writer, record->hooks_done);
+    writer_u64(writer, record->first_id);
 }
 
 /* The addresses behind the first. */
@@ -82,8 +84,12 @@ int container_record_read(struct reader *reader, struct container_record *ret)
         ends_read(reader, &record.ends);
         known = RECORD_NETWORKS_FIELDS;
     }
-    if (fields >= RECORD_FIELDS) {
+    if (fields >= RECORD_HOOKS_FIELDS) {
         reader_u32(reader, &record.hooks_done);
+        known = RECORD_HOOKS_FIELDS;
+    }
+    if (fields >= RECORD_FIELDS) {
+        reader_u32(reader, &record.first_id);
         known = RECORD_FIELDS;
     }
     for (uint32_t i = known; i < fields && reader_check(reader) == 0; i++)

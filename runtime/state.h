@@ -35,6 +35,7 @@ enum {
 struct container_record {
     enum container_wanted wanted;
     struct network_ends ends; /* none yet, if the count is 0 */
+    uint32_t first_id;        /* of its user namespace's; 0: none yet */
     struct process process;   /* pid 0: not running as far as known */
     enum container_over over;
     int exit_code; /* of the last run; -1: unknown or never run */

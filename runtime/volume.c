@@ -14,7 +14,7 @@
 #include "runtime/bounds.h"
 #include "runtime/file.h"
 #include "runtime/tree.h"
-#include "runtime/user.h"
+#include "runtime/userns.h"
 
 enum {
     DEPTH_MAX = 64, /* of folders that are copied; what is deeper is left out */
@@ -25,19 +25,22 @@ enum {
 struct level {
     DIR *from;
     int to;
+    uint32_t first_id; /* struct volume_use */
 };
 
-static int copy_owner(int fd, const struct stat *status)
+static int copy_owner(int fd, const struct stat *status, uint32_t first_id)
 {
-    if (fchown(fd, status->st_uid, status->st_gid) < 0 ||
+    if (fchown(fd, userns_id_inside(first_id, status->st_uid),
+               userns_id_inside(first_id, status->st_gid)) < 0 ||
         fchmod(fd, status->st_mode & RUNTIME_MODE_MAX) < 0)
         return -errno;
     return 0;
 }
 
-static int copy_file(int from_dir, int to_dir, const char *name)
+static int copy_file(const struct level *level, const char *name)
 {
     struct stat status;
+    int from_dir = dirfd(level->from), to_dir = level->to;
     cleanup_close int from = openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (from < 0 || fstat(from, &status) < 0)
         return -errno;
@@ -49,19 +52,20 @@ static int copy_file(int from_dir, int to_dir, const char *name)
         if (size < 0)
             return -errno;
         if (size == 0)
-            return copy_owner(to, &status);
+            return copy_owner(to, &status, level->first_id);
     }
 }
 
-static int copy_link(int from_dir, int to_dir, const char *name, const struct stat *status)
+static int copy_link(const struct level *level, const char *name, const struct stat *status)
 {
     char target[PATH_BYTES];
-    ssize_t size = readlinkat(from_dir, name, target, sizeof(target));
+    ssize_t size = readlinkat(dirfd(level->from), name, target, sizeof(target));
     if (size < 0 || size == (ssize_t)sizeof(target))
         return size < 0 ? -errno : -ENAMETOOLONG;
     target[size] = '\0';
-    if (symlinkat(target, to_dir, name) < 0 ||
-        fchownat(to_dir, name, status->st_uid, status->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+    if (symlinkat(target, level->to, name) < 0 ||
+        fchownat(level->to, name, userns_id_inside(level->first_id, status->st_uid),
+                 userns_id_inside(level->first_id, status->st_gid), AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     return 0;
 }
@@ -75,7 +79,7 @@ static int enter(struct level *levels, size_t *depth, const char *name, const st
     if (from < 0 || mkdirat(here->to, name, 0700) < 0)
         return -errno;
     cleanup_close int to = openat(here->to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int result = to < 0 ? -errno : copy_owner(to, status);
+    int result = to < 0 ? -errno : copy_owner(to, status, here->first_id);
     if (result < 0)
         return result;
     next->from = fdopendir(from);
@@ -83,30 +87,30 @@ static int enter(struct level *levels, size_t *depth, const char *name, const st
         return -errno;
     take_fd(from); /* closedir() closes it */
     next->to = take_fd(to);
+    next->first_id = here->first_id;
     (*depth)++;
     return 0;
 }
 
 static int copy_entry(struct level *levels, size_t *depth, const char *name)
 {
-    struct level *here = &levels[*depth - 1];
-    int from = dirfd(here->from);
+    const struct level *here = &levels[*depth - 1];
     struct stat status;
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return 0;
-    if (fstatat(from, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(dirfd(here->from), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     if (S_ISDIR(status.st_mode))
         return *depth < DEPTH_MAX ? enter(levels, depth, name, &status) : 0;
     if (S_ISLNK(status.st_mode))
-        return copy_link(from, here->to, name, &status);
-    return S_ISREG(status.st_mode) ? copy_file(from, here->to, name) : 0;
+        return copy_link(here, name, &status);
+    return S_ISREG(status.st_mode) ? copy_file(here, name) : 0;
 }
 
 /* Takes over both descriptors. */
-static int copy_all(int from, int to)
+static int copy_all(int from, int to, uint32_t first_id)
 {
-    struct level levels[DEPTH_MAX] = {{.from = fdopendir(from), .to = to}};
+    struct level levels[DEPTH_MAX] = {{.from = fdopendir(from), .to = to, .first_id = first_id}};
     size_t depth = 1;
     int result = 0;
     if (!levels[0].from) {
@@ -143,8 +147,9 @@ static int fill(const struct volume_use *use, const char *made)
     int result = file_open_inside(root, use->target, O_RDONLY | O_DIRECTORY, &from);
     if (result < 0 || fstat(from, &covered) < 0)
         return 0; /* the image has no folder there: root's it is */
-    result = copy_owner(to, &covered);
-    return result < 0 || use->is_empty ? result : copy_all(take_fd(from), take_fd(to));
+    result = copy_owner(to, &covered, use->first_id);
+    return result < 0 || use->is_empty ? result
+                                       : copy_all(take_fd(from), take_fd(to), use->first_id);
 }
 
 int volume_make(const struct volume_use *use)

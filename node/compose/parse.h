@@ -122,6 +122,11 @@ int read_ipc(struct parse *parse, const struct tree_node *node, void *spec);
 int read_pid(struct parse *parse, const struct tree_node *node, void *spec);
 int read_swappiness(struct parse *parse, const struct tree_node *node, void *spec);
 int read_uts(struct parse *parse, const struct tree_node *node, void *spec);
+int read_userns(struct parse *parse, const struct tree_node *node, void *spec);
+
+/* Once a service was read: what can't stand beside userns_mode: auto. */
+int parse_check_userns(struct parse *parse, const struct tree_node *node,
+                       const struct service_spec *spec);
 
 /* parse_networks.c: */
 int read_top_networks(struct parse *parse, const struct tree_node *node, void *target);

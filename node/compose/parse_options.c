@@ -65,6 +65,28 @@ int read_cgroup(struct parse *parse, const struct tree_node *node, void *spec)
     return read_namespace(parse, node, "cgroup", spec);
 }
 
+/* Never a warning: whoever asks for one does not want to run without. */
+int read_userns(struct parse *parse, const struct tree_node *node, void *spec)
+{
+    if (node->type != TREE_SCALAR ||
+        (strcmp(node->text, "auto") != 0 && strcmp(node->text, "host") != 0))
+        return parse_fail(parse, node,
+                          "auto (a user namespace of its own) or host (none) is expected");
+    return strcmp(node->text, "auto") == 0 ? add_option(parse, node, "userns", "auto", spec) : 0;
+}
+
+int parse_check_userns(struct parse *parse, const struct tree_node *node,
+                       const struct service_spec *spec)
+{
+    const struct spec_sandbox *sandbox = &spec->sandbox;
+    const char *reason = sandbox_options_bar_userns(&sandbox->options, sandbox->privileged,
+                                                    spec->network_mode == SPEC_NETWORK_HOST);
+    return reason ? parse_fail(parse, tree_find(node, "userns_mode"),
+                               "auto can't go with %s, by which it shares what is the machine's",
+                               reason)
+                  : 0;
+}
+
 int read_domainname(struct parse *parse, const struct tree_node *node, void *spec)
 {
     return add_text(parse, node, "domainname", spec);
@@ -94,10 +116,25 @@ int read_device_rules(struct parse *parse, const struct tree_node *node, void *s
     return rc;
 }
 
+/* Keys of a map, or "KEY=VALUE" of a list. */
+static int refuse_reserved(struct parse *parse, const struct tree_node *node)
+{
+    for (size_t i = 0; i < node->count; i++) {
+        const struct tree_node *child = node->children[i];
+        const char *key = child->key ? child->key : child->text;
+        if (key && sandbox_annotation_is_reserved(key))
+            return parse_fail(parse, child,
+                              "%s is an order to the OCI runtime, not for services to give", key);
+    }
+    return 0;
+}
+
 int read_annotations(struct parse *parse, const struct tree_node *node, void *spec)
 {
     struct text_list pairs = {0};
-    int rc = parse_pairs(parse, node, &pairs);
+    int rc = refuse_reserved(parse, node);
+    if (rc == 0)
+        rc = parse_pairs(parse, node, &pairs);
     if (rc == 0)
         rc = add_each(parse, node, "annotation", &pairs, spec);
     text_list_done(&pairs);

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "node/compose/parse.h"
 #include "runtime/sandbox.h"
+#include "runtime/sandbox_options.h"
 
 static struct spec_sandbox *sandbox_of(void *spec)
 {
@@ -225,7 +226,21 @@ int read_devices(struct parse *parse, const struct tree_node *node, void *spec)
 
 /* --- Security and logs --- */
 
-/* "no-new-privileges[:FLAG]", "seccomp:unconfined"; the colon may be an equals sign. */
+static int add_apparmor(struct parse *parse, const struct tree_node *node, const char *profile,
+                        struct spec_sandbox *sandbox)
+{
+    cleanup_free char *option = NULL;
+    if (asprintf(&option, "apparmor=%s", profile) < 0)
+        return -ENOMEM;
+    if (!sandbox_option_is_valid(option))
+        return parse_fail(parse, node,
+                          "apparmor: the name of a profile, or unconfined, is "
+                          "expected");
+    return text_list_add(&sandbox->options, option);
+}
+
+/* "no-new-privileges[:FLAG]", "seccomp:unconfined", "apparmor:PROFILE"; the colon may be an equals
+ * sign. */
 static int read_security_option(struct parse *parse, const struct tree_node *node,
                                 const char *option, struct spec_sandbox *sandbox)
 {
@@ -242,6 +257,8 @@ static int read_security_option(struct parse *parse, const struct tree_node *nod
         sandbox->seccomp_off = true;
         return 0;
     }
+    if (size == strlen("apparmor") && strncmp(option, "apparmor", size) == 0)
+        return add_apparmor(parse, node, value, sandbox);
     return parse_warn(parse, node, "%s is not supported by Consort: ignored", option);
 }
 

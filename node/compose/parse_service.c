@@ -427,6 +427,7 @@ static const struct parse_key service_keys[] = {
     {"mem_swappiness", read_swappiness},
     {"pid", read_pid},
     {"pull_policy", read_pull_policy},
+    {"userns_mode", read_userns},
     {"uts", read_uts},
     {"links", parse_pass_over}, /* parse_links() reads them, once all services are known */
     {"volumes_from", parse_pass_over},
@@ -453,7 +454,6 @@ static const struct parse_key service_keys[] = {
     {"runtime", NULL},
     {"storage_opt", NULL},
     {"use_api_socket", NULL},
-    {"userns_mode", NULL},
     {0},
 };
 
@@ -473,6 +473,8 @@ int parse_service(struct parse *parse, const struct tree_node *node, struct serv
         rc = parse_service_networks(parse, node, spec);
     if (rc == 0)
         rc = check_on_minority(parse, node, spec);
+    if (rc == 0)
+        rc = parse_check_userns(parse, node, spec);
     if (rc < 0)
         return rc;
     if (!spec->image)

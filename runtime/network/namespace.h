@@ -5,8 +5,12 @@
 
 #include <stdbool.h>
 
-/* Makes a namespace and pins it at `path`. `has_ipv6`: ipv6_prepare_namespace(). */
-int namespace_pin(const char *path, bool has_ipv6);
+/* Makes a namespace and pins it at `path`. `has_ipv6`: ipv6_prepare_namespace(). With `userns_fd`
+ * (-1: none) it belongs to that user namespace, whose root then rules in it. */
+int namespace_pin(const char *path, bool has_ipv6, int userns_fd);
+
+/* Whether that user namespace owns it; true for -1. */
+bool namespace_is_owned(int netns_fd, int userns_fd);
 
 /* Opens the pinned namespace; -ENOENT if the path is no mount of one. */
 int namespace_open(const char *path, int *ret_fd);

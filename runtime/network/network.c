@@ -459,19 +459,19 @@ static bool has_all_cables(const struct firewall_config *config, const struct ne
     return true;
 }
 
-int network_attach(const struct firewall_config *config, const char *netns_path,
+int network_attach(const struct firewall_config *config, const char *netns_path, int userns_fd,
                    const struct network_ends *ends, struct error *error)
 {
     cleanup_close int fd = -1;
-    if (namespace_open(netns_path, &fd) == 0 && has_all_cables(config, ends) &&
-        join(config, fd, ends, true) == 0)
+    if (namespace_open(netns_path, &fd) == 0 && namespace_is_owned(fd, userns_fd) &&
+        has_all_cables(config, ends) && join(config, fd, ends, true) == 0)
         return 0;
 
     /* Half of it is as good as nothing: a namespace without its veth, or the reverse. */
     network_detach(config, netns_path, ends);
     if (fd >= 0)
         close(take_fd(fd));
-    int result = namespace_pin(netns_path, config->has_ipv6);
+    int result = namespace_pin(netns_path, config->has_ipv6, userns_fd);
     if (result == 0)
         result = namespace_open(netns_path, &fd);
     if (result < 0)

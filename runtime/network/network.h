@@ -38,10 +38,10 @@ int network_check(const struct firewall_config *config, struct error *error);
 /* Removes the bridges, the route and the rules. For leaving a cluster. */
 int network_teardown(const struct firewall_config *config);
 
-/* Makes what is missing of a container's network: the namespace pinned at `netns_path`, and in it
- * "lo" and, for each address of `ends`, "eth0", "eth1", … The first that leads to the world has the
- * default route. */
-int network_attach(const struct firewall_config *config, const char *netns_path,
+/* Makes what is missing of a container's network: the namespace pinned at `netns_path`, owned by
+ * the user namespace `userns_fd` unless that is -1, and in it "lo" and, for each address of `ends`,
+ * "eth0", "eth1", … The first that leads to the world has the default route. */
+int network_attach(const struct firewall_config *config, const char *netns_path, int userns_fd,
                    const struct network_ends *ends, struct error *error);
 
 /* Undoes network_attach, wholly or what there is of it. */

@@ -182,6 +182,7 @@ void fixture_open(struct fixture *fixture)
         .oci_runtime = fixture->oci_runtime,
         .launch_timeout_ms = fixture->launch_timeout_ms,
         .images = fixture->images,
+        .userns = fixture->userns,
         .context = fixture,
         .on_ready = on_ready,
         .on_change = on_change,
@@ -203,6 +204,10 @@ struct fixture *fixture_new(void)
     assert_non_null(fixture);
     snprintf(fixture->directory, sizeof(fixture->directory), "/tmp/consort-test-XXXXXX");
     assert_non_null(mkdtemp(fixture->directory));
+    char run[128]; /* roots of user namespaces pass through both */
+    snprintf(run, sizeof(run), "%s/run", fixture->directory);
+    assert_int_equal(chmod(fixture->directory, 0711), 0);
+    assert_int_equal(mkdir(run, 0711), 0);
     snprintf(fixture->instance, sizeof(fixture->instance), "consort-test-%d", (int)getpid());
     char store[128];
     struct error error = {0};
@@ -505,8 +510,9 @@ unsigned fixture_count_processes(const char *word, const char *other, bool tell)
 
 unsigned fixture_count_debris(struct fixture *fixture)
 {
-    static const char *const directories[] = {"run/containers", "run/netns",       "run/oci",
-                                              "run/exits",      "data/containers", "run/sockets"};
+    static const char *const directories[] = {"run/containers", "run/netns", "run/oci",
+                                              "run/userns",     "run/exits", "data/containers",
+                                              "run/sockets"};
     unsigned count = 0;
     char line[4096];
     FILE *mounts = fopen("/proc/self/mountinfo", "re");

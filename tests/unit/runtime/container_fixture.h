@@ -20,6 +20,7 @@ struct fixture {
     char instance[32];
     const char *conmon, *oci_runtime; /* NULL: as installed */
     int launch_timeout_ms;
+    struct userns_pool userns;
     struct image_store *images;
     char image[DIGEST_TEXT_BYTES];
     struct runtime *runtime;

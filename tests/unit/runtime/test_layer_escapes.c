@@ -269,7 +269,7 @@ static void test_layers(void **state)
         assert_int_equal(mkdir(container, 0700), 0);
         assert_int_equal(text_list_add(&layers, lower), 0);
         assert_int_equal(text_list_add(&layers, upper), 0);
-        if (rootfs_mount(container, &layers, &rootfs, &error) < 0)
+        if (rootfs_mount(container, &layers, NULL, &rootfs, &error) < 0)
             fail_msg("%s", error.message);
         for (size_t i = 0; i < array_count(paths); i++) {
             if (leads_out(rootfs, paths[i])) {

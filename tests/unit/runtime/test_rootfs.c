@@ -55,7 +55,7 @@ static void mount_or_skip(const struct text_list *layers, char **ret)
     struct error error = {0};
     if (!is_root())
         skip();
-    int r = rootfs_mount(container, layers, ret, &error);
+    int r = rootfs_mount(container, layers, NULL, ret, &error);
     if (r == -ENODEV || r == -EPERM)
         skip();
     if (r < 0)
@@ -95,7 +95,7 @@ static void test_mount(void **state)
     assert_int_equal(stat(root, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0751);
     scratch_write(root, "file", bytes_of_text("own"));
-    assert_int_equal(rootfs_mount(container, &layers, &again, NULL), 0);
+    assert_int_equal(rootfs_mount(container, &layers, NULL, &again, NULL), 0);
     assert_content(again, "file", "own");
     assert_content(scratch, "high/file", "high");
     assert_int_equal(rootfs_unmount(container, NULL), 0);
@@ -103,7 +103,7 @@ static void test_mount(void **state)
     assert_content(root, "file", NULL);
     /* Kept over a restart, until it is removed. */
     free(take_pointer(again));
-    assert_int_equal(rootfs_mount(container, &layers, &again, NULL), 0);
+    assert_int_equal(rootfs_mount(container, &layers, NULL, &again, NULL), 0);
     assert_content(root, "file", "own");
     assert_int_equal(rootfs_remove(container, NULL), 0);
     assert_int_equal(rootfs_remove(container, NULL), 0);
@@ -131,7 +131,7 @@ static void test_many_layers(void **state)
     add_layer(&layers, "one-more", "file", "too many");
     assert_int_equal(rootfs_remove(container, NULL), 0);
     cleanup_free char *refused = NULL;
-    assert_int_equal(rootfs_mount(container, &layers, &refused, NULL), -EINVAL);
+    assert_int_equal(rootfs_mount(container, &layers, NULL, &refused, NULL), -EINVAL);
     assert_null(refused);
     text_list_done(&layers);
 }
