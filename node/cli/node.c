@@ -115,7 +115,7 @@ static int run_peer(const struct peer_options *options)
 /* What was typed; the options point into it. */
 struct node_words {
     const char *data_dir, *run_dir, *listen, *advertise, *name, *metrics, *runtime, *level;
-    const char *registries;
+    const char *registries, *userns_ids;
     struct text_list labels, seeds;
     uint32_t cpus, clock_drift;
     uint64_t memory;
@@ -183,6 +183,9 @@ static int make_options(struct cli *cli, struct node_words *words, char *name, c
                              words->seeds.items[i]);
     if (words->seeds.count > SEEDS_NAMED_MAX)
         return cli_usage(cli, "--seed may be given %d times at most", SEEDS_NAMED_MAX);
+    if (words->userns_ids && userns_pool_parse(words->userns_ids, &options->userns) < 0)
+        return cli_usage(cli, "--userns-ids %s: FIRST:COUNT is expected, both at least %d",
+                         words->userns_ids, USERNS_IDS);
     options->seeds = (const char *const *)words->seeds.items;
     options->seed_count = words->seeds.count;
     options->advertised_is_found = !words->advertise;
@@ -249,6 +252,9 @@ int verb_node(struct cli *cli, int argc, char **argv)
         OPTION_ROW(0, "metrics", "[IP:]PORT", "Serve /metrics and /health there, by HTTP (nowhere)",
                    OPTION_TEXT, &words.metrics),
         OPTION_ROW(0, "runtime", "PATH", "The OCI runtime (crun)", OPTION_TEXT, &words.runtime),
+        OPTION_ROW(0, "userns-ids", "FIRST:COUNT",
+                   "The machine's ids for user namespaces (1879048192:268304384)", OPTION_TEXT,
+                   &words.userns_ids),
         OPTION_ROW(0, "clock-drift", "N", "Read by leases: clocks differ by N thousandths (never)",
                    OPTION_COUNT, &words.clock_drift),
         OPTION_ROW(0, "registries", "FILE",

@@ -405,6 +405,7 @@ static int start_residents(struct peer *peer, struct error *error)
                                      .instance = instance,
                                      .mesh_port = MESH_REDIRECT_PORT,
                                      .oci_runtime = peer->options.oci_runtime,
+                                     .userns = peer->options.userns,
                                      .images = peer->image_store,
                                      .context = peer,
                                      .on_ready = on_runtime_ready,

@@ -69,6 +69,7 @@ struct peer_options {
     uint32_t cpu_millis;       /* what replicas may reserve here */
     uint64_t memory_bytes;
     const char *oci_runtime;       /* NULL: the default */
+    struct userns_pool userns;     /* no ranges: the default */
     const char *registries;        /* a file: see runtime/registry/settings.h */
     struct address metrics;        /* where /metrics is served; none: nowhere */
     uint32_t clock_drift_permille; /* see agent_config */

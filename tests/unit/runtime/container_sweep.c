@@ -49,6 +49,7 @@ struct operation {
     bool image;                             /* about an image, and no runtime */
     bool known;                             /* `again` also if nothing is known of the container */
     void (*check)(struct fixture *fixture);
+    bool in_userns; /* see make_spec() */
 };
 
 struct notes *notes;
@@ -65,6 +66,8 @@ void give_up(const char *format, ...)
 }
 
 /* ---- Words of the operations ---- */
+
+static bool in_userns; /* what is made has a user namespace */
 
 static void make_spec(struct fixture *fixture, struct container_spec *ret)
 {
@@ -92,6 +95,8 @@ static void make_spec(struct fixture *fixture, struct container_spec *ret)
     file->target = strdup("/secret");
     file->secret = strdup("password");
     file->secret_version = 1;
+    if (in_userns)
+        text_list_add(&ret->sandbox.options, "userns=auto");
 }
 
 static void start(struct fixture *fixture)
@@ -331,6 +336,23 @@ static const struct operation operations[] = {
      .act = open_until_no_volumes,
      .again = remove_it,
      .closed = true},
+    {.name = "userns-create",
+     .before = nothing,
+     .act = start,
+     .again = start,
+     .runs = true,
+     .in_userns = true},
+    {.name = "userns-start",
+     .before = start_and_stop,
+     .act = start,
+     .again = start,
+     .runs = true,
+     .in_userns = true},
+    {.name = "userns-remove",
+     .before = start,
+     .act = act_remove,
+     .again = remove_it,
+     .in_userns = true},
     {.name = "import",
      .before = nothing,
      .act = import_image,
@@ -540,6 +562,7 @@ static bool sweep(struct fixture *fixture, const struct operation *operation, un
     unsigned kills = 0;
     int result = 0;
     uint64_t began = uv_hrtime();
+    in_userns = operation->in_userns;
     for (unsigned nth = first; nth < STEPS_MAX && result == 0; nth += every) {
         result = sweep_step(fixture, operation, nth);
         kills += result == 0;

@@ -73,6 +73,8 @@ static const struct call calls[] = {
     {SYS_fdatasync, "fdatasync", NO_PATH},
     {SYS_syncfs, "syncfs", NO_PATH},
     {SYS_mount, "mount", 1},
+    {SYS_mount_setattr, "mount_setattr", NO_PATH},
+    {SYS_move_mount, "move_mount", 3},
     {SYS_umount2, "umount2", 0},
     {SYS_unshare, "unshare", NO_PATH},
     {SYS_setns, "setns", NO_PATH},

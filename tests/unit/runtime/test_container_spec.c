@@ -213,6 +213,7 @@ static void record_comes_back(void **state)
     record.wanted = WANT_STOP;
     record.ends = (struct network_ends){
         .ips = {0x0a580402, 0x0a580803, 0x0a580c04}, .count = 3, .open_count = 2};
+    record.first_id = 0x70010000;
     record.process = (struct process){.pid = 4711, .start_ticks = 99, .boot_id = "boot"};
     record.over = OVER_FAILED;
     record.exit_code = 137;
@@ -240,6 +241,7 @@ static void record_comes_back(void **state)
     assert_int_equal(back.process.pid, 4711);
     assert_int_equal(back.hooks_done, 2);
     assert_memory_equal(&back.ends, &record.ends, sizeof(back.ends));
+    assert_int_equal(back.first_id, 0x70010000);
     assert_string_equal(back.process.boot_id, "boot");
     assert_int_equal(back.over, OVER_FAILED);
     assert_int_equal(back.exit_code, 137);

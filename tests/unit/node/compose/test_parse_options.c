@@ -24,6 +24,7 @@ static void test_options(void **state)
                                            "device=c 1:3 mr",
                                            "device=a *:* rwm",
                                            "annotation=a.b=c=d",
+                                           "apparmor=mine",
                                            "blkio_weight=300",
                                            "blkio_weight_device=/dev/sda=400",
                                            "blkio_read_bps=/dev/sda=12582912",
@@ -33,6 +34,7 @@ static void test_options(void **state)
                        "    domainname: example.org\n    mem_swappiness: 10\n"
                        "    device_cgroup_rules: ['c 1:3 mr', 'a *:* rwm']\n"
                        "    annotations: {a.b: c=d}\n"
+                       "    security_opt: ['apparmor:mine']\n"
                        "    blkio_config:\n      weight: 300\n"
                        "      weight_device: [{path: /dev/sda, weight: 400}]\n"
                        "      device_read_bps: [{path: /dev/sda, rate: 12mb}]\n"
@@ -43,8 +45,12 @@ static void test_options(void **state)
     for (size_t i = 0; i < options->count; i++)
         assert_string_equal(options->items[i], expected[i]);
     compose_result_done(&result);
-    bench_load_service("    ipc: shareable\n    cgroup: private\n", &result);
+    bench_load_service("    ipc: shareable\n    cgroup: private\n    userns_mode: host\n", &result);
     assert_int_equal(result.services[0].sandbox.options.count, 0);
+    compose_result_done(&result);
+    bench_load_service("    userns_mode: auto\n", &result);
+    assert_int_equal(result.services[0].sandbox.options.count, 1);
+    assert_string_equal(result.services[0].sandbox.options.items[0], "userns=auto");
     compose_result_done(&result);
 }
 
@@ -62,6 +68,25 @@ static void test_refused(void **state)
     bench_refuse_service(
         "    blkio_config: {device_read_bps: [{path: /dev/sda}]}\n",
         ":4: services.web.blkio_config.device_read_bps: path and rate are expected");
+    bench_refuse_service("    annotations:\n      a: b\n      run.oci.seccomp_bpf_file: /x\n",
+                         ":6: services.web.annotations.run.oci.seccomp_bpf_file: "
+                         "run.oci.seccomp_bpf_file is an order to the OCI runtime, not for "
+                         "services to give");
+    bench_refuse_service("    annotations:\n      - run.oci.hooks.stdout=/x\n",
+                         ":5: services.web.annotations: run.oci.hooks.stdout=/x is an order to the "
+                         "OCI runtime, not for services to give");
+    bench_refuse_service("    security_opt: ['apparmor=']\n",
+                         ":4: services.web.security_opt: apparmor: the name of a profile, or "
+                         "unconfined, is expected");
+    bench_refuse_service("    userns_mode: keep-id\n",
+                         ":4: services.web.userns_mode: auto (a user namespace of its own) or host "
+                         "(none) is expected");
+    bench_refuse_service("    pid: host\n    userns_mode: auto\n",
+                         ":5: services.web.userns_mode: auto can't go with pid: host, by which it "
+                         "shares what is the machine's");
+    bench_refuse_service("    privileged: true\n    userns_mode: auto\n",
+                         ":5: services.web.userns_mode: auto can't go with privileged, by which it "
+                         "shares what is the machine's");
     bench_warn_service(
         "    pid: 'service:db'\n",
         ":4: services.web.pid: ignored: replicas are placed one by one, so none shares "
