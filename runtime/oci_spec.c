@@ -141,9 +141,9 @@ static int add_bind(json_t *mounts, const struct container_mount *mount)
     return add_mount(mounts, mount->target, "bind", mount->source, options);
 }
 
-/* A volume, or what the runtime has mounted itself. In a user namespace its owners are mapped: on the
- * disk they are as in the container, so that containers with other ids, or without a user namespace,
- * see the same. */
+/* A volume, or what the runtime has mounted itself. In a user namespace its owners are mapped: on
+ * the disk they are as in the container, so that containers with other ids, or without a user
+ * namespace, see the same. */
 static int add_volume(json_t *mounts, const struct oci_input *input, size_t index)
 {
     const struct container_mount *mount = &input->spec->mounts[index];
