@@ -42,6 +42,9 @@ static int explain(struct error *error, int code, const char *id, const char *me
         error_hint(error, "this machine's cgroup v1 lacks the hugetlb hierarchy that crun wants: "
                           "mkdir -p /sys/fs/cgroup/hugetlb && "
                           "mount -t cgroup -o hugetlb hugetlb /sys/fs/cgroup/hugetlb");
+    else if (strstr(message, "mount_setattr"))
+        error_hint(error, "in a user namespace a volume must be on a file system with idmapped "
+                          "mounts, such as ext4, xfs or btrfs");
     else if (strstr(message, "Resource temporarily unavailable"))
         error_hint(error, "%s", no_process_hint);
     return code;

@@ -274,7 +274,20 @@ static void never_runs_without(void **state)
                    "overlayfs with mapped owners: Invalid argument; a user namespace "
                    "needs Linux 5.19 and a data directory on a file system with "
                    "idmapped mounts");
-    assert_int_equal(fixture_shell("umount %s/data/containers", fixture->directory), 0);
+    assert_int_equal(
+        fixture_shell("umount %s/data/containers && mount -t ramfs none %s/data/volumes",
+                      fixture->directory, fixture->directory),
+        0);
+    spec_with_userns(fixture, "a", "true", &spec);
+    add_volume(&spec, "kept", "/kept");
+    start(fixture, &spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_FAILED));
+    assert_non_null(strstr(fixture_status(fixture, "a").error,
+                           "Invalid argument; in a user namespace a volume must be on a file "
+                           "system with idmapped mounts"));
+    assert_int_equal(runtime_remove(fixture->runtime, "a"), 0);
+    assert_true(fixture_wait_gone(fixture, "a"));
+    assert_int_equal(fixture_shell("umount %s/data/volumes", fixture->directory), 0);
 
     spec_with_userns(fixture, "a", "true", &spec);
     spec.sandbox.privileged = true;
