@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "runtime/container_claim.h"
 #include "runtime/container_steps.h"
 #include "runtime/health.h"
 #include "runtime/image/image_store.h"
 #include "runtime/process_watch.h"
 #include "runtime/restart.h"
-#include "runtime/sandbox_options.h"
 #include "runtime/volume_sweep.h"
 
 enum {
@@ -300,8 +300,7 @@ static void removed(struct container *container)
         limited(container);
     }
     volume_sweep_soon(runtime);
-    network_pool_release(&runtime->networks, &container->record.ends);
-    container->record.ends = (struct network_ends){0};
+    container_release(container);
     container_steps_unpin(container);
     table_remove(&runtime->containers, container->spec.id);
     set_state(container, CONTAINER_REMOVED);
@@ -388,49 +387,11 @@ static bool have_secrets(struct container *container)
     return false;
 }
 
-/* Addresses, unless it has them from an earlier start. */
-static int take_addresses(struct container *container)
-{
-    struct container_record *record = &container->record;
-    int result = 0;
-    if (record->ends.count == 0)
-        result = network_pool_take(&container->runtime->networks, &container->spec, &record->ends);
-    return result < 0
-               ? error_set_errno(&container->error, result, "container %s: %s", container->spec.id,
-                                 result == -ENOSPC ? "containers of too many networks run here"
-                                                   : "no address of its network is left")
-               : 0;
-}
-
-/* Ids of its own, likewise: the lowest that no other container's record names. */
-static int take_ids(struct container *container)
-{
-    const struct runtime *runtime = container->runtime;
-    const struct userns_pool *pool = &runtime->settings.userns;
-    struct userns_taken taken = {0};
-    if (container->record.first_id != 0 ||
-        !sandbox_options_want_userns(&container->spec.sandbox.options))
-        return 0;
-    for (size_t i = 0; i < runtime->containers.count; i++) {
-        const struct container *other = runtime->containers.items[i];
-        if (other->record.first_id != 0)
-            userns_take(pool, &taken, other->record.first_id);
-    }
-    int result = userns_choose(pool, &taken, &container->record.first_id);
-    if (result < 0) {
-        error_set(&container->error, result,
-                  "container %s: all %u ranges of ids for user namespaces are taken",
-                  container->spec.id, pool->range_count);
-        error_hint(&container->error, "give this peer more: consort node --userns-ids FIRST:COUNT");
-    }
-    return result;
-}
-
 static void prepare(struct container *container)
 {
     container->record.over = OVER_NO;
     container->record.hooks_done = 0;
-    if (take_addresses(container) < 0 || take_ids(container) < 0) {
+    if (container_claim(container) < 0) {
         launch_failed(container);
         return;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/file.h"
+#include "runtime/userns.h"
 
 enum {
     RECORD_FIELDS = 17,
@@ -90,6 +91,9 @@ int container_record_read(struct reader *reader, struct container_record *ret)
     }
     if (fields >= RECORD_FIELDS) {
         reader_u32(reader, &record.first_id);
+        if (record.first_id != 0 &&
+            (record.first_id < USERNS_IDS || record.first_id > UINT32_MAX - USERNS_IDS))
+            return reader_refuse(reader);
         known = RECORD_FIELDS;
     }
     for (uint32_t i = known; i < fields && reader_check(reader) == 0; i++)

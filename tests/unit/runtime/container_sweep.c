@@ -1,11 +1,12 @@
-/* usage: container_sweep [--every N] [--first N] [--only NAME] [--list]
+/* usage: container_sweep [--every N] [--first N] [--only NAME] [--userns]
  *
  * Kills a "daemon" before each system call that changes something, in each operation of a
  * container's life and an image's, one after the other, until the operation ends before its turn.
  * After each kill the daemon is started again and told what its peer would tell it; then exactly
  * the wanted containers must run, once, with a network; and when they are removed, nothing may be
  * left. With --every N, each Nth call only, beginning elsewhere in each operation; with --first N,
- * from that call on. Needs root, crun, conmon and busybox; exit code 77 without.
+ * from that call on; with --userns, containers have user namespaces. Needs root, crun, conmon and
+ * busybox; exit code 77 without.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -49,7 +50,6 @@ struct operation {
     bool image;                             /* about an image, and no runtime */
     bool known;                             /* `again` also if nothing is known of the container */
     void (*check)(struct fixture *fixture);
-    bool in_userns; /* see make_spec() */
 };
 
 struct notes *notes;
@@ -336,23 +336,6 @@ static const struct operation operations[] = {
      .act = open_until_no_volumes,
      .again = remove_it,
      .closed = true},
-    {.name = "userns-create",
-     .before = nothing,
-     .act = start,
-     .again = start,
-     .runs = true,
-     .in_userns = true},
-    {.name = "userns-start",
-     .before = start_and_stop,
-     .act = start,
-     .again = start,
-     .runs = true,
-     .in_userns = true},
-    {.name = "userns-remove",
-     .before = start,
-     .act = act_remove,
-     .again = remove_it,
-     .in_userns = true},
     {.name = "import",
      .before = nothing,
      .act = import_image,
@@ -562,7 +545,6 @@ static bool sweep(struct fixture *fixture, const struct operation *operation, un
     unsigned kills = 0;
     int result = 0;
     uint64_t began = uv_hrtime();
-    in_userns = operation->in_userns;
     for (unsigned nth = first; nth < STEPS_MAX && result == 0; nth += every) {
         result = sweep_step(fixture, operation, nth);
         kills += result == 0;
@@ -585,6 +567,8 @@ int main(int argc, char **argv)
             first = (unsigned)strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
             only = argv[++i];
+        else if (strcmp(argv[i], "--userns") == 0)
+            in_userns = true;
         else
             return 2;
     }
@@ -596,7 +580,7 @@ int main(int argc, char **argv)
     bool fine = true;
     struct fixture *fixture = NULL;
     for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
-        if (only && strcmp(only, operations[i].name) != 0)
+        if ((only && strcmp(only, operations[i].name) != 0) || (in_userns && operations[i].image))
             continue;
         unsigned from = first ? first : 1 + (unsigned)i * 5 % (every < SHORTEST ? every : SHORTEST);
         if (!fixture) {

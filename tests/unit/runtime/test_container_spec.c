@@ -247,6 +247,12 @@ static void record_comes_back(void **state)
     assert_int_equal(back.exit_code, 137);
     assert_string_equal(back.error, "why");
     buffer_done(&packed);
+    record.first_id = 65535; /* the machine's own users */
+    writer_init(&writer, &packed);
+    container_record_write(&writer, &record);
+    reader_init(&reader, packed.bytes, packed.size);
+    assert_int_equal(container_record_read(&reader, &back), -EBADMSG);
+    buffer_done(&packed);
 }
 
 static void process_of_another_time_is_no_process(void **state)
