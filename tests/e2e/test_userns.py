@@ -49,6 +49,7 @@ def test_user_namespace(cluster):
     assert sh(peer, "u_web.1", "echo $VERSION; cat /kept/web; stat -c %u /kept/web") == ["again", "web", "1000"]
     for service in ("u_web", "u_plain"):
         peer.consort("rm", service)
+    cluster.wait(lambda: not cluster.replicas(), "nothing is wanted any more")
     cluster.wait_no_orphans()
     assert not [point for point in peer.mounts() if "/userns/" in str(point)], peer.mounts()
     assert not list((peer.run_dir / "userns").iterdir())
