@@ -46,11 +46,12 @@ static void become_leader(struct raft *raft)
     raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
     for (uint32_t i = 0; i < raft->configuration.count; i++)
         raft_progress_init(&raft->progress[i], raft_log_last_index(&raft->log) + 1);
-    /* Whether a change of configuration is among the entries taken over is not looked for: until
-     * they are all applied there is no other. */
-    raft->pending_configuration = raft_log_last_index(&raft->log);
     /* §8: an entry of the new term, without which the entries before it cannot be committed. */
     raft_append_own(raft, RAFT_ENTRY_EMPTY, (struct bytes){0});
+    /* No change of configuration before that is applied: one could be among the entries taken over,
+     * or in the log of a former leader. That one would be elected by the members that its change
+     * left, this one by those that its own did, and no member be in both (seed 581817). */
+    raft->pending_configuration = raft_log_last_index(&raft->log);
     raft_own_log_was_stored(raft);
     raft_send_appends(raft);
 }
@@ -84,7 +85,7 @@ bool raft_is_loyal(const struct raft *raft, int64_t now_ms)
     if (!raft->config.check_quorum)
         return false;
     return now_ms < raft->quiet_until_ms ||
-           (!id_is_none(&raft->leader) &&
+           (raft->role == RAFT_LEADER &&
             now_ms - raft->election_start_ms < raft->config.election_timeout_ms);
 }
 
@@ -231,8 +232,9 @@ static bool is_up_to_date(const struct raft *raft, const struct raft_message *me
 void raft_answer_vote(struct raft *raft, const struct raft_message *message)
 {
     bool is_pre_vote = message->type == RAFT_PRE_VOTE;
-    bool may_vote = id_equal(&raft->vote, &message->from) ||
-                    (id_is_none(&raft->vote) && id_is_none(&raft->leader)) ||
+    bool is_free = id_is_none(&raft->vote) && id_is_none(&raft->leader) &&
+                   (message->transfer || !raft_is_loyal(raft, raft->now_ms));
+    bool may_vote = id_equal(&raft->vote, &message->from) || is_free ||
                     (is_pre_vote && message->term > raft->term);
     bool grants = may_vote && is_up_to_date(raft, message);
     raft_reply(raft, (struct raft_message){

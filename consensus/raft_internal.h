@@ -93,8 +93,8 @@ struct raft {
     int64_t election_start_ms;
     int64_t election_timeout_ms; /* drawn at random */
     bool is_reluctant;
-    bool refused_shorter; /* log of a candidate, since a leader was last heard */
-    int64_t quiet_until_ms;
+    bool refused_shorter;   /* log of a candidate, since a leader was last heard */
+    int64_t quiet_until_ms; /* no vote before, but to whom the leader handed over */
     struct raft_ballot ballot;
     uint64_t elections, elections_won;
 

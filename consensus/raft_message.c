@@ -60,6 +60,10 @@ static void follow(struct raft *raft, const struct raft_message *message)
     if (raft->role != RAFT_FOLLOWER)
         raft_become_follower(raft, raft->term, &message->from);
     raft->election_start_ms = raft->now_ms;
+    /* Also if it learns of a newer term meanwhile: the lease counts on it (seed 623460). */
+    int64_t loyal_until_ms = raft->now_ms + raft->config.election_timeout_ms;
+    if (raft->quiet_until_ms < loyal_until_ms)
+        raft->quiet_until_ms = loyal_until_ms;
     raft->refused_shorter = false;
     raft->leader = message->from;
     if (message->type == RAFT_APPEND)

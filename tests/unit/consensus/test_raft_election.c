@@ -71,6 +71,28 @@ static void test_loyalty(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if news of a later term frees a peer from what a leader's lease counts on. */
+static void test_loyalty_in_a_later_term(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_start(&b, 3, 1, NULL, 0);
+    struct raft_message vote = {.type = RAFT_VOTE, .term = 3, .index = 1, .log_term = 1};
+    assert_int_equal(bench_say(&b, 2, (struct raft_message){.type = RAFT_HEARTBEAT, .term = 2}), 0);
+    assert_int_equal(
+        bench_say(&b, 3,
+                  (struct raft_message){.type = RAFT_PRE_VOTE_REPLY, .term = 3, .reject = true}),
+        0);
+    assert_int_equal(bench_status(&b).term, 3);
+    assert_int_equal(bench_say(&b, 3, vote), 0);
+    bench_store(&b);
+    assert_int_equal(bench_status(&b).vote.bytes[0], 0);
+    b.now_ms += RAFT_ELECTION_TIMEOUT_MS;
+    assert_int_equal(bench_say(&b, 3, vote), 0);
+    assert_int_equal(bench_status(&b).vote.bytes[0], 3);
+    raft_free(b.raft);
+}
+
 /* Breaks if forgetting a dead leader does not free a follower to vote. */
 static void test_forget_leader(void **state)
 {
@@ -171,6 +193,7 @@ int main(void)
         cmocka_unit_test(test_own_vote_is_stored_first),
         cmocka_unit_test(test_quiet_after_restart),
         cmocka_unit_test(test_loyalty),
+        cmocka_unit_test(test_loyalty_in_a_later_term),
         cmocka_unit_test(test_forget_leader),
         cmocka_unit_test(test_election_timeout),
         cmocka_unit_test(test_reluctant),

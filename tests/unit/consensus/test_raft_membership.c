@@ -119,6 +119,22 @@ static void test_unapplied_configuration(void **state)
     raft_free(b.raft);
 }
 
+/* Breaks if a leader changes the members before an entry of its own is committed: one of an earlier
+ * term may have a change in its log that this one does not know, and be elected by that. */
+static void test_no_change_before_own_commit(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct raft_changes add = {.members = {{RAFT_ADD_LEARNER, bench_peer(4)}}, .count = 1};
+    struct raft_input input = {.type = RAFT_PROPOSE_CONFIGURATION, .changes = &add};
+    bench_start(&b, 3, 1, NULL, 0);
+    bench_lead(&b, 3);
+    assert_int_equal(bench_give(&b, input), -EBUSY);
+    assert_int_equal(bench_acknowledge(&b, 2, bench_status(&b).last_index), 0);
+    assert_int_equal(bench_give(&b, input), 0);
+    raft_free(b.raft);
+}
+
 /* Breaks if configuration changes that are not allowed, or a second one, are taken. */
 static void test_configuration_proposals(void **state)
 {
@@ -149,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_configurations_in_the_log),
         cmocka_unit_test(test_voter_by_its_log),
         cmocka_unit_test(test_unapplied_configuration),
+        cmocka_unit_test(test_no_change_before_own_commit),
         cmocka_unit_test(test_configuration_proposals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
