@@ -46,11 +46,14 @@ void container_fill_status(const struct container *container, struct container_s
         .error = record->error,
     };
     ret->address_count = record->ends.count;
-    for (size_t i = 0; i < record->ends.count; i++)
+    for (size_t i = 0; i < record->ends.count; i++) {
         ret->addresses[i] = address_from_v4(record->ends.ips[i], 0);
+        ret->networks[i] = network_pool_name(&container->spec, i);
+    }
     if (container->spec.network_mode == CONTAINER_NETWORK_HOST) {
         ret->address_count = 1;
         ret->addresses[0] = runtime_gateway(container->runtime);
+        ret->networks[0] = "";
     }
 }
 

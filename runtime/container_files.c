@@ -75,17 +75,30 @@ static int write_resolv_conf(const struct oci_input *input, uint32_t gateway)
     return result < 0 ? result : write_named(input, "resolv.conf", &content);
 }
 
-static int write_hosts(const struct oci_input *input, uint32_t ip, uint32_t gateway)
+/* The container's own name: an address in each of its networks, as with Docker. */
+static int append_own_name(struct buffer *content, const char *hostname,
+                           const struct network_ends *ends)
+{
+    char address[INET_ADDRSTRLEN];
+    int result = ends->count > 0 ? 0 : buffer_printf(content, "127.0.0.1 %s\n", hostname);
+    for (size_t i = 0; i < ends->count && result == 0; i++) {
+        format_ip(ends->ips[i], address);
+        result = buffer_printf(content, "%s %s\n", address, hostname);
+    }
+    return result;
+}
+
+static int write_hosts(const struct oci_input *input, const struct network_ends *ends,
+                       uint32_t gateway)
 {
     cleanup_buffer struct buffer content;
     buffer_init(&content);
-    char address[INET_ADDRSTRLEN], gateway_text[INET_ADDRSTRLEN];
-    format_ip(ip != 0 ? ip : INADDR_LOOPBACK, address);
+    char gateway_text[INET_ADDRSTRLEN];
     format_ip(gateway, gateway_text);
-    int result = buffer_printf(&content,
-                               "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
-                               "%s %s\n",
-                               address, input->hostname);
+    int result = buffer_append_text(&content, "127.0.0.1 localhost\n"
+                                              "::1 localhost ip6-localhost ip6-loopback\n");
+    if (result == 0)
+        result = append_own_name(&content, input->hostname, ends);
     for (size_t i = 0; i < input->spec->extra_hosts.count && result == 0; i++) {
         const char *name = input->spec->extra_hosts.items[i];
         const char *value = strchr(name, '='); /* container_spec_check() saw to it */
@@ -197,12 +210,12 @@ static int make_mounts(const struct oci_input *input, const struct secrets *secr
     return 0;
 }
 
-int container_files_write(const struct oci_input *input, const struct secrets *secrets, uint32_t ip,
-                          uint32_t gateway, struct error *error)
+int container_files_write(const struct oci_input *input, const struct secrets *secrets,
+                          const struct network_ends *ends, uint32_t gateway, struct error *error)
 {
     int result = write_resolv_conf(input, gateway);
     if (result == 0)
-        result = write_hosts(input, ip, gateway);
+        result = write_hosts(input, ends, gateway);
     if (result == 0)
         result = write_hostname(input);
     if (result < 0)

@@ -7,13 +7,14 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "runtime/network/network_pool.h"
 #include "runtime/oci_spec.h"
 #include "runtime/secrets.h"
 
-/* Writes them for a container with address `ip` (0: it has none of its own); `gateway` serves DNS
- * unless the spec says other. */
-int container_files_write(const struct oci_input *input, const struct secrets *secrets, uint32_t ip,
-                          uint32_t gateway, struct error *error);
+/* Writes them for a container with those ends (none: it has no network of its own); `gateway`
+ * serves DNS unless the spec says other. */
+int container_files_write(const struct oci_input *input, const struct secrets *secrets,
+                          const struct network_ends *ends, uint32_t gateway, struct error *error);
 
 /* Finds a static init on this machine (catatonit, tini); -ENOENT with a hint. `*ret` is static. */
 int container_files_find_init(const char **ret, struct error *error);

@@ -17,6 +17,8 @@ struct health {
     uv_timer_t timer;          /* until the next check, or the timeout of this one */
     struct runtime_exec *exec; /* the check under way, one of these or none */
     struct health_probe *probe;
+    bool is_at_ipv6; /* where a probe looks first: the program may listen there alone */
+    bool is_second;  /* the probe looks at the other address, nobody being at the first */
     int64_t started_ms;
     int64_t eager_ms;  /* until the next check of one that has just started; 0: the rules say */
     uint32_t failures; /* in a row, that count */
@@ -98,24 +100,48 @@ static void on_timeout(uv_timer_t *timer)
     finish_check(health, false);
 }
 
-static void on_probed(void *context, bool passed, const char *reason)
-{
-    struct health *health = context;
-    health->probe = NULL;
-    buffer_printf(&health->output, "port %u: %s", rules(health)->probe_port, reason);
-    finish_check(health, passed);
-}
+static void on_probed(void *context, enum health_probe_outcome outcome, const char *reason);
 
-static int start_probe(struct health *health)
+static int probe_there(struct health *health)
 {
     struct container_status status;
+    const struct runtime_range range = runtime_range(health->runtime);
     container_fill_status(health->container, &status);
     if (status.address_count == 0)
         return -EHOSTUNREACH; /* network_mode: none */
     struct address address = status.addresses[0];
+    if (health->is_at_ipv6)
+        address = runtime_range_ula(&range, &address);
     address.port = rules(health)->probe_port;
     return health_probe_start(health->runtime->loop, &address, rules(health)->probe_path, on_probed,
                               health, &health->probe);
+}
+
+/* The other family's turn, once, if the machine has both. */
+static bool probe_elsewhere(struct health *health)
+{
+    if (health->is_second || !runtime_has_ipv6(health->runtime))
+        return false;
+    health->is_second = true;
+    health->is_at_ipv6 = !health->is_at_ipv6;
+    return probe_there(health) == 0;
+}
+
+static void on_probed(void *context, enum health_probe_outcome outcome, const char *reason)
+{
+    struct health *health = context;
+    health->probe = NULL;
+    if (outcome == HEALTH_PROBE_NOBODY && probe_elsewhere(health))
+        return;
+    buffer_printf(&health->output, "port %u: %s", rules(health)->probe_port, reason);
+    finish_check(health, outcome == HEALTH_PROBE_PASSED);
+}
+
+static int start_probe(struct health *health)
+{
+    health->is_second = false;
+    int result = probe_there(health);
+    return result < 0 && probe_elsewhere(health) ? 0 : result;
 }
 
 static int start_command(struct health *health)

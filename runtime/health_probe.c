@@ -1,13 +1,12 @@
 #include "runtime/health_probe.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/socket_address.h"
 #include "runtime/bounds.h"
 
 enum {
@@ -40,14 +39,15 @@ void health_probe_cancel(struct health_probe *probe)
     uv_close((uv_handle_t *)&probe->socket, on_closed);
 }
 
-static void finish(struct health_probe *probe, bool passed, const char *reason)
+static void finish(struct health_probe *probe, enum health_probe_outcome outcome,
+                   const char *reason)
 {
     health_probe_done *on_done = probe->on_done;
     void *context = probe->context;
     char words[LINE_BYTES + 64];
     snprintf(words, sizeof(words), "%s", reason); /* it may be the probe's own */
     health_probe_cancel(probe);
-    on_done(context, passed, words);
+    on_done(context, outcome, words);
 }
 
 int health_probe_status(const char *line)
@@ -65,12 +65,12 @@ static void judge(struct health_probe *probe)
     char reason[64];
     int status = health_probe_status(probe->line);
     if (status < 0)
-        finish(probe, false, "what answers is no HTTP server");
+        finish(probe, HEALTH_PROBE_FAILED, "what answers is no HTTP server");
     else if (status >= STATUS_LEAST && status <= STATUS_MOST)
-        finish(probe, true, "");
+        finish(probe, HEALTH_PROBE_PASSED, "");
     else {
         snprintf(reason, sizeof(reason), "status %d", status);
-        finish(probe, false, reason);
+        finish(probe, HEALTH_PROBE_FAILED, reason);
     }
 }
 
@@ -87,7 +87,8 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
     struct health_probe *probe = stream->data;
     (void)buffer;
     if (got < 0) {
-        finish(probe, false, got == UV_EOF ? "it closed without an answer" : strerror((int)-got));
+        finish(probe, HEALTH_PROBE_FAILED,
+               got == UV_EOF ? "it closed without an answer" : strerror((int)-got));
         return;
     }
     probe->length += (size_t)got;
@@ -107,11 +108,11 @@ static void on_connected(uv_connect_t *connect, int status)
     if (!probe->on_done)
         return; /* given up */
     if (status < 0) {
-        finish(probe, false, strerror(-status));
+        finish(probe, HEALTH_PROBE_NOBODY, strerror(-status));
         return;
     }
     if (!probe->request[0]) {
-        finish(probe, true, "");
+        finish(probe, HEALTH_PROBE_PASSED, "");
         return;
     }
     uv_buf_t buffer = uv_buf_init(probe->request, (unsigned)strlen(probe->request));
@@ -119,7 +120,7 @@ static void on_connected(uv_connect_t *connect, int status)
     if (status == 0)
         status = uv_read_start((uv_stream_t *)&probe->socket, on_allocate, on_read);
     if (status < 0)
-        finish(probe, false, strerror(-status));
+        finish(probe, HEALTH_PROBE_FAILED, strerror(-status));
 }
 
 int health_probe_start(uv_loop_t *loop, const struct address *address, const char *path,
@@ -129,7 +130,6 @@ int health_probe_start(uv_loop_t *loop, const struct address *address, const cha
     struct health_probe *probe = calloc(1, sizeof(*probe));
     if (!probe)
         return -ENOMEM;
-    assert(address_is_v4(address));
     probe->on_done = on_done;
     probe->context = context;
     probe->socket.data = probe->connect.data = probe;
@@ -143,8 +143,8 @@ int health_probe_start(uv_loop_t *loop, const struct address *address, const cha
         free(probe);
         return result;
     }
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(address->port)};
-    memcpy(&to.sin_addr, address->ip + 12, sizeof(to.sin_addr));
+    struct sockaddr_storage to;
+    socket_address_from(address, &to);
     result =
         uv_tcp_connect(&probe->connect, &probe->socket, (const struct sockaddr *)&to, on_connected);
     if (result < 0) {

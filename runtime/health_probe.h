@@ -12,12 +12,18 @@
 
 struct health_probe;
 
-/* Called once: it passed, or why not ("status 503"). The probe is gone. */
-typedef void health_probe_done(void *context, bool passed, const char *reason);
+enum health_probe_outcome {
+    HEALTH_PROBE_PASSED,
+    HEALTH_PROBE_FAILED,
+    HEALTH_PROBE_NOBODY, /* no connection: at another address there may be somebody */
+};
 
-/* Connects to an IPv4 address, the only kind that containers have, and with a `path` asks for it:
- * statuses from 200 to 399 pass. Waits as long as it takes. -ENOMEM, or what connecting failed
- * with; there is no callback then. */
+/* Called once: how it went, and why it did not pass ("status 503"). The probe is gone. */
+typedef void health_probe_done(void *context, enum health_probe_outcome outcome,
+                               const char *reason);
+
+/* Connects to the address, and with a `path` asks for it: statuses from 200 to 399 pass. Waits as
+ * long as it takes. -ENOMEM, or what connecting failed with; there is no callback then. */
 int health_probe_start(uv_loop_t *loop, const struct address *address, const char *path,
                        health_probe_done *on_done, void *context, struct health_probe **ret);
 

@@ -181,8 +181,8 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
     result = apparmor_choose(&settings->apparmor, &spec->sandbox, &input.apparmor_profile, error);
     if (result < 0)
         return result;
-    result = container_files_write(&input, secrets, record->ends.ips[0], settings->network.gateway,
-                                   error);
+    result =
+        container_files_write(&input, secrets, &record->ends, settings->network.gateway, error);
     if (result == 0 && spec->init)
         result = container_files_find_init(&init_path, error);
     if (result < 0)

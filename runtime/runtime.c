@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/ula.h"
 #include "runtime/adopt.h"
 #include "runtime/cgroup.h"
 #include "runtime/container.h"
@@ -219,7 +220,8 @@ bool runtime_has_ipv6(const struct runtime *runtime)
 struct runtime_range runtime_range(const struct runtime *runtime)
 {
     const struct network_pool *pool = &runtime->networks;
-    return (struct runtime_range){pool->network, pool->prefix, pool->block_prefix};
+    return (struct runtime_range){pool->network, pool->prefix, pool->block_prefix,
+                                  runtime_has_ipv6(runtime)};
 }
 
 bool runtime_range_has(const struct runtime_range *range, const struct address *address)
@@ -230,6 +232,13 @@ bool runtime_range_has(const struct runtime_range *range, const struct address *
     uint32_t ip = address_to_v4(address);
     return ip >> (32 - range->prefix) == range->network >> (32 - range->prefix) &&
            ip >> (32 - range->block_prefix) != range->network >> (32 - range->block_prefix);
+}
+
+struct address runtime_range_ula(const struct runtime_range *range, const struct address *address)
+{
+    uint32_t ip = address_to_v4(address);
+    assert(range->block_prefix > 0 && range->block_prefix <= 32);
+    return ula_make((uint16_t)((ip - range->network) >> (32 - range->block_prefix)), ip);
 }
 
 /* ---- Commands ---- */

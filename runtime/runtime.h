@@ -55,9 +55,10 @@ struct container_status {
     const struct container_spec *spec;
     enum container_state state;
     enum health_state health;
-    /* In its networks, port 0; none before the network was made. The first is where the mesh
-     * reaches it; with the machine's own network that is the gateway. */
+    /* In its networks, port 0; none before the network was made. The first is where published
+     * ports and health checks reach it; with the machine's own network ("") that is the gateway. */
     struct address addresses[RUNTIME_NETWORKS_MAX];
+    const char *networks[RUNTIME_NETWORKS_MAX]; /* the name of each one's */
     size_t address_count;
     pid_t pid;         /* 0 while no process runs */
     int exit_code;     /* of the last run: 0-255, 128 + signal, -1 while unknown */
@@ -118,11 +119,15 @@ bool runtime_has_ipv6(const struct runtime *runtime);
 struct runtime_range {
     uint32_t network; /* in host order */
     uint8_t prefix, block_prefix;
+    bool has_ipv6; /* each has another by its side */
 };
 struct runtime_range runtime_range(const struct runtime *runtime);
 
 /* True for an address that is, or may become, a container's here (IPv4). */
 bool runtime_range_has(const struct runtime_range *range, const struct address *address);
+
+/* The IPv6 address by the side of one of these, or of the gateway's (base/ula.h). */
+struct address runtime_range_ula(const struct runtime_range *range, const struct address *address);
 
 /* Starts a container, or does nothing if one with that id is there and was not stopped (a stopped
  * or failed one is started again, counting its restarts anew). Copies `spec`. -EAGAIN before

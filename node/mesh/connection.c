@@ -24,7 +24,10 @@ struct connection {
     uint64_t generation; /* not 0: this replica here, for another peer */
     uint64_t here;       /* the replica that has it or is tried; 0: one at another peer */
     uint16_t port;
+    struct text_list networks; /* over which it is reached; as in struct mesh_header */
 
+    struct replica_port replica; /* here, that is being tried */
+    struct address second;       /* and its other address, if nobody listens at the first */
     uint64_t tried[MESH_TRIED_MAX];
     size_t tried_count;
     int64_t give_up_ms;
@@ -47,6 +50,7 @@ static void free_connection(uv_handle_t *handle)
     mesh->connection_count--;
     mesh_say_change(mesh);
     buffer_done(&connection->early);
+    text_list_done(&connection->networks);
     free(connection);
     mesh_release(mesh);
 }
@@ -175,35 +179,19 @@ static void on_timeout(uv_timer_t *timer)
     try_next(connection);
 }
 
-static void on_connected(uv_connect_t *request, int status)
-{
-    struct pipe_end *end = request->handle->data;
-    if (!end)
-        return; /* given up meanwhile */
-    struct connection *connection = end->context;
-    if (status < 0) {
-        pipe_end_close(&connection->target, status);
-        try_next(connection);
-        return;
-    }
-    joined(connection);
-}
-
 /* A socket with the request that connects it: both live until the socket is closed. */
 struct dial {
     uv_tcp_t tcp; /* first: freed by its handle */
     uv_connect_t request;
 };
 
-static int connect_local(struct connection *connection, uint64_t generation)
+static void on_connected(uv_connect_t *request, int status);
+
+static int dial_address(struct connection *connection, const struct address *address)
 {
-    struct mesh *mesh = connection->mesh;
-    struct address address;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(connection->port)};
-    if (!mesh->config.local_address(mesh->config.context, generation, &address) ||
-        !address_is_v4(&address))
-        return -EHOSTUNREACH;
-    memcpy(&to.sin_addr, address.ip + 12, sizeof(to.sin_addr));
+    const struct mesh *mesh = connection->mesh;
+    struct sockaddr_storage to;
+    socket_address_from(address, &to);
     struct dial *dial = malloc(sizeof(*dial));
     if (!dial)
         return -ENOMEM;
@@ -223,12 +211,50 @@ static int connect_local(struct connection *connection, uint64_t generation)
     return 0;
 }
 
+static bool dial_second(struct connection *connection)
+{
+    const struct address second = connection->second;
+    connection->second = (struct address){0};
+    return !address_is_none(&second) && dial_address(connection, &second) == 0;
+}
+
+static void on_connected(uv_connect_t *request, int status)
+{
+    struct pipe_end *end = request->handle->data;
+    struct address to;
+    if (!end)
+        return; /* given up meanwhile */
+    struct connection *connection = end->context;
+    if (status < 0) {
+        pipe_end_close(&connection->target, status);
+        if (!dial_second(connection))
+            try_next(connection);
+        return;
+    }
+    if (socket_remote_address((uv_tcp_t *)request->handle, &to) == 0)
+        replica_remember(connection->mesh, &connection->replica, !address_is_v4(&to));
+    joined(connection);
+}
+
+static int connect_local(struct connection *connection, uint64_t generation)
+{
+    struct replica_addresses addresses;
+    connection->replica = (struct replica_port){generation, connection->port, SPEC_TCP};
+    if (!replica_addresses_find(connection->mesh, &connection->replica, &connection->networks,
+                                &addresses))
+        return -EHOSTUNREACH;
+    connection->second = addresses.second;
+    int rc = dial_address(connection, &addresses.first);
+    return rc < 0 && dial_second(connection) ? 0 : rc;
+}
+
 static int connect_remote(struct connection *connection, const struct endpoint *endpoint)
 {
     struct mesh *mesh = connection->mesh;
     struct mux_stream *stream = NULL;
     cleanup_buffer struct buffer header = {0};
-    struct mesh_header fields = {endpoint->generation, connection->port, SPEC_TCP};
+    const struct mesh_header fields = {endpoint->generation, connection->port, SPEC_TCP,
+                                       connection->networks};
     int rc = mesh_header_encode(&fields, &header);
     if (rc == 0)
         rc = mesh->config.open_stream(mesh->config.context, &endpoint->peer, buffer_view(&header),
@@ -310,31 +336,38 @@ static struct connection *new_connection(struct mesh *mesh, uint16_t port)
     return connection;
 }
 
-void connection_start(struct mesh *mesh, uv_tcp_t *tcp, const char *service, uint16_t target_port)
+void connection_start(struct mesh *mesh, uv_tcp_t *tcp, const struct route *asker,
+                      const struct route *route, uint16_t target_port)
 {
     struct connection *connection = new_connection(mesh, target_port);
     if (!connection) {
         uv_close((uv_handle_t *)tcp, socket_free);
         return;
     }
-    memcpy(connection->service, service, strnlen(service, sizeof(connection->service) - 1));
+    memcpy(connection->service, route->service, sizeof(connection->service));
     pipe_end_use_socket(&connection->client, (uv_stream_t *)tcp, &handler, connection);
-    try_next(connection);
+    int rc = routes_in_common(asker, route, &connection->networks);
+    if (rc < 0)
+        finish(connection, rc);
+    else
+        try_next(connection);
 }
 
-void connection_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t generation,
-                       uint16_t target_port)
+void connection_accept(struct mesh *mesh, struct mux_stream *stream,
+                       const struct mesh_header *header)
 {
-    struct connection *connection = new_connection(mesh, target_port);
+    struct connection *connection = new_connection(mesh, header->port);
     if (!connection) {
         stream_reset(stream, -EBUSY);
         return;
     }
-    connection->generation = generation;
+    connection->generation = header->generation;
     pipe_end_use_stream(&connection->client, stream, &handler, connection);
     stream_accept(stream, &pipe_stream_handler, &connection->client);
     pipe_end_pause(&connection->client, true);
-    int rc = connect_local(connection, generation);
+    int rc = text_list_copy(&connection->networks, &header->networks);
+    if (rc == 0)
+        rc = connect_local(connection, header->generation);
     if (rc < 0)
         finish(connection, rc);
 }

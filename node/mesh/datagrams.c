@@ -36,12 +36,13 @@ static void on_datagram(void *context, const struct address *from, const struct 
     struct datagram_port *port = context;
     const struct routes *routes = &port->mesh->routes;
     const struct flow_key key = {.from = *from, .to = *to};
-    uint16_t target = port->number;
-    struct route *route = port->virtual_ip == 0
-                              ? routes_by_port(routes, port->number, SPEC_UDP, &target)
-                              : routes_by_virtual_ip(routes, port->virtual_ip);
-    if (route && (port->virtual_ip == 0 || mesh_may_reach(port->mesh, from, route)))
-        flow_datagram(port->mesh, port, &key, route, target, data);
+    struct flow_target target = {.port = port->number};
+    target.route = port->virtual_ip == 0
+                       ? routes_by_port(routes, port->number, SPEC_UDP, &target.port)
+                       : routes_by_virtual_ip(routes, port->virtual_ip);
+    if (target.route &&
+        (port->virtual_ip == 0 || mesh_may_reach(port->mesh, from, target.route, &target.asker)))
+        flow_datagram(port->mesh, port, &key, &target, data);
 }
 
 void datagram_port_send(struct datagram_port *port, const struct flow_key *key, struct bytes data)

@@ -23,9 +23,11 @@ struct flow {
     struct datagram_port *port; /* where it came to; NULL: from another peer, or it is closed */
     uv_udp_t own;               /* then, connected to the client */
     bool has_own;
-    struct mux_stream *client; /* … which is at the other end of this */
-    struct mux_stream *target; /* to the peer of the replica; NULL: it is here */
-    uv_udp_t udp;              /* connected to it */
+    struct mux_stream *client;   /* … which is at the other end of this */
+    struct mux_stream *target;   /* to the peer of the replica; NULL: it is here */
+    uv_udp_t udp;                /* connected to it */
+    struct replica_port replica; /* if it is here */
+    bool is_v6, has_second;      /* how it is reached, and whether it might be in the other way */
     uv_timer_t timer;
     unsigned open_handles;
     struct buffer partial; /* of what comes in `client` or `target` */
@@ -206,6 +208,8 @@ static void on_answer(uv_udp_t *udp, ssize_t size, const uv_buf_t *buffer,
                       const struct sockaddr *from, unsigned flags)
 {
     struct flow *flow = udp->data;
+    if (size == UV_ECONNREFUSED && flow->has_second && flow->answered == 0)
+        replica_remember(flow->mesh, &flow->replica, !flow->is_v6); /* for the client's next try */
     if (size < 0)
         finish(flow, (int)size);
     else if (from && !(flags & UV_UDP_PARTIAL) && size <= DATAGRAM_BYTES_MAX)
@@ -250,31 +254,33 @@ static const struct stream_handler stream_handler = {
 
 /* --- Finding a replica --- */
 
-static int connect_local(struct flow *flow, uint64_t generation, uint16_t port)
+static int connect_local(struct flow *flow, const struct mesh_header *header)
 {
-    const struct mesh_config *config = &flow->mesh->config;
-    struct address address;
+    struct replica_addresses addresses;
     struct sockaddr_storage to;
-    if (!config->local_address(config->context, generation, &address))
+    flow->replica = (struct replica_port){header->generation, header->port, SPEC_UDP};
+    if (!replica_addresses_find(flow->mesh, &flow->replica, &header->networks, &addresses))
         return -EHOSTUNREACH;
-    address.port = port;
-    socket_address_from(&address, &to);
+    flow->is_v6 = !address_is_v4(&addresses.first);
+    flow->has_second = !address_is_none(&addresses.second);
+    socket_address_from(&addresses.first, &to);
     int rc = uv_udp_connect(&flow->udp, (const struct sockaddr *)&to);
     return rc < 0 ? rc : uv_udp_recv_start(&flow->udp, on_alloc, on_answer);
 }
 
-static int connect_remote(struct flow *flow, const struct endpoint *endpoint, uint16_t port)
+static int connect_remote(struct flow *flow, const struct id *peer,
+                          const struct mesh_header *header)
 {
     const struct mesh_config *config = &flow->mesh->config;
-    cleanup_buffer struct buffer header = {0};
-    const struct mesh_header fields = {endpoint->generation, port, SPEC_UDP};
-    int rc = mesh_header_encode(&fields, &header);
+    cleanup_buffer struct buffer bytes = {0};
+    int rc = mesh_header_encode(header, &bytes);
     return rc < 0 ? rc
-                  : config->open_stream(config->context, &endpoint->peer, buffer_view(&header),
-                                        &stream_handler, flow, &flow->target);
+                  : config->open_stream(config->context, peer, buffer_view(&bytes), &stream_handler,
+                                        flow, &flow->target);
 }
 
-static int connect_next(struct flow *flow, struct route *route, uint16_t port)
+/* `header` lacks the generation only. */
+static int connect_next(struct flow *flow, struct route *route, struct mesh_header *header)
 {
     const struct mesh *mesh = flow->mesh;
     uint64_t tried[MESH_TRIED_MAX];
@@ -282,14 +288,23 @@ static int connect_next(struct flow *flow, struct route *route, uint16_t port)
         const struct endpoint *endpoint = route_next(route, tried, i);
         if (!endpoint)
             return -EHOSTUNREACH;
-        tried[i] = endpoint->generation;
-        flow->generation = endpoint->generation;
+        tried[i] = flow->generation = header->generation = endpoint->generation;
         bool is_here = id_equal(&endpoint->peer, &mesh->config.self);
-        if ((is_here ? connect_local(flow, endpoint->generation, port)
-                     : connect_remote(flow, endpoint, port)) == 0)
+        if ((is_here ? connect_local(flow, header)
+                     : connect_remote(flow, &endpoint->peer, header)) == 0)
             return 0;
     }
     return -EHOSTUNREACH;
+}
+
+static int connect_to(struct flow *flow, const struct flow_target *target)
+{
+    struct mesh_header header = {.port = target->port, .protocol = SPEC_UDP};
+    int rc = routes_in_common(target->asker, target->route, &header.networks);
+    if (rc == 0)
+        rc = connect_next(flow, target->route, &header);
+    mesh_header_done(&header);
+    return rc;
 }
 
 static bool is_served(const struct flow *flow)
@@ -309,10 +324,10 @@ static bool moves_on(const struct flow *flow, const struct route *route)
 }
 
 void flow_datagram(struct mesh *mesh, struct datagram_port *port, const struct flow_key *key,
-                   struct route *route, uint16_t target, struct bytes data)
+                   const struct flow_target *target, struct bytes data)
 {
     struct flow *flow = table_find(&mesh->flows.by_key, key);
-    if (flow && moves_on(flow, route)) {
+    if (flow && moves_on(flow, target->route)) {
         finish(flow, -EHOSTUNREACH);
         flow = NULL;
     }
@@ -324,8 +339,8 @@ void flow_datagram(struct mesh *mesh, struct datagram_port *port, const struct f
     if (!flow)
         return;
     flow->key = *key;
-    memcpy(flow->service, route->service, sizeof(flow->service));
-    int rc = connect_next(flow, route, target);
+    memcpy(flow->service, target->route->service, sizeof(flow->service));
+    int rc = connect_to(flow, target);
     if (rc == 0)
         rc = table_insert(&mesh->flows.by_key, flow);
     if (rc < 0) {
@@ -336,7 +351,7 @@ void flow_datagram(struct mesh *mesh, struct datagram_port *port, const struct f
     send_to_target(flow, data);
 }
 
-void flow_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t generation, uint16_t port)
+void flow_accept(struct mesh *mesh, struct mux_stream *stream, const struct mesh_header *header)
 {
     struct flow *flow = new_flow(mesh);
     if (!flow) {
@@ -344,9 +359,9 @@ void flow_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t generati
         return;
     }
     flow->client = stream;
-    flow->generation = generation;
+    flow->generation = header->generation;
     stream_accept(stream, &stream_handler, flow);
-    int rc = connect_local(flow, generation, port);
+    int rc = connect_local(flow, header);
     if (rc < 0)
         finish(flow, rc);
 }

@@ -61,29 +61,37 @@ static const struct route *find_virtual(const struct mesh *mesh, const struct ad
     return routes_by_virtual_ip(&mesh->routes, (uint16_t)ip);
 }
 
-static const char *find_service(const struct listener *listener, uv_tcp_t *tcp, uint16_t *ret_port)
+/* What was asked for at a virtual address, and by whom; NULL: nothing that the asker may reach. */
+static const struct route *find_redirected(const struct listener *listener, uv_tcp_t *tcp,
+                                           const struct route **ret_asker, uint16_t *ret_port)
 {
-    const struct routes *routes = &listener->mesh->routes;
-    const struct route *route;
-    if (listener->is_redirect) {
-        struct address from, meant = {0};
-        bool is_v6 = listener == listener->mesh->redirect6;
-        if (original_destination(tcp, is_v6, &meant) < 0 || socket_remote_address(tcp, &from) < 0)
-            return NULL;
-        *ret_port = meant.port;
-        route = find_virtual(listener->mesh, &meant);
-        if (route && !mesh_may_reach(listener->mesh, &from, route))
-            route = NULL;
-    } else {
-        route = routes_by_port(routes, listener->port, SPEC_TCP, ret_port);
-    }
-    return route ? route->service : NULL;
+    const struct mesh *mesh = listener->mesh;
+    struct address from, meant = {0};
+    if (original_destination(tcp, listener == mesh->redirect6, &meant) < 0 ||
+        socket_remote_address(tcp, &from) < 0)
+        return NULL;
+    const struct route *route = find_virtual(mesh, &meant);
+    *ret_port = meant.port;
+    return route && mesh_may_reach(mesh, &from, route, ret_asker) ? route : NULL;
+}
+
+static void pass_on(const struct listener *listener, uv_tcp_t *tcp)
+{
+    struct mesh *mesh = listener->mesh;
+    const struct route *asker = NULL;
+    uint16_t port = 0;
+    const struct route *route =
+        listener->is_redirect ? find_redirected(listener, tcp, &asker, &port)
+                              : routes_by_port(&mesh->routes, listener->port, SPEC_TCP, &port);
+    if (route)
+        connection_start(mesh, tcp, asker, route, port);
+    else
+        uv_close((uv_handle_t *)tcp, socket_free);
 }
 
 static void on_connection(uv_stream_t *server, int status)
 {
-    struct listener *listener = server->data;
-    uint16_t port = 0;
+    const struct listener *listener = server->data;
     if (status < 0)
         return;
     uv_tcp_t *tcp = malloc(sizeof(*tcp));
@@ -91,10 +99,8 @@ static void on_connection(uv_stream_t *server, int status)
         free(tcp);
         return;
     }
-    const char *service =
-        uv_accept(server, (uv_stream_t *)tcp) == 0 ? find_service(listener, tcp, &port) : NULL;
-    if (service)
-        connection_start(listener->mesh, tcp, service, port);
+    if (uv_accept(server, (uv_stream_t *)tcp) == 0)
+        pass_on(listener, tcp);
     else
         uv_close((uv_handle_t *)tcp, socket_free);
 }

@@ -63,10 +63,10 @@ bool mesh_asker_find(const struct mesh *mesh, const struct address *address,
 }
 
 bool mesh_may_reach(const struct mesh *mesh, const struct address *address,
-                    const struct route *route)
+                    const struct route *route, const struct route **ret_asker)
 {
-    const struct route *asker;
-    return mesh_asker_find(mesh, address, &asker) && (!asker || routes_share(asker, route));
+    return mesh_asker_find(mesh, address, ret_asker) &&
+           (!*ret_asker || routes_share(*ret_asker, route));
 }
 
 /* The gateway stands, so that its IPv6 address is there if the machine has IPv6; without,
@@ -147,12 +147,16 @@ void mesh_gateway_ready(struct mesh *mesh, const struct address *gateway)
 void mesh_accept(struct mesh *mesh, struct mux_stream *stream, struct bytes header)
 {
     struct mesh_header decoded;
-    if (mesh_header_decode(header, &decoded) < 0)
-        stream_reset(stream, -EBADMSG);
-    else if (decoded.protocol == SPEC_UDP)
-        flow_accept(mesh, stream, decoded.generation, decoded.port);
+    int rc = mesh_header_decode(header, &decoded);
+    if (rc < 0) {
+        stream_reset(stream, rc);
+        return;
+    }
+    if (decoded.protocol == SPEC_UDP)
+        flow_accept(mesh, stream, &decoded);
     else
-        connection_accept(mesh, stream, decoded.generation, decoded.port);
+        connection_accept(mesh, stream, &decoded);
+    mesh_header_done(&decoded);
 }
 
 const char *mesh_service(const struct mesh *mesh, size_t index)

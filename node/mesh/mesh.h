@@ -8,10 +8,11 @@
  *     DNS              on the gateway's port 53: "web", "hello_web" → the virtual IP
  *     STREAM_MESH      a connection that another peer passes to a replica here
  *
- * A replica here is reached at its address on the bridge; one elsewhere over an encrypted stream to
- * its peer. A connection that could not be made is tried with another replica, as long as no byte
- * has been passed on; one that is open is never broken because the routes changed. So a replica
- * that is to be stopped gets no new connections, and the ones it has are let finish.
+ * A replica here is reached at its address on the bridge of a network that the client is on, too;
+ * one elsewhere over an encrypted stream to its peer, which does the same. A connection that could
+ * not be made is tried with another replica, as long as no byte has been passed on; one that is
+ * open is never broken because the routes changed. So a replica that is to be stopped gets no new
+ * connections, and the ones it has are let finish.
  */
 #pragma once
 
@@ -39,6 +40,12 @@ enum mesh_asker {
     MESH_ASKER_UNKNOWN,   /* a container that is not known (any more): reaches nothing */
 };
 
+/* Where a replica of this peer is reached; without ports. */
+struct mesh_addresses {
+    struct address ip4, ip6;
+    bool has_ip6;
+};
+
 struct mesh_config {
     uv_loop_t *loop;
     struct id self;
@@ -49,8 +56,10 @@ struct mesh_config {
                        struct mux_stream **ret);
     /* How many connections there are, or why a port is not served, has changed. May be NULL. */
     void (*on_change)(void *context);
-    /* Where a replica of this peer takes connections (port 0); false if it does not run here. */
-    bool (*local_address)(void *context, uint64_t generation, struct address *ret);
+    /* Where a replica of this peer takes connections: over the first of the networks that it is on,
+     * or over its own first if none is named. False if it does not run here, or is on none. */
+    bool (*local_address)(void *context, uint64_t generation, const struct text_list *networks,
+                          struct mesh_addresses *ret);
     /* Who has that address here, and its service if it is a container. NULL: the machine. */
     enum mesh_asker (*asker)(void *context, const struct address *address,
                              char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1]);
@@ -77,8 +86,7 @@ void mesh_cut(struct mesh *mesh, uint64_t generation);
 /* Ports may be had by now that could not be had before; looked at from the loop, soon. */
 void mesh_changed(struct mesh *mesh);
 
-/* Takes over a STREAM_MESH from another peer; the header names the replica's generation and port.
- */
+/* Takes over a STREAM_MESH from another peer; what the header says stands in stream_header.h. */
 void mesh_accept(struct mesh *mesh, struct mux_stream *stream, struct bytes header);
 
 /* Why a published port is not served by this peer ("port 8080 is taken by another program"): one

@@ -10,6 +10,7 @@ struct datagram_port;
 struct dns;
 struct flow;
 struct listener;
+struct mesh_header;
 
 enum {
     MESH_TRIED_MAX = 32, /* replicas tried for one connection, a round */
@@ -19,6 +20,8 @@ enum {
     MESH_WAIT_STEP_MS = 50,
     MESH_RETRY_MS = 2000, /* before a port that is taken is tried again */
     MESH_BACKLOG = 1024,
+
+    MESH_IPV6_ONLY_MAX = 64, /* replicas' ports that are remembered */
 
     /* This part of the files that a process may open for connections, which have two, this part for
      * flows: so there is room for links and daemons, however many clients come. */
@@ -41,6 +44,13 @@ struct flows {
     uint8_t bytes[65536]; /* read into */
 };
 
+/* A port of a replica here. */
+struct replica_port {
+    uint64_t generation;
+    uint16_t port;
+    uint8_t protocol; /* enum spec_protocol */
+};
+
 /* A socket that another mesh gave away. */
 struct inherited {
     enum mesh_socket kind;
@@ -60,6 +70,8 @@ struct mesh {
     struct dns *dns;
     struct datagram_port *datagram_ports;
     struct flows flows;
+    struct replica_port ipv6_only[MESH_IPV6_ONLY_MAX]; /* replica_address.c */
+    size_t ipv6_only_next;                             /* takes the place of the oldest */
     struct inherited *inherited;
     struct connection *connections;
     size_t connection_count, connection_max;
@@ -80,9 +92,10 @@ void mesh_say_change(const struct mesh *mesh);
 bool mesh_asker_find(const struct mesh *mesh, const struct address *address,
                      const struct route **ret);
 
-/* Whether that address may send to the service's virtual address. */
+/* Whether that address may send to the service's virtual address; if so, whose it is, as
+ * mesh_asker_find() says. */
 bool mesh_may_reach(const struct mesh *mesh, const struct address *address,
-                    const struct route *route);
+                    const struct route *route, const struct route **ret_asker);
 
 /* listener.c: opens and closes listeners so that they are those of the routes; true if a port could
  * not be had and should be tried again. */
@@ -104,12 +117,29 @@ void listeners_give(struct mesh *mesh,
 /* Listens for connections that nftables redirects. 0 or a negative errno. */
 int redirect_open(struct mesh *mesh, const struct address *gateway, struct listener **ret);
 
-/* connection.c: passes an accepted socket to a replica of the service; `tcp` passes to it. */
-void connection_start(struct mesh *mesh, uv_tcp_t *tcp, const char *service, uint16_t target_port);
+/* Where a replica's port is reached: at `first` or, if nobody listens there, at `second`, which may
+ * be none. */
+struct replica_addresses {
+    struct address first, second;
+};
+
+/* replica_address.c: over the first of the networks that it is on. False: it does not run here, or
+ * is on none of them. */
+bool replica_addresses_find(const struct mesh *mesh, const struct replica_port *replica,
+                            const struct text_list *networks, struct replica_addresses *ret);
+
+/* From now on its IPv6 address is the first, or the IPv4 address as with all others. */
+void replica_remember(struct mesh *mesh, const struct replica_port *replica, bool is_ipv6_only);
+
+/* connection.c: passes an accepted socket to a replica of the service, over a network that it has
+ * in common with the asker; `tcp` passes to it. `asker` is NULL for a published port, and for the
+ * machine. */
+void connection_start(struct mesh *mesh, uv_tcp_t *tcp, const struct route *asker,
+                      const struct route *route, uint16_t target_port);
 
 /* A connection that another peer passes to a replica here. */
-void connection_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t generation,
-                       uint16_t target_port);
+void connection_accept(struct mesh *mesh, struct mux_stream *stream,
+                       const struct mesh_header *header);
 void connections_close(struct mesh *mesh);
 
 /* Breaks those to that replica here; so does flows_cut(). */
@@ -128,12 +158,19 @@ int datagrams_error(const struct mesh *mesh, uint16_t published);
 /* Answers a client. */
 void datagram_port_send(struct datagram_port *port, const struct flow_key *key, struct bytes data);
 
+/* A service's port that a client meant, and who that is, as of connection_start(). */
+struct flow_target {
+    const struct route *asker;
+    struct route *route;
+    uint16_t port;
+};
+
 /* flow.c: passes a client's datagram to a replica of the service. */
 void flow_datagram(struct mesh *mesh, struct datagram_port *port, const struct flow_key *key,
-                   struct route *route, uint16_t target, struct bytes data);
+                   const struct flow_target *target, struct bytes data);
 
 /* Datagrams that another peer passes to a replica here. */
-void flow_accept(struct mesh *mesh, struct mux_stream *stream, uint64_t generation, uint16_t port);
+void flow_accept(struct mesh *mesh, struct mux_stream *stream, const struct mesh_header *header);
 
 void flows_init(struct mesh *mesh);
 

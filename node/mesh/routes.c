@@ -185,6 +185,17 @@ bool routes_share(const struct route *a, const struct route *b)
     return false;
 }
 
+int routes_in_common(const struct route *asker, const struct route *route, struct text_list *ret)
+{
+    int rc = 0;
+    for (size_t i = 0; asker && i < asker->network_count && rc == 0; i++)
+        if (share_with(route, &asker->networks[i]))
+            rc = text_list_add(ret, asker->networks[i].name);
+    if (rc < 0)
+        text_list_done(ret);
+    return rc;
+}
+
 static bool has_alias(const struct route *route, const char *name, const struct route *asker)
 {
     for (size_t i = 0; i < route->network_count; i++) {

@@ -64,6 +64,10 @@ struct route *routes_by_port(const struct routes *routes, uint16_t port, uint8_t
 /* Whether they are on a network together. */
 bool routes_share(const struct route *a, const struct route *b);
 
+/* The names of the networks that both are on, in the asker's order, into an empty list; none for
+ * the machine (NULL). -ENOMEM, and the list is empty then. */
+int routes_in_common(const struct route *asker, const struct route *route, struct text_list *ret);
+
 /* The service that a container of the service `asker` (NULL: the machine) means by a DNS name:
  * "web", "stack_web", "web.stack" or an alias, without regard to case. Only services count with
  * which it shares a network, and aliases on such a one. A short name means the own stack's service

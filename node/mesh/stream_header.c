@@ -8,7 +8,7 @@
 #include "consensus/spec.h"
 
 enum {
-    HEADER_FIELDS = 3,
+    HEADER_FIELDS = 4,
 };
 
 int mesh_header_encode(const struct mesh_header *header, struct buffer *ret)
@@ -19,6 +19,7 @@ int mesh_header_encode(const struct mesh_header *header, struct buffer *ret)
     writer_u64(&writer, header->generation);
     writer_u64(&writer, header->port);
     writer_u64(&writer, header->protocol);
+    text_list_write(&writer, &header->networks);
     return writer_check(&writer);
 }
 
@@ -31,10 +32,20 @@ int mesh_header_decode(struct bytes bytes, struct mesh_header *ret)
     reader_u64(&reader, &header.generation);
     reader_u16(&reader, &header.port);
     codec_read_enum(&reader, SPEC_UDP, &header.protocol);
-    if (reader_end(&reader) < 0 || header.generation == 0 || header.port == 0)
-        return -EBADMSG;
-    *ret = header;
-    return 0;
+    text_list_read(&reader, SPEC_NETWORKS_MAX, SPEC_NETWORK_NAME_MAX, &header.networks);
+    int rc = reader_end(&reader);
+    if (rc == 0 && (header.generation == 0 || header.port == 0))
+        rc = -EBADMSG;
+    if (rc < 0)
+        mesh_header_done(&header);
+    else
+        *ret = header;
+    return rc;
+}
+
+void mesh_header_done(struct mesh_header *header)
+{
+    text_list_done(&header->networks);
 }
 
 /* The size of a datagram at `bytes`, of which the head is there. */

@@ -94,7 +94,7 @@ struct collecting {
 };
 
 static void collect_local(void *context, uint64_t generation, const char *service,
-                          const struct address *address)
+                          const char *network, const struct address *address)
 {
     struct collecting *collecting = context;
     struct mesh_state *state = collecting->state;
@@ -109,6 +109,7 @@ static void collect_local(void *context, uint64_t generation, const char *servic
     struct mesh_local *local = &locals[state->local_count++];
     *local = (struct mesh_local){.generation = generation, .address = *address};
     memcpy(local->service, service, strnlen(service, sizeof(local->service) - 1));
+    memcpy(local->network, network, strnlen(network, sizeof(local->network) - 1));
 }
 
 static void mark_exclusive(struct mesh_state *state)

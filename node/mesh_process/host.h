@@ -29,10 +29,10 @@ struct mesh_host_config {
     const struct view *(*view)(void *context);
     /* Where containers' addresses come from; called once the gateway stands. */
     struct runtime_range (*range)(void *context);
-    /* Every address of a replica that is here. The generation is 0 if it takes no connections. */
+    /* As replicas_each_address(). */
     void (*locals)(void *context,
                    void (*each)(void *each_context, uint64_t generation, const char *service,
-                                const struct address *address),
+                                const char *network, const struct address *address),
                    void *each_context);
     /* Whether that peer belongs to the cluster, as far as is known. */
     bool (*admits)(void *context, const struct id *peer);

@@ -42,19 +42,33 @@ struct process {
 
 /* --- What the mesh asks --- */
 
-static bool local_address(void *context, uint64_t generation, struct address *ret)
+/* The replica's end in that network (NULL: its first); NULL: it has none there. */
+static const struct mesh_local *find_local(const struct mesh_state *state, uint64_t generation,
+                                           const char *network)
+{
+    for (size_t i = 0; i < state->local_count; i++) {
+        const struct mesh_local *local = &state->locals[i];
+        if (local->generation == generation && (!network || strcmp(local->network, network) == 0))
+            return local;
+    }
+    return NULL;
+}
+
+static bool local_address(void *context, uint64_t generation, const struct text_list *networks,
+                          struct mesh_addresses *ret)
 {
     const struct process *process = context;
-    for (size_t i = 0; i < process->state.local_count; i++) {
-        const struct mesh_local *local = &process->state.locals[i];
-        if (local->generation != generation)
-            continue;
-        if (local->is_exclusive && !process->is_current)
-            return false;
-        *ret = local->address;
-        return true;
-    }
-    return false;
+    const struct mesh_state *state = &process->state;
+    const struct mesh_local *local =
+        networks->count == 0 ? find_local(state, generation, NULL) : NULL;
+    for (size_t i = 0; i < networks->count && !local; i++)
+        local = find_local(state, generation, networks->items[i]);
+    if (!local || (local->is_exclusive && !process->is_current))
+        return false;
+    *ret = (struct mesh_addresses){.ip4 = local->address, .has_ip6 = state->range.has_ipv6};
+    if (ret->has_ip6)
+        ret->ip6 = runtime_range_ula(&state->range, &local->address);
+    return true;
 }
 
 static enum mesh_asker find_asker(void *context, const struct address *address,

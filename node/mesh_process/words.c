@@ -11,7 +11,7 @@
 
 enum {
     GREETING_FIELDS = 2,
-    STATE_FIELDS = 6,
+    STATE_FIELDS = 7,
     LOCAL_FIELDS = 4,
     LINK_FIELDS = 8,
     STATUS_FIELDS = 2,
@@ -67,6 +67,7 @@ int state_encode(const struct mesh_state *state, struct buffer *ret)
     writer_u64(&writer, state->range.network);
     writer_u64(&writer, state->range.prefix);
     writer_u64(&writer, state->range.block_prefix);
+    writer_bool(&writer, state->range.has_ipv6);
     writer_array(&writer, state->local_count);
     for (size_t i = 0; i < state->local_count; i++) {
         writer_array(&writer, LOCAL_FIELDS);
@@ -74,6 +75,7 @@ int state_encode(const struct mesh_state *state, struct buffer *ret)
         writer_bool(&writer, state->locals[i].is_exclusive);
         address_write(&writer, &state->locals[i].address);
         writer_text(&writer, state->locals[i].service);
+        writer_text(&writer, state->locals[i].network);
     }
     routes_write(&writer, &state->routes);
     return writer_check(&writer);
@@ -89,6 +91,7 @@ int state_decode(struct bytes bytes, struct mesh_state *ret)
     reader_u32(&reader, &state.range.network);
     reader_u8(&reader, &state.range.prefix);
     reader_u8(&reader, &state.range.block_prefix);
+    reader_bool(&reader, &state.range.has_ipv6);
     state.locals =
         codec_read_items(&reader, WORDS_LOCALS_MAX, sizeof(*state.locals), &state.local_count);
     for (size_t i = 0; i < state.local_count; i++) {
@@ -98,7 +101,10 @@ int state_decode(struct bytes bytes, struct mesh_state *ret)
         reader_bool(&reader, &local->is_exclusive);
         address_read(&reader, &local->address);
         reader_copy_text(&reader, local->service, sizeof(local->service));
+        reader_copy_text(&reader, local->network, sizeof(local->network));
     }
+    if (state.range.has_ipv6 && (state.range.block_prefix == 0 || state.range.block_prefix > 32))
+        reader_refuse(&reader);
     routes_read(&reader, &state.routes);
     int rc = reader_end(&reader);
     if (rc < 0)

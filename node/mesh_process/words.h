@@ -46,6 +46,7 @@ struct mesh_local {
     bool is_exclusive;   /* its service is */
     struct address address;
     char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    char network[SPEC_NETWORK_NAME_MAX + 1]; /* "": the machine's own */
 };
 
 struct mesh_state {

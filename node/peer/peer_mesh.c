@@ -15,7 +15,7 @@ static const struct view *get_view(void *context)
 
 static void each_local(void *context,
                        void (*each)(void *each_context, uint64_t generation, const char *service,
-                                    const struct address *address),
+                                    const char *network, const struct address *address),
                        void *each_context)
 {
     replicas_each_address(((struct peer *)context)->replicas, each, each_context);

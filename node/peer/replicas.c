@@ -39,8 +39,8 @@ struct replica {
     int64_t drained_at_ms; /* unwanted, and to be stopped then; 0: not yet */
     int64_t retry_at_ms;
     struct address addresses[RUNTIME_NETWORKS_MAX];
-    size_t address_count;
-    struct view_replica told; /* what was last published */
+    struct text_list networks; /* one for each address */
+    struct view_replica told;  /* what was last published */
 };
 
 struct replicas {
@@ -87,6 +87,12 @@ static struct replica *get(struct replicas *replicas, uint64_t generation)
     return replica;
 }
 
+static void free_replica(struct replica *replica)
+{
+    text_list_done(&replica->networks);
+    free(replica);
+}
+
 static void forget(struct replicas *replicas, struct replica *replica)
 {
     struct peer *peer = replicas->peer;
@@ -95,7 +101,7 @@ static void forget(struct replicas *replicas, struct replica *replica)
     if (peer->agent)
         agent_withdraw_replica(peer->agent, peer_now_ms(peer), replica->generation);
     table_remove(&replicas->table, &replica->generation);
-    free(replica);
+    free_replica(replica);
     mesh_host_changed(peer->mesh);
 }
 
@@ -461,6 +467,16 @@ static enum view_health health_of(enum health_state health)
     return VIEW_HEALTH_BAD;
 }
 
+/* Without memory an address is left out: nobody is let through to it or from it. */
+static void keep_addresses(struct replica *replica, const struct container_status *status)
+{
+    memcpy(replica->addresses, status->addresses, sizeof(replica->addresses));
+    text_list_done(&replica->networks);
+    for (size_t i = 0; i < status->address_count; i++)
+        if (text_list_add(&replica->networks, status->networks[i]) < 0)
+            return;
+}
+
 void replicas_status(struct replicas *replicas, const struct container_status *status)
 {
     uint64_t generation = replicas_generation_of(status->id);
@@ -482,14 +498,13 @@ void replicas_status(struct replicas *replicas, const struct container_status *s
     };
     snprintf(told.detail, sizeof(told.detail), "%s%.480s",
              status->oom_killed ? "out of memory: " : "", status->error);
-    memcpy(replica->addresses, status->addresses, sizeof(replica->addresses));
-    replica->address_count = status->address_count;
+    keep_addresses(replica, status);
     publish(replicas, replica, &told);
 }
 
 void replicas_each_address(const struct replicas *replicas,
                            void (*each)(void *context, uint64_t generation, const char *service,
-                                        const struct address *address),
+                                        const char *network, const struct address *address),
                            void *context)
 {
     const struct intent *intent = agent_intent(replicas->peer->agent);
@@ -497,9 +512,9 @@ void replicas_each_address(const struct replicas *replicas,
         const struct replica *replica = replicas->table.items[i];
         const struct intent_replica *known =
             any_replica_find(intent, agent_view(replicas->peer->agent), replica->generation);
-        for (size_t j = 0; known && j < replica->address_count; j++)
+        for (size_t j = 0; known && j < replica->networks.count; j++)
             each(context, replica->is_started ? replica->generation : 0, known->service,
-                 &replica->addresses[j]);
+                 replica->networks.items[j], &replica->addresses[j]);
     }
 }
 
@@ -545,7 +560,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct replicas *replicas = handle->data;
     for (size_t i = 0; i < replicas->table.count; i++)
-        free(replicas->table.items[i]);
+        free_replica(replicas->table.items[i]);
     table_done(&replicas->table);
     free(replicas);
 }

@@ -30,11 +30,12 @@ void replicas_changed(struct replicas *replicas);
 /* The runtime reports a container of this peer. */
 void replicas_status(struct replicas *replicas, const struct container_status *status);
 
-/* Every address of a container here whose replica the intent knows (port 0). The generation is 0
- * where nothing was started yet. The first of a replica's is where it takes connections. */
+/* Every address of a container here whose replica the intent knows (port 0), with the network that
+ * it is in ("": the machine's own). The generation is 0 where nothing was started yet. The first of
+ * a replica's is where it takes connections that come over no network. */
 void replicas_each_address(const struct replicas *replicas,
                            void (*each)(void *context, uint64_t generation, const char *service,
-                                        const struct address *address),
+                                        const char *network, const struct address *address),
                            void *context);
 
 /* How many containers are here, or still being fetched for or removed. */

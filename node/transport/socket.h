@@ -1,16 +1,9 @@
-/* Between `struct address` and the system's socket addresses, the options that sockets get, and the
- * end of handles. */
+/* The addresses of sockets, the options that they get, and the end of handles. */
 #pragma once
 
-#include <sys/socket.h>
 #include <uv.h>
 
-#include "base/address.h"
-
-void socket_address_from(const struct address *address, struct sockaddr_storage *ret);
-
-/* -EAFNOSUPPORT for anything but IPv4 and IPv6. */
-int socket_address_to(const struct sockaddr *socket_address, struct address *ret);
+#include "base/socket_address.h"
 
 /* What the socket is bound to, and who is at its other end: 0 or a negative errno. */
 int socket_local_address(const uv_tcp_t *tcp, struct address *ret);

@@ -121,7 +121,7 @@ static size_t end_count(const struct container_spec *spec)
     return spec->network_mode == CONTAINER_NETWORK_BRIDGE ? (count > 0 ? count : 1) : 0;
 }
 
-static const char *name_of(const struct container_spec *spec, size_t index)
+const char *network_pool_name(const struct container_spec *spec, size_t index)
 {
     if (index < spec->networks.count)
         return spec->networks.items[index];
@@ -155,7 +155,7 @@ int network_pool_take(struct network_pool *pool, const struct container_spec *sp
     struct network_ends ends = {0};
     size_t count = end_count(spec);
     for (size_t i = 0; i < count; i++) {
-        int result = take_one(pool, name_of(spec, i), &ends.ips[i]);
+        int result = take_one(pool, network_pool_name(spec, i), &ends.ips[i]);
         if (result < 0) {
             network_pool_release(pool, &ends);
             return result;
@@ -193,7 +193,7 @@ int network_pool_take_back(struct network_pool *pool, const struct container_spe
     if (ends->count != end_count(spec) || (ends->count > 0 && ends->open_count != open_count(spec)))
         return -EINVAL;
     for (size_t i = 0; i < ends->count; i++) {
-        int result = take_back_one(pool, name_of(spec, i), ends->ips[i]);
+        int result = take_back_one(pool, network_pool_name(spec, i), ends->ips[i]);
         if (result < 0) {
             network_pool_release(pool, &taken);
             return result;

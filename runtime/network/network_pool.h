@@ -44,6 +44,10 @@ uint8_t network_block_prefix(uint8_t subnet_prefix);
 int network_pool_init(struct network_pool *pool, uint32_t network, uint8_t prefix);
 void network_pool_done(struct network_pool *pool);
 
+/* The name of the index-th network that such a container is on, which is where its index-th end is.
+ */
+const char *network_pool_name(const struct container_spec *spec, size_t index);
+
 /* An address in each of the spec's networks. -EADDRNOTAVAIL: a network has no address left;
  * -ENOSPC: no block is left; -ENOMEM. Nothing is taken then. */
 int network_pool_take(struct network_pool *pool, const struct container_spec *spec,

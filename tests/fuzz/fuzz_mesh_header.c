@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "consensus/bounds.h"
 #include "node/mesh/stream_header.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,9 +34,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (mesh_header_decode((struct bytes){data, size}, &header) < 0)
         return 0;
     assert(header.generation != 0 && header.port != 0);
+    assert(header.networks.count <= SPEC_NETWORKS_MAX);
     assert(mesh_header_encode(&header, &written) == 0);
     assert(mesh_header_decode(buffer_view(&written), &again) == 0);
     assert(again.generation == header.generation && again.port == header.port &&
-           again.protocol == header.protocol);
+           again.protocol == header.protocol && again.networks.count == header.networks.count);
+    mesh_header_done(&again);
+    mesh_header_done(&header);
     return 0;
 }

@@ -18,6 +18,7 @@ struct server {
     const char *answer; /* NULL: it says nothing, and stays */
     char asked[256];
     bool done, passed;
+    enum health_probe_outcome outcome;
     char reason[128];
 };
 
@@ -66,12 +67,13 @@ static void server_begin(struct server *server, const char *answer)
     server->address = address_from_v4(0x7f000001, ntohs(address.sin_port));
 }
 
-static void on_done(void *context, bool passed, const char *reason)
+static void on_done(void *context, enum health_probe_outcome outcome, const char *reason)
 {
     struct server *server = context;
     assert_false(server->done);
     server->done = true;
-    server->passed = passed;
+    server->outcome = outcome;
+    server->passed = outcome == HEALTH_PROBE_PASSED;
     snprintf(server->reason, sizeof(server->reason), "%s", reason);
     uv_close((uv_handle_t *)&server->listener, NULL);
 }
@@ -103,7 +105,7 @@ static void asks_by_http(void **state)
     judge("/", "HTTP/1.0 301 Moved\r\n", &server);
     assert_true(server.passed);
     judge("/", "HTTP/1.1 503 Service Unavailable\r\n\r\n", &server);
-    assert_false(server.passed);
+    assert_int_equal(server.outcome, HEALTH_PROBE_FAILED); /* somebody is there */
     assert_string_equal(server.reason, "status 503");
     judge("/", "SSH-2.0-OpenSSH\r\n", &server);
     assert_false(server.passed);
@@ -142,7 +144,7 @@ static void sees_an_open_port(void **state)
                            NULL, on_done, &server, &probe),
         0);
     server_end(&server);
-    assert_false(server.passed);
+    assert_int_equal(server.outcome, HEALTH_PROBE_NOBODY);
     assert_string_equal(server.reason, "Connection refused");
 }
 

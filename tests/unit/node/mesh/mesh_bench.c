@@ -118,17 +118,28 @@ static void on_backend_datagram(uv_udp_t *udp, ssize_t size, const uv_buf_t *buf
 
 static void listen_as_backend(struct backend *backend)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_addr.s_addr = htonl(BACKEND_NET + (uint32_t)backend->generation),
-                             .sin_port = htons(backend->bench->target)};
+    const struct sockaddr_in at4 = {.sin_family = AF_INET,
+                                    .sin_addr.s_addr =
+                                        htonl(BACKEND_NET + (uint32_t)backend->generation),
+                                    .sin_port = htons(backend->bench->target)};
+    const struct sockaddr_in6 at6 = {.sin6_family = AF_INET6,
+                                     .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+                                     .sin6_port = htons(backend->bench->target)};
+    const struct sockaddr *at = backend->kind == BACKEND_IPV6 ? (const struct sockaddr *)&at6
+                                                              : (const struct sockaddr *)&at4;
     assert_int_equal(uv_tcp_init(&backend->bench->loop, &backend->listener), 0);
     backend->listener.data = backend;
-    assert_int_equal(uv_tcp_bind(&backend->listener, (const struct sockaddr *)&at, 0), 0);
+    assert_int_equal(uv_tcp_bind(&backend->listener, at, 0), 0);
     assert_int_equal(uv_listen((uv_stream_t *)&backend->listener, 16, on_backend_connection), 0);
     assert_int_equal(uv_udp_init(&backend->bench->loop, &backend->datagrams), 0);
     backend->datagrams.data = backend;
-    assert_int_equal(uv_udp_bind(&backend->datagrams, (const struct sockaddr *)&at, 0), 0);
+    assert_int_equal(uv_udp_bind(&backend->datagrams, at, 0), 0);
     assert_int_equal(uv_udp_recv_start(&backend->datagrams, on_alloc, on_backend_datagram), 0);
+}
+
+static bool listens(const struct backend *backend)
+{
+    return backend->kind != BACKEND_CLOSED && backend->kind != BACKEND_UNKNOWN;
 }
 
 struct backend *bench_replica(struct bench *b, unsigned peer, enum backend_kind kind)
@@ -145,7 +156,7 @@ struct backend *bench_replica(struct bench *b, unsigned peer, enum backend_kind 
     *backend = (struct backend){
         .bench = b, .kind = kind, .peer = peer, .generation = b->replica_count + 1};
     b->replicas[b->replica_count++] = backend;
-    if (kind == BACKEND_ECHO || kind == BACKEND_HANGS_UP)
+    if (listens(backend))
         listen_as_backend(backend);
     bench_see(b, backend, VIEW_REPLICA_RUNNING);
     return backend;
@@ -178,16 +189,28 @@ static int open_stream(void *context, const struct id *peer, struct bytes header
                              ret);
 }
 
-static bool local_address(void *context, uint64_t generation, struct address *ret)
+static bool has_network(const struct backend *backend, const struct text_list *networks)
+{
+    for (size_t i = 0; i < networks->count; i++)
+        if (backend->network && strcmp(networks->items[i], backend->network) == 0)
+            return true;
+    return networks->count == 0;
+}
+
+static bool local_address(void *context, uint64_t generation, const struct text_list *networks,
+                          struct mesh_addresses *ret)
 {
     struct bench_side *side = context;
     struct bench *b = side->bench;
     if (generation == 0 || generation > b->replica_count)
         return false;
     const struct backend *backend = b->replicas[generation - 1];
-    if (backend->peer != side - b->sides || backend->kind == BACKEND_UNKNOWN)
+    if (backend->peer != side - b->sides || backend->kind == BACKEND_UNKNOWN ||
+        !has_network(backend, networks))
         return false;
-    *ret = address_from_v4(BACKEND_NET + (uint32_t)generation, 0);
+    *ret = (struct mesh_addresses){.ip4 = address_from_v4(BACKEND_NET + (uint32_t)generation, 0),
+                                   .ip6 = {.ip = {[15] = 1}},
+                                   .has_ip6 = b->has_ipv6};
     return true;
 }
 
@@ -313,7 +336,7 @@ void bench_done(struct bench *b)
     }
     for (unsigned i = 0; i < b->replica_count; i++) {
         struct backend *backend = b->replicas[i];
-        if (backend->kind == BACKEND_ECHO || backend->kind == BACKEND_HANGS_UP)
+        if (listens(backend))
             bench_stop_listening(backend);
         for (unsigned j = 0; j < backend->connection_count; j++)
             if (backend->connections[j].is_open)

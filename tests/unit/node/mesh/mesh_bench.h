@@ -35,6 +35,7 @@ enum backend_kind {
     BACKEND_ECHO,     /* says its generation and a colon, echoes, says "." after the other's end */
     BACKEND_CLOSED,   /* nothing listens there */
     BACKEND_UNKNOWN,  /* its peer does not know it any more */
+    BACKEND_IPV6,     /* as ECHO, at IPv6 alone: one of a bench */
     BACKEND_HANGS_UP, /* resets as soon as it has read something */
 };
 
@@ -52,6 +53,7 @@ struct backend {
     enum backend_kind kind;
     unsigned peer;
     uint64_t generation;
+    const char *network; /* the only one that it is on; NULL: none */
     uv_tcp_t listener;
     uv_udp_t datagrams; /* the same port: answers each with its generation, a colon and the same */
     unsigned datagram_count;
@@ -86,6 +88,7 @@ struct bench {
     struct backend *replicas[BENCH_REPLICAS_MAX]; /* by generation - 1 */
     unsigned replica_count;
     uint16_t published, target;
+    bool has_ipv6; /* both peers; false at first */
     /* Who asks for a name, or connects: a service, "?" for an unknown container, "" the machine. */
     char asker[INTENT_SERVICE_NAME_BYTES_MAX + 1];
     struct address asked; /* about whom the mesh asked last */

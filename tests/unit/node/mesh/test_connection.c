@@ -269,6 +269,125 @@ static void test_large(void **state)
     free(bytes);
 }
 
+/* Breaks if a program that listens at IPv6 alone is not reached, here or at another peer, or keeps
+ * being reached there after it was replaced by one that listens at IPv4. */
+static void test_ipv6_only(void **state)
+{
+    (void)state;
+    for (unsigned peer = 0; peer < 2; peer++) {
+        struct bench b;
+        bench_start(&b);
+        b.has_ipv6 = true;
+        struct backend *backend = bench_replica(&b, peer, BACKEND_IPV6);
+        bench_update(&b);
+        struct mesh *mesh = b.sides[peer].mesh;
+        request(&b, "1:hello.");
+        request(&b, "1:hello.");
+        assert_int_equal(mesh->ipv6_only[0].generation, 1);
+        assert_int_equal(mesh->ipv6_only_next, 1);
+
+        bench_stop_listening(backend);
+        backend->kind = BACKEND_CLOSED;
+        bench_see(&b, backend, VIEW_REPLICA_EXITED);
+        bench_replica(&b, peer, BACKEND_ECHO);
+        const struct replica_port next = {2, b.target, SPEC_TCP};
+        replica_remember(mesh, &next, true); /* wrongly */
+        bench_update(&b);
+        request(&b, "2:hello.");
+        assert_int_equal(mesh->ipv6_only[1].generation, 0);
+        wait_until_idle(&b);
+        bench_done(&b);
+    }
+}
+
+static void set_networks(struct service_spec *spec, const char *const *names, size_t count)
+{
+    spec->networks = calloc(count, sizeof(*spec->networks));
+    assert_non_null(spec->networks);
+    for (size_t i = 0; i < count; i++)
+        spec->networks[spec->network_count++].name = strdup(names[i]);
+}
+
+/* s_web is on two networks, and there is a service on each of them. */
+static void deploy_networks(struct bench *b)
+{
+    static const char *const names[] = {"front", "back"};
+    struct service_spec specs[3];
+    fixture_spec(&specs[0], "web");
+    fixture_spec(&specs[1], "front");
+    fixture_spec(&specs[2], "back");
+    set_networks(&specs[0], names, 2);
+    set_networks(&specs[1], &names[0], 1);
+    set_networks(&specs[2], &names[1], 1);
+    assert_int_equal(fixture_deploy(&b->f, "s", specs, 3), 0);
+    for (size_t i = 0; i < 3; i++)
+        service_spec_done(&specs[i]);
+}
+
+/* Where connections come in as those of a service's containers do. */
+struct door {
+    uv_tcp_t listener;
+    struct bench *bench;
+    const char *asker;
+};
+
+static void on_client(uv_stream_t *listener, int status)
+{
+    const struct door *door = listener->data;
+    const struct bench *b = door->bench;
+    struct mesh *mesh = b->sides[0].mesh;
+    uv_tcp_t *tcp = malloc(sizeof(*tcp));
+    assert_int_equal(status, 0);
+    assert_non_null(tcp);
+    uv_tcp_init(listener->loop, tcp);
+    assert_int_equal(uv_accept(listener, (uv_stream_t *)tcp), 0);
+    connection_start(mesh, tcp, routes_by_name(&mesh->routes, door->asker),
+                     routes_by_name(&mesh->routes, "s_web"), b->target);
+}
+
+static uint16_t door_open(struct bench *b, struct door *door)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int size = sizeof(at);
+    *door = (struct door){.bench = b};
+    uv_tcp_init(&b->loop, &door->listener);
+    door->listener.data = door;
+    assert_int_equal(uv_tcp_bind(&door->listener, (const struct sockaddr *)&at, 0), 0);
+    assert_int_equal(uv_listen((uv_stream_t *)&door->listener, 8, on_client), 0);
+    uv_tcp_getsockname(&door->listener, (struct sockaddr *)&at, &size);
+    return ntohs(at.sin_port);
+}
+
+/* Breaks if a client reaches a replica over a network that they do not share, or not at all because
+ * the network in common is not the replica's first. */
+static void test_networks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *asker, *answer;
+    } cases[] = {{"s_front", "1:"}, {"s_back", "2:"}};
+    for (unsigned peer = 0; peer < 2; peer++) {
+        struct bench b;
+        struct door door;
+        struct client client;
+        bench_start(&b);
+        deploy_networks(&b);
+        bench_replica(&b, peer, BACKEND_ECHO)->network = "front";
+        bench_replica(&b, peer, BACKEND_ECHO)->network = "back";
+        bench_update(&b);
+        uint16_t port = door_open(&b, &door);
+        for (size_t i = 0; i < 4; i++) {
+            door.asker = cases[i % 2].asker;
+            bench_connect_to(&b, &client, "127.0.0.1", port);
+            bench_wait_for(&b, &client, cases[i % 2].answer);
+            bench_close(&client);
+        }
+        uv_close((uv_handle_t *)&door.listener, NULL);
+        wait_until_idle(&b);
+        bench_done(&b);
+    }
+}
+
 static void on_close(void *context, struct mux_stream *stream, int reason)
 {
     (void)stream;
@@ -286,13 +405,16 @@ static void test_bad_stream(void **state)
         int reason;
     } cases[] = {
         {"", 0, -EBADMSG},
-        {"\x93\x01", 2, -EBADMSG},
-        {"\x93\x00\x50\x00", 4, -EBADMSG},
-        {"\x93\x01\x00\x00", 4, -EBADMSG},
-        {"\x93\x01\x50\x02", 4, -EBADMSG},
-        {"\x93\x01\x50\x00\x00", 5, -EBADMSG},
-        {"\x93\x07\x50\x00", 4, -EHOSTUNREACH},
-        {"\x93\x07\x50\x01", 4, -EHOSTUNREACH},
+        {"\x94\x01", 2, -EBADMSG},
+        {"\x93\x01\x50\x00", 4, -EBADMSG},
+        {"\x94\x00\x50\x00\x90", 5, -EBADMSG},
+        {"\x94\x01\x00\x00\x90", 5, -EBADMSG},
+        {"\x94\x01\x50\x02\x90", 5, -EBADMSG},
+        {"\x94\x01\x50\x00\x91", 5, -EBADMSG},
+        {"\x94\x01\x50\x00\x90\x00", 6, -EBADMSG},
+        {"\x94\x07\x50\x00\x90", 5, -EHOSTUNREACH},
+        {"\x94\x07\x50\x01\x90", 5, -EHOSTUNREACH},
+        {"\x94\x07\x50\x01\x91\xa1n", 7, -EHOSTUNREACH},
     };
     struct bench b;
     bench_start(&b);
@@ -358,6 +480,8 @@ int main(void)
         cmocka_unit_test(test_drains),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_large),
+        cmocka_unit_test(test_ipv6_only),
+        cmocka_unit_test(test_networks),
         cmocka_unit_test(test_bad_stream),
         cmocka_unit_test(test_close),
     };

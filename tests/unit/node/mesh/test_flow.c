@@ -192,6 +192,31 @@ static void test_refused(void **state)
     bench_done(&b);
 }
 
+/* Breaks if a program that listens at IPv6 alone is not reached by UDP once the client asked again,
+ * or each of its clients loses a datagram. */
+static void test_ipv6_only(void **state)
+{
+    (void)state;
+    for (unsigned peer = 0; peer < 2; peer++) {
+        struct bench b;
+        struct asker one, two;
+        bench_start(&b);
+        b.has_ipv6 = true;
+        bench_replica(&b, peer, BACKEND_IPV6);
+        bench_update(&b);
+        asker_open(&b, &one, "127.0.0.1");
+        asker_open(&b, &two, "127.0.0.1");
+        ask(&one, "lost", 4);
+        for (int i = 0; i < 1000 && (i == 0 || b.sides[0].mesh->flows.count > 0); i++)
+            bench_run(&b, 5);
+        exchange(&one, "hello", "1:hello");
+        exchange(&two, "hello", "1:hello");
+        asker_close(&one);
+        asker_close(&two);
+        bench_done(&b);
+    }
+}
+
 /* Breaks if many clients make a peer hold more than it may, or the busy lose to the quiet. */
 static void test_many(void **state)
 {
@@ -202,15 +227,16 @@ static void test_many(void **state)
     struct backend *backend = bench_replica(&b, 0, BACKEND_ECHO);
     bench_update(&b);
     struct datagram_port *port = mesh->datagram_ports;
-    struct route *route = routes_by_name(&mesh->routes, "s_web");
+    const struct flow_target target = {.route = routes_by_name(&mesh->routes, "s_web"),
+                                       .port = b.target};
     const struct address to = address_from_v4(INADDR_LOOPBACK, b.published);
     const struct flow_key busy = {.from = address_from_v4(INADDR_LOOPBACK, 9), .to = to};
     const size_t count_max = mesh->flows.count_max;
     assert_in_range(count_max, 1, FLOWS_MAX);
     for (unsigned i = 0; i < count_max + 200; i++) {
         struct flow_key key = {.from = address_from_v4(0x7f050000 + i, 1000), .to = to};
-        flow_datagram(mesh, port, &key, route, b.target, (struct bytes){(const uint8_t *)"x", 1});
-        flow_datagram(mesh, port, &busy, route, b.target, (struct bytes){(const uint8_t *)"y", 1});
+        flow_datagram(mesh, port, &key, &target, (struct bytes){(const uint8_t *)"x", 1});
+        flow_datagram(mesh, port, &busy, &target, (struct bytes){(const uint8_t *)"y", 1});
         bench_run(&b, 0);
     }
     assert_int_equal(mesh->flows.count, count_max);
@@ -263,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_another_takes_over),
         cmocka_unit_test(test_no_other),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_ipv6_only),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_ports),
     };

@@ -8,22 +8,64 @@
 #include <cmocka.h>
 
 #include "consensus/spec.h"
+#include "node/bounds.h"
 #include "node/mesh/stream_header.h"
 
-/* Breaks if a peer does not understand for which port and protocol another opened a stream. */
+/* Breaks if a peer does not understand for which port and protocol another opened a stream, or over
+ * which networks. */
 static void test_header(void **state)
 {
     (void)state;
-    const struct mesh_header header = {.generation = 7, .port = 53, .protocol = SPEC_UDP};
+    struct mesh_header header = {.generation = 7, .port = 53, .protocol = SPEC_UDP};
     struct mesh_header read = {0};
-    cleanup_buffer struct buffer bytes = {0};
+    cleanup_buffer struct buffer bytes = {0}, without = {0};
+    assert_int_equal(mesh_header_encode(&header, &without), 0);
+    assert_int_equal(text_list_add(&header.networks, "s_back"), 0);
+    assert_int_equal(text_list_add(&header.networks, "s_front"), 0);
     assert_int_equal(mesh_header_encode(&header, &bytes), 0);
     assert_int_equal(mesh_header_decode(buffer_view(&bytes), &read), 0);
     assert_int_equal(read.generation, 7);
     assert_int_equal(read.port, 53);
     assert_int_equal(read.protocol, SPEC_UDP);
-    bytes.bytes[bytes.size - 1]++; /* no protocol */
+    assert_int_equal(read.networks.count, 2);
+    assert_string_equal(read.networks.items[0], "s_back");
+    assert_string_equal(read.networks.items[1], "s_front");
+    mesh_header_done(&read);
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(mesh_header_decode((struct bytes){bytes.bytes, size}, &read), -EBADMSG);
+
+    assert_int_equal(mesh_header_decode(buffer_view(&without), &read), 0);
+    assert_int_equal(read.networks.count, 0);
+    without.bytes[without.size - 2]++; /* no protocol */
+    assert_int_equal(mesh_header_decode(buffer_view(&without), &read), -EBADMSG);
+    mesh_header_done(&header);
+}
+
+/* Breaks if a peer can make another keep more than it may. */
+static void test_bounds(void **state)
+{
+    (void)state;
+    char name[SPEC_NETWORK_NAME_MAX + 2] = "";
+    memset(name, 'n', SPEC_NETWORK_NAME_MAX);
+    for (size_t count = SPEC_NETWORKS_MAX; count <= SPEC_NETWORKS_MAX + 1; count++) {
+        struct mesh_header header = {.generation = 1, .port = 1}, read = {0};
+        cleanup_buffer struct buffer bytes = {0};
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(text_list_add(&header.networks, name), 0);
+        assert_int_equal(mesh_header_encode(&header, &bytes), 0);
+        assert_true(bytes.size <= MUX_HEADER_BYTES_MAX);
+        assert_int_equal(mesh_header_decode(buffer_view(&bytes), &read),
+                         count > SPEC_NETWORKS_MAX ? -EBADMSG : 0);
+        mesh_header_done(&read);
+        mesh_header_done(&header);
+    }
+    struct mesh_header header = {.generation = 1, .port = 1}, read = {0};
+    cleanup_buffer struct buffer bytes = {0};
+    name[SPEC_NETWORK_NAME_MAX] = 'n';
+    assert_int_equal(text_list_add(&header.networks, name), 0);
+    assert_int_equal(mesh_header_encode(&header, &bytes), 0);
     assert_int_equal(mesh_header_decode(buffer_view(&bytes), &read), -EBADMSG);
+    mesh_header_done(&header);
 }
 
 static void collect(void *context, struct bytes datagram)
@@ -65,6 +107,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_header),
+        cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_frames),
         cmocka_unit_test(test_too_long),
     };

@@ -32,8 +32,8 @@ static void make_state(struct mesh_state *state, struct mesh_local locals[2],
     static struct spec_port ports[2] = {{8080, 80, SPEC_TCP}, {0, 53, SPEC_UDP}};
     static struct endpoint endpoints[2] = {{3, {.bytes = {1}}}, {4, {.bytes = {2}}}};
     static struct spec_network networks[1] = {{.name = (char *)"s_back", .internal = true}};
-    locals[0] = (struct mesh_local){3, true, address_from_v4(0x0a580402, 0), "s_web"};
-    locals[1] = (struct mesh_local){0, true, address_from_v4(0x0a580403, 0), "s_web"};
+    locals[0] = (struct mesh_local){3, true, address_from_v4(0x0a580402, 0), "s_web", "s_front"};
+    locals[1] = (struct mesh_local){0, true, address_from_v4(0x0a580403, 0), "s_web", "s_back"};
     routes[0] = (struct route){.service = "s_db", .stack = "s", .virtual_ip = 5};
     routes[1] = (struct route){.service = "s_web",
                                .stack = "s",
@@ -46,7 +46,7 @@ static void make_state(struct mesh_state *state, struct mesh_local locals[2],
                                .network_count = 1,
                                .is_exclusive = true};
     *state = (struct mesh_state){.gateway = address_from_v4(0x0a580001, 1),
-                                 .range = {0x0a580000, 16, 22},
+                                 .range = {0x0a580000, 16, 22, true},
                                  .locals = locals,
                                  .local_count = 2,
                                  .routes = {routes, 2}};
@@ -69,11 +69,13 @@ static void test_state(void **state)
     assert_int_equal(got.range.network, sent.range.network);
     assert_int_equal(got.range.prefix, 16);
     assert_int_equal(got.range.block_prefix, 22);
+    assert_true(got.range.has_ipv6);
     assert_int_equal(got.local_count, 2);
     assert_int_equal(got.locals[0].generation, 3);
     assert_true(got.locals[0].is_exclusive);
     assert_true(address_equal(&got.locals[1].address, &locals[1].address));
     assert_string_equal(got.locals[1].service, "s_web");
+    assert_string_equal(got.locals[1].network, "s_back");
     assert_int_equal(got.routes.count, 2);
     const struct route *web = routes_by_name(&got.routes, "s_web");
     assert_non_null(web);
@@ -104,6 +106,23 @@ static void test_unsorted(void **state)
     routes[1] = first;
     assert_int_equal(state_encode(&sent, &bytes), 0);
     assert_int_equal(state_decode(buffer_view(&bytes), &got), -EBADMSG);
+}
+
+/* Breaks if IPv6 addresses are reckoned with a range that is none. */
+static void test_range(void **state)
+{
+    (void)state;
+    static const uint8_t bad[] = {0, 33};
+    for (size_t i = 0; i < sizeof(bad); i++) {
+        cleanup_buffer struct buffer bytes = {0};
+        struct mesh_local locals[2];
+        struct route routes[2];
+        struct mesh_state sent, got;
+        make_state(&sent, locals, routes);
+        sent.range.block_prefix = bad[i];
+        assert_int_equal(state_encode(&sent, &bytes), 0);
+        assert_int_equal(state_decode(buffer_view(&bytes), &got), -EBADMSG);
+    }
 }
 
 /* Breaks if a link goes on with other keys, other counts or without what was read already. */
@@ -175,10 +194,8 @@ static void test_small(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_state),
-        cmocka_unit_test(test_unsorted),
-        cmocka_unit_test(test_link),
-        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_state), cmocka_unit_test(test_unsorted), cmocka_unit_test(test_range),
+        cmocka_unit_test(test_link),  cmocka_unit_test(test_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

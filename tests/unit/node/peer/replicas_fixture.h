@@ -290,6 +290,8 @@ static inline void report(struct here *h, enum container_state state, enum healt
         .id = "s_web.1.1", .state = state, .health = health, .exit_code = 3, .error = ""};
     status.addresses[0] = address_from_v4(0x0a580002, 0);
     status.addresses[1] = address_from_v4(0x0a580003, 0);
+    status.networks[0] = "s_front";
+    status.networks[1] = "s_back";
     status.address_count = 2;
     replicas_status(h->peer.replicas, &status);
 }

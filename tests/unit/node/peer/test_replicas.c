@@ -27,15 +27,17 @@ static void test_old_intent(void **state)
 struct seen_addresses {
     size_t count;
     uint8_t last_bytes[4];
+    const char *networks[4];
 };
 
 static void see_address(void *context, uint64_t generation, const char *service,
-                        const struct address *address)
+                        const char *network, const struct address *address)
 {
     struct seen_addresses *seen = context;
     assert_int_equal(generation, 1);
     assert_string_equal(service, "s_web");
     assert_true(seen->count < sizeof(seen->last_bytes));
+    seen->networks[seen->count] = network;
     seen->last_bytes[seen->count++] = address->ip[15];
 }
 
@@ -60,6 +62,8 @@ static void test_start(void **state)
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.last_bytes[0], 2); /* the first, where it takes connections */
     assert_int_equal(seen.last_bytes[1], 3);
+    assert_string_equal(seen.networks[0], "s_front");
+    assert_string_equal(seen.networks[1], "s_back");
     assert_true(replicas_container_id(h->peer.replicas, 1, id));
     assert_string_equal(id, "s_web.1.1");
     assert_int_equal(replicas_count(h->peer.replicas), 1);
