@@ -179,6 +179,19 @@ int parse_u32(struct parse *parse, const struct tree_node *node, uint32_t *ret)
     return rc;
 }
 
+int parse_integer(struct parse *parse, const struct tree_node *node, int32_t min, int32_t max,
+                  int32_t *ret)
+{
+    char *end;
+    errno = 0;
+    long value = node->type == TREE_SCALAR ? strtol(node->text, &end, 10) : 0;
+    if (node->type != TREE_SCALAR || !node->text[0] || *end || errno == ERANGE || value < min ||
+        value > max)
+        return parse_fail(parse, node, "a number from %d to %d is expected", min, max);
+    *ret = (int32_t)value;
+    return 0;
+}
+
 int parse_octal(struct parse *parse, const struct tree_node *node, uint32_t max, uint32_t *ret)
 {
     char *end;

@@ -42,6 +42,8 @@ int parse_text(struct parse *parse, const struct tree_node *node, char **ret);
 int parse_flag(struct parse *parse, const struct tree_node *node, bool *ret);
 int parse_number(struct parse *parse, const struct tree_node *node, uint64_t max, uint64_t *ret);
 int parse_u32(struct parse *parse, const struct tree_node *node, uint32_t *ret);
+int parse_integer(struct parse *parse, const struct tree_node *node, int32_t min, int32_t max,
+                  int32_t *ret);
 /* A mode, as 0440. */
 int parse_octal(struct parse *parse, const struct tree_node *node, uint32_t max, uint32_t *ret);
 int parse_duration(struct parse *parse, const struct tree_node *node, uint32_t *ret_ms);

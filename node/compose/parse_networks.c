@@ -141,14 +141,16 @@ static int read_aliases(struct parse *parse, const struct tree_node *node, void 
 static int add_network(struct parse *parse, const struct tree_node *node, const char *key,
                        const struct tree_node *settings, struct service_spec *spec)
 {
-    static const struct parse_key keys[] = {
-        {"aliases", read_aliases}, {"ipv4_address", NULL},
-        {"ipv6_address", NULL},    {"priority", parse_pass_over},
-        {"gw_priority", NULL},     {"interface_name", NULL},
-        {"link_local_ips", NULL},  {"mac_address", NULL},
-        {"driver_opts", NULL},     {0}};
-    if (spec->network_count == SPEC_NETWORKS_MAX)
-        return parse_fail(parse, node, "more than %d networks", SPEC_NETWORKS_MAX);
+    static const struct parse_key keys[] = {{"aliases", read_aliases},
+                                            {"ipv4_address", NULL},
+                                            {"ipv6_address", NULL},
+                                            {"priority", parse_pass_over}, /* read_rank() */
+                                            {"gw_priority", parse_pass_over},
+                                            {"interface_name", NULL},
+                                            {"link_local_ips", NULL},
+                                            {"mac_address", NULL},
+                                            {"driver_opts", NULL},
+                                            {0}};
     struct spec_network *grown = parse_grow(spec->networks, spec->network_count, sizeof(*grown));
     if (!grown)
         return -ENOMEM;
@@ -161,11 +163,57 @@ static int add_network(struct parse *parse, const struct tree_node *node, const 
     return rc < 0 || tree_is_null(settings) ? rc : parse_map(parse, settings, keys, network);
 }
 
+/* A network's place among the service's: the first that leads to the world has the default route.
+ */
+struct rank {
+    const struct tree_node *item;
+    int32_t gateway, priority;
+};
+
+static int read_rank(struct parse *parse, const struct tree_node *item, struct rank *ret)
+{
+    const struct tree_node *gateway = tree_find(item, "gw_priority");
+    const struct tree_node *priority = tree_find(item, "priority");
+    *ret = (struct rank){.item = item};
+    int rc = gateway ? parse_integer(parse, gateway, INT32_MIN, INT32_MAX, &ret->gateway) : 0;
+    return rc < 0 || !priority
+               ? rc
+               : parse_integer(parse, priority, INT32_MIN, INT32_MAX, &ret->priority);
+}
+
+static bool goes_before(const struct rank *a, const struct rank *b)
+{
+    return a->gateway != b->gateway ? a->gateway > b->gateway : a->priority > b->priority;
+}
+
+/* The items by rank; those of the same as they stand. */
+static int sort_networks(struct parse *parse, const struct tree_node *node,
+                         struct rank ret[SPEC_NETWORKS_MAX])
+{
+    for (size_t i = 0; i < node->count; i++) {
+        struct rank rank;
+        size_t at = i;
+        int rc = read_rank(parse, node->children[i], &rank);
+        if (rc < 0)
+            return rc;
+        for (; at > 0 && goes_before(&rank, &ret[at - 1]); at--)
+            ret[at] = ret[at - 1];
+        ret[at] = rank;
+    }
+    return 0;
+}
+
 int read_networks(struct parse *parse, const struct tree_node *node, void *target)
 {
-    int rc = node->type == TREE_SCALAR ? parse_fail(parse, node, "a list or a map is expected") : 0;
+    struct rank ranks[SPEC_NETWORKS_MAX];
+    if (node->type == TREE_SCALAR)
+        return parse_fail(parse, node, "a list or a map is expected");
+    if (node->count > SPEC_NETWORKS_MAX)
+        return parse_fail(parse, node->children[SPEC_NETWORKS_MAX], "more than %d networks",
+                          SPEC_NETWORKS_MAX);
+    int rc = sort_networks(parse, node, ranks);
     for (size_t i = 0; i < node->count && rc == 0; i++) {
-        const struct tree_node *item = node->children[i];
+        const struct tree_node *item = ranks[i].item;
         if (node->type == TREE_MAP)
             rc = add_network(parse, item, item->key, item, target);
         else if (item->type == TREE_SCALAR)

@@ -82,14 +82,8 @@ int read_cpuset(struct parse *parse, const struct tree_node *node, void *spec)
 
 int read_oom_score_adj(struct parse *parse, const struct tree_node *node, void *spec)
 {
-    char *end;
-    long value = node->type == TREE_SCALAR ? strtol(node->text, &end, 10) : 0;
-    if (node->type != TREE_SCALAR || !node->text[0] || *end || value < -RUNTIME_OOM_SCORE_MAX ||
-        value > RUNTIME_OOM_SCORE_MAX)
-        return parse_fail(parse, node, "a number from -%d to %d is expected", RUNTIME_OOM_SCORE_MAX,
-                          RUNTIME_OOM_SCORE_MAX);
-    sandbox_of(spec)->oom_score_adj = (int32_t)value;
-    return 0;
+    return parse_integer(parse, node, -RUNTIME_OOM_SCORE_MAX, RUNTIME_OOM_SCORE_MAX,
+                         &sandbox_of(spec)->oom_score_adj);
 }
 
 int read_memswap_limit(struct parse *parse, const struct tree_node *node, void *spec)

@@ -48,6 +48,35 @@ static void test_networks(void **state)
     compose_result_done(&result);
 }
 
+/* Breaks if the world is reached over another network than the file says. */
+static void test_order(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings[3]; /* of a, b and c */
+        const char *order;
+    } cases[] = {
+        {{"", "", ""}, "abc"},
+        {{"", "priority: 10", "priority: 1"}, "bca"},
+        {{"priority: -1", "", "priority: 5"}, "cba"},
+        {{"gw_priority: 1", "priority: 10", ""}, "abc"},
+        {{"priority: 7", "priority: 7", "gw_priority: 2147483647"}, "cab"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct compose_result result;
+        char text[512];
+        snprintf(text, sizeof(text),
+                 "services:\n  web: {image: a, networks: {a: {%s}, b: {%s}, c: {%s}}}\n"
+                 "networks: {a: {name: a}, b: {name: b}, c: {name: c}}\n",
+                 cases[i].settings[0], cases[i].settings[1], cases[i].settings[2]);
+        bench_load(text, &result);
+        assert_int_equal(result.services[0].network_count, 3);
+        for (size_t j = 0; j < 3; j++)
+            assert_int_equal(result.services[0].networks[j].name[0], cases[i].order[j]);
+        compose_result_done(&result);
+    }
+}
+
 /* Breaks if a file that asks for IPv6, which is there, is warned about; or one that does not want
  * it is not told what it gets. */
 static void test_ipv6(void **state)
@@ -110,6 +139,9 @@ static void test_refused(void **state)
     static const char *const bad[][2] = {
         {"    networks: [nowhere]\n", "networks: there is no network nowhere at the top level"},
         {"    networks: front\n", "networks: a list or a map is expected"},
+        {"    networks: [a, b, c, d, e, f, g, h, i]\n", "networks: more than 8 networks"},
+        {"    networks: {default: {priority: high}}\n",
+         "networks.default.priority: a number from -2147483648 to 2147483647 is expected"},
         {"    networks: [default, default]\n", "networks: the network shop_default twice"},
         {"    network_mode: service:db\n",
          "network_mode: a container can't share another's network; give both a network in common"},
@@ -139,9 +171,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_networks), cmocka_unit_test(test_default),
-        cmocka_unit_test(test_ipv6),     cmocka_unit_test(test_names),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_networks), cmocka_unit_test(test_order),
+        cmocka_unit_test(test_default),  cmocka_unit_test(test_ipv6),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
