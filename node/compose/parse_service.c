@@ -174,6 +174,17 @@ static int add_host(struct parse *parse, const struct tree_node *node, const cha
     return text_list_add(ret, host);
 }
 
+/* A name's address, or a list of them. */
+static int add_named_host(struct parse *parse, const struct tree_node *node, struct text_list *ret)
+{
+    struct text_list addresses = {0};
+    int rc = parse_list(parse, node, &addresses);
+    for (size_t i = 0; i < addresses.count && rc == 0; i++)
+        rc = add_host(parse, node, node->key, strlen(node->key), addresses.items[i], ret);
+    text_list_done(&addresses);
+    return rc;
+}
+
 /* "NAME=ADDRESS", "NAME:ADDRESS", or a map. */
 static int read_extra_hosts(struct parse *parse, const struct tree_node *node, void *target)
 {
@@ -181,10 +192,10 @@ static int read_extra_hosts(struct parse *parse, const struct tree_node *node, v
     int rc = node->type == TREE_SCALAR ? parse_fail(parse, node, "a list or a map is expected") : 0;
     for (size_t i = 0; i < node->count && rc == 0; i++) {
         const struct tree_node *item = node->children[i];
-        if (item->type != TREE_SCALAR) {
+        if (node->type == TREE_MAP) {
+            rc = add_named_host(parse, item, hosts);
+        } else if (item->type != TREE_SCALAR) {
             rc = parse_fail(parse, item, "NAME=ADDRESS is expected");
-        } else if (node->type == TREE_MAP) {
-            rc = add_host(parse, item, item->key, strlen(item->key), item->text, hosts);
         } else {
             size_t size = strcspn(item->text, "=:");
             rc = add_host(parse, item, item->text, size, item->text + size + !!item->text[size],

@@ -340,6 +340,44 @@ static void networks_are_kept_apart(void **state)
     lower_strict_firewall();
 }
 
+static void hosts_has_names(void **state)
+{
+    (void)state; /* would break: the container's own name in all of its networks, and
+                  * `extra_hosts: host.docker.internal:host-gateway` */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    struct error error = {0};
+    char text[512], own[2][IP_BYTES], own6[IP_BYTES], expected[512];
+    assert_int_equal(
+        fixture_shell(
+            "(busybox timeout 60 busybox sh -c "
+            "'while :; do busybox nc -l -p 9000 -e echo machine; done' >/dev/null 2>&1 &) "
+            "; until ss -ltn | grep -q :9000; do sleep 0.1; done"),
+        0);
+    fixture_spec(fixture, "a", "sleep 1000", &spec);
+    spec.hostname = strdup("a");
+    assert_int_equal(text_list_add(&spec.networks, "front"), 0);
+    assert_int_equal(text_list_add(&spec.internal_networks, "back"), 0);
+    assert_int_equal(text_list_add(&spec.extra_hosts, "host.docker.internal=host-gateway"), 0);
+    assert_int_equal(runtime_start(fixture->runtime, &spec, &error), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait_state(fixture, "a", CONTAINER_RUNNING));
+    const struct container_status status = fixture_status(fixture, "a");
+    assert_string_equal(status.networks[0], "front");
+    assert_string_equal(status.networks[1], "back");
+    for (size_t i = 0; i < 2; i++)
+        format_ips(&status.addresses[i], own[i], own6);
+    snprintf(expected, sizeof(expected), "%s a\n%s a\n10.88.0.1 host.docker.internal\n", own[0],
+             own[1]);
+    assert_int_equal(fixture_exec(fixture, "a", "tail -n 3 /etc/hosts", text, sizeof(text)), 0);
+    assert_string_equal(text, expected);
+    assert_int_equal(
+        fixture_exec(fixture, "a", "nc -w 3 host.docker.internal 9000", text, sizeof(text)), 0);
+    assert_string_equal(text, "machine\n");
+    fixture_free(fixture);
+}
+
 static void a_restart_breaks_no_connection(void **state)
 {
     (void)state; /* would break: every upgrade of the daemon, for whoever is connected */
@@ -418,6 +456,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(virtual_addresses_lead_to_the_mesh),
         cmocka_unit_test(the_world_is_reached_and_kept_out),
         cmocka_unit_test(a_flushed_firewall_is_restored),
+        cmocka_unit_test(hosts_has_names),
         cmocka_unit_test(networks_are_kept_apart),
         cmocka_unit_test(a_restart_breaks_no_connection),
         cmocka_unit_test(without_a_network_or_with_the_machines),

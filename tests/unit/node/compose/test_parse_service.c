@@ -51,6 +51,8 @@ static void test_extra_hosts(void **state)
                  "six=2001:db8::1");
     expect_hosts("    extra_hosts:\n      - \"db:192.0.2.1\"\n      - \"six:[2001:db8::1]\"\n",
                  "db=192.0.2.1", "six=2001:db8::1");
+    expect_hosts("    extra_hosts:\n      db: [192.0.2.1, \"2001:db8::1\"]\n", "db=192.0.2.1",
+                 "db=2001:db8::1");
     expect_hosts("    extra_hosts:\n      db: 192.0.2.1\n      six: \"2001:db8::1\"\n",
                  "db=192.0.2.1", "six=2001:db8::1");
 }
