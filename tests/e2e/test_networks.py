@@ -47,6 +47,42 @@ print(data.decode(), server[0])
 """
 
 
+# Says to each who connects at which of its own addresses that was: over IPv4 and IPv6, or IPv6 alone.
+WHERE = """
+import socket, sys
+server = socket.socket(socket.AF_INET6)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(sys.argv[2]))
+server.bind(("::", int(sys.argv[1])))
+server.listen()
+print("ready", flush=True)
+while True:
+    client, peer = server.accept()
+    client.sendall(client.getsockname()[0].removeprefix("::ffff:").encode())
+    client.close()
+"""
+# Looks each NAME/PORT/FAMILY up as containers do (4: the A, 6: the AAAA), connects, and prints what is said.
+LISTEN = """
+import ipaddress, socket, sys
+def resolve(name, family):
+    kind, size = (1, 4) if family == "4" else (28, 16)
+    question = b"\\xbe\\xef\\x01\\0\\0\\1\\0\\0\\0\\0\\0\\0"
+    question += bytes([len(name)]) + name.encode() + bytes([0, 0, kind, 0, 1])
+    asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asker.settimeout(5)
+    asker.sendto(question, ("10.88.0.1", 53))
+    answer = asker.recv(4096)
+    return str(ipaddress.ip_address(answer[-size:])) if answer[7] == 1 else None
+for words in sys.argv[1:]:
+    name, port, family = words.split("/")
+    address = resolve(name, family)
+    if address:
+        print(socket.create_connection((address, int(port)), 20).recv(100).decode())
+    else:
+        print("unknown")
+"""
+
+
 def network_of(peer, row):
     """The command's words that run something in the network of that replica's container."""
     (pin,) = (path for path in peer.directory.glob("**/netns/*")
@@ -186,3 +222,77 @@ def test_isolation(cluster):
     assert not tcp(cluster, rows["shop_front"][0], "db")
     cluster.any().consort("rm", "shop")
     cluster.wait(lambda: all(len(bridges(peer)) == 1 for peer in cluster.peers()), "bridges are gone")
+
+
+def heard(cluster, row, wanted):
+    """What is said to the container of that row at each "NAME/PORT/FAMILY" that is wanted."""
+    peer = cluster.named(row["peer"])
+    done = peer.run(*network_of(peer, row), sys.executable, "-c", LISTEN, *wanted,
+                    capture_output=True, text=True)
+    return dict(zip(wanted, done.stdout.split())) or done
+
+
+def addresses(peer, row):
+    """The addresses of that container: {"eth0": {4: …, 6: …}, …}."""
+    done = peer.run(*network_of(peer, row), "ip", "-json", "addr", "show", "scope", "global",
+                    capture_output=True, text=True, check=True)
+    return {link["ifname"]: {4 if info["family"] == "inet" else 6: info["local"]
+                             for info in link["addr_info"] if info}
+            for link in json.loads(done.stdout) if link}
+
+
+def guards(peer):
+    """How many rules that peer has of what passes from a cable: of MACs and addresses."""
+    done = peer.run("nft", "list", "table", "bridge", "consort", capture_output=True, text=True)
+    return done.stdout.count('" . ')
+
+
+def check_networks(cluster, fronts, dbs, own):
+    """The service api is reached over the network that it shares with whoever asks, and there at IPv6
+    where it listens at that alone; front and db don't know each other, nor aliases of the other network."""
+    for rows, interface, other, backend in ((fronts, "eth0", "db", "unknown"),
+                                            (dbs, "eth1", "front", own["eth1"][4])):
+        expected = {"backend/90/4": backend}
+        for family in (4, 6):
+            expected |= {f"api/90/{family}": own[interface][4], f"api/91/{family}": own[interface][6],
+                         f"{other}/90/{family}": "unknown"}
+        for row in rows:
+            assert heard(cluster, row, expected) == expected, (row["name"], own)
+
+
+@scenario(peers=3)
+def test_several_networks(cluster):
+    """A service on two networks is reached over either by those that are on it, at whichever peer, over
+    IPv4 and IPv6 and if it listens at IPv6 alone; they stay apart; so it is after the daemons'
+    restart; and when the stack goes, nothing of the networks is left."""
+    sleeper = {"image": "hello:1", "command": ["sleep", "1000"], "stop_signal": "SIGKILL"}
+    every = {**sleeper, "deploy": {"mode": "global"}}
+    cluster.deploy({
+        "services": {
+            "front": {**every, "networks": ["edge"]},
+            "api": {**sleeper, "ports": ["8086:90"],
+                    "networks": {"back": {"aliases": ["backend"]}, "edge": {"gw_priority": 1}}},
+            "db": {**every, "networks": ["back"]}},
+        "networks": {"edge": None, "back": None}}, stack="shop")
+    fronts, dbs = cluster.replicas("shop_front"), cluster.replicas("shop_db")
+    (api,) = cluster.replicas("shop_api")
+    holder = cluster.named(api["peer"])
+    own = addresses(holder, api)
+    server = [*network_of(holder, api), sys.executable, "-c", WHERE]
+    with running(holder, [*server, "90", "0"]), running(holder, [*server, "91", "1"]):
+        check_networks(cluster, fronts, dbs, own)
+        for peer in cluster.peers():  # published ports lead over the network of highest priority
+            assert cluster.client.call(heard_at, peer.address, 8086) == own["eth0"][4], (peer, own)
+        for peer in cluster.peers():
+            peer.kill_daemon()
+            peer.start()
+        check_networks(cluster, fronts, dbs, own)
+    assert all(len(bridges(peer)) == 2 and guards(peer) > 0 for peer in cluster.peers())
+    cluster.any().consort("rm", "shop")
+    cluster.wait(lambda: not any(bridges(peer) or guards(peer) for peer in cluster.peers()),
+                 "bridges and rules are gone")
+
+
+def heard_at(address, port):
+    with socket.create_connection((address, port), 20) as client:
+        return client.recv(100).decode()

@@ -70,6 +70,33 @@ static void port_is_checked(void **state)
     fixture_free(fixture);
 }
 
+static void ipv6_alone_is_checked(void **state)
+{
+    (void)state; /* would break: a program that listens at IPv6 alone is never healthy */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    struct container_spec spec;
+    fixture_spec(fixture, "a",
+                 "ip=$(ip -6 -o addr show dev eth0 scope global | "
+                 "sed 's/.*inet6 //; s:/.*::'); mkdir /www; echo fine >/www/ok; "
+                 "httpd -p [$ip]:8080 -h /www; sleep 1000",
+                 &spec);
+    spec.restart.policy = RESTART_ON_FAILURE;
+    spec.health.probe_port = 8080;
+    spec.health.probe_path = strdup("/ok");
+    spec.health.interval_ms = 100;
+    spec.health.retries = 2;
+    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
+    container_spec_done(&spec);
+    assert_true(fixture_wait(fixture, is_healthy, fixture));
+    assert_int_not_equal(
+        fixture_exec(fixture, "a", "wget -q -O - http://127.0.0.1:8080/ok", NULL, 0), 0);
+    assert_int_equal(fixture_exec(fixture, "a", "rm /www/ok", NULL, 0), 0);
+    assert_true(fixture_wait(fixture, was_restarted, fixture));
+    assert_non_null(strstr(fixture_status(fixture, "a").error, "unhealthy: port 8080: status 404"));
+    fixture_free(fixture);
+}
+
 static void slow_starter_is_healthy_soon(void **state)
 {
     (void)state; /* would break: looking at what has just started more often than the interval says;
@@ -120,9 +147,8 @@ static void check_that_hangs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unhealthy_is_restarted),
-        cmocka_unit_test(port_is_checked),
-        cmocka_unit_test(slow_starter_is_healthy_soon),
+        cmocka_unit_test(unhealthy_is_restarted), cmocka_unit_test(port_is_checked),
+        cmocka_unit_test(ipv6_alone_is_checked),  cmocka_unit_test(slow_starter_is_healthy_soon),
         cmocka_unit_test(check_that_hangs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
