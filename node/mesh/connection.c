@@ -22,12 +22,11 @@ struct connection {
     struct pipe_end client, target;
     char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
     uint64_t generation; /* not 0: this replica here, for another peer */
-    uint64_t here;       /* the replica that has it or is tried; 0: one at another peer */
     uint16_t port;
     struct text_list networks; /* over which it is reached; as in struct mesh_header */
 
-    struct replica_port replica; /* here, that is being tried */
-    struct address second;       /* and its other address, if nobody listens at the first */
+    struct replica_port replica; /* that has it or is tried; generation 0: one at another peer */
+    struct address second;       /* its other address, if nobody listens at the first */
     uint64_t tried[MESH_TRIED_MAX];
     size_t tried_count;
     int64_t give_up_ms;
@@ -206,7 +205,6 @@ static int dial_address(struct connection *connection, const struct address *add
         return rc;
     }
     pipe_end_use_socket(&connection->target, (uv_stream_t *)&dial->tcp, &handler, connection);
-    connection->here = generation;
     uv_timer_start(&connection->timer, on_timeout, MESH_CONNECT_LOCAL_MS, 0);
     return 0;
 }
@@ -262,7 +260,7 @@ static int connect_remote(struct connection *connection, const struct endpoint *
     if (rc < 0)
         return rc;
     pipe_end_use_stream(&connection->target, stream, &handler, connection);
-    connection->here = 0;
+    connection->replica = (struct replica_port){0};
     uv_timer_start(&connection->timer, on_timeout, MESH_CONNECT_REMOTE_MS, 0);
     return 0;
 }
@@ -386,7 +384,7 @@ void connections_cut(struct mesh *mesh, uint64_t generation)
     struct connection *next;
     for (struct connection *connection = mesh->connections; connection; connection = next) {
         next = connection->next;
-        if (connection->here == generation)
+        if (connection->replica.generation == generation)
             finish(connection, -ECONNABORTED);
     }
 }

@@ -482,7 +482,7 @@ static void remote_close(struct remote *remote)
 static void remote_ask(struct remote *remote, struct process_bench *b)
 {
     cleanup_buffer struct buffer header = {0};
-    const struct mesh_header fields = {1, b->target, SPEC_TCP};
+    const struct mesh_header fields = {.generation = 1, .port = b->target, .protocol = SPEC_TCP};
     assert_int_equal(mesh_header_encode(&fields, &header), 0);
     assert_int_equal(mux_open(link_mux(remote->link), STREAM_MESH, buffer_view(&header),
                               &remote_user, remote, &remote->stream),
