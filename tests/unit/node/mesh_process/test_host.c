@@ -47,12 +47,12 @@ static const struct view *get_view(void *context)
 
 static void each_local(void *context,
                        void (*each)(void *each_context, uint64_t generation, const char *service,
-                                    const struct address *address),
+                                    const char *network, const struct address *address),
                        void *each_context)
 {
     const struct address address = address_from_v4(REPLICA_IP, 0);
     (void)context;
-    each(each_context, 1, "s_web", &address);
+    each(each_context, 1, "s_web", "s_default", &address);
 }
 
 static bool admits(void *context, const struct id *peer)
