@@ -8,7 +8,7 @@ enum {
     /* Without pre-votes it is chance that ends a race of two candidates through the terms, of whom
      * the one behind alone can win. */
     SETTLE_BY_CHANCE_MS_MAX = 400 * 1000,
-    STEPS_MAX = 1000 * 1000,   /* some two hundred times what a run takes */
+    STEPS_MAX = 1000 * 1000, /* some two hundred times what a run takes */
     CHECK_BUDGET = 2 * 1000 * 1000,
     DRAWN_VOTERS_MIN = 3,
     DRAWN_LEARNERS_MAX = 2,
