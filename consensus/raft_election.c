@@ -37,6 +37,16 @@ void raft_become_follower(struct raft *raft, uint64_t term, const struct id *lea
     raft->leader = *leader;
 }
 
+static bool others_vote(const struct raft *raft)
+{
+    for (uint32_t i = 0; i < raft->configuration.count; i++) {
+        const struct id *id = &raft->configuration.members[i].id;
+        if (raft_configuration_votes(&raft->configuration, id) && !id_equal(id, &raft->config.self))
+            return true;
+    }
+    return false;
+}
+
 static void become_leader(struct raft *raft)
 {
     reset(raft, raft->term);
@@ -46,12 +56,16 @@ static void become_leader(struct raft *raft)
     raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
     for (uint32_t i = 0; i < raft->configuration.count; i++)
         raft_progress_init(&raft->progress[i], raft_log_last_index(&raft->log) + 1);
+    /* A change of configuration could be among the entries taken over: no other before they are
+     * all applied. */
+    raft->pending_configuration = raft_log_last_index(&raft->log);
     /* §8: an entry of the new term, without which the entries before it cannot be committed. */
     raft_append_own(raft, RAFT_ENTRY_EMPTY, (struct bytes){0});
-    /* No change of configuration before that is applied: one could be among the entries taken over,
-     * or in the log of a former leader. That one would be elected by the members that its change
-     * left, this one by those that its own did, and no member be in both (seed 581817). */
-    raft->pending_configuration = raft_log_last_index(&raft->log);
+    /* Nor before that one is: a former leader could have one in its log, and be elected by the
+     * members that it left, this one by those that its own did, and no member be in both (seed
+     * 581817). Where nobody else votes, there was no other leader. */
+    if (others_vote(raft))
+        raft->pending_configuration = raft_log_last_index(&raft->log);
     raft_own_log_was_stored(raft);
     raft_send_appends(raft);
 }
