@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -110,13 +111,18 @@ class Peer:
         """Dies as a machine dies: network, daemon and containers are gone at once, and of its files
         only the disk (the data directory) is left."""
         self.network.unplug(self.index)
-        cgroups = process.cgroups_of(self.processes())
+        cgroups = process.cgroups_of(self.processes()) | process.cgroups_at(self._cgroup_paths())
         process.kill_all(self.processes)
         self.network.remove(self.index)
         process.unmount_below(self.directory)
         process.remove_cgroups(cgroups)
         process.remove_directory(self.run_dir)
         self.socket.unlink(missing_ok=True)
+
+    def _cgroup_paths(self):
+        """Where its containers' cgroups are, by its log: the top one stays when no process is in it."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return {f"/consort-{start}" for start in re.findall(r" at generation \d+, id=([0-9a-f]{12})", text)}
 
     def remove(self):
         self.kill()

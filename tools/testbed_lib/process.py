@@ -122,7 +122,11 @@ def _consort_cgroups(pid):
 
 def cgroups_of(pids):
     """The directories of the cgroups that peers make for their containers, of those processes."""
-    paths = set().union(*map(_consort_cgroups, pids)) - _consort_cgroups(os.getpid())
+    return cgroups_at(set().union(*map(_consort_cgroups, pids)) - _consort_cgroups(os.getpid()))
+
+
+def cgroups_at(paths):
+    """The directories of the cgroups at those paths, in all hierarchies that have them."""
     roots = [CGROUP_ROOT, *CGROUP_ROOT.iterdir()]
     return {root / path[1:] for path in paths for root in roots if (root / path[1:]).is_dir()}
 
