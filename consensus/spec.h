@@ -23,7 +23,7 @@ enum spec_mount_type {
     SPEC_MOUNT_VOLUME,
     SPEC_MOUNT_BIND,
     SPEC_MOUNT_TMPFS,
-    SPEC_MOUNT_DEVICE, /* a file system, by mount(2): the local driver's type, device and o */
+    SPEC_MOUNT_DEVICE, /* a file system: the local driver's type, device and o */
 };
 /* Whether mounts below a bind are seen on the other side: mount(2)'s words, "r" for all below. */
 enum spec_propagation {

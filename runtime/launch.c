@@ -126,9 +126,8 @@ static int check_ids(const struct user *user, struct error *error)
     if (highest < USERNS_IDS)
         return 0;
     return error_set(error, -EINVAL,
-                     "its user or group %u is none of the %d that a user namespace "
-                     "has",
-                     highest, USERNS_IDS);
+                     "its user or group %u is none of the %d that a user namespace has", highest,
+                     USERNS_IDS);
 }
 
 static int write_into_bundle(const struct runtime_settings *settings, const char *id,

@@ -127,6 +127,24 @@ def mesh_processes(peer):
     return process.mesh_processes(peer.namespace)
 
 
+def find_echo(cluster):
+    """The one replica of the service u_echo, its peer, and another one."""
+    (row,) = cluster.replicas("u_echo")
+    holder = cluster.named(row["peer"])
+    return row, holder, next(peer for peer in cluster.peers() if peer.name != holder.name)
+
+
+def start_newer(cluster, peer, newer, checks):
+    """A newer build takes over at that peer, and what the mesh process of the old one carries stays there."""
+    before = mesh_processes(peer)
+    peer.binary = newer
+    peer.start()
+    cluster.wait(lambda: len(mesh_processes(peer) - before) == 1, "one of the new build is there")
+    for check in checks:
+        check()
+    assert before <= mesh_processes(peer), "the old one still has what it carries"
+
+
 def echoed(address):
     """What a new connection to the published port carries."""
     with socket.create_connection((address, PORT), 20) as client:
@@ -145,9 +163,7 @@ def test_daemon_replaced(cluster):
     cluster.deploy({"services": {
         "echo": {**sleeper, "ports": [f"{PORT}:{PORT}"]},
         "asker": {**sleeper, "deploy": {"mode": "global"}}}}, stack="u")
-    (row,) = cluster.replicas("u_echo")
-    holder = cluster.named(row["peer"])
-    other = next(peer for peer in cluster.peers() if peer.name != holder.name)
+    row, holder, other = find_echo(cluster)
     askers = {asker["peer"]: asker for asker in cluster.replicas("u_asker")}
     virtual = holder.query("service", "inspect", "u_echo")["virtual_ip"]
     outside = inside(cluster.network.switch)
@@ -174,14 +190,8 @@ def test_daemon_replaced(cluster):
                     check()
                 assert mesh_processes(peer) == before
         for peer in (holder, other):
-            before = mesh_processes(peer)
             peer.kill_daemon(signal.SIGTERM)
-            peer.binary = newer
-            peer.start()
-            cluster.wait(lambda: len(mesh_processes(peer) - before) == 1, "one of the new build is there")
-            for check in checks:
-                check()
-            assert before <= mesh_processes(peer), "the old one still has its connections"
+            start_newer(cluster, peer, newer, checks)
             for at in (holder, other):
                 assert cluster.client.call(echoed, at.address) == b"hello"
         for peer, conmons in containers.items():
@@ -196,9 +206,7 @@ def test_datagrams_go_on(cluster):
     newer = next_binary(cluster)
     cluster.deploy({"services": {"echo": {"image": "hello:1", "command": ["sleep", "1000"],
                                           "ports": [f"{PORT}:{PORT}/udp"]}}}, stack="u")
-    (row,) = cluster.replicas("u_echo")
-    holder = cluster.named(row["peer"])
-    other = next(peer for peer in cluster.peers() if peer.name != holder.name)
+    row, holder, other = find_echo(cluster)
     outside = inside(cluster.network.switch)
     with ExitStack() as stack:
         stack.enter_context(running(holder, [*network_of(holder, row), sys.executable, "-c", ECHO, str(PORT)]))
@@ -208,13 +216,7 @@ def test_datagrams_go_on(cluster):
             peer.kill_daemon(signal.SIGKILL)
             for check in checks:
                 check()
-            before = mesh_processes(peer)
-            peer.binary = newer
-            peer.start()
-            cluster.wait(lambda: len(mesh_processes(peer) - before) == 1, "one of the new build is there")
-            for check in checks:
-                check()
-            assert before <= mesh_processes(peer), "the old one still has its flows"
+            start_newer(cluster, peer, newer, checks)
 
 
 @scenario(peers=3)
@@ -222,9 +224,7 @@ def test_revoked_without_its_daemon(cluster):
     """A connection to a peer that is shut out is cut by the others, though that peer's daemon is not there to do it."""
     cluster.deploy({"services": {"echo": {"image": "hello:1", "command": ["sleep", "1000"],
                                           "ports": [f"{PORT}:{PORT}"]}}}, stack="u")
-    (row,) = cluster.replicas("u_echo")
-    holder = cluster.named(row["peer"])
-    other = next(peer for peer in cluster.peers() if peer.name != holder.name)
+    row, holder, other = find_echo(cluster)
     with running(holder, [*network_of(holder, row), sys.executable, "-c", ECHO, str(PORT)]):
         client = carrier(inside(cluster.network.switch), other.address)
         try:

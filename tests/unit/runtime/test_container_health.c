@@ -48,14 +48,11 @@ static void unhealthy_is_restarted(void **state)
     fixture_free(fixture);
 }
 
-static void port_is_checked(void **state)
+/* One whose /ok is asked for at port 8080, and that is healthy. */
+static void start_probed(struct fixture *fixture, const char *script)
 {
-    (void)state; /* would break: a check by HTTP of a container without a client of its own */
-    NEEDS_CONTAINERS();
-    struct fixture *fixture = fixture_begin();
     struct container_spec spec;
-    fixture_spec(fixture, "a", "mkdir /www; echo fine >/www/ok; httpd -p 8080 -h /www; sleep 1000",
-                 &spec);
+    fixture_spec(fixture, "a", script, &spec);
     spec.restart.policy = RESTART_ON_FAILURE;
     spec.health.probe_port = 8080;
     spec.health.probe_path = strdup("/ok");
@@ -64,6 +61,14 @@ static void port_is_checked(void **state)
     assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
     container_spec_done(&spec);
     assert_true(fixture_wait(fixture, is_healthy, fixture));
+}
+
+static void port_is_checked(void **state)
+{
+    (void)state; /* would break: a check by HTTP of a container without a client of its own */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    start_probed(fixture, "mkdir /www; echo fine >/www/ok; httpd -p 8080 -h /www; sleep 1000");
     assert_int_equal(fixture_exec(fixture, "a", "rm /www/ok", NULL, 0), 0);
     assert_true(fixture_wait(fixture, was_restarted, fixture));
     assert_non_null(strstr(fixture_status(fixture, "a").error, "unhealthy: port 8080: status 404"));
@@ -75,20 +80,9 @@ static void ipv6_alone_is_checked(void **state)
     (void)state; /* would break: a program that listens at IPv6 alone is never healthy */
     NEEDS_CONTAINERS();
     struct fixture *fixture = fixture_begin();
-    struct container_spec spec;
-    fixture_spec(fixture, "a",
-                 "ip=$(ip -6 -o addr show dev eth0 scope global | "
-                 "sed 's/.*inet6 //; s:/.*::'); mkdir /www; echo fine >/www/ok; "
-                 "httpd -p [$ip]:8080 -h /www; sleep 1000",
-                 &spec);
-    spec.restart.policy = RESTART_ON_FAILURE;
-    spec.health.probe_port = 8080;
-    spec.health.probe_path = strdup("/ok");
-    spec.health.interval_ms = 100;
-    spec.health.retries = 2;
-    assert_int_equal(runtime_start(fixture->runtime, &spec, NULL), 0);
-    container_spec_done(&spec);
-    assert_true(fixture_wait(fixture, is_healthy, fixture));
+    start_probed(fixture, "ip=$(ip -6 -o addr show dev eth0 scope global | "
+                          "sed 's/.*inet6 //; s:/.*::'); mkdir /www; echo fine >/www/ok; "
+                          "httpd -p [$ip]:8080 -h /www; sleep 1000");
     assert_int_not_equal(
         fixture_exec(fixture, "a", "wget -q -O - http://127.0.0.1:8080/ok", NULL, 0), 0);
     assert_int_equal(fixture_exec(fixture, "a", "rm /www/ok", NULL, 0), 0);
