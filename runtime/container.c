@@ -20,6 +20,7 @@ enum {
     REMOVE_RETRY_MS = 2000, /* something was busy: a mount, a dying process */
     SECRET_RETRY_MS = 500,  /* one can't be read yet */
     WATCH_RETRY_MS = 1000,  /* there was no file descriptor left */
+    MEMORY_RETRY_MS = 1000, /* there was none for the next step */
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -225,33 +226,33 @@ static void apply_policy(struct container *container, bool failed, bool started)
     }
 }
 
-static void launch_failed(struct container *container)
+static void launch_failed(struct container *container, const struct error *error)
 {
     struct container_record *record = &container->record;
-    log_warning("%s%s%s", container->error.message, *container->error.hint ? "; " : "",
-                container->error.hint);
-    snprintf(record->error, sizeof(record->error), "%.700s%s%.300s", container->error.message,
-             *container->error.hint ? "; " : "", container->error.hint);
+    const char *between = error->hint[0] ? "; " : "";
+    log_warning("%s%s%s", error->message, between, error->hint);
+    snprintf(record->error, sizeof(record->error), "%.700s%s%.300s", error->message, between,
+             error->hint);
     apply_policy(container, true, false);
 }
 
-static void prepared(struct container *container)
+static void prepared(struct container *container, struct container_task *task)
 {
-    if (container->result < 0) {
-        launch_failed(container);
+    if (task->result < 0) {
+        launch_failed(container, &task->error);
         return;
     }
     container_plan_done(&container->plan);
-    container->plan = container->new_plan;
-    container->new_plan = (struct container_plan){0};
+    container->plan = task->plan;
+    task->plan = (struct container_plan){0};
     container->prepared = true;
 }
 
-static void started(struct container *container)
+static void started(struct container *container, const struct container_task *task)
 {
     container->prepared = false;
-    if (container->result < 0) {
-        launch_failed(container);
+    if (task->result < 0) {
+        launch_failed(container, &task->error);
         return;
     }
     watch(container);
@@ -277,30 +278,30 @@ static void collected(struct container *container)
         apply_policy(container, condemned || record->exit_code != 0, true);
 }
 
-static void limited(struct container *container)
+static void limited(struct container *container, int result, const struct error *error)
 {
     struct container_limits limits = container->limits;
     container->limits.pending = false;
-    if (container->result == 0) {
+    if (result == 0) {
         container->spec.cpu_millicores = limits.wanted.cpu_millicores;
         container->spec.memory_bytes = limits.wanted.memory_bytes;
         container->spec_unsaved = true;
     }
-    limits.callback(limits.context, container->result < 0 ? &container->error : NULL);
+    limits.callback(limits.context, result < 0 ? error : NULL);
 }
 
-static void removed(struct container *container)
+static void removed(struct container *container, const struct container_task *task)
 {
-    if (container->result < 0) {
-        log_warning("%s; trying again", container->error.message);
+    if (task->result < 0) {
+        log_warning("%s; trying again", task->error.message);
         wake_after(container, REMOVE_RETRY_MS);
         return;
     }
     struct runtime *runtime = container->runtime;
     if (container->limits.pending) {
-        error_set_errno(&container->error, -ENOENT, "container %s", container->spec.id);
-        container->result = -ENOENT;
-        limited(container);
+        struct error error = {0};
+        limited(container, error_set_errno(&error, -ENOENT, "container %s", container->spec.id),
+                &error);
     }
     volume_sweep_soon(runtime);
     container_release(container);
@@ -310,30 +311,29 @@ static void removed(struct container *container)
     container_close(container);
 }
 
-void container_step_done(struct container *container)
+void container_step_done(struct container *container, enum container_step step,
+                         struct container_task *task)
 {
-    enum container_step step = container->step;
-    container->step = STEP_NONE;
     switch (step) {
     case STEP_PREPARE:
-        prepared(container);
+        prepared(container, task);
         break;
     case STEP_START:
-        started(container);
+        started(container, task);
         break;
     case STEP_COLLECT:
         collected(container);
         break;
     case STEP_LIMITS:
-        limited(container);
+        limited(container, task->result, &task->error);
         break;
     case STEP_REMOVE:
-        removed(container);
+        removed(container, task);
         break;
     case STEP_SAVE:
-        if (container->result < 0)
+        if (task->result < 0)
             log_error("container %s: cannot save its state: %s", container->spec.id,
-                      strerror(-container->result));
+                      strerror(-task->result));
         break;
     case STEP_NONE:
         break;
@@ -343,6 +343,21 @@ void container_step_done(struct container *container)
 }
 
 /* ---- What comes next ---- */
+
+static void begin_with_secrets(struct container *container, enum container_step step,
+                               struct secrets *secrets)
+{
+    if (container_step_begin(container, step, secrets) == 0)
+        return;
+    log_warning("container %s: no memory for its next step; trying again", container->spec.id);
+    if (!uv_is_active((uv_handle_t *)&container->timer))
+        wake_after(container, MEMORY_RETRY_MS);
+}
+
+static void begin(struct container *container, enum container_step step)
+{
+    begin_with_secrets(container, step, NULL);
+}
 
 static bool needs_saving(const struct container *container)
 {
@@ -357,13 +372,13 @@ static void advance_running(struct container *container)
         !uv_is_active((uv_handle_t *)&container->timer))
         try_to_watch(container);
     if (container->process_ended)
-        container_step_begin(container, STEP_COLLECT);
+        begin(container, STEP_COLLECT);
     else if (stop && container->state != CONTAINER_STOPPING)
         begin_stop(container);
     if (container->step == STEP_NONE && container->limits.pending)
-        container_step_begin(container, STEP_LIMITS);
+        begin(container, STEP_LIMITS);
     if (container->step == STEP_NONE && needs_saving(container))
-        container_step_begin(container, STEP_SAVE);
+        begin(container, STEP_SAVE);
     if (container->step == STEP_NONE && container->state == CONTAINER_STARTING &&
         !container->hook && !hooks_advance_start(container)) {
         check_health(container);
@@ -373,16 +388,15 @@ static void advance_running(struct container *container)
 
 /* Whether its secrets are there to be shown. If not, that is no fault of the container's: it waits,
  * and its policy says nothing about that. */
-static bool have_secrets(struct container *container)
+static bool have_secrets(struct container *container, struct secrets *ret)
 {
     struct runtime *runtime = container->runtime;
     struct container_record *record = &container->record;
-    container->error = (struct error){0};
-    if (secrets_open(&container->spec, runtime->on_secret, runtime->context, &container->secrets,
-                     &container->error) == 0)
+    struct error error = {0};
+    if (secrets_open(&container->spec, runtime->on_secret, runtime->context, ret, &error) == 0)
         return true;
-    bool is_told = strncmp(record->error, container->error.message, sizeof(record->error)) == 0;
-    snprintf(record->error, sizeof(record->error), "%s", container->error.message);
+    bool is_told = strncmp(record->error, error.message, sizeof(record->error)) == 0;
+    snprintf(record->error, sizeof(record->error), "%s", error.message);
     wake_after(container, SECRET_RETRY_MS);
     if (!is_told)
         log_warning("container %s waits: %s", container->spec.id, record->error);
@@ -394,27 +408,29 @@ static void prepare(struct container *container)
 {
     container->record.over = OVER_NO;
     container->record.hooks_done = 0;
-    if (container_claim(container) < 0) {
-        launch_failed(container);
+    struct error error = {0};
+    if (container_claim(container, &error) < 0) {
+        launch_failed(container, &error);
         return;
     }
-    if (!have_secrets(container))
+    struct secrets secrets = {0};
+    if (!have_secrets(container, &secrets))
         return;
     set_state(container, CONTAINER_CREATING);
-    container_step_begin(container, STEP_PREPARE);
+    begin_with_secrets(container, STEP_PREPARE, &secrets);
 }
 
 static void advance_wanted(struct container *container)
 {
     if (container->prepared) {
         set_state(container, CONTAINER_STARTING);
-        container_step_begin(container, STEP_START);
+        begin(container, STEP_START);
     } else if (container->limits.pending) {
-        container_step_begin(container, STEP_LIMITS);
+        begin(container, STEP_LIMITS);
     } else if (container->record.over != OVER_NO ||
                uv_is_active((uv_handle_t *)&container->timer)) {
         if (needs_saving(container))
-            container_step_begin(container, STEP_SAVE);
+            begin(container, STEP_SAVE);
     } else {
         prepare(container);
     }
@@ -433,14 +449,14 @@ static void choose_step(struct container *container)
     container->prepared = false;
     if (container->wanted == WANT_REMOVE) {
         if (!uv_is_active((uv_handle_t *)&container->timer)) /* else a failure is to be retried */
-            container_step_begin(container, STEP_REMOVE);
+            begin(container, STEP_REMOVE);
         return;
     }
     set_state(container, CONTAINER_EXITED);
     if (container->limits.pending)
-        container_step_begin(container, STEP_LIMITS);
+        begin(container, STEP_LIMITS);
     else if (needs_saving(container))
-        container_step_begin(container, STEP_SAVE);
+        begin(container, STEP_SAVE);
 }
 
 void container_advance(struct container *container)
@@ -555,7 +571,6 @@ void container_free_if_done(struct container *container)
         return;
     struct runtime *runtime = container->runtime;
     container_plan_done(&container->plan);
-    container_plan_done(&container->new_plan);
     container_spec_done(&container->spec);
     free(container);
     runtime_release(runtime);

@@ -18,7 +18,6 @@
 #include "runtime/hook.h"
 #include "runtime/internal.h"
 #include "runtime/plan.h"
-#include "runtime/secrets.h"
 
 struct health;
 struct process_watch;
@@ -49,13 +48,7 @@ struct container {
     enum container_wanted wanted; /* record.wanted follows when it is saved */
 
     enum container_step step; /* under way */
-    struct job job;
-    int result; /* of the step */
-    struct error error;
-    struct container_record step_record; /* the worker's copy */
-    struct container_plan new_plan;
-    struct secrets secrets; /* while they are written into their files */
-    bool advancing;         /* a callback may ask for the next step while one is being chosen */
+    bool advancing;           /* a callback may ask for the next step while one is being chosen */
     bool advance_again;
 
     bool prepared;      /* STEP_START is next */

@@ -6,21 +6,21 @@
 #include "runtime/sandbox_options.h"
 
 /* Addresses, unless it has them from an earlier start. */
-static int take_addresses(struct container *container)
+static int take_addresses(struct container *container, struct error *error)
 {
     struct container_record *record = &container->record;
     int result = 0;
     if (record->ends.count == 0)
         result = network_pool_take(&container->runtime->networks, &container->spec, &record->ends);
     return result < 0
-               ? error_set_errno(&container->error, result, "container %s: %s", container->spec.id,
+               ? error_set_errno(error, result, "container %s: %s", container->spec.id,
                                  result == -ENOSPC ? "containers of too many networks run here"
                                                    : "no address of its network is left")
                : 0;
 }
 
 /* Ids of its own, likewise: the lowest that no other container's record names. */
-static int take_ids(struct container *container)
+static int take_ids(struct container *container, struct error *error)
 {
     const struct runtime *runtime = container->runtime;
     const struct userns_pool *pool = &runtime->settings.userns;
@@ -35,18 +35,17 @@ static int take_ids(struct container *container)
     }
     int result = userns_choose(pool, &taken, &container->record.first_id);
     if (result < 0) {
-        error_set(&container->error, result,
-                  "container %s: all %u ranges of ids for user namespaces are taken",
+        error_set(error, result, "container %s: all %u ranges of ids for user namespaces are taken",
                   container->spec.id, pool->range_count);
-        error_hint(&container->error, "give this peer more: consort node --userns-ids FIRST:COUNT");
+        error_hint(error, "give this peer more: consort node --userns-ids FIRST:COUNT");
     }
     return result;
 }
 
-int container_claim(struct container *container)
+int container_claim(struct container *container, struct error *error)
 {
-    int result = take_addresses(container);
-    return result < 0 ? result : take_ids(container);
+    int result = take_addresses(container, error);
+    return result < 0 ? result : take_ids(container, error);
 }
 
 void container_release(struct container *container)

@@ -3,8 +3,10 @@
  */
 #pragma once
 
+#include "base/error.h"
+
 struct container;
 
-/* Takes what it lacks yet. Why it can't is in the container's error. */
-int container_claim(struct container *container);
+/* Takes what it lacks yet. -ENOSPC if there is none left, with words in `error`. */
+int container_claim(struct container *container, struct error *error);
 void container_release(struct container *container);
