@@ -213,6 +213,33 @@ static void test_who_is_held(void **state)
     }
 }
 
+/* Breaks if a replica of an earlier revision is stood in for although its service was agreed to be
+ * exclusive since. */
+static void test_exclusive_since(void **state)
+{
+    (void)state;
+    for (int exclusive = 0; exclusive < 2; exclusive++) {
+        struct part p;
+        struct service_spec spec;
+        web(&spec, 1);
+        part_init(&p, &spec, PEERS);
+        unsigned holder = 0;
+        while (cluster_count_at(&p.c, "s_web", holder) == 0)
+            holder++;
+        if (exclusive) {
+            web(&spec, 1);
+            spec.on_minority = SPEC_MINORITY_HOLD;
+            spec.exclusive = true;
+            cluster_deploy(&p.c, &spec);
+        }
+        for (unsigned i = 0; i < 3; i++)
+            cluster_see(&p.c, (holder + i) % PEERS, VIEW_DEAD);
+        p.c.now_ms += LATER_MS;
+        assert_int_equal(ask(&p, PEERS), exclusive ? 0 : 1);
+        cluster_done(&p.c);
+    }
+}
+
 /* Breaks if a peer that is full, draining, or does not meet the constraints is chosen. */
 static void test_who_may(void **state)
 {
@@ -431,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_not_at_once),
         cmocka_unit_test(test_failover_after),
         cmocka_unit_test(test_who_is_held),
+        cmocka_unit_test(test_exclusive_since),
         cmocka_unit_test(test_who_may),
         cmocka_unit_test(test_who_is_lost),
         cmocka_unit_test(test_done),
