@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -222,15 +223,18 @@ static void hook_goes_on_with_a_new_daemon(void **state)
     NEEDS_CONTAINERS();
     struct fixture *fixture = fixture_begin();
     struct container_spec spec;
+    char seconds[16], hook[80]; /* a number that no other program here sleeps for */
+    snprintf(seconds, sizeof(seconds), "1000%d", (int)getpid());
+    snprintf(hook, sizeof(hook), "[ -e /v/go ] || exec sleep %s; echo second >> /v/log", seconds);
     fixture_spec(fixture, "a", "exec sleep 1000", &spec);
     add_mount(&spec, MOUNT_VOLUME, "v", "/v");
     add_hook(&spec.post_start, "echo first >> /v/log");
-    add_hook(&spec.post_start, "[ -e /v/go ] || exec sleep 1000; echo second >> /v/log");
+    add_hook(&spec.post_start, hook);
     start(fixture, &spec);
     while (fixture_shell("[ -e %s/data/volumes/v/log ]", fixture->directory) != 0)
         uv_run(&fixture->loop, UV_RUN_ONCE);
     assert_true(fixture_wait_state(fixture, "a", CONTAINER_STARTING));
-    while (fixture_count_processes("sleep", "1000", false) < 2) /* the second has begun */
+    while (fixture_count_processes("sleep", seconds, false) == 0) /* the second has begun */
         uv_run(&fixture->loop, UV_RUN_ONCE);
     fixture_close(fixture);
     assert_int_equal(fixture_shell("touch %s/data/volumes/v/go", fixture->directory), 0);
