@@ -171,6 +171,7 @@ static void hooks_run_in_order(void **state)
                  "trap 'echo term >> /v/log; exit 0' TERM; while :; do sleep 0.1; done", &spec);
     add_mount(&spec, MOUNT_VOLUME, "v", "/v");
     spec.stop_signal = SIGTERM;
+    spec.stop_grace_ms = 60 * 1000; /* for its hooks, too, on a busy machine */
     struct container_hook *hook = add_hook(&spec.post_start, "echo $A $(id -u) $PWD >> log");
     text_list_add(&hook->environment, "A=one");
     hook->working_dir = strdup("/v");
