@@ -40,8 +40,12 @@ static int start_intent(struct agent *agent, const struct agent_stored *stored)
         rc = intent_read(stored->raft.snapshot->data, &from_raft);
     if (rc == 0 && stored->intent.size > 0)
         rc = intent_read(stored->intent, &from_feed);
+    if (rc == 0 && from_feed && from_feed->level.number <= agent->config.level)
+        rc = agent_feed_start(agent, stored, from_feed);
+    agent->feed.stored.is_damaged = stored->intent_is_old;
     if (rc < 0) {
         intent_free(from_raft);
+        intent_free(from_feed);
         return rc == -EBADMSG ? -EINVAL : rc;
     }
     bool feed_is_newer =

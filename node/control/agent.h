@@ -79,7 +79,10 @@ struct agent_config {
 /* What was stored before this start; borrowed for agent_new(). */
 struct agent_stored {
     struct raft_stored raft;
-    struct bytes intent; /* the newest from the feed; empty: the raft snapshot's counts */
+    struct bytes intent; /* from the feed; empty: the raft snapshot's counts */
+    const struct raft_entry
+        *fed; /* what the feed brought since, in order: they lead to the newest */
+    size_t fed_count;
     /* What Raft had up to here is damaged, 0: nothing. `raft` has the entries behind it, and a
      * snapshot only if that is whole: see agent_mend.c. */
     uint64_t lost_through;
@@ -144,7 +147,10 @@ struct agent_write {
     uint64_t truncate_from;        /* 0: nothing to delete */
     struct raft_entry *entries;    /* their data lies in `arena` */
     size_t entry_count;
-    struct buffer intent; /* without a snapshot: replaces the stored intent */
+    struct buffer intent;   /* without a snapshot: replaces the stored intent and all `fed` */
+    struct raft_entry *fed; /* come behind the stored intent; their data lies in `arena`, too */
+    size_t fed_count;
+    bool drops_fed; /* the snapshot has all that they led to: those that are stored go */
     struct buffer arena;
 };
 

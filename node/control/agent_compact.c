@@ -131,6 +131,7 @@ static int add_write(struct agent *agent, struct agent_compaction *compaction)
     write->snapshot.data = buffer_view(&write->intent);
     write->log_index = agent->raft_status.first_index - 1;
     write->log_term = agent->raft_status.discarded_term;
+    agent_feed_stored_by_raft(agent, write);
     return 0;
 }
 

@@ -41,6 +41,7 @@ void agent_epoch_begin(struct agent *agent, struct intent *intent, const struct 
     write->sequence = AGENT_EPOCH_SEQUENCE;
     write->hard_state_changed = write->has_snapshot = true;
     write->snapshot = snapshot_of(intent, buffer_view(&write->intent), &write->hard_state);
+    agent_feed_stored_by_raft(agent, write);
     agent->held_count = 0; /* votes and acknowledgements of an epoch that is over */
     agent->raft_deadline_ms = INT64_MAX;
 }

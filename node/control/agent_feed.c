@@ -39,6 +39,8 @@ void agent_feed_reach_head(struct agent *agent)
     if (agent->intent_is_old && feed->announced.index > 0 && !agent_feed_may_lag(agent)) {
         agent->intent_is_old = false;
         agent->output->wanted_changed = true;
+        if (feed->stored.is_damaged)
+            agent_feed_store_whole(agent);
     }
 }
 

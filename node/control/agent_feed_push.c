@@ -44,13 +44,6 @@ static int pull_received(struct agent *agent, const struct id *from, struct byte
     return rc;
 }
 
-static void store_intent(struct agent *agent)
-{
-    struct agent_write *write = agent_add_write(agent);
-    if (!write || intent_write(agent->intent, &write->intent) < 0)
-        agent->failed = true;
-}
-
 /* What can't be believed is thrown away, the sender named, and another asked. */
 static int refuse(struct agent *agent, const struct id *from, int rc)
 {
@@ -60,16 +53,17 @@ static int refuse(struct agent *agent, const struct id *from, int rc)
     return 0;
 }
 
-/* The intent stands where it stands by `head`, or by entries that lead to it. */
-static void reached(struct agent *agent, const struct feed_head *head)
+/* The intent stands where it stands by `head`, or by entries that lead to it from `before`. */
+static void reached(struct agent *agent, const struct feed_head *head,
+                    const struct feed_push *entries, uint64_t before)
 {
     struct feed *feed = &agent->feed;
     feed->tries = 0;
     feed->head = head->index == agent->intent->applied_index ? *head : (struct feed_head){0};
     if (head->index > feed->announced.index)
         feed->announced = *head;
+    agent_feed_store(agent, entries, before);
     agent_feed_reach_head(agent);
-    store_intent(agent);
     agent_intent_changed(agent);
 }
 
@@ -143,7 +137,7 @@ static int entries_received(struct agent *agent, const struct id *from,
     if (rc < 0)
         return refuse(agent, from, rc);
     if (!agent->failed)
-        reached(agent, head);
+        reached(agent, head, push, applied);
     return 0;
 }
 
@@ -202,7 +196,7 @@ static int take_fetched(struct agent *agent, const struct id *from)
     agent->intent = newer;
     feed_forget(feed);
     offer_fetched(feed);
-    reached(agent, &head);
+    reached(agent, &head, NULL, 0);
     if (agent_feed_lags(agent))
         agent_feed_pull(agent, from); /* the entries that follow */
     return 0;

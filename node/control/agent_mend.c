@@ -70,6 +70,7 @@ static int store(struct agent *agent, const struct raft_stored *stored, struct b
     write->snapshot.data = buffer_view(&write->intent);
     write->log_index = stored->log_index;
     write->log_term = stored->log_term;
+    agent_feed_stored_by_raft(agent, write);
     return 0;
 }
 

@@ -13,6 +13,7 @@ void agent_output_reset(struct agent_output *output)
         buffer_done(&output->sends[i].bytes);
     for (size_t i = 0; i < output->write_count; i++) {
         free(output->writes[i].entries);
+        free(output->writes[i].fed);
         buffer_done(&output->writes[i].intent);
         buffer_done(&output->writes[i].arena);
     }

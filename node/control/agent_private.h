@@ -275,6 +275,16 @@ void agent_feed_reach_head(struct agent *agent);
 /* -EKEYREJECTED, if it is nobody's word or that of one who can't come to vote; or -ENOMEM. */
 int agent_feed_check_head(const struct agent *agent, const struct feed_head *head);
 
+/* agent_feed_store.c: applies to the stored intent what is stored behind it. -EINVAL: that does not
+ * follow; or as feed_apply_entry(). */
+int agent_feed_start(struct agent *agent, const struct agent_stored *stored, struct intent *intent);
+/* The intent was changed by the feed: by the push's entries, from the index `before`; or as a whole
+ * (NULL). */
+void agent_feed_store(struct agent *agent, const struct feed_push *push, uint64_t before);
+void agent_feed_store_whole(struct agent *agent);
+/* A snapshot of Raft's is being written: what is stored of the feed may be of no use any more. */
+void agent_feed_stored_by_raft(struct agent *agent, struct agent_write *write);
+
 /* agent_feed_pull.c */
 void agent_feed_tick(struct agent *agent);
 void agent_feed_pull(struct agent *agent, const struct id *from);

@@ -94,6 +94,8 @@ static void add_write(struct agent *agent, const struct raft_output *output)
     if (copy_entries(write, output->entries, output->entry_count) < 0 ||
         (output->snapshot && copy_snapshot(write, output->snapshot) < 0))
         agent->failed = true; /* what is not stored must not be acknowledged: stop */
+    if (output->snapshot)
+        agent_feed_stored_by_raft(agent, write);
 }
 
 /* A snapshot from the leader replaces the intent, unless the feed was ahead of it. */

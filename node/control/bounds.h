@@ -67,6 +67,11 @@ enum {
     FEED_SIGN_EACH_MS = 100, /* a head at most: who does not vote is behind by that */
     FEED_RETRY_MS = 500,     /* before another peer is asked */
     FEED_PULL_DELAY_MS = 50, /* for Raft to bring it first, where it does */
-    FEED_HINT_RETRY_MS = 5000, /* for what nobody says whom we know to vote */
+    FEED_HINT_RETRY_MS = 5000,   /* for what nobody says whom we know to vote */
+    FEED_STORED_COMPACTIONS = 8, /* what the log is cut after so many times may be stored behind the
+                                    intent, before that is stored anew; … */
+    FEED_STORED_ENTRIES_MAX = FEED_STORED_COMPACTIONS * AGENT_COMPACT_ENTRIES_DEFAULT,
+    FEED_STORED_BYTES_MIN = 64 * 1024, /* … or as many bytes as it has itself, but no fewer */
+    FEED_STORED_ENTRY_BYTES = 64,      /* that each counts for besides its data */
     FEED_HASH_BYTES = 32,
 };

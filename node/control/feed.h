@@ -55,6 +55,15 @@ struct feed_fetch {
     int64_t started_ms, progress_ms;
 };
 
+/* What the disk has of what the feed brought, once all that was said so is written. */
+struct feed_stored {
+    uint64_t index;      /* where the stored intent and the entries behind it lead; 0: not known */
+    uint32_t level;      /* of that */
+    size_t intent_bytes; /* 0: there is none */
+    size_t entry_count, entry_bytes;
+    bool is_damaged; /* nobody knows any more where it led: it stays until the whole is stored */
+};
+
 struct feed {
     struct feed_entry *recent; /* ascending, without gaps; the last one is the newest applied */
     size_t recent_count;
@@ -66,6 +75,7 @@ struct feed {
     uint64_t state_term;        /* in which we made it, as the leader; 0: we did not */
     uint64_t new_entries, new_bytes; /* applied since we did */
     struct feed_fetch fetch;
+    struct feed_stored stored;
     bool wants_state;      /* entries led elsewhere than to the intent that is offered */
     struct id teller;      /* who told us of `announced`; ID_NONE: nobody, or it was asked */
     unsigned tries;        /* pulls since we last got anything */
@@ -169,6 +179,11 @@ int feed_entries_apply(struct intent *intent, const struct feed_push *push,
 
 /* Remembers those that come after `index`. */
 void feed_entries_remember(struct feed *feed, const struct feed_push *push, uint64_t index);
+
+/* A copy of those that come after `index`; their data lies in `ret_arena`. Free `*ret_entries`.
+ * -ENOMEM. */
+int feed_entries_copy(const struct feed_push *push, uint64_t index, struct buffer *ret_arena,
+                      struct raft_entry **ret_entries, size_t *ret_count);
 
 /* feed_state.c: begins with, or goes on by, what came. -EKEYREJECTED: it is not what the head says,
  * and what was there before stays; -EAGAIN: it is not the part that comes next; -ENOMEM. */

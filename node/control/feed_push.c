@@ -1,5 +1,6 @@
 /* Questions of the feed, and answers: entries, or parts of a whole intent. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "node/control/feed.h"
@@ -233,4 +234,24 @@ void feed_entries_remember(struct feed *feed, const struct feed_push *push, uint
     if (walk_begin(&walk, push, index) == 0)
         while (walk_next(&walk, &entry))
             feed_remember(feed, &entry);
+}
+
+int feed_entries_copy(const struct feed_push *push, uint64_t index, struct buffer *ret_arena,
+                      struct raft_entry **ret_entries, size_t *ret_count)
+{
+    struct feed_push copy = *push;
+    struct raft_entry *entries = calloc((size_t)push->entry_count + 1, sizeof(*entries));
+    struct walk walk;
+    size_t count = 0;
+    if (!entries || buffer_append(ret_arena, push->entries.data, push->entries.size) < 0) {
+        free(entries);
+        return -ENOMEM;
+    }
+    copy.entries = buffer_view(ret_arena);
+    if (walk_begin(&walk, &copy, index) == 0)
+        while (walk_next(&walk, &entries[count]))
+            count++;
+    *ret_entries = entries;
+    *ret_count = count;
+    return 0;
 }

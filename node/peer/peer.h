@@ -54,6 +54,9 @@ enum {
 /* Other peers' addresses are stored under this, followed by their id. */
 #define PEER_SEED_PREFIX "seed/"
 
+/* Entries that the feed brought since the stored intent: their index in 16 hex digits follows. */
+#define PEER_FED_PREFIX "intent.fed/"
+
 struct peer_options {
     const char *data_dir;
     const char *run_dir;

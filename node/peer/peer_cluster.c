@@ -240,6 +240,7 @@ static void on_answer(void *context, const struct join_answer *answer, const str
         peer->cluster = answer->chain.certificates[0].cluster;
         store_batch_init(&batch);
         store_batch_put(&batch, STORE_KEY_INTENT, answer->intent);
+        store_batch_delete_all(&batch, PEER_FED_PREFIX);
         for (uint32_t i = 0; i < answer->seed_count; i++)
             put_address(&batch, &answer->seeds[i].id, &answer->seeds[i].address);
         if (write_membership(peer, &batch, joining->callback, joining->context, &failure) < 0)

@@ -172,6 +172,7 @@ static void forget_cluster(struct leaving *leaving)
     store_batch_delete(&batch, STORE_KEY_HARD_STATE);
     store_batch_delete(&batch, STORE_KEY_SNAPSHOT);
     store_batch_delete(&batch, STORE_KEY_INTENT);
+    store_batch_delete_all(&batch, PEER_FED_PREFIX);
     store_batch_truncate_from(&batch, 1);
     if (rc == 0)
         rc = store_write(peer->store, &batch, on_forgotten, leaving);

@@ -1,6 +1,7 @@
 /* What the agent must not forget, as the store's records: Raft's hard state, log and snapshot, and
  * the newest intent. */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 
 enum {
     FOUNDING_INDEX = 2, /* of the snapshot that agent_bootstrap() makes */
+    FED_DIGITS = 16,    /* so that the keys are in the order of the entries */
 };
 
 /* Adds a record to the batch, if it could be written. */
@@ -54,6 +56,17 @@ static void write_entry(struct store_batch *batch, const struct raft_entry *entr
         batch->failed = -ENOMEM;
     else
         store_batch_append(batch, entry->index, buffer_view(&bytes));
+}
+
+static void write_fed(struct store_batch *batch, const struct raft_entry *entry)
+{
+    cleanup_buffer struct buffer bytes = {0};
+    char key[sizeof(PEER_FED_PREFIX) + FED_DIGITS];
+    struct writer writer;
+    writer_init(&writer, &bytes);
+    stored_entry_write(&writer, entry);
+    snprintf(key, sizeof(key), PEER_FED_PREFIX "%0*" PRIx64, FED_DIGITS, entry->index);
+    put(batch, key, &writer, &bytes);
 }
 
 void peer_store_put_snapshot(struct store_batch *batch, const struct raft_snapshot *snapshot)
@@ -101,7 +114,12 @@ int peer_store_write(struct peer *peer, const struct agent_write *write)
         store_batch_truncate_from(&batch, 1);
     } else if (write->intent.size > 0) {
         store_batch_put(&batch, STORE_KEY_INTENT, buffer_view(&write->intent));
+        store_batch_delete_all(&batch, PEER_FED_PREFIX);
     }
+    if (write->drops_fed)
+        store_batch_delete_all(&batch, PEER_FED_PREFIX);
+    for (size_t i = 0; i < write->fed_count; i++)
+        write_fed(&batch, &write->fed[i]);
     if (write->truncate_from > 0)
         store_batch_truncate_from(&batch, write->truncate_from);
     for (size_t i = 0; i < write->entry_count; i++)
@@ -119,25 +137,40 @@ int peer_store_write(struct peer *peer, const struct agent_write *write)
     return rc;
 }
 
+struct loaded_entries {
+    struct raft_entry *entries;
+    struct buffer *bytes; /* the data of each */
+    size_t count, capacity;
+};
+
 /* The stored state, with the memory that `stored` borrows from. */
 struct peer_loaded {
     struct agent_stored stored;
     struct stored_snapshot snapshot;
     bool snapshot_is_damaged;
     struct buffer hard_state_bytes, snapshot_bytes, intent_bytes;
-    struct raft_entry *entries;
-    struct buffer *entry_bytes;
-    size_t entry_count, entry_capacity;
+    struct loaded_entries log, fed;
 };
+
+static void forget_entries(struct loaded_entries *loaded)
+{
+    while (loaded->count > 0)
+        buffer_done(&loaded->bytes[--loaded->count]);
+}
+
+static void entries_done(struct loaded_entries *loaded)
+{
+    forget_entries(loaded);
+    free(loaded->bytes);
+    free(loaded->entries);
+}
 
 void peer_loaded_free(struct peer_loaded *loaded)
 {
     if (!loaded)
         return;
-    for (size_t i = 0; i < loaded->entry_count; i++)
-        buffer_done(&loaded->entry_bytes[i]);
-    free(loaded->entry_bytes);
-    free(loaded->entries);
+    entries_done(&loaded->log);
+    entries_done(&loaded->fed);
     buffer_done(&loaded->hard_state_bytes);
     buffer_done(&loaded->snapshot_bytes);
     buffer_done(&loaded->intent_bytes);
@@ -155,28 +188,28 @@ static int read_snapshot(struct peer_loaded *loaded)
     return 0;
 }
 
-static int grow_entries(struct peer_loaded *loaded)
+static int grow_entries(struct loaded_entries *loaded)
 {
-    size_t capacity = loaded->entry_capacity ? 2 * loaded->entry_capacity : 256;
+    size_t capacity = loaded->capacity ? 2 * loaded->capacity : 256;
     struct raft_entry *entries = realloc(loaded->entries, capacity * sizeof(*entries));
     if (!entries)
         return -ENOMEM;
     loaded->entries = entries;
-    struct buffer *bytes = realloc(loaded->entry_bytes, capacity * sizeof(*bytes));
+    struct buffer *bytes = realloc(loaded->bytes, capacity * sizeof(*bytes));
     if (!bytes)
         return -ENOMEM;
-    loaded->entry_bytes = bytes;
-    loaded->entry_capacity = capacity;
+    loaded->bytes = bytes;
+    loaded->capacity = capacity;
     return 0;
 }
 
 static int visit_entry(void *context, uint64_t index, struct bytes record)
 {
-    struct peer_loaded *loaded = context;
-    if (loaded->entry_count == loaded->entry_capacity && grow_entries(loaded) < 0)
+    struct loaded_entries *loaded = context;
+    if (loaded->count == loaded->capacity && grow_entries(loaded) < 0)
         return -ENOMEM;
-    struct raft_entry *entry = &loaded->entries[loaded->entry_count];
-    struct buffer *bytes = &loaded->entry_bytes[loaded->entry_count];
+    struct raft_entry *entry = &loaded->entries[loaded->count];
+    struct buffer *bytes = &loaded->bytes[loaded->count];
     buffer_init(bytes);
     int rc = stored_entry_read(record, entry);
     if (rc == 0)
@@ -185,8 +218,40 @@ static int visit_entry(void *context, uint64_t index, struct bytes record)
         return rc;
     entry->index = index;
     entry->data = buffer_view(bytes);
-    loaded->entry_count++;
+    loaded->count++;
     return 0;
+}
+
+struct fed_walk {
+    struct loaded_entries *loaded;
+    size_t size; /* of all their data */
+    struct error why;
+};
+
+static bool fed_index_parse(const char *key, uint64_t *ret)
+{
+    const char *digits = key + strlen(PEER_FED_PREFIX);
+    size_t count = strspn(digits, "0123456789abcdef");
+    if (count != FED_DIGITS || digits[count] != '\0')
+        return false;
+    *ret = strtoull(digits, NULL, 16);
+    return true;
+}
+
+static int visit_fed(void *context, const char *key, struct bytes record)
+{
+    struct fed_walk *walk = context;
+    struct loaded_entries *loaded = walk->loaded;
+    uint64_t index;
+    if (!fed_index_parse(key, &index) || index == 0)
+        return error_set(&walk->why, -EBADMSG, "record '%s' has no index", key);
+    if (loaded->count > 0 && index != loaded->entries[loaded->count - 1].index + 1)
+        return error_set(&walk->why, -EBADMSG, "before record '%s' one is missing", key);
+    if (loaded->count == FEED_STORED_ENTRIES_MAX || record.size > FEED_STATE_BYTES_MAX - walk->size)
+        return error_set(&walk->why, -EBADMSG, "record '%s' is more than is ever stored", key);
+    walk->size += record.size;
+    int rc = visit_entry(loaded, index, record);
+    return rc == -EBADMSG ? error_set(&walk->why, rc, "record '%s' makes no sense", key) : rc;
 }
 
 static int get_optional(struct store *store, const char *key, struct buffer *ret,
@@ -215,16 +280,10 @@ static void mend(struct peer *peer, struct store_batch *batch)
     store_batch_done(batch);
 }
 
-static void forget_entries(struct peer_loaded *loaded)
-{
-    while (loaded->entry_count > 0)
-        buffer_done(&loaded->entry_bytes[--loaded->entry_count]);
-}
-
 static int read_log(struct peer *peer, struct peer_loaded *loaded, uint64_t first,
                     struct error *error)
 {
-    int rc = store_log_each(peer->store, first, visit_entry, loaded, error);
+    int rc = store_log_each(peer->store, first, visit_entry, &loaded->log, error);
     if (rc == -EBADMSG && error->code == 0)
         error_set(error, rc, "a stored log entry makes no sense");
     return rc;
@@ -275,7 +334,7 @@ static int load_log(struct peer *peer, struct peer_loaded *loaded, struct error 
     if (rc == -EBADMSG && loaded->hard_state_bytes.size > 0 &&
         (snapshot || loaded->intent_bytes.size > 0)) {
         struct error why = *error;
-        forget_entries(loaded);
+        forget_entries(&loaded->log);
         rc = find_loss(peer, loaded, error);
         uint64_t from = loaded->stored.lost_through;
         if (rc < 0 || (from == 0 && !snapshot))
@@ -288,8 +347,28 @@ static int load_log(struct peer *peer, struct peer_loaded *loaded, struct error 
         *error = (struct error){0};
         rc = read_log(peer, loaded, (from > 0 ? from : snapshot->index) + 1, error);
     }
-    loaded->stored.raft.entries = loaded->entries;
-    loaded->stored.raft.entry_count = loaded->entry_count;
+    loaded->stored.raft.entries = loaded->log.entries;
+    loaded->stored.raft.entry_count = loaded->log.count;
+    return rc;
+}
+
+/* Behind one that is damaged, what follows is of no use: the intent is as old as that. It is named,
+ * and stays until the others have brought the newest, as a damaged intent does. */
+static int load_fed(struct peer *peer, struct peer_loaded *loaded, struct error *error)
+{
+    struct fed_walk walk = {.loaded = &loaded->fed};
+    struct error why = {0};
+    int rc = store_each(peer->store, PEER_FED_PREFIX, visit_fed, &walk, &why);
+    if (rc == -EBADMSG) {
+        log_warning("%s; what was agreed on from there on is fetched again from the other peers",
+                    walk.why.code < 0 ? walk.why.message : why.message);
+        loaded->stored.intent_is_old = true;
+        rc = 0;
+    }
+    if (rc < 0)
+        *error = why;
+    loaded->stored.fed = loaded->fed.entries;
+    loaded->stored.fed_count = loaded->fed.count;
     return rc;
 }
 
@@ -309,7 +388,7 @@ static int load_intent(struct peer *peer, struct peer_loaded *loaded, struct err
     if (rc < 0)
         *error = why;
     loaded->stored.intent = buffer_view(&loaded->intent_bytes);
-    return rc;
+    return rc == 0 && loaded->intent_bytes.size > 0 ? load_fed(peer, loaded, error) : rc;
 }
 
 /* A damaged snapshot stays where it is until another takes its place; `error` says so from here on.

@@ -96,6 +96,8 @@ void store_batch_done(struct store_batch *batch);
  * STORE_KEY_BYTES_MAX bytes; values hold at most STORE_VALUE_BYTES_MAX. */
 void store_batch_put(struct store_batch *batch, const char *key, struct bytes value);
 void store_batch_delete(struct store_batch *batch, const char *key); /* none there is fine */
+/* Deletes each key that starts with `prefix`, of which no more is looked at than the key. */
+void store_batch_delete_all(struct store_batch *batch, const char *prefix);
 
 /* Appends a log entry: to an empty log at any index from 1, else right after the last one. */
 void store_batch_append(struct store_batch *batch, uint64_t index, struct bytes entry);

@@ -27,7 +27,8 @@ void store_batch_done(struct store_batch *batch)
 
 static int check(const struct store_batch *batch, const struct operation *operation)
 {
-    bool has_key = operation->type == OPERATION_PUT || operation->type == OPERATION_DELETE;
+    bool has_key = operation->type == OPERATION_PUT || operation->type == OPERATION_DELETE ||
+                   operation->type == OPERATION_DELETE_ALL;
     if (has_key && (operation->key.size == 0 || operation->key.size > STORE_KEY_BYTES_MAX))
         return -EINVAL;
     if (operation->type == OPERATION_APPEND && operation->index == 0)
@@ -67,6 +68,11 @@ void store_batch_put(struct store_batch *batch, const char *key, struct bytes va
 void store_batch_delete(struct store_batch *batch, const char *key)
 {
     add(batch, &(struct operation){.type = OPERATION_DELETE, .key = bytes_of_text(key)});
+}
+
+void store_batch_delete_all(struct store_batch *batch, const char *prefix)
+{
+    add(batch, &(struct operation){.type = OPERATION_DELETE_ALL, .key = bytes_of_text(prefix)});
 }
 
 void store_batch_append(struct store_batch *batch, uint64_t index, struct bytes entry)

@@ -46,6 +46,25 @@ static int delete_value(struct commit *commit, struct bytes key)
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
+static int delete_values(struct commit *commit, struct bytes prefix)
+{
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(commit->transaction, commit->store->values, &cursor);
+    if (code != 0)
+        return code;
+    while (code == 0) {
+        MDB_val key = store_val(prefix), value;
+        code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+        if (code == 0 &&
+            (key.mv_size < prefix.size || memcmp(key.mv_data, prefix.data, prefix.size) != 0))
+            break;
+        if (code == 0)
+            code = mdb_cursor_del(cursor, 0);
+    }
+    mdb_cursor_close(cursor);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
 static int find_last_index(struct commit *commit)
 {
     MDB_val key, value;
@@ -112,6 +131,8 @@ static int apply(struct commit *commit, const struct operation *operation)
         return put_record(commit, commit->store->values, operation->key, operation->value, 0);
     case OPERATION_DELETE:
         return delete_value(commit, operation->key);
+    case OPERATION_DELETE_ALL:
+        return delete_values(commit, operation->key);
     case OPERATION_APPEND:
         return append_entry(commit, operation);
     case OPERATION_TRUNCATE_FROM:

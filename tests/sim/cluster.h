@@ -39,6 +39,7 @@ enum sabotage {
     SABOTAGE_IGNORE_LEASE,       /* an exclusive container runs on without a lease */
     SABOTAGE_NEVER_STOP,         /* no container is ever stopped */
     SABOTAGE_READ_LOCAL,         /* a read is answered from what the machine happens to know */
+    SABOTAGE_FORGET_FED,         /* a start forgets the entries behind the stored intent */
     SABOTAGE_COUNT,
 };
 

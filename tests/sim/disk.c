@@ -22,6 +22,8 @@ struct disk_batch *disk_batch_of(struct agent_write *write)
     batch->write = *write; /* the entries' and snapshot's data are in memory that moves along */
     write->entries = NULL;
     write->entry_count = 0;
+    write->fed = NULL;
+    write->fed_count = 0;
     buffer_init(&write->intent);
     buffer_init(&write->arena);
     return batch;
@@ -30,6 +32,7 @@ struct disk_batch *disk_batch_of(struct agent_write *write)
 static void batch_free(struct disk_batch *batch)
 {
     free(batch->write.entries);
+    free(batch->write.fed);
     buffer_done(&batch->write.intent);
     buffer_done(&batch->write.arena);
     free(batch);
@@ -44,21 +47,20 @@ static void batches_free(struct disk_batch *batch)
     }
 }
 
-static void truncate_from(struct disk_content *content, uint64_t index)
+static void truncate_from(struct disk_entries *entries, uint64_t index)
 {
-    while (content->entry_count > 0 && content->entries[content->entry_count - 1].index >= index)
-        free((void *)content->entries[--content->entry_count].data.data);
+    while (entries->count > 0 && entries->items[entries->count - 1].index >= index)
+        free((void *)entries->items[--entries->count].data.data);
 }
 
-static void compact_to(struct disk_content *content, uint64_t index)
+static void compact_to(struct disk_entries *entries, uint64_t index)
 {
     size_t dropped = 0;
-    while (dropped < content->entry_count && content->entries[dropped].index <= index)
-        free((void *)content->entries[dropped++].data.data);
-    content->entry_count -= dropped;
+    while (dropped < entries->count && entries->items[dropped].index <= index)
+        free((void *)entries->items[dropped++].data.data);
+    entries->count -= dropped;
     if (dropped > 0)
-        memmove(content->entries, content->entries + dropped,
-                content->entry_count * sizeof(*content->entries));
+        memmove(entries->items, entries->items + dropped, entries->count * sizeof(*entries->items));
 }
 
 static void put_bytes(struct buffer *buffer, struct bytes bytes)
@@ -78,25 +80,25 @@ static void put_snapshot(struct disk_content *content, const struct raft_snapsho
     content->log_term = log_term;
 }
 
-static void append(struct disk_content *content, const struct raft_entry *entry)
+static void append(struct disk_entries *entries, const struct raft_entry *entry)
 {
-    assert(content->entry_count == 0 ||
-           entry->index == content->entries[content->entry_count - 1].index + 1);
-    content->entries = sim_grow(content->entries, content->entry_count, &content->entry_capacity,
-                                sizeof(*content->entries));
+    assert(entries->count == 0 || entry->index == entries->items[entries->count - 1].index + 1);
+    entries->items =
+        sim_grow(entries->items, entries->count, &entries->capacity, sizeof(*entries->items));
     uint8_t *data = sim_allocate(entry->data.size + 1);
     if (entry->data.size > 0)
         memcpy(data, entry->data.data, entry->data.size);
-    content->entries[content->entry_count++] =
-        (struct raft_entry){.index = entry->index,
-                            .term = entry->term,
-                            .type = entry->type,
-                            .data = {data, entry->data.size}};
+    entries->items[entries->count++] = (struct raft_entry){.index = entry->index,
+                                                           .term = entry->term,
+                                                           .type = entry->type,
+                                                           .data = {data, entry->data.size}};
 }
 
 static void forget(struct disk_content *content)
 {
-    truncate_from(content, 0);
+    truncate_from(&content->log, 0);
+    truncate_from(&content->fed, 0);
+    content->fed_index = 0;
     content->chain.count = 0;
     content->hard_state = (struct raft_hard_state){0};
     content->has_snapshot = false;
@@ -113,17 +115,22 @@ static void apply_write(struct disk_content *content, const struct agent_write *
         content->hard_state = write->hard_state;
     if (write->has_snapshot && write->keeps_log) {
         put_snapshot(content, &write->snapshot, write->log_index, write->log_term);
-        compact_to(content, write->log_index);
+        compact_to(&content->log, write->log_index);
     } else if (write->has_snapshot) {
         put_snapshot(content, &write->snapshot, write->snapshot.index, write->snapshot.term);
-        truncate_from(content, 1);
+        truncate_from(&content->log, 1);
     } else if (write->intent.size > 0) {
         put_bytes(&content->intent, buffer_view(&write->intent));
+        truncate_from(&content->fed, 0);
     }
+    if (write->drops_fed)
+        truncate_from(&content->fed, 0);
+    for (size_t i = 0; i < write->fed_count; i++)
+        append(&content->fed, &write->fed[i]);
     if (write->truncate_from > 0)
-        truncate_from(content, write->truncate_from);
+        truncate_from(&content->log, write->truncate_from);
     for (size_t i = 0; i < write->entry_count; i++)
-        append(content, &write->entries[i]);
+        append(&content->log, &write->entries[i]);
 }
 
 static void apply(struct disk_content *content, const struct disk_batch *batch)
@@ -132,6 +139,8 @@ static void apply(struct disk_content *content, const struct disk_batch *batch)
         content->seeds[batch->seed] = batch->has_known;
     if (batch->has_write)
         apply_write(content, &batch->write);
+    if (batch->fed_index > 0)
+        content->fed_index = batch->fed_index;
 }
 
 void disk_done(struct disk *disk)
@@ -139,7 +148,8 @@ void disk_done(struct disk *disk)
     batches_free(disk->first);
     batches_free(disk->syncing);
     forget(&disk->content);
-    free(disk->content.entries);
+    free(disk->content.log.items);
+    free(disk->content.fed.items);
     buffer_done(&disk->content.snapshot_data);
     buffer_done(&disk->content.intent);
     disk_init(disk);
@@ -190,14 +200,19 @@ void disk_crash(struct disk *disk, bool kept)
 void disk_lose_tail(struct disk *disk)
 {
     struct disk_content *content = &disk->content;
-    if (content->entry_count == 0)
+    if (content->log.count == 0)
         return;
-    uint64_t last = content->entries[content->entry_count - 1].index;
+    uint64_t last = content->log.items[content->log.count - 1].index;
     uint64_t floor = content->has_snapshot ? content->snapshot.index : 0;
     uint64_t from = last > floor + 3 ? last - 3 : floor + 1;
-    truncate_from(content, from);
+    truncate_from(&content->log, from);
     if (content->hard_state.commit >= from)
         content->hard_state.commit = from - 1;
+}
+
+void disk_lose_fed(struct disk *disk)
+{
+    truncate_from(&disk->content.fed, 0);
 }
 
 void disk_join(struct disk *disk, const struct certificate_chain *chain, struct bytes intent)
@@ -229,9 +244,11 @@ void disk_load(const struct disk *disk, struct agent_stored *ret)
                 .snapshot = content->has_snapshot ? &content->snapshot : NULL,
                 .log_index = content->log_index,
                 .log_term = content->log_term,
-                .entries = content->entries,
-                .entry_count = content->entry_count,
+                .entries = content->log.items,
+                .entry_count = content->log.count,
             },
         .intent = buffer_view(&content->intent),
+        .fed = content->fed.items,
+        .fed_count = content->fed.count,
     };
 }

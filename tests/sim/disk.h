@@ -20,6 +20,12 @@ struct disk_batch {
     struct agent_write write;
     bool has_seed, has_known; /* another machine's address: put, or deleted */
     unsigned seed;
+    uint64_t fed_index; /* of the intent, if the write is of what the feed brought */
+};
+
+struct disk_entries {
+    struct raft_entry *items; /* each owns its data, of malloc; in order of index */
+    size_t count, capacity;
 };
 
 /* What is durable. */
@@ -31,8 +37,8 @@ struct disk_content {
     struct buffer snapshot_data;
     uint64_t log_index, log_term;
     struct buffer intent;
-    struct raft_entry *entries; /* each owns its data, of malloc; in order of index */
-    size_t entry_count, entry_capacity;
+    struct disk_entries log, fed; /* Raft's; and behind `intent` */
+    uint64_t fed_index;           /* where the intent stood when the feed's last was stored */
     bool seeds[SIM_MACHINES_MAX];
     uint32_t generation; /* of starts */
 };
@@ -61,6 +67,9 @@ void disk_crash(struct disk *disk, bool kept);
 
 /* Breaks the rule that what was synced stays: the newest entries are gone. */
 void disk_lose_tail(struct disk *disk);
+
+/* Breaks the rule that a start applies what is stored behind the intent. */
+void disk_lose_fed(struct disk *disk);
 
 /* What a new member stores: its chain and the intent that it was given. */
 void disk_join(struct disk *disk, const struct certificate_chain *chain, struct bytes intent);

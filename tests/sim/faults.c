@@ -61,6 +61,7 @@ static const char *const sabotages[SABOTAGE_COUNT] = {
     [SABOTAGE_IGNORE_LEASE] = "ignore-lease",
     [SABOTAGE_NEVER_STOP] = "never-stop",
     [SABOTAGE_READ_LOCAL] = "read-local",
+    [SABOTAGE_FORGET_FED] = "forget-fed",
 };
 
 int sabotage_parse(const char *text, enum sabotage *ret)

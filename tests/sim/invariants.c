@@ -288,6 +288,11 @@ void invariants_started(struct cluster *cluster, const struct machine *machine)
 {
     struct watched_machine *watched = &cluster->invariants->machines[machine->number];
     struct raft_status status;
+    uint64_t applied = agent_intent(machine->agent)->applied_index;
+    if (applied < machine->disk.content.fed_index)
+        cluster_fail(cluster, "what is stored counts: %s starts from %llu, and had stored %llu",
+                     machine->name, (unsigned long long)applied,
+                     (unsigned long long)machine->disk.content.fed_index);
     raft_status(machine->agent->raft, &status);
     watched->term = machine->disk.content.hard_state.term;
     watched->commit = status.commit;

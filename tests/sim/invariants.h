@@ -6,6 +6,7 @@
  *   - term, commit and applied index never go back; the term not below what is stored
  *   - intents at the same index are the same, by whatever way they came there
  *   - a consistent read shows all that was committed when it began (machine_reads.c)
+ *   - a start goes on from where the feed's last stored write led
  *   - an exclusive replica runs once, in true time, and only what is duplicated has stand-ins
  */
 #pragma once

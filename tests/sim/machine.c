@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/control/agent_private.h"
 #include "tests/sim/cluster.h"
 
 enum {
@@ -308,13 +309,22 @@ static void compact(struct machine *machine)
          on_compacted, 0);
 }
 
+static void store(struct machine *machine, struct agent_write *write)
+{
+    bool is_fed = write->fed_count > 0 || (write->intent.size > 0 && !write->has_snapshot);
+    struct disk_batch *batch = disk_batch_of(write);
+    if (is_fed)
+        batch->fed_index = machine->agent->feed.stored.index;
+    disk_write(&machine->disk, batch);
+}
+
 static void carry_out(struct machine *machine)
 {
     struct agent_output *output = &machine->output;
     if (output->compaction)
         compact(machine);
     for (size_t i = 0; i < output->write_count; i++)
-        disk_write(&machine->disk, disk_batch_of(&output->writes[i]));
+        store(machine, &output->writes[i]);
     sync_disk(machine);
     for (size_t i = 0; i < output->send_count; i++)
         send_one(machine, &output->sends[i]);
@@ -535,6 +545,8 @@ void machine_kill_daemon(struct machine *machine)
     disk_crash(&machine->disk, random_chance(&machine->random, 1, 2));
     if (machine->cluster->sabotage == SABOTAGE_LOSE_SYNCED)
         disk_lose_tail(&machine->disk);
+    if (machine->cluster->sabotage == SABOTAGE_FORGET_FED)
+        disk_lose_fed(&machine->disk);
     end_run(machine);
 }
 

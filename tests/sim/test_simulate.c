@@ -109,6 +109,13 @@ static void test_reads_of_the_past(void **state)
     expect_noticed(SABOTAGE_READ_LOCAL, 5, FAULT_PARTITION | FAULT_DELAY, words);
 }
 
+static void test_forgotten_entries_of_the_feed(void **state)
+{
+    static const char *const words[] = {"what is stored counts", NULL};
+    (void)state;
+    expect_noticed(SABOTAGE_FORGET_FED, 9, FAULT_CRASH | FAULT_DAEMON, words);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +127,7 @@ int main(void)
         cmocka_unit_test(test_ignored_leases),
         cmocka_unit_test(test_containers_that_never_stop),
         cmocka_unit_test(test_reads_of_the_past),
+        cmocka_unit_test(test_forgotten_entries_of_the_feed),
     };
     return cmocka_run_group_tests_name("sim-simulate", tests, scene_set_up, NULL);
 }

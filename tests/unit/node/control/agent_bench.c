@@ -71,6 +71,25 @@ static void store_entry(struct fleet_disk *disk, const struct raft_entry *entry)
     disk->entries[disk->entry_count++].data.data = data;
 }
 
+static void forget_fed(struct fleet_disk *disk)
+{
+    while (disk->fed_count > 0)
+        free((void *)disk->fed[--disk->fed_count].data.data);
+}
+
+static void store_fed(struct fleet_disk *disk, const struct raft_entry *entry)
+{
+    assert_true(disk->fed_count == 0 || entry->index == disk->fed[disk->fed_count - 1].index + 1);
+    disk->fed = realloc(disk->fed, (disk->fed_count + 1) * sizeof(*entry));
+    uint8_t *data = malloc(entry->data.size + 1);
+    assert_true(disk->fed && data);
+    if (entry->data.size > 0)
+        memcpy(data, entry->data.data, entry->data.size);
+    disk->fed[disk->fed_count] = *entry;
+    disk->fed[disk->fed_count++].data.data = data;
+    disk->fed_bytes += entry->data.size;
+}
+
 static void store(struct fleet_disk *disk, const struct agent_write *write)
 {
     if (write->hard_state_changed)
@@ -80,7 +99,14 @@ static void store(struct fleet_disk *disk, const struct agent_write *write)
     } else if (write->intent.size > 0) {
         buffer_clear(&disk->intent);
         assert_int_equal(buffer_append(&disk->intent, write->intent.bytes, write->intent.size), 0);
+        disk->fed_bytes += write->intent.size;
+        disk->wholes++;
+        forget_fed(disk);
     }
+    if (write->drops_fed)
+        forget_fed(disk);
+    for (size_t i = 0; i < write->fed_count; i++)
+        store_fed(disk, &write->fed[i]);
     if (write->truncate_from > 0)
         forget_entries(disk, (size_t)(write->truncate_from - disk->log_index - 1));
     for (size_t i = 0; i < write->entry_count; i++)
@@ -90,7 +116,9 @@ static void store(struct fleet_disk *disk, const struct agent_write *write)
 static void disk_done(struct fleet_disk *disk)
 {
     forget_entries(disk, 0);
+    forget_fed(disk);
     free(disk->entries);
+    free(disk->fed);
     buffer_done(&disk->snapshot_data);
     buffer_done(&disk->intent);
 }
@@ -137,6 +165,8 @@ static uint64_t carry_out(struct fleet *f, unsigned number)
     uint64_t stored = 0;
     for (size_t i = 0; i < output->write_count; i++) {
         store(&peer->disk, &output->writes[i]);
+        if (peer->on_write)
+            peer->on_write(peer->on_write_context, &output->writes[i]);
         if (output->writes[i].sequence > 0)
             stored = output->writes[i].sequence;
     }
@@ -320,8 +350,15 @@ static void boot(struct fleet *f, unsigned number)
                                            .log_term = disk->log_term,
                                            .entries = disk->entries,
                                            .entry_count = disk->entry_count},
-                                  .intent = buffer_view(&disk->intent)};
+                                  .intent = buffer_view(&disk->intent),
+                                  .fed = disk->fed,
+                                  .fed_count = disk->fed_count};
     spoil(peer, &stored);
+    if (peer->stored)
+        stored = *peer->stored;
+    peer->stored = NULL;
+    stored.intent_is_old |= peer->intent_is_old;
+    peer->intent_is_old = false;
     assert_int_equal(agent_new(&config, &stored, f->now_ms, &peer->agent), 0);
     peer->is_mute = false;
     peer->untold = 0;

@@ -47,6 +47,10 @@ struct fleet_disk {
     uint64_t log_index, log_term;
     struct raft_entry *entries; /* from log_index + 1 on; each owns its data */
     size_t entry_count;
+    struct raft_entry *fed; /* behind `intent`; each owns its data */
+    size_t fed_count;
+    uint64_t fed_bytes; /* written of what the feed brought, ever */
+    unsigned wholes;    /* so often as a whole */
 };
 
 struct fleet_peer {
@@ -55,8 +59,12 @@ struct fleet_peer {
     struct fleet_disk disk;
     struct agent *agent; /* NULL: down */
     struct agent_output output;
+    void (*on_write)(void *context, const struct agent_write *write); /* or NULL */
+    void *on_write_context;
+    const struct agent_stored *stored; /* the next start is from there; NULL: from `disk` */
     uint64_t lost_through; /* at the next start: what its log had up to here is damaged, … */
     bool lost_snapshot;    /* … and the snapshot, too */
+    bool intent_is_old;    /* at the next start: something of the feed's is damaged */
     bool is_cut;
     bool is_mute;                        /* its disk stores, and does not say so */
     bool is_slow;                        /* it does not get round to its compactions */

@@ -20,6 +20,8 @@ enum {
     SNAPSHOT_INDEX = 5,
     LOG_INDEX = 2, /* the last entry that was cut off */
     LAST_INDEX = 8,
+    FED_INDEX = 10, /* of the intent that the feed brought, and entries behind it */
+    FED = 4,
 };
 
 static const struct id peers[] = {{{1}}, {{2}}};
@@ -91,6 +93,24 @@ static void fill(struct fixture *f)
     for (size_t i = 0; i < log.entry_count; i++)
         free((void *)entries[i].data.data);
     buffer_done(&fed.intent);
+}
+
+/* What the feed brings in small, behind what fill() has stored. */
+static void feed(struct fixture *f)
+{
+    char texts[FED][32];
+    struct raft_entry entries[FED];
+    for (unsigned i = 0; i < FED; i++) {
+        uint64_t index = FED_INDEX + 1 + i;
+        snprintf(texts[i], sizeof(texts[i]), "data fed at %u", (unsigned)index);
+        entries[i] = (struct raft_entry){
+            .index = index, .term = 3, .type = RAFT_ENTRY_COMMAND, .data = bytes_of_text(texts[i])};
+    }
+    for (unsigned i = 0; i < FED; i += 2) {
+        struct agent_write fed = {.fed = entries + i, .fed_count = 2};
+        assert_int_equal(peer_store_write(&f->peer, &fed), 0);
+    }
+    uv_run(&f->loop, UV_RUN_DEFAULT);
 }
 
 static int setup(void **state)
@@ -351,6 +371,106 @@ static void test_intent(void **state)
     }
 }
 
+static void assert_fed(const struct fixture *f, size_t count, bool is_old)
+{
+    assert_int_equal(f->stored->fed_count, count);
+    assert_int_equal(f->stored->intent_is_old, is_old);
+    for (size_t i = 0; i < count; i++) {
+        char text[32];
+        snprintf(text, sizeof(text), "data fed at %u", (unsigned)(FED_INDEX + 1 + i));
+        assert_int_equal(f->stored->fed[i].index, FED_INDEX + 1 + i);
+        assert_int_equal(f->stored->fed[i].term, 3);
+        assert_int_equal(f->stored->fed[i].type, RAFT_ENTRY_COMMAND);
+        assert_true(bytes_equal(f->stored->fed[i].data, bytes_of_text(text)));
+    }
+}
+
+/* Breaks if what is stored behind the intent does not come back, or stays when it is of no use. */
+static void test_fed(void **state)
+{
+    struct fixture *f = *state;
+    struct agent_write whole = {0};
+    struct agent_write dropped = {.drops_fed = true};
+    feed(f);
+    assert_int_equal(load(f), 0);
+    assert_fed(f, FED, false);
+    assert_true(bytes_equal(f->stored->intent, bytes_of_text("what the feed brought")));
+    assert_int_equal(peer_store_write(&f->peer, &dropped), 0);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(load(f), 0);
+    assert_fed(f, 0, false);
+    feed(f);
+    assert_int_equal(buffer_append(&whole.intent, "all of it", 9), 0);
+    assert_int_equal(peer_store_write(&f->peer, &whole), 0);
+    buffer_done(&whole.intent);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(load(f), 0);
+    assert_fed(f, 0, false);
+    assert_true(bytes_equal(f->stored->intent, bytes_of_text("all of it")));
+    assert_entries(f, LOG_INDEX + 1); /* Raft's own are others */
+}
+
+/* Breaks if a damaged entry, or one behind it, is taken for true, keeps a peer from starting, or
+ * is forgotten by the next start: the intent is older than it was. */
+static void test_fed_damaged(void **state)
+{
+    struct fixture *f = *state;
+    feed(f);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    damage(f, "data fed at 13");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(load(f), 0);
+        assert_fed(f, 2, true);
+        close_store(f);
+        open_store(f);
+    }
+}
+
+static void change_fed(struct fixture *f, const char *deleted, const char *put)
+{
+    struct store_batch batch;
+    store_batch_init(&batch);
+    if (deleted)
+        store_batch_delete(&batch, deleted);
+    if (put)
+        store_batch_put(&batch, put, bytes_of_text("rubbish"));
+    assert_int_equal(store_write(f->peer.store, &batch, NULL, NULL), 0);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(load(f), 0);
+}
+
+/* Breaks if one that is missing, or what is no entry, is passed over in silence. */
+static void test_fed_senseless(void **state)
+{
+    struct fixture *f = *state;
+    feed(f);
+    change_fed(f, NULL, PEER_FED_PREFIX "000000000000000f");
+    assert_fed(f, FED, true);
+    change_fed(f, PEER_FED_PREFIX "000000000000000f", PEER_FED_PREFIX "fourteen");
+    assert_fed(f, FED, true);
+    change_fed(f, PEER_FED_PREFIX "fourteen", NULL);
+    assert_fed(f, FED, false);
+    change_fed(f, PEER_FED_PREFIX "000000000000000c", NULL);
+    assert_fed(f, 1, true);
+}
+
+/* Breaks if a start reads more than is ever stored. */
+static void test_fed_too_many(void **state)
+{
+    struct fixture *f = *state;
+    struct raft_entry *entries = calloc(FEED_STORED_ENTRIES_MAX + 1, sizeof(*entries));
+    struct agent_write fed = {.fed = entries, .fed_count = FEED_STORED_ENTRIES_MAX + 1};
+    assert_non_null(entries);
+    for (size_t i = 0; i < fed.fed_count; i++)
+        entries[i] = (struct raft_entry){.index = FED_INDEX + 1 + i, .term = 3};
+    assert_int_equal(peer_store_write(&f->peer, &fed), 0);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(load(f), 0);
+    assert_int_equal(f->stored->fed_count, FEED_STORED_ENTRIES_MAX);
+    assert_true(f->stored->intent_is_old);
+    free(entries);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +484,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_snapshot, setup, teardown),
         cmocka_unit_test_setup_teardown(test_intent, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fed_damaged, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fed_senseless, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fed_too_many, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,6 +161,12 @@ static void fill_batch(struct store_batch *batch, unsigned number)
         snprintf(key, sizeof(key), "value %u", number - 2);
         store_batch_delete(batch, key);
     }
+    if (number % 3 == 0)
+        store_batch_delete_all(batch, "fed/");
+    for (unsigned i = 0; i < APPENDED; i++) {
+        snprintf(key, sizeof(key), "fed/%02u%02u", number, i);
+        store_batch_put(batch, key, (struct bytes){large, 100 + 900 * i});
+    }
 }
 
 static void on_written(void *context, int result, const struct error *error)
