@@ -110,11 +110,13 @@ def test_leader_dies_in_rollout(cluster):
                  "every replica is of the new revision")
 
 
-@scenario(peers=3)
+@scenario(peers=4)
 def test_power_cut(cluster):
-    """All peers restart at once: the cluster forms again by itself with all intent."""
-    cluster.deploy(web(replicas=3))
-    cluster.wait_serving(3)
+    """All peers, of which one does not vote, restart at once: the cluster forms again by itself with all intent."""
+    cluster.deploy(web(replicas=2))
+    cluster.wait_serving(2)
+    cluster.deploy(web(replicas=4))
+    cluster.wait_serving(4)
     peers = cluster.peers()
     for peer in peers:
         peer.kill()
@@ -123,7 +125,7 @@ def test_power_cut(cluster):
     for peer in peers:
         peer.wait_ready()
     cluster.wait(lambda: set(cluster.states(peers[0]).values()) == {"alive"}, "all are alive again")
-    cluster.wait_serving(3)
+    cluster.wait_serving(4)
     cluster.wait_answers()
     cluster.wait_no_orphans()
 

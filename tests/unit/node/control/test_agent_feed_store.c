@@ -267,6 +267,29 @@ static void test_what_is_stored_follows(void **state)
     assert_int_equal(start(entries, 4, &index), -EINVAL);
 }
 
+/* Breaks if a snapshot of Raft's that the feed was ahead of takes what is stored of the feed away,
+ * or one that has it all leaves it there. */
+static void test_snapshots(void **state)
+{
+    (void)state;
+    struct id cluster = {{7}};
+    struct agent agent = {.intent = intent_new(&cluster)};
+    struct feed_stored *stored = &agent.feed.stored;
+    assert_non_null(agent.intent);
+    for (uint64_t index = 11; index <= 13; index++) {
+        struct agent_write write = {.has_snapshot = true, .snapshot = {.index = index}};
+        *stored = (struct feed_stored){.index = 12, .intent_bytes = 100, .entry_count = 2};
+        agent_feed_stored_by_raft(&agent, &write);
+        assert_int_equal(write.drops_fed, index >= 12);
+        assert_int_equal(stored->index, index >= 12 ? 0 : 12);
+    }
+    struct agent_write write = {.has_snapshot = true, .snapshot = {.index = 13}};
+    *stored = (struct feed_stored){.index = 12, .is_damaged = true}; /* it led further once */
+    agent_feed_stored_by_raft(&agent, &write);
+    assert_false(write.drops_fed);
+    intent_free(agent.intent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_damaged_and_nothing_new),
         cmocka_unit_test(test_what_is_stored_follows),
+        cmocka_unit_test(test_snapshots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -163,7 +163,7 @@ static void fill_batch(struct store_batch *batch, unsigned number)
     }
     if (number % 3 == 0)
         store_batch_delete_all(batch, "fed/");
-    for (unsigned i = 0; i < APPENDED; i++) {
+    for (unsigned i = 0; i < 2; i++) {
         snprintf(key, sizeof(key), "fed/%02u%02u", number, i);
         store_batch_put(batch, key, (struct bytes){large, 100 + 900 * i});
     }
