@@ -143,14 +143,24 @@ static struct service_spec *find_service(const struct compose_result *result, co
     return NULL;
 }
 
-/* Who waits for a service to end well must not see it started again; a service that says nothing
- * about restarts is started again only when it failed, then. */
-static void end_once(const struct parse *parse, struct service_spec *waited_for)
+/* Who waits for a service to end well must not see it started again, so it is started again only
+ * when it failed; with a warning if it says otherwise. */
+static int end_once(struct parse *parse, struct service_spec *waited_for)
 {
     const struct tree_node *node = tree_find(tree_find(parse->root, "services"), waited_for->name);
+    const struct tree_node *restart = tree_find(node, "restart");
     const struct tree_node *policy = tree_find(tree_find(node, "deploy"), "restart_policy");
-    if (!tree_find(node, "restart") && !tree_find(policy, "condition"))
-        waited_for->restart.condition = SPEC_RESTART_ON_FAILURE;
+    const struct tree_node *said = tree_find(policy, "condition");
+    if (waited_for->restart.condition != SPEC_RESTART_ANY)
+        return 0;
+    waited_for->restart.condition = SPEC_RESTART_ON_FAILURE;
+    if (!said)
+        said = restart && restart->type == TREE_SCALAR && restart->text[0] ? restart : NULL;
+    return said ? parse_warn(parse, said,
+                             "as on-failure: others wait for %s to complete, so it is started "
+                             "again only if it failed",
+                             waited_for->name)
+                : 0;
 }
 
 /* Counts, again and again, those whose dependencies are all counted: who is left waits for itself.
@@ -190,14 +200,9 @@ static int check_dependencies(struct parse *parse, const struct compose_result *
                                   "%s is not among the services that are deployed; if it has "
                                   "profiles, name one with --profile",
                                   dependency->name);
-            if (dependency->condition == SPEC_DEPENDS_COMPLETED)
-                end_once(parse, other);
-            if (dependency->condition == SPEC_DEPENDS_COMPLETED &&
-                other->restart.condition == SPEC_RESTART_ANY)
-                return parse_fail(parse, node,
-                                  "%s is always started again, so it never completes; give it "
-                                  "restart: on-failure or \"no\"",
-                                  dependency->name);
+            int rc = dependency->condition == SPEC_DEPENDS_COMPLETED ? end_once(parse, other) : 0;
+            if (rc < 0)
+                return rc;
         }
     }
     cleanup_free bool *counted = calloc(result->service_count + 1, sizeof(*counted));

@@ -135,8 +135,10 @@ static int read_entry(const struct environment_file *file, struct variables *sco
 {
     cleanup_free char *name = NULL;
     cursor->at += strspn(cursor->at, " \t\r");
-    size_t size = strcspn(cursor->at, "=\n");
-    bool has_value = cursor->at[size] == '=' && *cursor->at != '#';
+    size_t size = strcspn(cursor->at, "=\n"), colon = strcspn(cursor->at, ": \t=\n");
+    if (cursor->at[colon] == ':' && isblank((unsigned char)cursor->at[colon + 1]))
+        size = colon; /* "KEY: VALUE", as Compose takes it too */
+    bool has_value = strchr("=:", cursor->at[size]) && cursor->at[size] && *cursor->at != '#';
     if (!has_value) {
         name = strdup(trim(take_line(cursor)));
     } else {
@@ -179,7 +181,10 @@ static int warn_unset(const struct environment_file *file, const struct variable
 static int read_entries(const struct environment_file *file, char *text, struct variables *scope,
                         struct error *error)
 {
-    struct cursor cursor = {.at = text, .next_line = 1};
+    static const char byte_order_mark[] = "\xef\xbb\xbf";
+    size_t mark_size = sizeof(byte_order_mark) - 1;
+    bool is_marked = strncmp(text, byte_order_mark, mark_size) == 0;
+    struct cursor cursor = {.at = text + (is_marked ? mark_size : 0), .next_line = 1};
     struct error why = {0};
     while (*cursor.at) {
         cursor.line = cursor.next_line;

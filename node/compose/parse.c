@@ -78,12 +78,30 @@ static const char *nearest(const char *name, const struct parse_key *keys)
     return best;
 }
 
+/* A word or name that is empty, as of a variable that is not set, says what a missing key says. */
+static bool is_unsaid(const struct tree_node *entry)
+{
+    static const char *const words[] = {
+        "cgroup",    "cgroup_parent", "container_name", "domainname",
+        "driver",    "host_ip",       "hostname",       "ipc",
+        "isolation", "mac_address",   "network_mode",   "pid",
+        "platform",  "protocol",      "pull_policy",    "restart",
+        "runtime",   "stop_signal",   "user",           "userns_mode",
+        "uts",       "version",       "working_dir"};
+    for (size_t i = 0; i < array_count(words); i++)
+        if (strcmp(words[i], entry->key) == 0)
+            return entry->type == TREE_SCALAR && !entry->text[0];
+    return false;
+}
+
 static int read_entry(struct parse *parse, const struct tree_node *entry,
                       const struct parse_key *keys, void *target)
 {
     for (const struct parse_key *key = keys; key->name; key++) {
         if (strcmp(key->name, entry->key) != 0)
             continue;
+        if (is_unsaid(entry))
+            return 0;
         if (!key->read)
             return parse_reason(entry->key)
                        ? parse_warn(parse, entry, "ignored: %s", parse_reason(entry->key))
@@ -109,6 +127,19 @@ int parse_map(struct parse *parse, const struct tree_node *map, const struct par
     for (size_t i = 0; i < map->count && rc == 0; i++)
         rc = read_entry(parse, map->children[i], keys, target);
     return rc;
+}
+
+int parse_external(struct parse *parse, const struct tree_node *item, bool *ret_is_external,
+                   const struct tree_node **ret_name)
+{
+    const struct tree_node *external = tree_find(item, "external");
+    *ret_name = tree_find(item, "name");
+    *ret_is_external = external && external->type == TREE_MAP;
+    if (*ret_is_external && tree_is_null(*ret_name))
+        *ret_name = tree_find(external, "name");
+    return tree_is_null(external) || *ret_is_external
+               ? 0
+               : parse_flag(parse, external, ret_is_external);
 }
 
 int parse_pass_over(struct parse *parse, const struct tree_node *node, void *target)
@@ -143,16 +174,20 @@ int parse_text(struct parse *parse, const struct tree_node *node, char **ret)
     return 0;
 }
 
+/* Whatever YAML 1.1 called so, as Compose still takes it. */
 int parse_flag(struct parse *parse, const struct tree_node *node, bool *ret)
 {
+    static const char *const words[] = {"true", "false", "yes", "no", "on", "off",
+                                        "y",    "n",     "t",   "f",  "1",  "0"};
     int rc = need_scalar(parse, node, "true or false");
     if (rc < 0)
         return rc;
-    bool yes = strcmp(node->text, "true") == 0 || strcmp(node->text, "yes") == 0;
-    if (!yes && strcmp(node->text, "false") != 0 && strcmp(node->text, "no") != 0)
-        return parse_fail(parse, node, "%s is neither true nor false", node->text);
-    *ret = yes;
-    return 0;
+    for (size_t i = 0; i < array_count(words); i++)
+        if (strcasecmp(words[i], node->text) == 0) {
+            *ret = i % 2 == 0;
+            return 0;
+        }
+    return parse_fail(parse, node, "%s is neither true nor false", node->text);
 }
 
 int parse_number(struct parse *parse, const struct tree_node *node, uint64_t max, uint64_t *ret)
@@ -198,12 +233,19 @@ int parse_octal(struct parse *parse, const struct tree_node *node, uint32_t max,
     int rc = need_scalar(parse, node, "a mode, as 0440,");
     if (rc < 0)
         return rc;
+    const char *digits = node->text + (strncmp(node->text, "0o", 2) == 0 ? 2 : 0);
+    /* A number that begins with no 0 is decimal to YAML; in quotes it is a mode's text. */
+    bool is_decimal = node->is_plain && digits[0] != '0' && digits == node->text;
     errno = 0;
-    unsigned long long value = strtoull(node->text, &end, 8);
-    if (*end || !isdigit((unsigned char)node->text[0]) || errno || value > max)
+    unsigned long long value = strtoull(digits, &end, is_decimal ? 10 : 8);
+    if (*end || !isdigit((unsigned char)digits[0]) || errno || value > max)
         return parse_fail(parse, node, "%s is no mode; write as in 0440", node->text);
     *ret = (uint32_t)value;
-    return 0;
+    return is_decimal ? parse_warn(parse, node,
+                                   "%s is decimal, so the mode is 0%llo; write it as that, or the "
+                                   "mode that you mean with a 0 before it",
+                                   node->text, value)
+                      : 0;
 }
 
 static double unit_ms(const char *unit, size_t size)
@@ -211,7 +253,8 @@ static double unit_ms(const char *unit, size_t size)
     static const struct {
         const char *name;
         double ms;
-    } units[] = {{"us", 0.001}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    } units[] = {{"ns", 1e-6}, {"us", 1e-3},  {"µs", 1e-3},       {"ms", 1},          {"s", 1e3},
+                 {"m", 6e4},   {"h", 3600e3}, {"d", 24 * 3600e3}, {"w", 168 * 3600e3}};
     for (size_t i = 0; i < array_count(units); i++)
         if (strlen(units[i].name) == size && strncmp(units[i].name, unit, size) == 0)
             return units[i].ms;
@@ -224,10 +267,10 @@ int parse_duration(struct parse *parse, const struct tree_node *node, uint32_t *
     int rc = need_scalar(parse, node, "a duration, as 1m30s,");
     if (rc < 0)
         return rc;
-    for (const char *at = node->text; *at;) {
+    for (const char *at = strcmp(node->text, "0") == 0 ? "0s" : node->text; *at;) {
         char *end;
         double value = isdigit((unsigned char)*at) ? strtod(at, &end) : -1;
-        size_t size = value < 0 ? 0 : strspn(end, "umsh");
+        size_t size = value < 0 ? 0 : strcspn(end, "0123456789");
         double unit = size > 0 ? unit_ms(end, size) : 0;
         if (unit == 0)
             return parse_fail(parse, node, "%s is no duration; write as in 10s or 1m30s",
@@ -253,12 +296,13 @@ static double take_number(const char *text, const char **ret_rest)
 
 int parse_size(struct parse *parse, const struct tree_node *node, uint64_t *ret_bytes)
 {
-    static const char units[] = "bkmgt";
+    static const char units[] = "bkmgtp";
     const char *end;
     int rc = need_scalar(parse, node, "a size, as 512M,");
     if (rc < 0)
         return rc;
     double value = take_number(node->text, &end);
+    end += value >= 0 && end[0] == ' ' && end[1]; /* "512 MB" */
     const char *unit = value < 0 || !*end ? NULL : strchr(units, tolower((unsigned char)*end));
     bool ends_well = value >= 0 && (!*end || (unit && (!end[1] || strcasecmp(end + 1, "b") == 0 ||
                                                        strcasecmp(end + 1, "ib") == 0)));

@@ -44,7 +44,7 @@ int parse_number(struct parse *parse, const struct tree_node *node, uint64_t max
 int parse_u32(struct parse *parse, const struct tree_node *node, uint32_t *ret);
 int parse_integer(struct parse *parse, const struct tree_node *node, int32_t min, int32_t max,
                   int32_t *ret);
-/* A mode, as 0440. */
+/* A mode, as 0440 or 0o440; a plain number without that 0 is decimal, and a warning. */
 int parse_octal(struct parse *parse, const struct tree_node *node, uint32_t max, uint32_t *ret);
 int parse_duration(struct parse *parse, const struct tree_node *node, uint32_t *ret_ms);
 int parse_size(struct parse *parse, const struct tree_node *node, uint64_t *ret_bytes);
@@ -53,6 +53,12 @@ int parse_cpus(struct parse *parse, const struct tree_node *node, uint32_t *ret_
 /* The text as a path on this machine, absolute: relative ones begin at the folder of the file that
  * they stand in, "~" is the operator's home. The caller frees `*ret`. */
 int parse_path(struct parse *parse, const struct tree_node *node, const char *text, char **ret);
+
+/* What a volume, network, config or secret of the top level is called (NULL: nothing is said), and
+ * whether it is there already: `external: true`, or as older files have it, `external: {name: …}`.
+ */
+int parse_external(struct parse *parse, const struct tree_node *item, bool *ret_is_external,
+                   const struct tree_node **ret_name);
 
 /* One of the words; its index. The list ends with NULL. */
 int parse_word(struct parse *parse, const struct tree_node *node, const char *const *words,

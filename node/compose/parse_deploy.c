@@ -8,7 +8,9 @@
 #include "runtime/bounds.h"
 
 static const char *const modes[] = {"replicated", "global", "replicated-job", "global-job", NULL};
-static const char *const conditions[] = {"none", "on-failure", "any", NULL};
+/* What spec_restart_condition calls so, and then the words that `restart` has for the last. */
+static const char *const conditions[] = {"none",   "on-failure",     "any",
+                                         "always", "unless-stopped", NULL};
 static const char *const failure_actions[] = {"pause", "continue", "rollback", NULL};
 static const char *const orders[] = {"stop-first", "start-first", NULL};
 
@@ -33,7 +35,6 @@ READER(read_reserved_cpus, struct spec_resources, parse_cpus(parse, node, &to->c
 READER(read_reserved_memory, struct spec_resources,
        parse_size(parse, node, &to->memory_reserved_bytes))
 
-READER(read_condition, struct spec_restart, parse_word(parse, node, conditions, &to->condition))
 READER(read_restart_delay, struct spec_restart, parse_duration(parse, node, &to->delay_ms))
 READER(read_attempts, struct spec_restart, parse_u32(parse, node, &to->max_attempts))
 READER(read_window, struct spec_restart, parse_duration(parse, node, &to->window_ms))
@@ -137,6 +138,16 @@ static int read_resources(struct parse *parse, const struct tree_node *node, voi
     return parse_map(parse, node, keys, &((struct service_spec *)target)->resources);
 }
 
+static int read_condition(struct parse *parse, const struct tree_node *node, void *target)
+{
+    struct spec_restart *restart = target;
+    uint8_t condition = 0;
+    int rc = parse_word(parse, node, conditions, &condition);
+    if (rc == 0)
+        restart->condition = condition > SPEC_RESTART_ANY ? SPEC_RESTART_ANY : condition;
+    return rc;
+}
+
 static int read_restart_policy(struct parse *parse, const struct tree_node *node, void *target)
 {
     static const struct parse_key keys[] = {{"condition", read_condition},
@@ -215,12 +226,18 @@ static int read_test(struct parse *parse, const struct tree_node *node, void *ta
     const char *first = rc == 0 && words.count > 0 ? words.items[0] : "";
     if (rc == 0 && strcmp(first, "NONE") == 0) {
         health->disabled = true;
-    } else if (rc == 0 && (is_line || (strcmp(first, "CMD-SHELL") == 0 && words.count == 2))) {
+    } else if (rc == 0 && (is_line || (strcmp(first, "CMD-SHELL") == 0 && words.count > 1))) {
         rc = text_list_add(&test, "/bin/sh");
         if (rc == 0)
             rc = text_list_add(&test, "-c");
-        if (rc == 0)
-            rc = text_list_add(&test, words.items[is_line ? 0 : 1]);
+        for (size_t i = is_line ? 0 : 1; i < words.count && rc == 0; i++)
+            rc = text_list_add(&test, words.items[i]);
+        if (rc == 0 && words.count > 2)
+            rc =
+                parse_warn(parse, node,
+                           "the shell runs \"%s\" alone: what follows are its $0, $1, …; write all "
+                           "as one line, or CMD for CMD-SHELL",
+                           words.items[1]);
     } else if (rc == 0 && strcmp(first, "CMD") == 0 && words.count > 1) {
         for (size_t i = 1; i < words.count && rc == 0; i++)
             rc = text_list_add(&test, words.items[i]);

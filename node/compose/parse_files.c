@@ -45,27 +45,13 @@ static int file_mode(struct parse *parse, const struct tree_node *node, void *us
     return parse_octal(parse, node, RUNTIME_MODE_MAX, &((struct file_use *)use)->mode);
 }
 
-/* `external: true`, or as older files have it, `external: {name: NAME}`. */
-static int find_external(struct parse *parse, const struct tree_node *item, bool *ret_is_external,
-                         const struct tree_node **ret_name)
-{
-    const struct tree_node *external = tree_find(item, "external");
-    *ret_name = tree_find(item, "name");
-    *ret_is_external = external && external->type == TREE_MAP;
-    if (*ret_is_external)
-        *ret_name = tree_find(external, "name");
-    else if (!tree_is_null(external))
-        return parse_flag(parse, external, ret_is_external);
-    return 0;
-}
-
 /* As with Docker, they belong to their stack: "STACK_name", unless the top level names them
  * otherwise, or says that they are not the stack's. */
 static int name_blob(struct parse *parse, const struct tree_node *item, bool *ret_is_external,
                      char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1])
 {
     const struct tree_node *name = NULL;
-    int rc = find_external(parse, item, ret_is_external, &name);
+    int rc = parse_external(parse, item, ret_is_external, &name);
     if (rc < 0)
         return rc;
     if (!tree_is_null(name) && name->type != TREE_SCALAR)

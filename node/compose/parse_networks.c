@@ -82,18 +82,6 @@ int read_top_networks(struct parse *parse, const struct tree_node *node, void *t
 
 /* --- Names --- */
 
-/* `external` may be a map that has nothing but the name: Compose's old form. */
-static int find_external(struct parse *parse, const struct tree_node *network, bool *ret,
-                         const struct tree_node **ret_name)
-{
-    const struct tree_node *external = tree_find(network, "external");
-    *ret_name = tree_find(network, "name");
-    *ret = external && external->type == TREE_MAP;
-    if (*ret && !*ret_name)
-        *ret_name = tree_find(external, "name");
-    return tree_is_null(external) || *ret ? 0 : parse_flag(parse, external, ret);
-}
-
 /* What the file's network `key` is called in the cluster. */
 static int resolve(struct parse *parse, const struct tree_node *node, const char *key,
                    struct spec_network *ret)
@@ -102,7 +90,7 @@ static int resolve(struct parse *parse, const struct tree_node *node, const char
     const struct tree_node *network = tree_find(networks, key), *name = NULL;
     char text[SPEC_NETWORK_NAME_MAX + 2];
     bool is_external = false;
-    int rc = find_external(parse, network, &is_external, &name);
+    int rc = parse_external(parse, network, &is_external, &name);
     if (rc == 0 && !network && strcmp(key, default_key) != 0)
         rc = parse_fail(parse, node, "there is no network %s at the top level", key);
     const struct tree_node *internal = tree_find(network, "internal");
@@ -228,6 +216,8 @@ int read_network_mode(struct parse *parse, const struct tree_node *node, void *t
 {
     static const char *const modes[] = {"bridge", "none", "host", NULL};
     struct service_spec *spec = target;
+    if (node->type == TREE_SCALAR && strcmp(node->text, "default") == 0)
+        return 0; /* as Docker's, it is the bridge */
     if (node->type == TREE_SCALAR &&
         (strncmp(node->text, "service:", 8) == 0 || strncmp(node->text, "container:", 10) == 0))
         return parse_fail(parse, node,
@@ -286,7 +276,7 @@ static int add_container_name(struct parse *parse, const struct tree_node *node,
     int rc = parse_text(parse, node, &name);
     if (rc < 0)
         return rc;
-    if (!name[0] || strlen(name) > BASE_NAME_BYTES_MAX)
+    if (strlen(name) > BASE_NAME_BYTES_MAX)
         return parse_fail(parse, node, "a container's name has 1 to %d characters",
                           BASE_NAME_BYTES_MAX);
     if (spec->replicas > 1 && spec->mode == SPEC_REPLICATED)
@@ -304,6 +294,10 @@ int parse_service_networks(struct parse *parse, const struct tree_node *node,
     const struct tree_node *top = tree_find(tree_find(parse->root, "networks"), default_key);
     bool is_bridged = spec->network_mode == SPEC_NETWORK_BRIDGE;
     int rc = 0;
+    if (mode && mode->type == TREE_SCALAR && !mode->text[0])
+        mode = NULL;
+    if (name && name->type == TREE_SCALAR && !name->text[0])
+        name = NULL;
     if (!tree_is_null(mode) && spec->network_count > 0)
         return parse_fail(parse, mode, "network_mode and networks exclude each other");
     if (is_bridged && spec->network_count == 0 && (!tree_is_null(top) || !tree_is_null(name)))

@@ -13,8 +13,8 @@ static int add_port(struct parse *parse, const struct tree_node *node, struct se
 {
     if (target == 0 || target > UINT16_MAX || published > UINT16_MAX)
         return parse_fail(parse, node, "a port is a number from 1 to 65535");
-    bool is_udp = strcmp(protocol, "udp") == 0;
-    if (!is_udp && strcmp(protocol, "tcp") != 0)
+    bool is_udp = strcasecmp(protocol, "udp") == 0;
+    if (!is_udp && strcasecmp(protocol, "tcp") != 0)
         return parse_fail(parse, node, "the protocol %s is neither tcp nor udp", protocol);
     if (spec->port_count == SPEC_LIST_ITEMS_MAX)
         return parse_fail(parse, node, "more than %d ports", SPEC_LIST_ITEMS_MAX);
@@ -66,6 +66,16 @@ static int add_range(struct parse *parse, const struct tree_node *node, struct s
     return rc;
 }
 
+/* An address that means all of a machine's. */
+static bool is_everywhere(const char *address, size_t size)
+{
+    static const char *const words[] = {"", "0.0.0.0", "[::]", "::"};
+    for (size_t i = 0; i < array_count(words); i++)
+        if (strlen(words[i]) == size && strncmp(words[i], address, size) == 0)
+            return true;
+    return false;
+}
+
 /* "[HOST:][PUBLISHED:]TARGET[/PROTOCOL]"; each port may be a range. HOST may be an IPv6 address in
  * brackets. */
 static int read_short_port(struct parse *parse, const struct tree_node *node,
@@ -85,7 +95,7 @@ static int read_short_port(struct parse *parse, const struct tree_node *node,
         (is_chosen && !read_range(published_text, (size_t)(colon - published_text), &published)) ||
         (colon && !is_chosen && !host_end))
         return parse_fail(parse, node, "%s: PUBLISHED:TARGET is expected, as in 8080:80", text);
-    int rc = host_end && is_chosen
+    int rc = host_end && is_chosen && !is_everywhere(text, (size_t)(host_end - text))
                  ? parse_warn(parse, node, "published on all of every peer's addresses")
                  : 0;
     return rc < 0 ? rc
@@ -121,6 +131,14 @@ static int port_protocol(struct parse *parse, const struct tree_node *node, void
     return parse_text(parse, node, &((struct long_port *)port)->protocol);
 }
 
+static int port_host(struct parse *parse, const struct tree_node *node, void *port)
+{
+    (void)port;
+    if (node->type == TREE_SCALAR && is_everywhere(node->text, strlen(node->text)))
+        return 0;
+    return parse_warn(parse, node, "ignored: %s", parse_reason("host_ip"));
+}
+
 /* Every peer answers for every service; "host" would be a port of one machine's. */
 static int port_mode(struct parse *parse, const struct tree_node *node, void *port)
 {
@@ -139,7 +157,7 @@ static int read_long_port(struct parse *parse, const struct tree_node *node,
     static const struct parse_key keys[] = {
         {"target", port_target}, {"published", port_published},     {"protocol", port_protocol},
         {"mode", port_mode},     {"name", parse_pass_over}, /* for people alone */
-        {"host_ip", NULL},       {"app_protocol", parse_pass_over}, {0}};
+        {"host_ip", port_host},  {"app_protocol", parse_pass_over}, {0}};
     struct long_port port = {0};
     int rc = parse_map(parse, node, keys, &port);
     if (rc == 0 && tree_is_null(tree_find(node, "target")))
@@ -171,7 +189,7 @@ int read_expose(struct parse *parse, const struct tree_node *node, void *target)
         unsigned long port = item->type == TREE_SCALAR ? strtoul(item->text, &end, 10) : 0;
         if (!end || !isdigit((unsigned char)item->text[0]) || (*end && *end != '/' && *end != '-'))
             return parse_fail(parse, item, "PORT[/PROTOCOL] is expected, as in 53/udp");
-        bool is_udp = strcmp(end + strcspn(end, "/"), "/udp") == 0;
+        bool is_udp = strcasecmp(end + strcspn(end, "/"), "/udp") == 0;
         if (is_udp && *end == '-')
             return parse_fail(parse, item, "a range of UDP ports: write one port an item");
         if (is_udp)

@@ -41,18 +41,32 @@ READER(read_scale, parse_u32(parse, node, &to->replicas))
 READER(read_failover, parse_duration(parse, node, &to->failover_after_ms))
 READER(read_exclusive, parse_flag(parse, node, &to->exclusive))
 
+/* Images are asked for at each deploy, and not between: that is often enough for "daily". */
 static int read_pull_policy(struct parse *parse, const struct tree_node *node, void *target)
 {
-    enum { ALWAYS = 2 };
-    static const char *const words[] = {"missing", "if_not_present", "always",
-                                        "never",   "build",          NULL};
+    enum { MISSING, IF_NOT_PRESENT, ALWAYS, REFRESH, DAILY, WEEKLY, NEVER };
+    static const char *const words[] = {[MISSING] = "missing",
+                                        [IF_NOT_PRESENT] = "if_not_present",
+                                        [ALWAYS] = "always",
+                                        [REFRESH] = "refresh",
+                                        [DAILY] = "daily",
+                                        [WEEKLY] = "weekly",
+                                        [NEVER] = "never",
+                                        "build",
+                                        NULL};
     const struct service_spec *spec = target;
-    uint8_t policy;
-    int rc = parse_word(parse, node, words, &policy);
-    if (rc == 0 && policy > ALWAYS)
+    uint8_t policy = ALWAYS;
+    bool is_every = node->type == TREE_SCALAR && strncmp(node->text, "every_", 6) == 0;
+    struct tree_node interval = *node; /* for its place in messages */
+    uint32_t interval_ms;
+    if (is_every)
+        interval.text += strlen("every_");
+    int rc = is_every ? parse_duration(parse, &interval, &interval_ms)
+                      : parse_word(parse, node, words, &policy);
+    if (rc == 0 && policy >= NEVER)
         rc = parse_warn(parse, node, "%s is not supported: what no peer has is pulled",
                         words[policy]);
-    if (rc == 0 && policy == ALWAYS && text_list_add(&parse->result->pulled, spec->name) < 0)
+    else if (rc == 0 && policy >= ALWAYS && text_list_add(&parse->result->pulled, spec->name) < 0)
         rc = parse_fail(parse, node, "out of memory");
     return rc;
 }
@@ -371,6 +385,18 @@ static int read_consort(struct parse *parse, const struct tree_node *node, void 
     return parse_map(parse, node, keys, target);
 }
 
+/* Docker Compose would build it, or have built it, by the name STACK-SERVICE. */
+static int fail_imageless(struct parse *parse, const struct tree_node *node, const char *service)
+{
+    const char *stack = parse->result->stack;
+    if (!tree_find(node, "build"))
+        return parse_fail(parse, node, "no image; name one: image: NAME");
+    return parse_fail(parse, node,
+                      "no image, and Consort builds none; add image: %s-%s, then: docker compose "
+                      "build && docker save %s-%s | consort image import -",
+                      stack, service, stack, service);
+}
+
 static const struct parse_key service_keys[] = {
     {"image", read_image},
     {"command", read_command},
@@ -489,10 +515,7 @@ int parse_service(struct parse *parse, const struct tree_node *node, struct serv
     if (rc < 0)
         return rc;
     if (!spec->image)
-        return parse_fail(parse, node,
-                          "no image%s; build it elsewhere, import it with consort image import, "
-                          "and name it: image: NAME",
-                          tree_find(node, "build") ? ", and Consort builds none" : "");
+        return fail_imageless(parse, node, spec->name);
     if (spec->labels.count == BASE_TEXT_LIST_ITEMS_MAX) /* the runtime adds one of its own */
         return parse_fail(parse, node, "more than %d labels", BASE_TEXT_LIST_ITEMS_MAX - 1);
     if (spec->mount_count + spec->file_count > RUNTIME_MOUNTS_MAX)

@@ -44,10 +44,9 @@ int parse_target(struct parse *parse, const struct tree_node *node, char *target
 static int name_volume(struct parse *parse, const char *volume, char **ret)
 {
     const struct tree_node *entry = tree_find(tree_find(parse->root, "volumes"), volume);
-    const struct tree_node *name = tree_find(entry, "name");
-    const struct tree_node *external = tree_find(entry, "external");
+    const struct tree_node *name = NULL;
     bool is_external = false;
-    int rc = tree_is_null(external) ? 0 : parse_flag(parse, external, &is_external);
+    int rc = parse_external(parse, entry, &is_external, &name);
     if (rc < 0)
         return rc;
     if (name && name->type != TREE_SCALAR)
@@ -74,6 +73,7 @@ static int read_tmpfs_options(struct parse *parse, const struct tree_node *node,
             is_usual = is_usual || strcmp(option, usual[i]) == 0;
         struct tree_node value = *node; /* for its place in messages */
         value.type = TREE_SCALAR;
+        value.is_plain = false; /* mode=1777 is no number of YAML's */
         value.text = strchr(option, '=') ? strchr(option, '=') + 1 : option;
         if (strncmp(option, "size=", strlen("size=")) == 0)
             rc = parse_size(parse, &value, &mount->size_bytes);
@@ -210,8 +210,9 @@ static int read_volume_options(struct parse *parse, const struct tree_node *node
         else if (size == 6 && memcmp(options, "nocopy", size) == 0)
             mount->is_empty = true;
         else if (!read_propagation(options, size, mount) && !is_without_effect(options, size))
-            rc = parse_warn(parse, node, "the option %.*s is not supported by Consort: ignored",
-                            (int)size, options);
+            rc = parse_warn(parse, node, "the option %.*s is ignored: %s", (int)size, options,
+                            size == 1 && strchr("zZ", options[0]) ? parse_reason("selinux")
+                                                                  : "Consort has no such");
         options += size + (options[size] == ',');
     }
     return rc;

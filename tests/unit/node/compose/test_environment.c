@@ -27,13 +27,15 @@ static int read_file(const char *path, struct text_list *ret, struct error *erro
 static void test_file(void **state)
 {
     (void)state;
-    static const char *const expected[] = {"A=1", "B=two # words", "C=x", "D=a#b", "SET=value",
-                                           "E=",  "A=own"};
+    static const char *const expected[] = {"A=1", "B=two # words", "C=x",  "D=a#b", "SET=value",
+                                           "E=",  "F=g",           "A=own"};
     struct compose_result result;
     setenv("SET", "value", 1);
     unsetenv("UNSET");
-    bench_file("a.env", "# comment\r\n\nA=1 # one\nB = \"two # words\" # two\nC='x'\nexport D=a#b\n"
-                        "SET\nUNSET\nE=\n");
+    bench_file(
+        "a.env",
+        "\xef\xbb\xbf# comment\r\n\nA=1 # one\nB = \"two # words\" # two\nC='x'\nexport D=a#b\n"
+        "SET\nUNSET\nE=\nF: g # h\n");
     bench_load_service("    environment: {A: own}\n    env_file: a.env\n", &result);
     const struct text_list *list = &result.services[0].environment;
     assert_int_equal(list->count, sizeof(expected) / sizeof(expected[0]));

@@ -107,6 +107,25 @@ static void test_checks(void **state)
     }
 }
 
+/* Breaks if a health check that Docker runs is refused, or the words that `restart` has. */
+static void test_as_docker(void **state)
+{
+    (void)state;
+    bench_warn_service(
+        "    healthcheck: {test: [CMD-SHELL, pg_isready, -U, me]}\n",
+        ":4: services.web.healthcheck.test: the shell runs \"pg_isready\" alone: what "
+        "follows are its $0, $1, …; write all as one line, or CMD for CMD-SHELL");
+    static const char *const words[] = {"any", "always", "unless-stopped"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        struct compose_result result;
+        char line[96];
+        snprintf(line, sizeof(line), "    deploy: {restart_policy: {condition: %s}}\n", words[i]);
+        bench_load_service(line, &result);
+        assert_int_equal(result.services[0].restart.condition, SPEC_RESTART_ANY);
+        compose_result_done(&result);
+    }
+}
+
 /* Breaks if a mistake is taken, or its message does not say where it is and what would be right. */
 static void test_refused(void **state)
 {
@@ -164,9 +183,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all),
-        cmocka_unit_test(test_probes),
-        cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_as_docker), cmocka_unit_test(test_all),
+        cmocka_unit_test(test_probes),    cmocka_unit_test(test_checks),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,31 @@ static void test_files(void **state)
     compose_result_done(&result);
 }
 
+/* Breaks if a file can be read by others than with Compose, where a mode is written as YAML's
+ * number or as text. */
+static void test_modes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t mode;
+    } cases[] = {{"0440", 0440}, {"0o440", 0440}, {"'440'", 0440}, {"\"0400\"", 0400}};
+    for (size_t i = 0; i < array_count(cases); i++) {
+        struct compose_result result;
+        char lines[128];
+        snprintf(lines, sizeof(lines),
+                 "    configs: [{source: c, mode: %s}]\nconfigs: {c: {content: x}}\n",
+                 cases[i].text);
+        bench_load_service(lines, &result);
+        assert_int_equal(result.services[0].files[0].mode, cases[i].mode);
+        compose_result_done(&result);
+    }
+    bench_warn_service(
+        "    configs: [{source: c, mode: 288}]\nconfigs: {c: {content: x}}\n",
+        ":4: services.web.configs.mode: 288 is decimal, so the mode is 0440; write it "
+        "as that, or the mode that you mean with a 0 before it");
+}
+
 /* Breaks if what the stack does not bring is taken for its own, or asked for by another name. */
 static void test_external(void **state)
 {
@@ -108,6 +133,7 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_modes),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_external),
         cmocka_unit_test(test_refused),

@@ -38,6 +38,15 @@ static void test_ports(void **state)
     assert_int_equal(spec->ports[2].published, 0);
     assert_int_equal(spec->ports[2].target, 55);
     compose_result_done(&result);
+    bench_load_service("    ports: ['53:53/UDP', ':80:80', '0.0.0.0:81:81', '[::]:82:82',\n"
+                       "      {target: 83, published: 83, host_ip: 0.0.0.0}]\n"
+                       "    network_mode: default\n",
+                       &result);
+    assert_int_equal(result.services[0].port_count, 5);
+    assert_int_equal(result.services[0].ports[0].protocol, SPEC_UDP);
+    assert_int_equal(result.services[0].ports[1].published, 80);
+    assert_int_equal(result.services[0].network_mode, SPEC_NETWORK_BRIDGE);
+    compose_result_done(&result);
     bench_warn_service("    ports: ['127.0.0.1:80:80']\n",
                        ":4: services.web.ports: published on all of every peer's addresses");
     bench_warn_service("    ports: [{target: 80, mode: host}]\n",

@@ -68,6 +68,7 @@ static void test_pull_policy(void **state)
         {"    pull_policy: always\n", 1, 0},         {"    pull_policy: missing\n", 0, 0},
         {"    pull_policy: if_not_present\n", 0, 0}, {"    pull_policy: never\n", 0, 1},
         {"    pull_policy: build\n", 0, 1},          {"", 0, 0},
+        {"    pull_policy: daily\n", 1, 0},          {"    pull_policy: every_12h\n", 1, 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct compose_result result;
@@ -83,6 +84,9 @@ static void test_pull_policy(void **state)
     struct error error = {0};
     assert_int_equal(load("    pull_policy: sometimes\n", &result, &error), -EINVAL);
     assert_non_null(strstr(error.message, ":4: services.web.pull_policy"));
+    bench_refuse_service("    pull_policy: every_day\n",
+                         ":4: services.web.pull_policy: day is no duration; write as in 10s or "
+                         "1m30s");
 }
 
 static void test_extra_hosts_refused(void **state)
@@ -108,7 +112,7 @@ static void test_refused(void **state)
         {"    imag: a\n", ":4: services.web.imag: unknown key; did you mean image?"},
         {"    working_dir: srv\n",
          ":4: services.web.working_dir: the path in the container must be absolute"},
-        {"    hostname: ''\n", ":4: services.web.hostname: a host's name has 1 to 63 characters"},
+        {"    hostname: a b\n", ":4: services.web.hostname: a host's name has 1 to 63 characters"},
         {"    stop_signal: SIGFOO\n",
          ":4: services.web.stop_signal: SIGFOO is no signal; write as in SIGTERM"},
         {"    cap_add: [NET]\n",
@@ -132,8 +136,10 @@ static void test_refused(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         bench_refuse_service(cases[i].lines, cases[i].words);
     bench_refuse("services:\n  web: {command: a}\n",
-                 ":2: services.web: no image; build it elsewhere, import it with consort image "
-                 "import, and name it: image: NAME");
+                 ":2: services.web: no image; name one: image: NAME");
+    bench_refuse("services:\n  web: {build: .}\n",
+                 ":2: services.web: no image, and Consort builds none; add image: shop-web, then: "
+                 "docker compose build && docker save shop-web | consort image import -");
     bench_warn_service(
         "    mac_address: x\n",
         ":4: services.web.mac_address: ignored: each peer gives its containers their own");
@@ -162,12 +168,75 @@ static void test_restart_times(void **state)
     compose_result_done(&result);
 }
 
+/* Breaks if a variable that nobody set refuses a file that Compose takes, or is taken for a name.
+ */
+static void test_empty(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load_service("    restart: ''\n    hostname: '${UNSET:-}'\n    user: ''\n"
+                       "    working_dir: ''\n    network_mode: ''\n    platform: ${UNSET:-}\n"
+                       "    stop_signal: \"\"\n    container_name: ''\n    runtime: ''\n",
+                       &result);
+    assert_int_equal(result.services[0].restart.condition, SPEC_RESTART_ANY);
+    assert_null(result.services[0].hostname);
+    assert_null(result.services[0].user);
+    compose_result_done(&result);
+    bench_refuse_service("    mem_limit: ''\n",
+                         ":4: services.web.mem_limit:  is no size; write as in 512M or 1.5G");
+}
+
+/* Breaks if a flag is refused because of how it is written, or means the other one. */
+static void test_flags(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load_service("    tty: True\n    read_only: on\n    init: Y\n    stdin_open: OFF\n",
+                       &result);
+    const struct service_spec *spec = &result.services[0];
+    assert_true(spec->sandbox.tty && spec->read_only && spec->init);
+    assert_false(spec->sandbox.stdin_open);
+    compose_result_done(&result);
+    bench_refuse_service("    tty: maybe\n",
+                         ":4: services.web.tty: maybe is neither true nor false");
+}
+
+/* Breaks if an amount means another one than with Compose. */
+static void test_amounts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t ms;
+    } durations[] = {{"'0'", 0},    {"1d", 86400000},   {"1w1s", 604801000},  {"1500000ns", 1},
+                     {"3000us", 3}, {"5000\u00b5s", 5}, {"1h0m0.5s", 3600500}};
+    for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
+        struct compose_result result;
+        char line[64];
+        snprintf(line, sizeof(line), "    stop_grace_period: %s\n", durations[i].text);
+        bench_load_service(line, &result);
+        assert_int_equal(result.services[0].stop_grace_ms, durations[i].ms);
+        compose_result_done(&result);
+    }
+    struct compose_result result;
+    bench_load_service("    mem_limit: 512 MB\n", &result);
+    assert_int_equal(result.services[0].resources.memory_limit_bytes, 512 << 20);
+    compose_result_done(&result);
+    bench_refuse_service("    mem_limit: '512 '\n",
+                         ":4: services.web.mem_limit: 512  is no size; write as in 512M or 1.5G");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_extra_hosts),         cmocka_unit_test(test_pull_policy),
-        cmocka_unit_test(test_extra_hosts_refused), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_extra_hosts),
+        cmocka_unit_test(test_pull_policy),
+        cmocka_unit_test(test_extra_hosts_refused),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_restart_times),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_amounts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

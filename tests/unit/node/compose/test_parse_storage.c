@@ -48,6 +48,12 @@ static void test_driver_opts(void **state)
                "  a: {driver_opts: {type: nfs}}\n",
                ":3: volumes.a.driver_opts: ignored: type and device are needed, or device and o: "
                "bind");
+    bench_load("services: {web: {image: a, volumes: ['a:/a', 'b:/b']}}\nvolumes:\n"
+               "  a: {external: {name: old}}\n  b: {external: 'true'}\n",
+               &result);
+    assert_string_equal(result.services[0].mounts[0].source, "old");
+    assert_string_equal(result.services[0].mounts[1].source, "b");
+    compose_result_done(&result);
 }
 
 /* Breaks if a part of a volume is another, or all of it; or if what is mounted below a bind is seen
@@ -145,7 +151,7 @@ static void test_volumes(void **state)
     compose_result_done(&result);
     bench_warn_service(
         "    volumes: ['data:/data:z']\n",
-        ":4: services.web.volumes: the option z is not supported by Consort: ignored");
+        ":4: services.web.volumes: the option z is ignored: containers here are not labelled");
     bench_warn_service(
         "    tmpfs: '/run:uid=7'\n",
         ":4: services.web.tmpfs: the option uid=7 is not supported by Consort: ignored");
