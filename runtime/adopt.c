@@ -184,14 +184,18 @@ static bool has_run(void *context, const char *id)
 }
 
 /* One that was created and never let go waits for ever at the OCI runtime's FIFO: it is made again.
- */
+ * One whose FIFO is gone is said to run, and must. */
 static void forget_unstarted(const struct runtime_settings *settings, struct adoption *adoption)
 {
     for (size_t i = 0; i < adoption->found.count; i++) {
         struct adopted *adopted = adoption->found.items[i];
         struct path fifo = path_oci(settings, adopted->spec.id, "exec.fifo");
-        if (adopted->record.process.pid != 0 && access(fifo.text, F_OK) == 0)
+        if (adopted->record.process.pid == 0)
+            continue;
+        if (access(fifo.text, F_OK) == 0)
             adopted->record.process = (struct process){0};
+        else if (process_check(&adopted->record.process) == 0)
+            conmon_start_again(settings, adopted->spec.id, adopted->record.process.pid);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/conmon.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -112,6 +113,41 @@ static int open_gate(const struct runtime_settings *settings, const char *id)
 int conmon_start(const struct runtime_settings *settings, const char *id, struct error *error)
 {
     return open_gate(settings, id) == 0 ? 0 : run_oci(settings, "start", NULL, id, error);
+}
+
+/* Whether that descriptor of the process is the FIFO, which is no longer in its folder. Its link
+ * alone does not say so, for the process could have a file of that name: but not on our tmpfs. */
+static bool is_gate(int fds, const char *name, const char *gate, dev_t device)
+{
+    char target[PATH_BYTES];
+    struct stat status;
+    ssize_t size = readlinkat(fds, name, target, sizeof(target) - 1);
+    size_t suffix = strlen(gate);
+    if (size < 0 || (size_t)size < suffix)
+        return false;
+    target[size] = '\0';
+    return strcmp(target + size - suffix, gate) == 0 && fstatat(fds, name, &status, 0) == 0 &&
+           S_ISFIFO(status.st_mode) && status.st_dev == device;
+}
+
+void conmon_start_again(const struct runtime_settings *settings, const char *id, pid_t pid)
+{
+    char path[64], gate[RUNTIME_ID_BYTES_MAX + 64];
+    struct path directory = path_oci(settings, id, NULL);
+    struct stat status;
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    snprintf(gate, sizeof(gate), "/%s/exec.fifo (deleted)", id);
+    DIR *fds = stat(directory.text, &status) == 0 ? opendir(path) : NULL;
+    if (!fds)
+        return;
+    for (struct dirent *entry; (entry = readdir(fds)) != NULL;) {
+        if (!is_gate(dirfd(fds), entry->d_name, gate, status.st_dev))
+            continue;
+        cleanup_close int fd = openat(dirfd(fds), entry->d_name, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 && write(fd, "", 1) == 1)
+            log_notice("container %s: was about to run when its daemon ended; it runs now", id);
+    }
+    closedir(fds);
 }
 
 int conmon_answer_parse(const char *id, const char *text, pid_t *ret_pid, struct error *error)

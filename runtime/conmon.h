@@ -28,6 +28,10 @@ int conmon_answer_parse(const char *id, const char *text, pid_t *ret_pid, struct
 /* Lets the created container run. */
 int conmon_start(const struct runtime_settings *settings, const char *id, struct error *error);
 
+/* For a container that was being let run when its daemon died: if `pid`, its first process, waits
+ * still, with nobody left to let it run, it need not any more. Nothing happens to one that runs. */
+void conmon_start_again(const struct runtime_settings *settings, const char *id, pid_t pid);
+
 /* Kills and forgets whatever there is of a container: the OCI runtime's state, processes, control
  * group, conmon and its files. 0 if nothing is left. */
 int conmon_delete(const struct runtime_settings *settings, const char *id, struct error *error);
