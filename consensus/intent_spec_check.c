@@ -81,6 +81,9 @@ int intent_spec_check(struct intent_apply *apply, const char *full_name,
     }
     if (!spec->image || spec->image[0] == '\0')
         return error_set(error, -EINVAL, "%s has no image", full_name);
+    for (size_t i = 0; i < spec->mount_count; i++)
+        if (spec->mounts[i].type == SPEC_MOUNT_IMAGE && !spec->mounts[i].source)
+            return error_set(error, -EINVAL, "%s mounts an image that has no name", full_name);
     int rc = count_check(apply, full_name, spec);
     return rc < 0 ? rc : own_ports_check(apply, full_name, spec);
 }

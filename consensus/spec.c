@@ -51,6 +51,7 @@ void spec_mount_done(struct spec_mount *mount)
     free(mount->subpath);
     free(mount->fs_type);
     free(mount->fs_options);
+    free(mount->image_digest);
     *mount = (struct spec_mount){0};
 }
 
@@ -264,14 +265,56 @@ struct spec_hook *spec_hook_add(struct spec_hook **hooks, size_t *count)
     return &more[(*count)++];
 }
 
+/* The mount that shows the image with that index; NULL: there are not as many. */
+static struct spec_mount *image_mount(const struct service_spec *spec, size_t index)
+{
+    for (size_t i = 0; i < spec->mount_count; i++)
+        if (spec->mounts[i].type == SPEC_MOUNT_IMAGE && --index == 0)
+            return &spec->mounts[i];
+    return NULL;
+}
+
+bool service_spec_image(const struct service_spec *spec, size_t index, struct spec_image *ret)
+{
+    const struct spec_mount *mount = index > 0 ? image_mount(spec, index) : NULL;
+    if (index > 0 && !mount)
+        return false;
+    ret->name = mount ? mount->source : spec->image;
+    ret->digest = mount ? mount->image_digest : spec->image_digest;
+    return true;
+}
+
+bool service_spec_needs_image(const struct service_spec *spec, const char *digest)
+{
+    struct spec_image image;
+    for (size_t i = 0; service_spec_image(spec, i, &image); i++)
+        if (image.digest && strcmp(image.digest, digest) == 0)
+            return true;
+    return false;
+}
+
+int service_spec_set_digest(struct service_spec *spec, size_t index, const char *digest)
+{
+    struct spec_mount *mount = index > 0 ? image_mount(spec, index) : NULL;
+    char **place = mount ? &mount->image_digest : &spec->image_digest;
+    char *copy = strdup(digest);
+    if (!copy)
+        return -ENOMEM;
+    free(*place);
+    *place = copy;
+    return 0;
+}
+
 int spec_mount_copy(const struct spec_mount *from, struct spec_mount *ret)
 {
     *ret = *from;
     ret->source = ret->target = ret->subpath = ret->fs_type = ret->fs_options = NULL;
+    ret->image_digest = NULL;
     return text_copy(from->source, &ret->source) < 0 || text_copy(from->target, &ret->target) < 0 ||
                    text_copy(from->subpath, &ret->subpath) < 0 ||
                    text_copy(from->fs_type, &ret->fs_type) < 0 ||
-                   text_copy(from->fs_options, &ret->fs_options) < 0
+                   text_copy(from->fs_options, &ret->fs_options) < 0 ||
+                   text_copy(from->image_digest, &ret->image_digest) < 0
                ? -ENOMEM
                : 0;
 }

@@ -24,6 +24,7 @@ enum spec_mount_type {
     SPEC_MOUNT_BIND,
     SPEC_MOUNT_TMPFS,
     SPEC_MOUNT_DEVICE, /* a file system: the local driver's type, device and o */
+    SPEC_MOUNT_IMAGE,  /* the files of an image, read-only */
 };
 /* Whether mounts below a bind are seen on the other side: mount(2)'s words, "r" for all below. */
 enum spec_propagation {
@@ -72,7 +73,7 @@ struct spec_port {
 
 struct spec_mount {
     uint8_t type; /* enum spec_mount_type */
-    char *source; /* volume name, host path or device; NULL for tmpfs and anonymous volumes */
+    char *source; /* volume name, host path, device or image; NULL: tmpfs, anonymous volumes */
     char *target;
     bool read_only;
     uint64_t size_bytes; /* tmpfs only; 0: no limit */
@@ -81,9 +82,10 @@ struct spec_mount {
     bool is_empty;       /* volume only: a new one has nothing of the image's */
     bool of_image;       /* anonymous volume only: a VOLUME of the image's, found at deploy */
     uint8_t propagation; /* bind only: enum spec_propagation */
-    char *subpath;       /* volume only: what of it is mounted; NULL: all */
+    char *subpath;       /* volume and image only: what of it is mounted; NULL: all */
     char *fs_type;       /* device only: "nfs" */
     char *fs_options;    /* device only: as mount -o takes them; NULL: none */
+    char *image_digest;  /* image only: "sha256:…" of the manifest, resolved at deploy */
 };
 
 /* A command run in a container after its start, or before its end. */
@@ -235,6 +237,22 @@ void spec_mount_done(struct spec_mount *mount);
 
 /* A copy for the caller to end, also after -ENOMEM. */
 int spec_mount_copy(const struct spec_mount *from, struct spec_mount *ret);
+
+/* An image that a replica needs on its machine. */
+struct spec_image {
+    const char *name;   /* as the operator wrote it */
+    const char *digest; /* NULL before it is resolved */
+};
+
+/* The image with that index: the service's own is the first, those that it mounts follow; false
+ * beyond the last. What `*ret` points at is the spec's. */
+bool service_spec_image(const struct service_spec *spec, size_t index, struct spec_image *ret);
+
+/* Whether one of them has that digest. */
+bool service_spec_needs_image(const struct service_spec *spec, const char *digest);
+
+/* Says what the image with that index is; -ENOMEM. */
+int service_spec_set_digest(struct service_spec *spec, size_t index, const char *digest);
 
 /* As many as `*count`, one more: the new one, empty, or NULL for no memory. */
 struct spec_hook *spec_hook_add(struct spec_hook **hooks, size_t *count);

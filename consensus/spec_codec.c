@@ -14,7 +14,7 @@ enum {
     PORT_FIELDS = 3,
     DEPENDENCY_FIELDS = 2,
     NETWORK_FIELDS = 3,
-    MOUNT_FIELDS = 13,
+    MOUNT_FIELDS = 14,
     FILE_FIELDS = 7,
     HEALTH_FIELDS = 10,
     HOOK_FIELDS = 5,
@@ -54,6 +54,7 @@ static void mounts_write(struct writer *writer, const struct service_spec *spec)
         writer_text(writer, mount->subpath);
         writer_text(writer, mount->fs_type);
         writer_text(writer, mount->fs_options);
+        writer_text(writer, mount->image_digest);
     }
 }
 
@@ -264,7 +265,7 @@ static void mounts_read(struct reader *reader, struct service_spec *spec)
     for (size_t i = 0; i < spec->mount_count; i++) {
         struct spec_mount *mount = &spec->mounts[i];
         reader_array_exact(reader, MOUNT_FIELDS);
-        codec_read_enum(reader, SPEC_MOUNT_DEVICE, &mount->type);
+        codec_read_enum(reader, SPEC_MOUNT_IMAGE, &mount->type);
         optional_text_read(reader, &mount->source);
         text_read(reader, &mount->target);
         reader_bool(reader, &mount->read_only);
@@ -277,6 +278,7 @@ static void mounts_read(struct reader *reader, struct service_spec *spec)
         optional_text_read(reader, &mount->subpath);
         optional_text_read(reader, &mount->fs_type);
         optional_text_read(reader, &mount->fs_options);
+        optional_text_read(reader, &mount->image_digest);
     }
 }
 

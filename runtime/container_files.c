@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "runtime/file.h"
+#include "runtime/image/image_store.h"
 #include "runtime/own_mounts.h"
 #include "runtime/volume.h"
 
@@ -155,6 +156,30 @@ static int make_volume(const struct oci_input *input, size_t index, struct error
                           : 0;
 }
 
+static void cleanup_image(struct image **image)
+{
+    image_free(*image);
+}
+
+static int make_image(const struct oci_input *input, size_t index, struct error *error)
+{
+    const struct container_mount *mount = &input->spec->mounts[index];
+    __attribute__((cleanup(cleanup_image))) struct image *image = NULL;
+    struct text_list layers = {0};
+    struct digest digest;
+    int result = digest_parse(mount->source, &digest); /* container_spec_check() saw to it */
+    if (result < 0)
+        return error_set_errno(error, result, "its image");
+    result = image_store_load(input->images, &digest, &image, error);
+    if (result == 0)
+        result = image_store_unpack(input->images, image, &layers, error);
+    if (result == 0)
+        result =
+            own_mount_image(input->files_dir, index, &layers, mount->subpath, input->userns, error);
+    text_list_done(&layers);
+    return result;
+}
+
 /* A folder of the machine's that is not there is made, as by Docker: but not in place of what the
  * image has as a file, for then a file of the operator's is not on this machine. */
 static int make_bind(const struct oci_input *input, const struct container_mount *mount,
@@ -185,6 +210,8 @@ static int make_mount(const struct oci_input *input, const struct secrets *secre
         return make_bind(input, mount, error);
     case MOUNT_DEVICE:
         return own_mount_device(input->files_dir, index, mount, input->mount_timeout_ms, error);
+    case MOUNT_IMAGE:
+        return make_image(input, index, error);
     case MOUNT_TMPFS:
         break;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "runtime/image/digest.h"
 #include "runtime/sandbox.h"
 #include "runtime/sandbox_options.h"
 #include "runtime/volume.h"
@@ -172,7 +173,12 @@ static int mount_check(const struct container_mount *mount, struct error *error)
         return -EINVAL;
     if (mount->type == MOUNT_DEVICE && (!mount->source || !mount->fs_type))
         return error_set(error, -EINVAL, "mount on %s: of what?", mount->target);
-    if ((mount->subpath || mount->is_anonymous) && mount->type != MOUNT_VOLUME)
+    struct digest digest;
+    if (mount->type == MOUNT_IMAGE && (!mount->source || digest_parse(mount->source, &digest) < 0))
+        return error_set(error, -EINVAL, "mount on %s: \"%s\" is not an image's digest",
+                         mount->target, mount->source ? mount->source : "");
+    if ((mount->subpath && mount->type != MOUNT_VOLUME && mount->type != MOUNT_IMAGE) ||
+        (mount->is_anonymous && mount->type != MOUNT_VOLUME))
         return error_set(error, -EINVAL, "mount on %s is no volume", mount->target);
     if (mount->secret && (mount->type != MOUNT_FILE || mount->content.size > 0))
         return error_set(error, -EINVAL, "mount on %s: a secret's content is not kept",

@@ -31,6 +31,7 @@ enum mount_type {
     MOUNT_TMPFS,  /* `size_bytes` bounds it; 0 leaves it to the kernel (half of the memory) */
     MOUNT_FILE,   /* `content`, or what is in `secret`, is written to memory and mounted */
     MOUNT_DEVICE, /* the file system `fs_type` of `source`, mounted with `fs_options` */
+    MOUNT_IMAGE,  /* the files of the image with the digest `source`; always read-only */
 };
 
 struct container_mount {
@@ -41,7 +42,7 @@ struct container_mount {
     bool must_exist;   /* of a bind */
     bool is_empty;     /* of a volume: a new one has nothing of what it covers in the image */
     bool is_anonymous; /* of a volume: it goes when nobody needs it (volume_sweep.h) */
-    char *subpath;     /* of a volume: what of it is mounted; NULL: all */
+    char *subpath;     /* of a volume or an image: what of it is mounted; NULL: all */
     char *propagation; /* of a bind: "rslave"; NULL: "rprivate" */
     char *fs_type, *fs_options; /* the latter may be NULL */
     uint64_t size_bytes;

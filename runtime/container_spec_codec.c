@@ -205,7 +205,7 @@ static void mount_read(struct reader *reader, struct container_mount *mount)
 {
     uint32_t extra;
     struct_begin(reader, MOUNT_FIELDS_MIN, &extra);
-    mount->type = (enum mount_type)number_read(reader, MOUNT_DEVICE);
+    mount->type = (enum mount_type)number_read(reader, MOUNT_IMAGE);
     text_read(reader, &mount->source);
     text_read(reader, &mount->target);
     reader_bool(reader, &mount->read_only);

@@ -176,6 +176,7 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
         .mount_timeout_ms = settings->launch_timeout_ms,
         .filters_dir = filters,
         .userns = userns,
+        .images = settings->images,
     };
     result = apparmor_choose(&settings->apparmor, &spec->sandbox, &input.apparmor_profile, error);
     if (result < 0)

@@ -177,6 +177,9 @@ static int add_spec_mount(json_t *mounts, const struct oci_input *input, size_t 
     case MOUNT_VOLUME:
     case MOUNT_DEVICE:
         return add_volume(mounts, input, index);
+    case MOUNT_IMAGE: /* its owners are mapped already: overlayfs can't have them mapped later */
+        own_mount_path(input->files_dir, index, source);
+        return add_mount(mounts, mount->target, "bind", source, "rbind,rprivate,nosuid,nodev,ro");
     case MOUNT_TMPFS:
         return add_tmpfs(mounts, mount);
     case MOUNT_FILE:

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "runtime/container_spec.h"
+#include "runtime/image/image_store.h"
 #include "runtime/plan.h"
 #include "runtime/user.h"
 #include "runtime/userns.h"
@@ -31,6 +32,7 @@ struct oci_input {
     const char *init_path;        /* of an init on this machine; NULL unless the spec wants one */
     const char *apparmor_profile; /* NULL: none */
     const struct userns *userns;  /* NULL: the machine's own */
+    struct image_store *images;   /* of the images that it mounts */
 };
 
 /* Writes the document, and its "process" once more, for commands that are run in the container

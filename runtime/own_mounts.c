@@ -13,10 +13,11 @@
 #include "base/cleanup.h"
 #include "runtime/file.h"
 #include "runtime/process.h"
+#include "runtime/rootfs.h"
 
 bool own_mount_is_wanted(const struct container_mount *mount)
 {
-    return mount->type == MOUNT_DEVICE || mount->subpath;
+    return mount->type == MOUNT_DEVICE || mount->type == MOUNT_IMAGE || mount->subpath;
 }
 
 void own_mount_path(const char *bundle_dir, size_t index, char *ret)
@@ -47,14 +48,28 @@ int own_mount_part(const char *bundle_dir, size_t index, const char *volume, con
     cleanup_close int found = -1;
     int result = root < 0 ? -errno : file_open_inside(root, path, O_PATH, &found);
     if (result < 0)
-        return error_set_errno(error, result, "\"%s\" in its volume", path);
+        return error_set_errno(error, result, "\"%s\" in what is mounted", path);
     if (fstat(found, &status) < 0)
-        return error_set_errno(error, -errno, "\"%s\" in its volume", path);
+        return error_set_errno(error, -errno, "\"%s\" in what is mounted", path);
     result = make_place(bundle_dir, index, S_ISDIR(status.st_mode), place);
     snprintf(found_path, sizeof(found_path), "/proc/self/fd/%d", found);
     if (result == 0 && mount(found_path, place, NULL, MS_BIND, NULL) < 0)
         result = -errno;
-    return result < 0 ? error_set_errno(error, result, "mounting \"%s\" of its volume", path) : 0;
+    return result < 0 ? error_set_errno(error, result, "mounting \"%s\"", path) : 0;
+}
+
+int own_mount_image(const char *bundle_dir, size_t index, const struct text_list *layers,
+                    const char *path, const struct userns *userns, struct error *error)
+{
+    char place[PATH_BYTES], directory[PATH_BYTES], whole[PATH_BYTES];
+    path_format(directory, sizeof(directory), "%s/mounts", bundle_dir);
+    own_mount_path(bundle_dir, index, place);
+    path_format(whole, sizeof(whole), "%s%s", place, path ? ".whole" : "");
+    int result = file_make_directories(whole, 0700);
+    if (result < 0)
+        return error_set_errno(error, result, "cannot make a place to mount on");
+    result = rootfs_mount_image(directory, layers, userns, whole, error);
+    return result == 0 && path ? own_mount_part(bundle_dir, index, whole, path, error) : result;
 }
 
 /* By mount(8), whose helpers know what each kind of file system wants (a server's address, its

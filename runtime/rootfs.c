@@ -32,8 +32,9 @@ static const char mapped_own_name[] = "mapped-own";
 struct overlay {
     int layer_fds[IMAGE_LAYERS_MAX];
     size_t layer_count;
-    int upper_fd;
+    int upper_fd; /* -1: none, it is read-only, and then there is an empty one to be the lowest */
     int work_fd;
+    int empty_fd;
 };
 
 static void overlay_done(struct overlay *overlay)
@@ -42,6 +43,7 @@ static void overlay_done(struct overlay *overlay)
         close(overlay->layer_fds[i]);
     cleanup_close_fd(&overlay->upper_fd);
     cleanup_close_fd(&overlay->work_fd);
+    cleanup_close_fd(&overlay->empty_fd);
 }
 
 static int open_layers(struct overlay *overlay, const struct text_list *layers, struct error *error)
@@ -127,42 +129,58 @@ static int reopen(int parent_fd, const char *name, int *fd)
     return 0;
 }
 
-/* Puts directories with mapped owners in the place of those that are open. Upper and work, too: on
- * the disk the container's files are owned as it sees them, whichever ids it has. */
+/* Puts directories with mapped owners in the place of the layers. */
+static int map_layers(struct overlay *overlay, const char *container_dir, int container_fd,
+                      const struct text_list *layers, const struct userns *userns)
+{
+    const struct idmap idmap = {.userns_fd = userns->fd, .read_only = true};
+    cleanup_free char *parent = NULL;
+    cleanup_close int layers_fd = -1;
+    int r = find_parent(layers, &parent);
+    if (r == 0)
+        r = map(parent, container_dir, container_fd, mapped_layers_name, &idmap, &layers_fd);
+    for (size_t i = 0; i < overlay->layer_count && r == 0; i++)
+        r = reopen(layers_fd, strrchr(layers->items[i], '/') + 1, &overlay->layer_fds[i]);
+    return r;
+}
+
+/* The same for upper and work, too: on the disk the container's files are owned as it sees them,
+ * whichever ids it has. */
 static int map_all(struct overlay *overlay, const char *container_dir, int container_fd,
                    const struct text_list *layers, const struct userns *userns)
 {
-    const struct idmap for_layers = {.userns_fd = userns->fd, .read_only = true},
-                       for_own = {.userns_fd = userns->fd};
-    cleanup_free char *parent = NULL;
-    cleanup_close int layers_fd = -1, own_fd = -1;
-    int r = find_parent(layers, &parent);
-    if (r == 0)
-        r = map(parent, container_dir, container_fd, mapped_layers_name, &for_layers, &layers_fd);
+    const struct idmap for_own = {.userns_fd = userns->fd};
+    cleanup_close int own_fd = -1;
+    int r = map_layers(overlay, container_dir, container_fd, layers, userns);
     if (r == 0)
         r = map(container_dir, container_dir, container_fd, mapped_own_name, &for_own, &own_fd);
-    for (size_t i = 0; i < overlay->layer_count && r == 0; i++)
-        r = reopen(layers_fd, strrchr(layers->items[i], '/') + 1, &overlay->layer_fds[i]);
     if (r == 0)
         r = reopen(own_fd, upper_name, &overlay->upper_fd);
     return r < 0 ? r : reopen(own_fd, work_name, &overlay->work_fd);
 }
 
-/* index and metacopy would tie layers to one container; other settings are the kernel's. */
+/* index and metacopy would tie layers to one container; other settings are the kernel's. Without an
+ * upper directory overlayfs wants two layers, of which images may have one. */
 static int mount_overlay(const struct overlay *overlay, const char *target)
 {
+    bool is_writable = overlay->upper_fd >= 0;
     cleanup_buffer struct buffer options;
     buffer_init(&options);
-    int r = buffer_printf(&options,
-                          "index=off,metacopy=off,upperdir=/proc/self/fd/%d,"
-                          "workdir=/proc/self/fd/%d,lowerdir=",
+    int r = buffer_append_text(&options, "index=off,metacopy=off,");
+    if (r == 0 && is_writable)
+        r = buffer_printf(&options, "upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d,",
                           overlay->upper_fd, overlay->work_fd);
+    if (r == 0)
+        r = buffer_append_text(&options, "lowerdir=");
     for (size_t i = overlay->layer_count; r == 0 && i-- > 0;)
         r = buffer_printf(&options, "/proc/self/fd/%d%s", overlay->layer_fds[i], i > 0 ? ":" : "");
+    if (r == 0 && !is_writable)
+        r = buffer_printf(&options, ":/proc/self/fd/%d", overlay->empty_fd);
     cleanup_free char *text = r == 0 ? buffer_take_text(&options) : NULL;
     if (!text)
         return -ENOMEM;
-    return mount("consort", target, "overlay", MS_NODEV, text) < 0 ? -errno : 0;
+    unsigned long flags = MS_NODEV | (is_writable ? 0 : MS_RDONLY);
+    return mount("consort", target, "overlay", flags, text) < 0 ? -errno : 0;
 }
 
 /* What overlayfs makes for itself belongs to whoever mounts it, who must be known in upper. */
@@ -211,7 +229,7 @@ static int mount_in(int container_fd, const char *container_dir, const char *tar
                     const struct text_list *layers, const struct userns *userns,
                     struct error *error)
 {
-    struct overlay overlay = {.upper_fd = -1, .work_fd = -1};
+    struct overlay overlay = {.upper_fd = -1, .work_fd = -1, .empty_fd = -1};
     cleanup_close int mount_fd = -1;
     int r = open_layers(&overlay, layers, error);
     if (r < 0)
@@ -259,6 +277,34 @@ int rootfs_mount(const char *container_dir, const struct text_list *layers,
     }
     *ret_path = take_pointer(target);
     return 0;
+}
+
+int rootfs_mount_image(const char *directory, const struct text_list *layers,
+                       const struct userns *userns, const char *target, struct error *error)
+{
+    struct overlay overlay = {.upper_fd = -1, .work_fd = -1, .empty_fd = -1};
+    cleanup_close int directory_fd = -1;
+    int r = open_layers(&overlay, layers, error);
+    if (r < 0)
+        goto out;
+    r = open_container(directory, &directory_fd);
+    if (r == 0)
+        r = disk_open_directory(AT_FDCWD, target, &overlay.empty_fd); /* it is covered then */
+    if (r == 0 && userns)
+        r = unmap(directory);
+    if (r == 0 && userns)
+        r = map_layers(&overlay, directory, directory_fd, layers, userns);
+    if (r == 0)
+        r = mount_overlay(&overlay, target);
+    if (r < 0) {
+        error_set_errno(error, r, userns ? "overlayfs with mapped owners" : "overlayfs");
+        explain(r, userns, error);
+    }
+out:
+    overlay_done(&overlay);
+    int unmapped = userns ? unmap(directory) : 0;
+    return r == 0 && unmapped < 0 ? error_set_errno(error, unmapped, "unmount its mapped layers")
+                                  : r;
 }
 
 int rootfs_unmount(const char *container_dir, struct error *error)

@@ -26,6 +26,11 @@
 int rootfs_mount(const char *container_dir, const struct text_list *layers,
                  const struct userns *userns, char **ret_path, struct error *error);
 
+/* Mounts the files of an image at `target`, a folder, read-only. `directory` is where layers are
+ * mounted meanwhile with mapped owners, if there is a user namespace (else NULL). */
+int rootfs_mount_image(const char *directory, const struct text_list *layers,
+                       const struct userns *userns, const char *target, struct error *error);
+
 /* Unmounts; 0 also if nothing is mounted or `container_dir` is not there. What still uses it keeps
  * it alive unseen until it lets go. Keeps what the container has written. */
 int rootfs_unmount(const char *container_dir, struct error *error);

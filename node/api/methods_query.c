@@ -210,19 +210,37 @@ static void method_service_ls(struct api_call *call, struct bytes params)
     api_answer(call, &result);
 }
 
+/* The images that the revision mounts, beside its own. */
+static void write_mounted_images(struct writer *writer, const struct service_spec *spec)
+{
+    struct spec_image image;
+    size_t count = 1;
+    while (service_spec_image(spec, count, &image))
+        count++;
+    writer_text(writer, "mounted_images");
+    writer_array(writer, count - 1);
+    for (size_t i = 1; i < count; i++) {
+        service_spec_image(spec, i, &image);
+        writer_map(writer, 2);
+        put_text(writer, "image", image.name);
+        put_text(writer, "image_digest", image.digest ? image.digest : "");
+    }
+}
+
 static void write_revisions(struct writer *writer, const struct intent_service *service)
 {
     writer_text(writer, "revisions");
     writer_array(writer, service->revisions.count);
     for (size_t i = 0; i < service->revisions.count; i++) {
         const struct intent_revision *revision = service->revisions.items[i];
-        writer_map(writer, 5);
+        writer_map(writer, 6);
         put_u64(writer, "number", revision->number);
         put_i64(writer, "wall_ms", revision->wall_ms);
         put_text(writer, "actor", revision->actor);
         put_text(writer, "image", revision->spec.image);
         put_text(writer, "image_digest",
                  revision->spec.image_digest ? revision->spec.image_digest : "");
+        write_mounted_images(writer, &revision->spec);
     }
 }
 

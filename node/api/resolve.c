@@ -38,6 +38,17 @@ static bool is_named(const char *text, const struct image_reference *name)
            image_reference_same_name(&parsed, name);
 }
 
+/* What the name means in that spec; NULL: it does not say. */
+static const char *meaning_in(const struct service_spec *spec, const struct image_reference *name)
+{
+    struct spec_image image;
+    for (size_t i = 0; service_spec_image(spec, i, &image); i++)
+        if (image.digest && strlen(image.digest) < AGENT_DIGEST_TEXT_BYTES &&
+            is_named(image.name, name))
+            return image.digest;
+    return NULL;
+}
+
 /* What the name meant in the newest revision of any service that used it. */
 static int resolve_from_intent(const struct peer *peer, const struct image_reference *name,
                                char ret[AGENT_DIGEST_TEXT_BYTES])
@@ -48,15 +59,14 @@ static int resolve_from_intent(const struct peer *peer, const struct image_refer
         const struct intent_service *service = services->items[i];
         for (size_t j = 0; j < service->revisions.count; j++) {
             const struct intent_revision *revision = service->revisions.items[j];
-            if (revision->spec.image_digest && is_named(revision->spec.image, name) &&
-                strlen(revision->spec.image_digest) < AGENT_DIGEST_TEXT_BYTES &&
-                (!newest || revision->wall_ms > newest->wall_ms))
+            if ((!newest || revision->wall_ms > newest->wall_ms) &&
+                meaning_in(&revision->spec, name))
                 newest = revision;
         }
     }
     if (!newest)
         return -ENOENT;
-    memcpy(ret, newest->spec.image_digest, strlen(newest->spec.image_digest) + 1);
+    snprintf(ret, AGENT_DIGEST_TEXT_BYTES, "%s", meaning_in(&newest->spec, name));
     return 0;
 }
 
@@ -128,12 +138,35 @@ static int add_image_volumes(const struct peer *peer, struct service_spec *spec)
     return rc;
 }
 
-/* Sets the digest of the image that the spec names; -ENOENT if no peer that lives has it (yet). */
-static int resolve_image(const struct peer *peer, struct service_spec *spec, struct error *error)
+/* One of the images that the specs name. */
+struct named_image {
+    struct service_spec *spec;
+    size_t index; /* among those of the spec */
+    const char *name;
+};
+
+/* The image with that index among those of all specs; false beyond the last. */
+static bool find_named(struct service_spec *specs, size_t spec_count, size_t index,
+                       struct named_image *ret)
 {
+    struct spec_image image;
+    for (size_t i = 0; i < spec_count; i++)
+        for (size_t j = 0; service_spec_image(&specs[i], j, &image); j++)
+            if (index-- == 0) {
+                *ret = (struct named_image){&specs[i], j, image.name};
+                return true;
+            }
+    return false;
+}
+
+/* Sets the digest of the image; -ENOENT if no peer that lives has it (yet). */
+static int resolve_image(const struct peer *peer, const struct named_image *named,
+                         struct error *error)
+{
+    struct service_spec *spec = named->spec;
     struct image_reference reference;
     char text[IMAGE_REFERENCE_BYTES_MAX], digest[AGENT_DIGEST_TEXT_BYTES];
-    int rc = image_reference_parse(spec->image, &reference, error);
+    int rc = image_reference_parse(named->name, &reference, error);
     if (rc < 0) {
         error_prefix(error, "service %s", spec->name);
         return rc;
@@ -147,12 +180,10 @@ static int resolve_image(const struct peer *peer, struct service_spec *spec, str
         error_set(error, -ENOENT, "service %s: no peer has the image %s", spec->name, text);
         return -ENOENT;
     }
-    char *copy = strdup(digest);
-    if (!copy)
-        return error_set_errno(error, -ENOMEM, "service %s", spec->name);
-    free(spec->image_digest);
-    spec->image_digest = copy;
-    rc = add_image_volumes(peer, spec);
+    rc = service_spec_set_digest(spec, named->index, digest);
+    if (rc < 0)
+        return error_set_errno(error, rc, "service %s", spec->name);
+    rc = named->index == 0 ? add_image_volumes(peer, spec) : 0;
     return rc < 0 ? error_set_errno(error, rc, "service %s: the volumes of its image", spec->name)
                   : 0;
 }
@@ -164,7 +195,7 @@ struct resolving {
     struct service_spec *specs;
     size_t spec_count;
     int64_t give_up_ms;
-    size_t pulled_count; /* specs whose image was asked of its registry: once each */
+    size_t pulled_count; /* images that were asked of their registry: once each */
     char announced[IMAGE_REFERENCE_BYTES_MAX]; /* what others know that is to be pulled here; "" */
     bool is_pulling, is_closed;
     struct error pull_error;
@@ -212,11 +243,10 @@ static void on_pulled(void *context, const struct digest *digest, const struct e
 
 /* Asks the registry of an image that no peer has, unless another peer does: once it has the image,
  * its name is heard of. Whether it is pulled now. */
-static bool pull(struct resolving *resolving, size_t index)
+static bool pull(struct resolving *resolving, size_t index, const char *image)
 {
     struct peer *peer = resolving->call->peer;
     static const struct images_pull_handler handler = {NULL, on_pulled};
-    const char *image = resolving->specs[index].image;
     if (index < resolving->pulled_count)
         return false;
     if (resolving->announced[0] && agent_pull_is_others(peer->agent, resolving->announced))
@@ -246,19 +276,21 @@ static void on_look(uv_timer_t *timer)
     struct api_call *call = resolving->call;
     struct peer *peer = call->peer;
     struct error error = {0};
+    struct named_image named = {0};
     size_t resolved = 0;
     int rc = 0;
     if (call->is_canceled || peer->is_stopping || !peer->agent)
         rc = error_set_errno(&error, -ECANCELED, "waiting for an image's name");
     else if (resolving->is_pulling)
         return;
-    for (; resolved < resolving->spec_count && rc == 0; resolved += rc == 0)
-        rc = resolve_image(peer, &resolving->specs[resolved], &error);
+    for (; rc == 0 && find_named(resolving->specs, resolving->spec_count, resolved, &named);
+         resolved += rc == 0)
+        rc = resolve_image(peer, &named, &error);
     if (rc == -ENOENT && resolved >= resolving->pulled_count)
-        announce(resolving, resolving->specs[resolved].image, false);
+        announce(resolving, named.name, false);
     bool is_pulled_in_vain = resolving->pull_error.code < 0;
     if (rc == -ENOENT && !is_pulled_in_vain &&
-        (peer_now_ms(peer) < resolving->give_up_ms || pull(resolving, resolved)))
+        (peer_now_ms(peer) < resolving->give_up_ms || pull(resolving, resolved, named.name)))
         return; /* the name may be on its way */
     if (rc == -ENOENT)
         say_unknown(resolving, &error);

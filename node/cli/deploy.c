@@ -73,6 +73,24 @@ static bool is_among(const struct text_list *list, const char *text)
     return false;
 }
 
+/* Has the peer ask for the images of a service anew, unless it has. */
+static int pull_of_service(struct cli *cli, const struct service_spec *spec,
+                           struct text_list *pulled, struct error *error)
+{
+    struct spec_image image;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && service_spec_image(spec, i, &image); i++) {
+        json_t *result = NULL;
+        if (is_among(pulled, image.name))
+            continue;
+        rc = image_pull(cli, image.name, &result, error);
+        json_decref(result);
+        if (rc == 0 && text_list_add(pulled, image.name) < 0)
+            rc = error_set_errno(error, -ENOMEM, "pulling %s", image.name);
+    }
+    return rc;
+}
+
 /* Has the peer ask for the images anew that the file wants so, or all of them; each once. */
 static int pull_images(struct cli *cli, const struct compose_result *loaded, bool all)
 {
@@ -81,13 +99,8 @@ static int pull_images(struct cli *cli, const struct compose_result *loaded, boo
     int rc = 0;
     for (size_t i = 0; i < loaded->service_count && rc == 0; i++) {
         const struct service_spec *spec = &loaded->services[i];
-        json_t *result = NULL;
-        if ((!all && !is_among(&loaded->pulled, spec->name)) || is_among(&pulled, spec->image))
-            continue;
-        rc = image_pull(cli, spec->image, &result, &error);
-        json_decref(result);
-        if (rc == 0 && text_list_add(&pulled, spec->image) < 0)
-            rc = error_set_errno(&error, -ENOMEM, "pulling %s", spec->image);
+        if (all || is_among(&loaded->pulled, spec->name))
+            rc = pull_of_service(cli, spec, &pulled, &error);
     }
     text_list_done(&pulled);
     return rc < 0 ? cli_fail(&error) : CLI_OK;

@@ -30,6 +30,21 @@ static void cell_digest(const json_t *row, const char *key, char *ret)
     snprintf(ret, CLI_TEXT_BYTES_MAX, "%.12s", colon ? colon + 1 : digest);
 }
 
+/* What the service mounts of images, as its newest revision has it. */
+static void say_mounted_images(const json_t *service)
+{
+    static const struct column images[] = {{"  MOUNTED DIGEST", "image_digest", cell_digest},
+                                           {"IMAGE", "image", NULL}};
+    const json_t *revisions = json_object_get(service, "revisions");
+    for (size_t i = 0; i < json_array_size(revisions); i++) {
+        const json_t *revision = json_array_get(revisions, i);
+        const json_t *mounted = json_object_get(revision, "mounted_images");
+        if (json_number(revision, "number") == json_number(service, "revision") &&
+            json_array_size(mounted) > 0)
+            output_table(mounted, images, array_count(images));
+    }
+}
+
 static void say_service(const json_t *service)
 {
     static const struct column revisions[] = {{"  REVISION", "number", NULL},
@@ -50,6 +65,7 @@ static void say_service(const json_t *service)
            json_text(service, "virtual_ip"), json_text(service, "virtual_ipv6"),
            json_text(service, "rollout"), json_text(service, "reason"));
     output_table(json_object_get(service, "revisions"), revisions, array_count(revisions));
+    say_mounted_images(service);
     output_table(json_object_get(service, "replica_list"), replicas, array_count(replicas));
 }
 

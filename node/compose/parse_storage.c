@@ -9,6 +9,7 @@
 #include "consensus/bounds.h"
 #include "node/compose/parse.h"
 #include "runtime/container_spec.h"
+#include "runtime/image/image_reference.h"
 
 /* Takes "." and ".." out of an absolute path, and doubled slashes. */
 static void make_plain(char *path)
@@ -247,8 +248,13 @@ static int read_short_volume(struct parse *parse, const struct tree_node *node,
 
 static int mount_type(struct parse *parse, const struct tree_node *node, void *target)
 {
-    static const char *const types[] = {"volume", "bind", "tmpfs", NULL};
-    return parse_word(parse, node, types, &((struct spec_mount *)target)->type);
+    static const char *const words[] = {"volume", "bind", "tmpfs", "image", NULL};
+    static const uint8_t types[] = {SPEC_MOUNT_VOLUME, SPEC_MOUNT_BIND, SPEC_MOUNT_TMPFS,
+                                    SPEC_MOUNT_IMAGE};
+    uint8_t index = 0;
+    int rc = parse_word(parse, node, words, &index);
+    ((struct spec_mount *)target)->type = types[index];
+    return rc;
 }
 
 static int mount_source(struct parse *parse, const struct tree_node *node, void *target)
@@ -311,41 +317,73 @@ static int volume_nocopy(struct parse *parse, const struct tree_node *node, void
     return parse_flag(parse, node, &((struct spec_mount *)target)->is_empty);
 }
 
-static int volume_subpath(struct parse *parse, const struct tree_node *node, void *target)
+static int mount_subpath(struct parse *parse, const struct tree_node *node, void *target)
 {
     struct spec_mount *mount = target;
+    free(take_pointer(mount->subpath)); /* a map may have both `volume` and `image` */
     int rc = parse_text(parse, node, &mount->subpath);
     return rc < 0 || (mount->subpath[0] && mount->subpath[0] != '/')
                ? rc
                : parse_fail(parse, node,
-                            "a path within the volume is expected, as in data/pictures");
+                            "a path within what is mounted is expected, as in data/pictures");
 }
 
 static int mount_volume(struct parse *parse, const struct tree_node *node, void *target)
 {
     static const struct parse_key keys[] = {
-        {"nocopy", volume_nocopy}, {"subpath", volume_subpath}, {"labels", NULL}, {0}};
+        {"nocopy", volume_nocopy}, {"subpath", mount_subpath}, {"labels", NULL}, {0}};
     return parse_map(parse, node, keys, target);
+}
+
+static int mount_image(struct parse *parse, const struct tree_node *node, void *target)
+{
+    static const struct parse_key keys[] = {{"subpath", mount_subpath}, {0}};
+    return parse_map(parse, node, keys, target);
+}
+
+/* What the source of a mount of an image names. It is read-only, whatever the file says. */
+static int set_image(struct parse *parse, const struct tree_node *node, const char *source,
+                     struct spec_mount *mount)
+{
+    struct image_reference reference;
+    struct error why = {0};
+    if (!source)
+        return parse_fail(parse, node, "a mount of an image needs the image as its source");
+    if (image_reference_parse(source, &reference, &why) < 0)
+        return parse_fail(parse, node, "%s%s%s", why.message, why.hint[0] ? "; " : "", why.hint);
+    mount->read_only = true;
+    mount->source = strdup(source);
+    return mount->source ? 0 : -ENOMEM;
 }
 
 static int read_long_volume(struct parse *parse, const struct tree_node *node,
                             struct service_spec *spec)
 {
-    static const struct parse_key keys[] = {
-        {"type", mount_type},           {"source", mount_source},         {"target", mount_target},
-        {"read_only", mount_read_only}, {"tmpfs", mount_tmpfs},           {"bind", mount_bind},
-        {"volume", mount_volume},       {"consistency", parse_pass_over}, {0}};
+    static const struct parse_key keys[] = {{"type", mount_type},
+                                            {"source", mount_source},
+                                            {"target", mount_target},
+                                            {"read_only", mount_read_only},
+                                            {"tmpfs", mount_tmpfs},
+                                            {"bind", mount_bind},
+                                            {"volume", mount_volume},
+                                            {"image", mount_image},
+                                            {"consistency", parse_pass_over},
+                                            {0}};
     struct spec_mount *mount = service_spec_add_mount(spec);
     if (!mount)
         return -ENOMEM;
     int rc = parse_map(parse, node, keys, mount);
     cleanup_free char *source = take_pointer(mount->source);
-    if (rc == 0 && source && mount->type != SPEC_MOUNT_TMPFS)
+    if (rc == 0 && mount->type == SPEC_MOUNT_IMAGE)
+        rc = set_image(parse, node, source, mount);
+    else if (rc == 0 && source && mount->type != SPEC_MOUNT_TMPFS)
         rc = set_source(parse, node, source, mount);
     if (rc == 0 && !source && mount->type == SPEC_MOUNT_BIND)
         rc = parse_fail(parse, node, "a bind mount needs a source");
-    if (rc == 0 && mount->subpath && (mount->type != SPEC_MOUNT_VOLUME || !source))
-        rc = parse_fail(parse, node, "only a named volume, of no driver_opts, has a subpath");
+    if (rc == 0 && mount->subpath && mount->type != SPEC_MOUNT_IMAGE &&
+        (mount->type != SPEC_MOUNT_VOLUME || !source))
+        rc = parse_fail(parse, node,
+                        "only an image or a named volume, of no driver_opts, has a subpath");
     return rc < 0 ? rc : parse_target(parse, node, mount->target);
 }
 

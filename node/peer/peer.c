@@ -210,8 +210,8 @@ static bool wants_image(const struct intent *intent, const struct intent_replica
     const struct intent_service *service = intent_service_find(intent, replica->service);
     const struct intent_revision *revision =
         service ? intent_revision_find(service, replica->revision) : NULL;
-    return replica->want == INTENT_RUN && revision && revision->spec.image_digest &&
-           strcmp(revision->spec.image_digest, digest) == 0;
+    return replica->want == INTENT_RUN && revision &&
+           service_spec_needs_image(&revision->spec, digest);
 }
 
 /* Peers where a replica was placed whose image that is. A peer may be told several times. */

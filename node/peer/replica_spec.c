@@ -34,7 +34,8 @@ static bool copy_mount(const struct agent_wanted *wanted, const struct spec_moun
     static const enum mount_type types[] = {[SPEC_MOUNT_VOLUME] = MOUNT_VOLUME,
                                             [SPEC_MOUNT_BIND] = MOUNT_BIND,
                                             [SPEC_MOUNT_TMPFS] = MOUNT_TMPFS,
-                                            [SPEC_MOUNT_DEVICE] = MOUNT_DEVICE};
+                                            [SPEC_MOUNT_DEVICE] = MOUNT_DEVICE,
+                                            [SPEC_MOUNT_IMAGE] = MOUNT_IMAGE};
     to->type = types[from->type];
     to->read_only = from->read_only;
     to->size_bytes = from->size_bytes;
@@ -45,6 +46,7 @@ static bool copy_mount(const struct agent_wanted *wanted, const struct spec_moun
                                   ? NULL
                                   : spec_propagation_words[from->propagation];
     bool is_named = from->type == SPEC_MOUNT_VOLUME  ? name_volume(wanted, from, to)
+                    : from->type == SPEC_MOUNT_IMAGE ? copy(from->image_digest, &to->source)
                     : from->type == SPEC_MOUNT_TMPFS ? true
                                                      : copy(from->source, &to->source);
     return is_named && copy(from->target, &to->target) && copy(from->subpath, &to->subpath) &&

@@ -13,6 +13,7 @@
 #include "node/images/images.h"
 #include "node/mesh_process/host.h"
 #include "node/peer/dependency.h"
+#include "node/peer/image_pins.h"
 #include "node/peer/peer.h"
 #include "node/peer/replica_spec.h"
 
@@ -30,9 +31,8 @@ enum {
 struct replica {
     uint64_t generation;
     char container_id[RUNTIME_ID_BYTES_MAX + 1];
-    struct digest image;
+    struct digest_set images; /* pinned: its own, and those that it mounts */
     bool is_wanted;
-    bool is_pinned; /* its image */
     bool is_fetching;
     bool is_started; /* the runtime has it */
     bool is_removing;
@@ -93,14 +93,14 @@ static struct replica *get(struct replicas *replicas, uint64_t generation)
 static void free_replica(struct replica *replica)
 {
     text_list_done(&replica->networks);
+    digest_set_done(&replica->images);
     free(replica);
 }
 
 static void forget(struct replicas *replicas, struct replica *replica)
 {
     struct peer *peer = replicas->peer;
-    if (replica->is_pinned)
-        image_store_unpin(peer->image_store, &replica->image);
+    image_pins_drop(peer->image_store, &replica->images);
     if (peer->agent)
         agent_withdraw_replica(peer->agent, peer_now_ms(peer), replica->generation);
     table_remove(&replicas->table, &replica->generation);
@@ -160,11 +160,22 @@ static void on_fetched(void *context, const struct error *error)
     replicas_changed(replicas);
 }
 
-/* Sees to it that the image is here. Returns true when it is already. */
-static bool have_image(struct replicas *replicas, struct replica *replica)
+/* The first of its images that is not here; NULL: all are. */
+static const struct digest *missing_image(const struct replicas *replicas,
+                                          const struct replica *replica)
+{
+    for (size_t i = 0; i < replica->images.count; i++)
+        if (!images_has(replicas->peer->images, &replica->images.items[i]))
+            return &replica->images.items[i];
+    return NULL;
+}
+
+/* Sees to it that the images are here, one after the other. Returns true when they are already. */
+static bool have_images(struct replicas *replicas, struct replica *replica)
 {
     struct peer *peer = replicas->peer;
-    if (images_has(peer->images, &replica->image))
+    const struct digest *missing = missing_image(replicas, replica);
+    if (!missing)
         return true;
     struct fetch *fetch = malloc(sizeof(*fetch));
     if (!fetch) {
@@ -174,7 +185,7 @@ static bool have_image(struct replicas *replicas, struct replica *replica)
     *fetch = (struct fetch){replicas, replica->generation};
     replica->is_fetching = true;
     publish_trouble(replicas, replica, VIEW_REPLICA_PENDING, "fetching its image");
-    int rc = images_fetch(peer->images, &replica->image, false, on_fetched, fetch);
+    int rc = images_fetch(peer->images, missing, false, on_fetched, fetch);
     if (rc < 0) {
         free(fetch);
         replica->is_fetching = false;
@@ -313,14 +324,14 @@ static void want(void *context, const struct agent_wanted *wanted)
     if (replica->is_started || replica->is_fetching || replica->is_removing ||
         peer_now_ms(peer) < replica->retry_at_ms)
         return;
-    if (!replica->is_pinned) {
-        if (digest_parse(wanted->spec->image_digest, &replica->image) < 0) {
-            publish_trouble(replicas, replica, VIEW_REPLICA_FAILED, "its image has no digest");
-            return;
-        }
-        replica->is_pinned = image_store_pin(peer->image_store, &replica->image) == 0;
-    }
-    if (have_image(replicas, replica) && !must_wait(replicas, replica, wanted))
+    int rc = image_pins_add(peer->image_store, wanted->spec, &replica->images);
+    if (rc == -EINVAL)
+        publish_trouble(replicas, replica, VIEW_REPLICA_FAILED, "its image has no digest");
+    else if (rc < 0)
+        retry_later(replicas, replica);
+    if (rc < 0)
+        return;
+    if (have_images(replicas, replica) && !must_wait(replicas, replica, wanted))
         start(replicas, replica, wanted);
 }
 
@@ -350,8 +361,7 @@ static void adopt(void *context, const struct container_status *status)
         return;
     replica->is_started = true;
     snprintf(replica->container_id, sizeof(replica->container_id), "%s", status->id);
-    if (digest_parse(status->spec->image, &replica->image) == 0)
-        replica->is_pinned = image_store_pin(replicas->peer->image_store, &replica->image) == 0;
+    image_pins_adopt(replicas->peer->image_store, status->spec, &replica->images);
     replicas_status(replicas, status);
 }
 

@@ -190,13 +190,11 @@ static void get(struct spares *spares, const struct digest *digest)
     }
 }
 
-static void need(struct spares *spares, const struct intent_service *service, uint32_t number)
+static void need_image(struct spares *spares, const char *text)
 {
     struct peer *peer = spares->peer;
-    const struct intent_revision *revision = intent_revision_find(service, number);
     struct digest digest;
-    if (!revision || !revision->spec.image_digest ||
-        digest_parse(revision->spec.image_digest, &digest) < 0)
+    if (!text || digest_parse(text, &digest) < 0)
         return;
     struct spare *spare = table_find(&spares->table, &digest);
     bool is_here = images_has(peer->images, &digest);
@@ -206,6 +204,14 @@ static void need(struct spares *spares, const struct intent_service *service, ui
         add(spares, &digest);
     else if (!is_here && is_chosen(peer, &digest))
         get(spares, &digest);
+}
+
+static void need(struct spares *spares, const struct intent_service *service, uint32_t number)
+{
+    const struct intent_revision *revision = intent_revision_find(service, number);
+    struct spec_image image;
+    for (size_t i = 0; revision && service_spec_image(&revision->spec, i, &image); i++)
+        need_image(spares, image.digest);
 }
 
 static void look(uv_timer_t *timer)

@@ -232,6 +232,64 @@ def test_tag_means_another_image(cluster):
         cluster.wait(lambda: set(images_run(cluster, (agreed, pushed))) == {agreed}, "and the old one again")
 
 
+def assets_archive_of(cluster, text):
+    """An image of two layers that has www/page with that text."""
+    folder = cluster.directory / "assets"
+    (folder / "www").mkdir(parents=True, exist_ok=True)
+    (folder / "www/page").write_text(text)
+    path = cluster.directory / "assets.oci"
+    subprocess.run([TOP / "tools/make-image", "--format", "oci", folder, path, "assets:1", "--", "/bin/true"],
+                   check=True, capture_output=True)
+    return path
+
+
+def shows_page(cluster, replicas, text):
+    peer = cluster.alive()[0]
+    for slot in range(1, replicas + 1):
+        done = peer.consort("exec", f"demo_web.{slot}", "--", "sh", "-c",
+                            "cat /all/www/page; echo; cat /part/page; echo; touch /part/new 2>/dev/null && echo written; /all/bin/busybox echo")
+        assert done.split() == [text, text], done
+
+
+@scenario(peers=3, bare=True)
+def test_mounted_image(cluster):
+    """An image that a service mounts is found at deploy, and shown read-only. A replica that moves has it,
+    too, as it was at deploy: also when the registry is gone, or its tag means another image."""
+    with BadRegistry(cluster) as registry:
+        registry.put("team/hello", "1", archive_of(cluster))
+        agreed = registry.put("team/assets", "1", assets_archive_of(cluster, "one"))
+        up_with(cluster, 3, insecure=[registry.host], auths={registry.host: {"auth": registry.auth}})
+        assets = registry.name("team/assets:1")
+        mounts = [{"type": "image", "source": assets, "target": "/all"},
+                  {"type": "image", "source": assets, "target": "/part", "image": {"subpath": "www"}}]
+        service = web(replicas=2, image=registry.name("team/hello:1"), volumes=mounts)
+        none = web(image=registry.name("team/hello:1"),
+                   volumes=[{"type": "image", "source": registry.name("team/none:1"), "target": "/all"}])
+        (cluster.directory / "none.json").write_text(json.dumps(none))
+        refused = cluster.any().try_consort("deploy", "-f", cluster.directory / "none.json", "none")
+        assert refused.returncode == 1 and "no peer has the image" in refused.stderr, refused.stderr
+        cluster.deploy(service)
+        cluster.wait_serving(2)
+        shows_page(cluster, 2, "one")
+        told = cluster.any().query("service", "inspect", "demo_web")["revisions"][-1]["mounted_images"]
+        assert told == [{"image": assets, "image_digest": agreed}] * 2, told
+        said = cluster.any().consort("service", "inspect", "demo_web")
+        assert "MOUNTED DIGEST" in said and assets in said, said
+        registry.put("team/assets", "1", assets_archive_of(cluster, "two"))
+    victim = cluster.holders()[0]
+    victim.kill()
+    cluster.wait(lambda: cluster.serving(ask=cluster.alive()[0]) == 2 and victim not in cluster.holders(),
+                 "both replicas serve on peers that live")
+    shows_page(cluster, 2, "one")
+    for peer in cluster.alive():
+        assert (peer.data_dir / "images/blobs/sha256" / agreed.partition(":")[2]).exists(), peer.name
+    cluster.any().consort("rm", "demo_web")
+    cluster.wait(lambda: cluster.replicas() == [], "no replica is left")
+    cluster.wait_no_orphans()
+    for peer in cluster.alive():
+        assert not [point for point in peer.mounts() if "/mounts/" in str(point)], peer.mounts()
+
+
 @scenario(peers=1, bare=True)
 def test_full_disk(cluster):
     """When the disk is nearly full, what was pulled and is not in use goes, the least recently used first;

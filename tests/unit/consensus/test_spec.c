@@ -20,7 +20,7 @@ static void list_fill(struct text_list *list, const char *first, const char *sec
 
 static void fill_mounts_and_hooks(struct service_spec *spec)
 {
-    spec->mounts = calloc(2, sizeof(*spec->mounts));
+    spec->mounts = calloc(3, sizeof(*spec->mounts));
     spec->mounts[0] = (struct spec_mount){.type = SPEC_MOUNT_DEVICE,
                                           .source = strdup("data"),
                                           .target = strdup("/data"),
@@ -36,7 +36,13 @@ static void fill_mounts_and_hooks(struct service_spec *spec)
                                           .size_bytes = 1 << 20,
                                           .mode = 0700,
                                           .must_exist = true};
-    spec->mount_count = 2;
+    spec->mounts[2] = (struct spec_mount){.type = SPEC_MOUNT_IMAGE,
+                                          .source = strdup("assets:1"),
+                                          .target = strdup("/assets"),
+                                          .read_only = true,
+                                          .subpath = strdup("part"),
+                                          .image_digest = strdup("sha256:0")};
+    spec->mount_count = 3;
     struct spec_hook *hook = spec_hook_add(&spec->post_start, &spec->post_start_count);
     list_fill(&hook->command, "migrate", "all");
     list_fill(&hook->environment, "A=1", "B=2");
@@ -184,12 +190,46 @@ static void test_bounds(void **state)
     service_spec_done(&spec);
 }
 
+/* Breaks if an image that a service mounts is not fetched, kept or agreed on like its own. */
+static void test_images(void **state)
+{
+    (void)state;
+    struct service_spec spec;
+    struct spec_image image;
+    service_spec_init(&spec);
+    spec.image = strdup("web:1");
+    static const struct spec_mount kinds[] = {
+        {.type = SPEC_MOUNT_IMAGE}, {.type = SPEC_MOUNT_TMPFS}, {.type = SPEC_MOUNT_IMAGE}};
+    static const char *const names[] = {"a:1", NULL, "b:1"};
+    for (size_t i = 0; i < 3; i++) {
+        struct spec_mount *mount = service_spec_add_mount(&spec);
+        *mount = kinds[i];
+        mount->source = names[i] ? strdup(names[i]) : NULL;
+    }
+    assert_int_equal(service_spec_set_digest(&spec, 0, "sha256:0"), 0);
+    assert_int_equal(service_spec_set_digest(&spec, 2, "sha256:1"), 0);
+    assert_int_equal(service_spec_set_digest(&spec, 2, "sha256:2"), 0);
+    static const char *const found[][2] = {
+        {"web:1", "sha256:0"}, {"a:1", NULL}, {"b:1", "sha256:2"}};
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(service_spec_image(&spec, i, &image));
+        assert_string_equal(image.name, found[i][0]);
+        assert_true(found[i][1] ? strcmp(image.digest, found[i][1]) == 0 : !image.digest);
+    }
+    assert_false(service_spec_image(&spec, 3, &image));
+    assert_true(service_spec_needs_image(&spec, "sha256:0"));
+    assert_true(service_spec_needs_image(&spec, "sha256:2"));
+    assert_false(service_spec_needs_image(&spec, "sha256:1"));
+    service_spec_done(&spec);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,11 @@ static void make_spec(struct fixture *fixture, struct container_spec *ret)
     part->source = strdup("none");
     part->fs_type = strdup("tmpfs");
     part->target = strdup("/part");
+    struct container_mount *image = container_spec_add_mount(ret);
+    image->type = MOUNT_IMAGE;
+    image->source = strdup(fixture->image);
+    image->target = strdup("/image");
+    image->subpath = strdup("etc");
     struct container_mount *file = container_spec_add_mount(ret);
     file->type = MOUNT_FILE;
     file->target = strdup("/secret");

@@ -14,6 +14,9 @@
 #include "runtime/state.h"
 #include "tests/fuzz/seed.h"
 
+static const char digest[] =
+    "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 /* A spec with something in every field. */
 static void fill(struct container_spec *spec)
 {
@@ -32,10 +35,12 @@ static void fill(struct container_spec *spec)
     text_list_add(&spec->extra_hosts, "x=10.0.0.1");
     spec->dns_server = strdup("10.88.0.1");
     text_list_add(&spec->labels, "l=v");
-    for (int type = MOUNT_BIND; type <= MOUNT_DEVICE; type++) {
+    for (int type = MOUNT_BIND; type <= MOUNT_IMAGE; type++) {
         struct container_mount *mount = container_spec_add_mount(spec);
         mount->type = (enum mount_type)type;
-        mount->source = strdup(type == MOUNT_BIND ? "/source" : "vol");
+        mount->source = strdup(type == MOUNT_BIND    ? "/source"
+                               : type == MOUNT_IMAGE ? digest
+                                                     : "vol");
         mount->target = strdup("/target");
         mount->read_only = true;
         mount->size_bytes = UINT64_MAX;
@@ -47,7 +52,7 @@ static void fill(struct container_spec *spec)
         mount->fs_type = strdup("nfs");
         mount->fs_options = strdup("soft");
         mount->is_anonymous = type == MOUNT_VOLUME;
-        mount->subpath = type == MOUNT_VOLUME ? strdup("a/b") : NULL;
+        mount->subpath = type == MOUNT_VOLUME || type == MOUNT_IMAGE ? strdup("a/b") : NULL;
     }
     struct container_mount *secret = container_spec_add_mount(spec);
     secret->type = MOUNT_FILE;
@@ -119,7 +124,9 @@ static void comes_back_as_it_was(void **state)
     pack(&copy, &second);
     assert_true(bytes_equal(buffer_view(&first), buffer_view(&second)));
     assert_string_equal(copy.mounts[3].target, "/target");
-    assert_string_equal(copy.mounts[5].secret, "s_key");
+    assert_string_equal(copy.mounts[6].secret, "s_key");
+    assert_string_equal(copy.mounts[MOUNT_IMAGE].source, digest);
+    assert_string_equal(copy.mounts[MOUNT_IMAGE].subpath, "a/b");
     assert_true(copy.mounts[MOUNT_VOLUME].is_anonymous);
     assert_string_equal(copy.mounts[MOUNT_VOLUME].subpath, "a/b");
     assert_string_equal(copy.mounts[MOUNT_BIND].propagation, "rslave");
@@ -184,7 +191,7 @@ static void checks_what_is_unsafe(void **state)
     assert_int_equal(container_spec_check(&spec, NULL), -EINVAL);
     container_spec_done(&spec);
     fill(&spec);
-    buffer_append_text(&spec.mounts[5].content, "hush"); /* it would be kept on the disk */
+    buffer_append_text(&spec.mounts[6].content, "hush"); /* it would be kept on the disk */
     assert_int_equal(container_spec_check(&spec, NULL), -EINVAL);
     container_spec_done(&spec);
 }

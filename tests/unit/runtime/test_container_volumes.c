@@ -133,6 +133,62 @@ static void part_of_a_volume(void **state)
     fixture_free(fixture);
 }
 
+/* Where a container's own mounts are, until it is removed. */
+static bool has_no_mounts(void *context)
+{
+    const struct fixture *fixture = context;
+    return fixture_shell("! grep -q '%s/run/containers/.*/mounts' /proc/self/mounts",
+                         fixture->directory) == 0;
+}
+
+static void shows_an_image(void **state)
+{
+    (void)state; /* would break: what an image brings is written to, lost, or not the image's own */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    for (int round = 0; round < 2; round++) {
+        struct container_spec spec;
+        char said[256];
+        fixture_spec(fixture, "a", "exec sleep 1000", &spec);
+        if (round == 1)
+            text_list_add(&spec.sandbox.options, "userns=auto");
+        add_mount(&spec, MOUNT_IMAGE, fixture->image, "/all");
+        add_mount(&spec, MOUNT_IMAGE, fixture->image, "/part")->subpath = strdup("etc");
+        add_mount(&spec, MOUNT_IMAGE, fixture->image, "/file")->subpath = strdup("etc/group");
+        start(fixture, &spec);
+        if (!fixture_wait_state(fixture, "a", CONTAINER_RUNNING))
+            fail_msg("%s", fixture_status(fixture, "a").error);
+        fixture_exec(fixture, "a",
+                     "stat -c %u /all/bin/busybox /all/data /part/passwd; tail -n 1 /file; "
+                     "/all/bin/busybox echo runs; for f in /all/x /part/x /file /all/etc/group; do "
+                     "touch $f 2>/dev/null && echo $f; done; echo end",
+                     said, sizeof(said));
+        assert_string_equal(said, "0\n1000\n0\nextra:x:2000:app\nruns\nend\n");
+        remove_it(fixture, "a");
+        assert_true(fixture_wait(fixture, has_no_mounts, fixture));
+    }
+    fixture_free(fixture);
+}
+
+static void no_way_out_of_an_image(void **state)
+{
+    (void)state; /* would break: an image that someone made shows the machine's own files */
+    NEEDS_CONTAINERS();
+    struct fixture *fixture = fixture_begin();
+    static const char *const bad[] = {"none", "../../../../../../../../proc/self/status"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct container_spec spec;
+        char id[8];
+        snprintf(id, sizeof(id), "bad-%zu", i);
+        fixture_spec(fixture, id, "exec sleep 1000", &spec);
+        add_mount(&spec, MOUNT_IMAGE, fixture->image, "/part")->subpath = strdup(bad[i]);
+        start(fixture, &spec);
+        assert_true(fixture_wait_state(fixture, id, CONTAINER_FAILED));
+        assert_non_null(strstr(fixture_status(fixture, id).error, bad[i]));
+    }
+    fixture_free(fixture);
+}
+
 static void mounts_a_file_system(void **state)
 {
     (void)state; /* would break: volumes with a type, a device and options are not what they say */
@@ -253,6 +309,8 @@ int main(void)
         cmocka_unit_test(anonymous_volume_waits_for_a_successor),
         cmocka_unit_test(inner_mounts_come_later),
         cmocka_unit_test(part_of_a_volume),
+        cmocka_unit_test(shows_an_image),
+        cmocka_unit_test(no_way_out_of_an_image),
         cmocka_unit_test(mounts_a_file_system),
         cmocka_unit_test(hooks_run_in_order),
         cmocka_unit_test(failing_hook_stops_it),

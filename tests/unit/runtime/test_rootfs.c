@@ -113,6 +113,42 @@ static void test_mount(void **state)
     text_list_done(&layers);
 }
 
+/* Breaks if what is shown of an image is not what a container of it would see, or can be written.
+ */
+static void test_image(void **state)
+{
+    (void)state;
+    struct text_list layers = {0};
+    char target[SCRATCH_PATH_BYTES + 64], path[SCRATCH_PATH_BYTES + 96];
+    struct error error = {0};
+    if (!is_root())
+        skip();
+    add_layer(&layers, "low", "file", "low");
+    snprintf(target, sizeof(target), "%s/shown", container);
+    snprintf(path, sizeof(path), "%s/file", target);
+    assert_int_equal(mkdir(target, 0700), 0);
+    for (int round = 0; round < 2; round++) {
+        int r = rootfs_mount_image(container, &layers, NULL, target, &error);
+        if (r == -ENODEV || r == -EPERM)
+            skip();
+        if (r < 0)
+            fail_msg("%s", error.message);
+        struct stat status;
+        assert_content(target, "file", round == 0 ? "low" : "high");
+        assert_content(target, "other", round == 0 ? NULL : "other");
+        assert_int_equal(stat(target, &status), 0);
+        assert_int_equal(status.st_mode & 07777, 0751);
+        assert_int_equal(unlink(path), -1);
+        assert_int_equal(errno, EROFS);
+        assert_int_equal(umount2(target, MNT_DETACH), 0);
+        if (round == 0) {
+            add_layer(&layers, "low2", "other", "other");
+            add_layer(&layers, "high", "file", "high");
+        }
+    }
+    text_list_done(&layers);
+}
+
 /* Breaks if an image of as many layers as there may be does not fit the kernel's page of options.
  */
 static void test_many_layers(void **state)
@@ -210,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_mount, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_image, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_layers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list, setup, teardown),
         cmocka_unit_test_setup_teardown(test_whole_way, setup, teardown),

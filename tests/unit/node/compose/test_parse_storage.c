@@ -73,6 +73,15 @@ static void test_mounts(void **state)
     assert_int_equal(mounts[2].propagation, SPEC_PROPAGATION_SLAVE);
     assert_true(mounts[2].read_only);
     compose_result_done(&result);
+    bench_load_service("    volumes: [{type: image, source: 'r.example/assets:2', target: /a/,\n"
+                       "      image: {subpath: www}}]\n",
+                       &result);
+    mounts = result.services[0].mounts;
+    assert_int_equal(mounts[0].type, SPEC_MOUNT_IMAGE);
+    assert_string_equal(mounts[0].source, "r.example/assets:2");
+    assert_string_equal(mounts[0].subpath, "www");
+    assert_true(mounts[0].read_only);
+    compose_result_done(&result);
     bench_warn_service(
         "    volumes: [{type: bind, source: /b, target: /b, bind: {selinux: z}}]\n",
         ":4: services.web.volumes.bind.selinux: ignored: containers here are not labelled");
@@ -172,12 +181,18 @@ static void test_refused(void **state)
          ":4: services.web.volumes: my data can't be a volume's name: letters, digits, - _ and . "
          "are expected, with the stack's name at most 64; a path begins with / or ."},
         {"    volumes: [{type: nfs, target: /x}]\n",
-         ":4: services.web.volumes.type: nfs is not one of volume, bind, tmpfs"},
+         ":4: services.web.volumes.type: nfs is not one of volume, bind, tmpfs, image"},
+        {"    volumes: [{type: image, target: /x}]\n",
+         ":4: services.web.volumes: a mount of an image needs the image as its source"},
+        {"    volumes: [{type: image, source: a, target: /x, image: {subpath: /etc}}]\n",
+         ":4: services.web.volumes.image.subpath: a path within what is mounted is expected, as "
+         "in data/pictures"},
         {"    volumes: [{type: volume, source: a, target: /x, volume: {subpath: /etc}}]\n",
-         ":4: services.web.volumes.volume.subpath: a path within the volume is expected, as in "
-         "data/pictures"},
+         ":4: services.web.volumes.volume.subpath: a path within what is mounted is expected, as "
+         "in data/pictures"},
         {"    volumes: [{type: volume, target: /x, volume: {subpath: etc}}]\n",
-         ":4: services.web.volumes: only a named volume, of no driver_opts, has a subpath"},
+         ":4: services.web.volumes: only an image or a named volume, of no driver_opts, has a "
+         "subpath"},
         {"    volumes: [{type: bind, target: /x}]\n",
          ":4: services.web.volumes: a bind mount needs a source"},
     };

@@ -95,7 +95,7 @@ static void fill(struct service_spec *spec)
     hook = spec_hook_add(&spec->pre_stop, &spec->pre_stop_count);
     assert_int_equal(text_list_add(&hook->command, "flush"), 0);
     hook->privileged = true;
-    struct spec_mount *mounts = add_mounts(spec, 4);
+    struct spec_mount *mounts = add_mounts(spec, 5);
     mounts[0] = (struct spec_mount){
         .type = SPEC_MOUNT_VOLUME, .source = strdup("s_data"), .target = strdup("/data")};
     mounts[1] = (struct spec_mount){.type = SPEC_MOUNT_VOLUME, .target = strdup("/cache")};
@@ -106,12 +106,17 @@ static void fill(struct service_spec *spec)
                                     .read_only = true};
     mounts[3] = (struct spec_mount){
         .type = SPEC_MOUNT_TMPFS, .target = strdup("/tmp"), .size_bytes = 1 << 20};
+    mounts[4] = (struct spec_mount){.type = SPEC_MOUNT_IMAGE,
+                                    .source = strdup("assets:1"),
+                                    .target = strdup("/assets"),
+                                    .subpath = strdup("www"),
+                                    .image_digest = strdup(digest)};
     add_file(spec, "s_key");
 }
 
 static void assert_mounts(const struct container_spec *made)
 {
-    assert_int_equal(made->mount_count, 5);
+    assert_int_equal(made->mount_count, 6);
     assert_int_equal(made->mounts[0].type, MOUNT_VOLUME);
     assert_string_equal(made->mounts[0].source, "s_data");
     char own[ANONYMOUS_NAME_BYTES];
@@ -124,15 +129,18 @@ static void assert_mounts(const struct container_spec *made)
     assert_string_equal(made->mounts[2].propagation, "rslave");
     assert_int_equal(made->mounts[3].type, MOUNT_TMPFS);
     assert_int_equal(made->mounts[3].size_bytes, 1 << 20);
-    assert_int_equal(made->mounts[4].type, MOUNT_FILE);
-    assert_string_equal(made->mounts[4].target, "/run/secrets/key");
-    assert_int_equal(made->mounts[4].content.size, 0); /* it is told which, and no more */
-    assert_string_equal(made->mounts[4].secret, "s_key");
-    assert_int_equal(made->mounts[4].secret_version, 2);
-    assert_int_equal(made->mounts[4].mode, 0400);
-    assert_int_equal(made->mounts[4].uid, 7);
-    assert_int_equal(made->mounts[4].gid, 8);
-    assert_true(made->mounts[4].read_only);
+    assert_int_equal(made->mounts[4].type, MOUNT_IMAGE);
+    assert_string_equal(made->mounts[4].source, digest);
+    assert_string_equal(made->mounts[4].subpath, "www");
+    assert_int_equal(made->mounts[5].type, MOUNT_FILE);
+    assert_string_equal(made->mounts[5].target, "/run/secrets/key");
+    assert_int_equal(made->mounts[5].content.size, 0); /* it is told which, and no more */
+    assert_string_equal(made->mounts[5].secret, "s_key");
+    assert_int_equal(made->mounts[5].secret_version, 2);
+    assert_int_equal(made->mounts[5].mode, 0400);
+    assert_int_equal(made->mounts[5].uid, 7);
+    assert_int_equal(made->mounts[5].gid, 8);
+    assert_true(made->mounts[5].read_only);
 }
 
 /* Breaks if anything that was deployed does not reach the container. */
