@@ -24,11 +24,12 @@ static void closed(struct pipe_end *end, int reason)
 
 /* --- Sockets --- */
 
-/* One buffer serves all reads of a loop's thread: what is read is passed on before the next read.
+/* One buffer serves all reads, which are those of one loop: what is read is passed on before the
+ * next read. (One for each thread would be zeroed, and so take memory, in threads without a loop.)
  */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
-    static _Thread_local char buffer[PIPE_READ_BYTES];
+    static char buffer[PIPE_READ_BYTES];
     (void)handle;
     (void)suggested;
     *ret = uv_buf_init(buffer, sizeof(buffer));
