@@ -1,113 +1,112 @@
-#include <ldns/ldns.h>
-#include <stdlib.h>
+#include <arpa/nameser.h>
+#include <netinet/in.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/ula.h"
 #include "node/mesh/dns.h"
 
-/* The name as text without the dot at its end; false if it does not fit or holds odd characters. */
-static bool name_text(const ldns_rdf *name, char *ret, size_t capacity)
+enum {
+    NAMES_MAX = 2, /* in a packet, that a later one may refer to */
+    RECORD_BYTES_MAX = NS_MAXCDNAME + NS_RRFIXEDSZ + NS_IN6ADDRSZ,
+    REPLY_BYTES_MAX = NS_HFIXEDSZ + 2 * RECORD_BYTES_MAX, /* of the question, and the answer */
+};
+
+/* A packet with exactly one question, as the C library reads it. */
+struct query {
+    ns_msg packet;
+    ns_rr asked; /* the name in it has no dot at its end */
+};
+
+static bool parse(struct bytes question, struct query *ret)
 {
-    char *text = ldns_rdf2str(name);
-    size_t length = text ? strlen(text) : 0;
-    if (length > 0 && text[length - 1] == '.')
-        text[--length] = '\0';
-    bool fits = length > 0 && length < capacity && !strchr(text, '\\');
-    if (fits)
-        memcpy(ret, text, length + 1);
-    free(text);
-    return fits;
+    return question.size <= DNS_PACKET_BYTES_MAX &&
+           ns_initparse(question.data, (int)question.size, &ret->packet) == 0 &&
+           !ns_msg_getflag(ret->packet, ns_f_qr) &&
+           ns_msg_getflag(ret->packet, ns_f_opcode) == ns_o_query &&
+           ns_msg_count(ret->packet, ns_s_qd) == 1 &&
+           ns_parserr(&ret->packet, ns_s_qd, 0, &ret->asked) == 0;
 }
 
-static bool push_address(ldns_pkt *reply, const ldns_rr *question, const struct address *ip)
+/* --- Writing a reply --- */
+
+struct reply {
+    u_char bytes[REPLY_BYTES_MAX];
+    u_char *end;                        /* of what is written */
+    const u_char *names[NAMES_MAX + 2]; /* the packet, those in it, NULL */
+};
+
+static void begin_reply(struct reply *reply, const struct query *query, ns_rcode code,
+                        bool has_answer)
 {
-    bool is_v4 = address_is_v4(ip);
-    ldns_rr *record = ldns_rr_new_frm_type(is_v4 ? LDNS_RR_TYPE_A : LDNS_RR_TYPE_AAAA);
-    ldns_rdf *address =
-        ldns_rdf_new_frm_data(is_v4 ? LDNS_RDF_TYPE_A : LDNS_RDF_TYPE_AAAA,
-                              is_v4 ? 4 : sizeof(ip->ip), ip->ip + (is_v4 ? 12 : 0));
-    ldns_rdf *owner = ldns_rdf_clone(ldns_rr_owner(question));
-    if (!record || !address || !owner) {
-        ldns_rr_free(record);
-        ldns_rdf_deep_free(address);
-        ldns_rdf_deep_free(owner);
+    const HEADER head = {
+        .id = htons(ns_msg_id(query->packet)),
+        .qr = 1,
+        .aa = 1,
+        .rd = (unsigned)ns_msg_getflag(query->packet, ns_f_rd),
+        .ra = 1,
+        .rcode = code,
+        .qdcount = htons(1),
+        .ancount = htons(has_answer),
+    };
+    _Static_assert(sizeof(head) == NS_HFIXEDSZ, "as on the wire");
+    memcpy(reply->bytes, &head, sizeof(head));
+    reply->end = reply->bytes + sizeof(head);
+    reply->names[0] = reply->bytes;
+    reply->names[1] = NULL;
+}
+
+/* What questions and answers begin with. */
+static bool write_name(struct reply *reply, const char *name, unsigned type, unsigned class)
+{
+    int size = ns_name_compress(name, reply->end, NS_MAXCDNAME, reply->names,
+                                reply->names + array_count(reply->names));
+    if (size < 0)
         return false;
-    }
-    ldns_rr_set_owner(record, owner);
-    ldns_rr_set_ttl(record, DNS_TTL_S);
-    ldns_rdf_deep_free(ldns_rr_set_rdf(record, address, 0));
-    if (ldns_pkt_push_rr(reply, LDNS_SECTION_ANSWER, record))
-        return true;
-    ldns_rr_free(record);
-    return false;
+    reply->end += size;
+    NS_PUT16(type, reply->end);
+    NS_PUT16(class, reply->end);
+    return true;
 }
 
-static void make_reply(const ldns_pkt *query, ldns_pkt *reply, ldns_pkt_rcode code)
+static bool write_address(struct reply *reply, const char *name, const struct address *address)
 {
-    ldns_pkt_set_id(reply, ldns_pkt_id(query));
-    ldns_pkt_set_qr(reply, true);
-    ldns_pkt_set_aa(reply, true);
-    ldns_pkt_set_rd(reply, ldns_pkt_rd(query));
-    ldns_pkt_set_ra(reply, true);
-    ldns_pkt_set_rcode(reply, code);
-    ldns_rr *question = ldns_rr_list_rr(ldns_pkt_question(query), 0);
-    ldns_rr *copy = ldns_rr_clone(question);
-    if (copy && !ldns_pkt_push_rr(reply, LDNS_SECTION_QUESTION, copy))
-        ldns_rr_free(copy);
+    bool is_v4 = address_is_v4(address);
+    size_t size = is_v4 ? NS_INADDRSZ : NS_IN6ADDRSZ;
+    if (!write_name(reply, name, is_v4 ? ns_t_a : ns_t_aaaa, ns_c_in))
+        return false;
+    NS_PUT32(DNS_TTL_S, reply->end);
+    NS_PUT16(size, reply->end);
+    memcpy(reply->end, address->ip + sizeof(address->ip) - size, size);
+    reply->end += size;
+    return true;
 }
 
-static bool write_reply(const ldns_pkt *reply, struct buffer *answer)
+/* `address` is NULL where the answer has none. */
+static bool answer_query(const struct query *query, const struct address *address, ns_rcode code,
+                         struct buffer *answer)
 {
-    uint8_t *wire = NULL;
-    size_t size = 0;
-    bool ok = ldns_pkt2wire(&wire, reply, &size) == LDNS_STATUS_OK &&
-              buffer_append(answer, wire, size) == 0;
-    free(wire);
-    return ok;
+    struct reply reply;
+    const ns_rr *asked = &query->asked;
+    begin_reply(&reply, query, code, address != NULL);
+    return write_name(&reply, asked->name, asked->type, asked->rr_class) &&
+           (!address || write_address(&reply, asked->name, address)) &&
+           buffer_append(answer, reply.bytes, (size_t)(reply.end - reply.bytes)) == 0;
 }
 
-/* A query with exactly one question, or NULL. */
-static ldns_pkt *parse(struct bytes question)
-{
-    ldns_pkt *query = NULL;
-    if (question.size > DNS_PACKET_BYTES_MAX ||
-        ldns_wire2pkt(&query, question.data, question.size) != LDNS_STATUS_OK)
-        return NULL;
-    if (ldns_pkt_qr(query) || ldns_pkt_get_opcode(query) != LDNS_PACKET_QUERY ||
-        ldns_rr_list_rr_count(ldns_pkt_question(query)) != 1) {
-        ldns_pkt_free(query);
-        return NULL;
-    }
-    return query;
-}
+/* --- What is answered --- */
 
 /* What the service's name means to whoever asks so; false: nothing. */
-static bool find_address(const struct route *route, uint32_t base, bool has_ipv6, ldns_rr_type type,
+static bool find_address(const struct route *route, uint32_t base, bool has_ipv6, ns_type type,
                          struct address *ret)
 {
-    if (type == LDNS_RR_TYPE_A)
+    if (type == ns_t_a)
         *ret = address_from_v4(base + route->virtual_ip, 0);
-    else if (type == LDNS_RR_TYPE_AAAA && has_ipv6)
+    else if (type == ns_t_aaaa && has_ipv6)
         *ret = ula_make(ULA_VIRTUAL_SUBNET, base + route->virtual_ip);
     else
         return false;
     return true;
-}
-
-static bool answer_query(const struct address *address, const ldns_pkt *query, ldns_pkt_rcode code,
-                         struct buffer *answer)
-{
-    const ldns_rr *asked = ldns_rr_list_rr(ldns_pkt_question(query), 0);
-    ldns_pkt *reply = ldns_pkt_new();
-    bool ok = reply != NULL;
-    if (ok) {
-        make_reply(query, reply, code);
-        if (address)
-            ok = push_address(reply, asked, address);
-        ok = ok && write_reply(reply, answer);
-    }
-    ldns_pkt_free(reply);
-    return ok;
 }
 
 /* A resolver without a search list takes what stands behind the first dot of the host's name for
@@ -122,33 +121,27 @@ static void cut_slot(char *name)
 enum dns_outcome dns_answer(const struct routes *routes, const struct route *asker, uint32_t base,
                             bool has_ipv6, struct bytes question, struct buffer *answer)
 {
+    struct query query;
     struct address address;
-    char name[LDNS_MAX_DOMAINLEN + 1];
-    ldns_pkt *query = parse(question);
-    if (!query)
+    char name[NS_MAXDNAME];
+    if (!parse(question, &query) || !query.asked.name[0] || strchr(query.asked.name, '\\'))
         return DNS_IGNORED;
-    enum dns_outcome outcome = DNS_IGNORED;
-    const ldns_rr *asked = ldns_rr_list_rr(ldns_pkt_question(query), 0);
-    if (name_text(ldns_rr_owner(asked), name, sizeof(name))) {
-        cut_slot(name);
-        const struct route *route = routes_by_dns_name(routes, name, asker);
-        if (!route && strchr(name, '.'))
-            outcome = DNS_FOREIGN;
-        else if (answer_query(
-                     route && find_address(route, base, has_ipv6, ldns_rr_get_type(asked), &address)
-                         ? &address
-                         : NULL,
-                     query, route ? LDNS_RCODE_NOERROR : LDNS_RCODE_NXDOMAIN, answer))
-            outcome = DNS_ANSWERED;
-    }
-    ldns_pkt_free(query);
-    return outcome;
+    memcpy(name, query.asked.name, sizeof(name));
+    cut_slot(name);
+    const struct route *route = routes_by_dns_name(routes, name, asker);
+    if (!route && strchr(name, '.'))
+        return DNS_FOREIGN;
+    bool has_address =
+        route && find_address(route, base, has_ipv6, (ns_type)query.asked.type, &address);
+    return answer_query(&query, has_address ? &address : NULL, route ? ns_r_noerror : ns_r_nxdomain,
+                        answer)
+               ? DNS_ANSWERED
+               : DNS_IGNORED;
 }
 
 void dns_fail(struct bytes question, struct buffer *answer)
 {
-    ldns_pkt *query = parse(question);
-    if (query)
-        answer_query(NULL, query, LDNS_RCODE_SERVFAIL, answer);
-    ldns_pkt_free(query);
+    struct query query;
+    if (parse(question, &query))
+        answer_query(&query, NULL, ns_r_servfail, answer);
 }
