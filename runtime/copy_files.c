@@ -1,7 +1,5 @@
 #include "runtime/copy_files.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +17,7 @@
 #include "runtime/bounds.h"
 #include "runtime/file.h"
 #include "runtime/image/layer_path.h"
+#include "runtime/libarchive.h"
 
 enum {
     CHUNK_BYTES = 64 * 1024,
@@ -87,23 +86,24 @@ struct packing {
 
 static int pack_failed(const struct packing *packing)
 {
-    int code = archive_errno(packing->archive);
+    int code = libarchive._errno(packing->archive);
     return code > 0 ? -code : -EIO;
 }
 
 static int pack_header(struct packing *packing, const struct stat *status, const char *target)
 {
-    archive_entry_clear(packing->entry);
-    archive_entry_set_pathname(packing->entry, packing->name);
-    archive_entry_set_filetype(packing->entry, status->st_mode & S_IFMT);
-    archive_entry_set_perm(packing->entry, status->st_mode & MODE_KEPT);
-    archive_entry_set_mtime(packing->entry, status->st_mtim.tv_sec, status->st_mtim.tv_nsec);
+    libarchive.entry_clear(packing->entry);
+    libarchive.entry_set_pathname(packing->entry, packing->name);
+    libarchive.entry_set_filetype(packing->entry, status->st_mode & S_IFMT);
+    libarchive.entry_set_perm(packing->entry, status->st_mode & MODE_KEPT);
+    libarchive.entry_set_mtime(packing->entry, status->st_mtim.tv_sec, status->st_mtim.tv_nsec);
     if (S_ISREG(status->st_mode))
-        archive_entry_set_size(packing->entry, status->st_size);
+        libarchive.entry_set_size(packing->entry, status->st_size);
     if (target)
-        archive_entry_set_symlink(packing->entry, target);
-    return is_done(archive_write_header(packing->archive, packing->entry)) ? 0
-                                                                           : pack_failed(packing);
+        libarchive.entry_set_symlink(packing->entry, target);
+    return is_done(libarchive.write_header(packing->archive, packing->entry))
+               ? 0
+               : pack_failed(packing);
 }
 
 static int pack_file(struct packing *packing, int parent_fd, const char *name)
@@ -125,7 +125,7 @@ static int pack_file(struct packing *packing, int parent_fd, const char *name)
             return -errno;
         if (got == 0)
             break; /* it shrank: the rest is zeroes */
-        if (archive_write_data(packing->archive, packing->chunk, (size_t)got) != got)
+        if (libarchive.write_data(packing->archive, packing->chunk, (size_t)got) != got)
             return pack_failed(packing);
         left -= got;
     }
@@ -213,27 +213,37 @@ static int pack_path(struct packing *packing, int root_fd, const char *path)
     return pack_any(packing, parent_fd, packing->name, 0);
 }
 
-int copy_files_out(int root_fd, const char *path, int archive_fd, struct error *error)
+static int pack(int root_fd, const char *path, int archive_fd, struct error *error)
 {
     struct packing *packing = calloc(1, sizeof(*packing));
     if (!packing)
         return error_set(error, -ENOMEM, "out of memory");
     int result = -ENOMEM;
-    packing->archive = archive_write_new();
-    packing->entry = archive_entry_new();
+    packing->archive = libarchive.write_new();
+    packing->entry = libarchive.entry_new();
     if (packing->archive && packing->entry) {
-        archive_write_set_format_pax_restricted(packing->archive);
-        archive_write_set_bytes_in_last_block(packing->archive, 1);
-        result = archive_write_open_fd(packing->archive, archive_fd) == ARCHIVE_OK
+        libarchive.write_set_format_pax_restricted(packing->archive);
+        libarchive.write_set_bytes_in_last_block(packing->archive, 1);
+        result = libarchive.write_open_fd(packing->archive, archive_fd) == ARCHIVE_OK
                      ? pack_path(packing, root_fd, path)
                      : pack_failed(packing);
-        if (result == 0 && archive_write_close(packing->archive) != ARCHIVE_OK)
+        if (result == 0 && libarchive.write_close(packing->archive) != ARCHIVE_OK)
             result = pack_failed(packing);
     }
-    archive_entry_free(packing->entry);
-    archive_write_free(packing->archive);
+    libarchive.entry_free(packing->entry);
+    libarchive.write_free(packing->archive);
     free(packing);
     return result < 0 ? error_set_errno(error, result, "copying %s", path) : 0;
+}
+
+int copy_files_out(int root_fd, const char *path, int archive_fd, struct error *error)
+{
+    int result = libarchive_use(error);
+    if (result < 0)
+        return result;
+    result = pack(root_fd, path, archive_fd, error);
+    libarchive_release();
+    return result;
 }
 
 /* --- In --- */
@@ -247,7 +257,7 @@ struct unpacking {
 
 static int unpack_failed(const struct unpacking *unpacking)
 {
-    int code = archive_errno(unpacking->archive);
+    int code = libarchive._errno(unpacking->archive);
     return code > 0 && code != EILSEQ /* libarchive: of no format that it knows */ ? -code
                                                                                    : -EBADMSG;
 }
@@ -290,14 +300,14 @@ static int open_new_file(int parent_fd, const char *name, mode_t mode, int *ret_
 static int unpack_file(struct unpacking *unpacking, int parent_fd, const char *name,
                        struct archive_entry *entry)
 {
-    mode_t mode = archive_entry_perm(entry) & MODE_KEPT;
+    mode_t mode = libarchive.entry_perm(entry) & MODE_KEPT;
     struct timespec times[2] = {
         {.tv_nsec = UTIME_OMIT},
-        {.tv_sec = archive_entry_mtime(entry), .tv_nsec = archive_entry_mtime_nsec(entry)}};
+        {.tv_sec = libarchive.entry_mtime(entry), .tv_nsec = libarchive.entry_mtime_nsec(entry)}};
     cleanup_close int fd = -1;
     int result = open_new_file(parent_fd, name, mode, &fd);
     while (result == 0) {
-        la_ssize_t got = archive_read_data(unpacking->archive, unpacking->chunk, CHUNK_BYTES);
+        la_ssize_t got = libarchive.read_data(unpacking->archive, unpacking->chunk, CHUNK_BYTES);
         if (got < 0)
             return unpack_failed(unpacking);
         if (got == 0)
@@ -334,23 +344,23 @@ static int unpack_entry(struct unpacking *unpacking, struct archive_entry *entry
 {
     struct layer_path path;
     cleanup_close int parent_fd = -1;
-    const char *text = archive_entry_pathname(entry);
-    if (!text || archive_entry_hardlink(entry))
+    const char *text = libarchive.entry_pathname(entry);
+    if (!text || libarchive.entry_hardlink(entry))
         return text ? -EOPNOTSUPP : -EBADMSG;
     int result = layer_path_parse(text, &path);
     if (result == 0)
         result = open_parent(unpacking, &path, &parent_fd);
     if (result == -EEXIST)
-        return archive_entry_filetype(entry) == AE_IFDIR ? 0 : -EBADMSG;
+        return libarchive.entry_filetype(entry) == AE_IFDIR ? 0 : -EBADMSG;
     if (result < 0)
         return result;
-    switch (archive_entry_filetype(entry)) {
+    switch (libarchive.entry_filetype(entry)) {
     case AE_IFREG:
         return unpack_file(unpacking, parent_fd, path.name, entry);
     case AE_IFDIR:
-        return unpack_directory(parent_fd, path.name, archive_entry_perm(entry) & MODE_KEPT);
+        return unpack_directory(parent_fd, path.name, libarchive.entry_perm(entry) & MODE_KEPT);
     case AE_IFLNK:
-        return unpack_link(parent_fd, path.name, archive_entry_symlink(entry));
+        return unpack_link(parent_fd, path.name, libarchive.entry_symlink(entry));
     default:
         return -EOPNOTSUPP;
     }
@@ -375,7 +385,7 @@ static int unpack_all(struct unpacking *unpacking, const char *path, struct erro
 {
     struct archive_entry *entry;
     for (;;) {
-        int rc = archive_read_next_header(unpacking->archive, &entry);
+        int rc = libarchive.read_next_header(unpacking->archive, &entry);
         if (rc == ARCHIVE_EOF)
             return 0;
         if (!is_done(rc))
@@ -384,29 +394,39 @@ static int unpack_all(struct unpacking *unpacking, const char *path, struct erro
         if (rc < 0)
             return error_set_errno(
                 error, rc, "making \"%s\" in %s",
-                archive_entry_pathname(entry) ? archive_entry_pathname(entry) : "", path);
+                libarchive.entry_pathname(entry) ? libarchive.entry_pathname(entry) : "", path);
     }
 }
 
-int copy_files_in(int root_fd, const char *path, int archive_fd, struct error *error)
+static int unpack(int root_fd, const char *path, int archive_fd, struct error *error)
 {
     struct unpacking *unpacking = calloc(1, sizeof(*unpacking));
     if (!unpacking)
         return error_set(error, -ENOMEM, "out of memory");
     unpacking->fd = -1;
-    unpacking->archive = archive_read_new();
+    unpacking->archive = libarchive.read_new();
     int result = unpacking->archive ? open_destination(unpacking, root_fd, path) : -ENOMEM;
     if (result < 0) {
         error_set_errno(error, result, "copying to %s", path);
     } else {
-        archive_read_support_format_tar(unpacking->archive);
-        result = archive_read_open_fd(unpacking->archive, archive_fd, CHUNK_BYTES) == ARCHIVE_OK
+        libarchive.read_support_format_tar(unpacking->archive);
+        result = libarchive.read_open_fd(unpacking->archive, archive_fd, CHUNK_BYTES) == ARCHIVE_OK
                      ? unpack_all(unpacking, path, error)
                      : error_set_errno(error, unpack_failed(unpacking), "what comes for %s", path);
     }
     if (unpacking->fd >= 0)
         close(unpacking->fd);
-    archive_read_free(unpacking->archive);
+    libarchive.read_free(unpacking->archive);
     free(unpacking);
+    return result;
+}
+
+int copy_files_in(int root_fd, const char *path, int archive_fd, struct error *error)
+{
+    int result = libarchive_use(error);
+    if (result < 0)
+        return result;
+    result = unpack(root_fd, path, archive_fd, error);
+    libarchive_release();
     return result;
 }

@@ -17,41 +17,27 @@ enum {
 };
 
 /* What is used of libmicrohttpd, which is loaded where metrics are wanted: with GnuTLS and what
- * that brings, it is a sixth of an idle peer's memory. */
-static struct {
-    __typeof__(&MHD_add_response_header) add_response_header;
-    __typeof__(&MHD_create_response_from_buffer) create_response_from_buffer;
-    __typeof__(&MHD_destroy_response) destroy_response;
-    __typeof__(&MHD_get_connection_info) get_connection_info;
-    __typeof__(&MHD_get_daemon_info) get_daemon_info;
-    __typeof__(&MHD_get_timeout) get_timeout;
-    __typeof__(&MHD_queue_response) queue_response;
-    __typeof__(&MHD_resume_connection) resume_connection;
-    __typeof__(&MHD_run) run;
-    __typeof__(&MHD_start_daemon) start_daemon;
-    __typeof__(&MHD_stop_daemon) stop_daemon;
-    __typeof__(&MHD_suspend_connection) suspend_connection;
-} api;
+ * that brings, it would be a sixth of an idle peer's memory. */
+#define FUNCTIONS(each)                                                                            \
+    each(MHD_, add_response_header)                                                                \
+    each(MHD_, create_response_from_buffer)                                                        \
+    each(MHD_, destroy_response)                                                                   \
+    each(MHD_, get_connection_info)                                                                \
+    each(MHD_, get_daemon_info)                                                                    \
+    each(MHD_, get_timeout)                                                                        \
+    each(MHD_, queue_response)                                                                     \
+    each(MHD_, resume_connection)                                                                  \
+    each(MHD_, run)                                                                                \
+    each(MHD_, start_daemon)                                                                       \
+    each(MHD_, stop_daemon)                                                                        \
+    each(MHD_, suspend_connection)
 
-static int load_library(struct error *error)
-{
-    static const struct library_function functions[] = {
-        {"MHD_add_response_header", &api.add_response_header},
-        {"MHD_create_response_from_buffer", &api.create_response_from_buffer},
-        {"MHD_destroy_response", &api.destroy_response},
-        {"MHD_get_connection_info", &api.get_connection_info},
-        {"MHD_get_daemon_info", &api.get_daemon_info},
-        {"MHD_get_timeout", &api.get_timeout},
-        {"MHD_queue_response", &api.queue_response},
-        {"MHD_resume_connection", &api.resume_connection},
-        {"MHD_run", &api.run},
-        {"MHD_start_daemon", &api.start_daemon},
-        {"MHD_stop_daemon", &api.stop_daemon},
-        {"MHD_suspend_connection", &api.suspend_connection},
-    };
-    return library_load("libmicrohttpd.so.12", "libmicrohttpd12", functions, array_count(functions),
-                        error);
-}
+static struct {
+    FUNCTIONS(LIBRARY_POINTER)
+} libmicrohttpd;
+
+static struct library library =
+    LIBRARY("libmicrohttpd.so.12", "libmicrohttpd12", FUNCTIONS, libmicrohttpd);
 
 /* Someone connected: a slot for each. */
 struct visitor {
@@ -78,16 +64,16 @@ struct http {
 static enum MHD_Result respond(struct MHD_Connection *connection, unsigned status, const char *type,
                                struct bytes body)
 {
-    struct MHD_Response *response = api.create_response_from_buffer(
+    struct MHD_Response *response = libmicrohttpd.create_response_from_buffer(
         body.size, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
     if (!response)
         return MHD_NO;
-    api.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    api.add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    libmicrohttpd.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    libmicrohttpd.add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        api.add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-    enum MHD_Result rc = api.queue_response(connection, status, response);
-    api.destroy_response(response);
+        libmicrohttpd.add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    enum MHD_Result rc = libmicrohttpd.queue_response(connection, status, response);
+    libmicrohttpd.destroy_response(response);
     return rc;
 }
 
@@ -123,7 +109,7 @@ static bool must_wait(struct http *http, struct MHD_Connection *connection)
         return false;
     visitor->waits = true;
     visitor->wait_since_ms = (int64_t)uv_now(http->loop);
-    api.suspend_connection(connection);
+    libmicrohttpd.suspend_connection(connection);
     return true;
 }
 
@@ -169,7 +155,7 @@ static void resume(struct http *http, int64_t waited_ms)
         if (!visitor->waits || now_ms - visitor->wait_since_ms < waited_ms)
             continue;
         visitor->waits = false;
-        api.resume_connection(visitor->connection);
+        libmicrohttpd.resume_connection(visitor->connection);
     }
 }
 
@@ -185,8 +171,8 @@ static bool shut_old(struct http *http)
         is_visited = true;
         if (now_ms - visitor->since_ms < HTTP_LIFE_MS)
             continue;
-        const union MHD_ConnectionInfo *info =
-            api.get_connection_info(visitor->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *info = libmicrohttpd.get_connection_info(
+            visitor->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info)
             shutdown(info->connect_fd, SHUT_RDWR);
     }
@@ -201,8 +187,8 @@ static void on_sweep(uv_timer_t *timer);
 static void run(struct http *http)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
-    api.run(http->daemon);
-    if (api.get_timeout(http->daemon, &wait_ms) == MHD_YES)
+    libmicrohttpd.run(http->daemon);
+    if (libmicrohttpd.get_timeout(http->daemon, &wait_ms) == MHD_YES)
         uv_timer_start(&http->timer, on_timer, wait_ms, 0);
     else
         uv_timer_stop(&http->timer);
@@ -261,7 +247,7 @@ static int start_daemon(struct http *http, const struct address *address)
     http->listener = open_listener(address);
     if (http->listener < 0)
         return http->listener;
-    http->daemon = api.start_daemon(
+    http->daemon = libmicrohttpd.start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,
         MHD_OPTION_LISTEN_SOCKET, http->listener, MHD_OPTION_NOTIFY_CONNECTION, on_visitor, http,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
@@ -278,7 +264,7 @@ int http_new(uv_loop_t *loop, const struct address *address, const struct http_s
              struct http **ret, struct error *error)
 {
     char text[ADDRESS_TEXT_BYTES];
-    int rc = load_library(error);
+    int rc = library_use(&library, error);
     if (rc < 0)
         return rc;
     struct http *http = calloc(1, sizeof(*http));
@@ -289,12 +275,12 @@ int http_new(uv_loop_t *loop, const struct address *address, const struct http_s
     http->source = *source;
     rc = start_daemon(http, address);
     const union MHD_DaemonInfo *info =
-        rc == 0 ? api.get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+        rc == 0 ? libmicrohttpd.get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (rc == 0)
         rc = info ? uv_poll_init(loop, &http->poll, info->epoll_fd) : -ENOTSUP;
     if (rc < 0) {
         if (http->daemon)
-            api.stop_daemon(http->daemon);
+            libmicrohttpd.stop_daemon(http->daemon);
         free(http);
         error_set_errno(error, rc, "serving metrics at %s", text);
         if (rc == -EADDRINUSE)
@@ -340,7 +326,7 @@ void http_close(struct http *http)
     /* First the poll: the daemon closes what is polled. */
     uv_poll_stop(&http->poll);
     resume(http, 0);
-    api.stop_daemon(http->daemon);
+    libmicrohttpd.stop_daemon(http->daemon);
     uv_close((uv_handle_t *)&http->poll, on_closed);
     uv_close((uv_handle_t *)&http->timer, on_closed);
     uv_close((uv_handle_t *)&http->sweep, on_closed);

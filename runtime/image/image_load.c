@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/image/image_store_internal.h"
+#include "runtime/libarchive.h"
 
 /* Goes from `digest` through indexes to this machine's manifest: 0 with its bytes in `json`, or 1
  * with the first document that is not here in `ret_missing`. */
@@ -174,6 +175,9 @@ static void *unpack_layers(void *context)
 static int unpack_all(struct image_store *store, const struct image *image, struct error *error)
 {
     struct unpacking unpacking = {.store = store, .image = image};
+    int r = libarchive_use(error); /* loaded once for all layers */
+    if (r < 0)
+        return r;
     pthread_t threads[IMAGE_UNPACKED_AT_ONCE_MAX - 1];
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     size_t count = 0;
@@ -186,6 +190,7 @@ static int unpack_all(struct image_store *store, const struct image *image, stru
     for (size_t i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
     pthread_mutex_destroy(&unpacking.mutex);
+    libarchive_release();
     if (unpacking.result < 0 && error)
         *error = unpacking.error;
     return unpacking.result;

@@ -1,7 +1,5 @@
 #include "runtime/image/image_save.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -10,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/image/image_json.h"
+#include "runtime/libarchive.h"
 
 struct save {
     struct archive *archive;
@@ -21,28 +20,28 @@ struct save {
 
 static int write_failed(const struct save *save, struct error *error)
 {
-    int code = archive_errno(save->archive);
+    int code = libarchive._errno(save->archive);
     return error_set(error, code > 0 ? -code : -EIO, "writing the archive: %s",
-                     archive_error_string(save->archive));
+                     libarchive.error_string(save->archive));
 }
 
 static int begin_file(const struct save *save, const char *path, int64_t size, struct error *error)
 {
-    struct archive_entry *entry = archive_entry_new();
+    struct archive_entry *entry = libarchive.entry_new();
     if (!entry)
         return error_set_errno(error, -ENOMEM, "writing the archive");
-    archive_entry_set_pathname(entry, path);
-    archive_entry_set_size(entry, size);
-    archive_entry_set_filetype(entry, AE_IFREG);
-    archive_entry_set_perm(entry, 0644);
-    int rc = archive_write_header(save->archive, entry);
-    archive_entry_free(entry);
+    libarchive.entry_set_pathname(entry, path);
+    libarchive.entry_set_size(entry, size);
+    libarchive.entry_set_filetype(entry, AE_IFREG);
+    libarchive.entry_set_perm(entry, 0644);
+    int rc = libarchive.write_header(save->archive, entry);
+    libarchive.entry_free(entry);
     return rc == ARCHIVE_OK ? 0 : write_failed(save, error);
 }
 
 static int write_data(const struct save *save, const void *data, size_t size, struct error *error)
 {
-    return archive_write_data(save->archive, data, size) == (la_ssize_t)size
+    return libarchive.write_data(save->archive, data, size) == (la_ssize_t)size
                ? 0
                : write_failed(save, error);
 }
@@ -144,23 +143,23 @@ static int write_all(struct save *save, struct error *error)
         rc = write_blob(save, &save->image->config_blob.digest, error);
     for (size_t i = 0; rc == 0 && i < save->image->layer_count; i++)
         rc = write_blob(save, &save->image->layers[i].blob.digest, error);
-    if (rc == 0 && archive_write_close(save->archive) != ARCHIVE_OK)
+    if (rc == 0 && libarchive.write_close(save->archive) != ARCHIVE_OK)
         rc = write_failed(save, error);
     return rc;
 }
 
 static int write_archive(struct save *save, int fd, struct error *error)
 {
-    save->archive = archive_write_new();
+    save->archive = libarchive.write_new();
     if (!save->archive)
         return error_set_errno(error, -ENOMEM, "writing the archive");
     int rc = 0;
-    if (archive_write_set_format_pax_restricted(save->archive) != ARCHIVE_OK ||
-        archive_write_open_fd(save->archive, fd) != ARCHIVE_OK)
+    if (libarchive.write_set_format_pax_restricted(save->archive) != ARCHIVE_OK ||
+        libarchive.write_open_fd(save->archive, fd) != ARCHIVE_OK)
         rc = write_failed(save, error);
     if (rc == 0)
         rc = write_all(save, error);
-    archive_write_free(save->archive);
+    libarchive.write_free(save->archive);
     digest_set_done(&save->written);
     return rc;
 }
@@ -182,8 +181,10 @@ int image_save(struct image_store *store, const char *text, int fd, struct error
         return error_set_errno(error, rc, "saving %s", text);
     rc = image_store_load(store, &digest, &image, error);
     save.image = image;
-    if (rc == 0)
+    if (rc == 0 && (rc = libarchive_use(error)) == 0) {
         rc = write_archive(&save, fd, error);
+        libarchive_release();
+    }
     image_free(image);
     image_store_unpin(store, &digest);
     if (rc < 0)

@@ -1,7 +1,5 @@
 #include "runtime/image/import_archive.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +9,7 @@
 #include "base/cleanup.h"
 #include "runtime/image/layer_path.h"
 #include "runtime/image/layer_stream.h"
+#include "runtime/libarchive.h"
 
 struct import_file {
     char *name;
@@ -111,11 +110,11 @@ static int store_file(struct archive *archive, struct blob_store *blobs, int64_t
         const void *data;
         size_t size;
         la_int64_t offset;
-        int status = archive_read_data_block(archive, &data, &size, &offset);
+        int status = libarchive.read_data_block(archive, &data, &size, &offset);
         if (status == ARCHIVE_EOF)
             break;
         if (status != ARCHIVE_OK)
-            r = error_set(error, -EBADMSG, "damaged archive: %s", archive_error_string(archive));
+            r = error_set(error, -EBADMSG, "damaged archive: %s", libarchive.error_string(archive));
         else if (offset != expected_offset)
             r = error_set(error, -ENOTSUP, "the archive has a sparse file; make it without");
         else if (size > (uint64_t)*bytes_left)
@@ -137,9 +136,9 @@ static int read_entry(struct import_archive *files, struct archive *archive,
                       struct archive_entry *entry, struct blob_store *blobs, int64_t *bytes_left,
                       struct error *error)
 {
-    const char *name = archive_entry_pathname(entry);
-    const char *hard_link = archive_entry_hardlink(entry);
-    const char *symbolic_link = archive_entry_symlink(entry);
+    const char *name = libarchive.entry_pathname(entry);
+    const char *hard_link = libarchive.entry_hardlink(entry);
+    const char *symbolic_link = libarchive.entry_symlink(entry);
     struct layer_path path, target;
     struct image_descriptor blob = {0};
     int r = name ? layer_path_parse(name, &path) : -EBADMSG;
@@ -152,7 +151,7 @@ static int read_entry(struct import_archive *files, struct archive *archive,
     if (hard_link || symbolic_link) {
         char *link = strdup(target.text);
         r = link ? add_file(files, path.text, link, &blob) : -ENOMEM;
-    } else if (archive_entry_filetype(entry) == AE_IFREG) {
+    } else if (libarchive.entry_filetype(entry) == AE_IFREG) {
         r = store_file(archive, blobs, bytes_left, &blob, error);
         if (r < 0)
             return r;
@@ -161,33 +160,44 @@ static int read_entry(struct import_archive *files, struct archive *archive,
     return r < 0 ? error_set_errno(error, r, "read the archive") : 0;
 }
 
-int import_archive_read(int fd, struct blob_store *blobs, struct import_archive *ret,
+static int read_archive(int fd, struct blob_store *blobs, struct import_archive *ret,
                         struct error *error)
 {
     struct import_archive files;
     table_init(&files.files, compare_name, name_of);
-    struct archive *archive = archive_read_new();
+    struct archive *archive = libarchive.read_new();
     if (!archive)
         return error_set_errno(error, -ENOMEM, "read the archive");
     int64_t bytes_left = IMPORT_BYTES_MAX;
-    archive_read_support_format_tar(archive);
+    libarchive.read_support_format_tar(archive);
     int r = layer_open_archive(archive, fd, error);
     for (size_t entries = 0; r == 0; entries++) {
         struct archive_entry *entry;
-        int status = archive_read_next_header(archive, &entry);
+        int status = libarchive.read_next_header(archive, &entry);
         if (status == ARCHIVE_EOF)
             break;
         if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
-            r = error_set(error, -EBADMSG, "damaged archive: %s", archive_error_string(archive));
+            r = error_set(error, -EBADMSG, "damaged archive: %s", libarchive.error_string(archive));
         else if (entries == IMPORT_ENTRIES_MAX)
             r = error_set(error, -E2BIG, "it has more than %d files", IMPORT_ENTRIES_MAX);
         else
             r = read_entry(&files, archive, entry, blobs, &bytes_left, error);
     }
-    archive_read_free(archive);
+    libarchive.read_free(archive);
     if (r < 0)
         import_archive_done(&files);
     else
         *ret = files;
+    return r;
+}
+
+int import_archive_read(int fd, struct blob_store *blobs, struct import_archive *ret,
+                        struct error *error)
+{
+    int r = libarchive_use(error);
+    if (r < 0)
+        return r;
+    r = read_archive(fd, blobs, ret, error);
+    libarchive_release();
     return r;
 }

@@ -1,6 +1,5 @@
 #include "runtime/image/layer.h"
 
-#include <archive_entry.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -124,9 +123,9 @@ static int make_way(int parent_fd, const char *name)
 static struct timespec entry_time(struct archive_entry *entry)
 {
     struct timespec time = {0};
-    if (archive_entry_mtime_is_set(entry)) {
-        time.tv_sec = archive_entry_mtime(entry);
-        time.tv_nsec = archive_entry_mtime_nsec(entry);
+    if (libarchive.entry_mtime_is_set(entry)) {
+        time.tv_sec = libarchive.entry_mtime(entry);
+        time.tv_nsec = libarchive.entry_mtime_nsec(entry);
     }
     if (time.tv_nsec < 0 || time.tv_nsec > 999999999)
         time.tv_nsec = 0;
@@ -136,8 +135,8 @@ static struct timespec entry_time(struct archive_entry *entry)
 static int check_owner(struct archive_entry *entry)
 {
     /* The last one, (uid_t)-1, would mean "leave it" to chown(). */
-    bool fits = archive_entry_uid(entry) >= 0 && archive_entry_uid(entry) < UINT32_MAX &&
-                archive_entry_gid(entry) >= 0 && archive_entry_gid(entry) < UINT32_MAX;
+    bool fits = libarchive.entry_uid(entry) >= 0 && libarchive.entry_uid(entry) < UINT32_MAX &&
+                libarchive.entry_gid(entry) >= 0 && libarchive.entry_gid(entry) < UINT32_MAX;
     return fits ? 0 : -EBADMSG;
 }
 
@@ -148,8 +147,8 @@ static int set_attributes(struct archive_entry *entry, int fd)
     const char *name;
     const void *value;
     size_t size;
-    archive_entry_xattr_reset(entry);
-    while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
+    libarchive.entry_xattr_reset(entry);
+    while (libarchive.entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
         bool keep = strcmp(name, "security.capability") == 0 ||
                     (strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0);
         if (!keep)
@@ -165,8 +164,8 @@ static int set_attributes(struct archive_entry *entry, int fd)
 /* Owner, mode and attributes, in this order: chown() takes away set-user-id and capabilities. */
 static int set_metadata(struct archive_entry *entry, int fd)
 {
-    if (fchown(fd, (uid_t)archive_entry_uid(entry), (gid_t)archive_entry_gid(entry)) < 0 ||
-        fchmod(fd, archive_entry_perm(entry) & 07777) < 0)
+    if (fchown(fd, (uid_t)libarchive.entry_uid(entry), (gid_t)libarchive.entry_gid(entry)) < 0 ||
+        fchmod(fd, libarchive.entry_perm(entry) & 07777) < 0)
         return -errno;
     return set_attributes(entry, fd);
 }
@@ -235,7 +234,7 @@ static int write_data(struct unpacking *unpacking, int fd, int64_t size_bytes)
     size_t size;
     la_int64_t offset;
     for (;;) {
-        int r = archive_read_data_block(unpacking->stream.tar, &data, &size, &offset);
+        int r = libarchive.read_data_block(unpacking->stream.tar, &data, &size, &offset);
         if (r == ARCHIVE_EOF)
             break;
         if (r != ARCHIVE_OK) {
@@ -254,7 +253,7 @@ static int write_data(struct unpacking *unpacking, int fd, int64_t size_bytes)
 static int unpack_file(struct unpacking *unpacking, struct archive_entry *entry,
                        const struct layer_path *path, int parent_fd)
 {
-    int64_t size_bytes = archive_entry_size(entry);
+    int64_t size_bytes = libarchive.entry_size(entry);
     if (size_bytes < 0)
         return -EBADMSG;
     if (size_bytes > LAYER_BYTES_MAX - unpacking->file_bytes)
@@ -279,18 +278,18 @@ static int unpack_file(struct unpacking *unpacking, struct archive_entry *entry,
 /* A symbolic link or FIFO: what has no data, is never opened, and so is changed by name. */
 static int unpack_special(struct archive_entry *entry, const struct layer_path *path, int parent_fd)
 {
-    const char *target = archive_entry_symlink(entry);
-    bool link = archive_entry_filetype(entry) == AE_IFLNK;
+    const char *target = libarchive.entry_symlink(entry);
+    bool link = libarchive.entry_filetype(entry) == AE_IFLNK;
     if (link && (!target || !*target))
         return -EBADMSG;
     int r = make_way(parent_fd, path->name);
     if (r < 0)
         return r;
-    mode_t mode = archive_entry_perm(entry) & 07777;
+    mode_t mode = libarchive.entry_perm(entry) & 07777;
     if ((link ? symlinkat(target, parent_fd, path->name) : mkfifoat(parent_fd, path->name, 0600)) <
             0 ||
-        fchownat(parent_fd, path->name, (uid_t)archive_entry_uid(entry),
-                 (gid_t)archive_entry_gid(entry), AT_SYMLINK_NOFOLLOW) < 0 ||
+        fchownat(parent_fd, path->name, (uid_t)libarchive.entry_uid(entry),
+                 (gid_t)libarchive.entry_gid(entry), AT_SYMLINK_NOFOLLOW) < 0 ||
         (!link && fchmodat(parent_fd, path->name, mode, 0) < 0))
         return -errno;
     struct timespec time = entry_time(entry);
@@ -353,9 +352,9 @@ static int unpack_by_type(struct unpacking *unpacking, struct archive_entry *ent
     int r = check_owner(entry);
     if (r < 0)
         return r;
-    if (archive_entry_hardlink(entry))
-        return unpack_hard_link(unpacking, archive_entry_hardlink(entry), path, parent_fd);
-    switch (archive_entry_filetype(entry)) {
+    if (libarchive.entry_hardlink(entry))
+        return unpack_hard_link(unpacking, libarchive.entry_hardlink(entry), path, parent_fd);
+    switch (libarchive.entry_filetype(entry)) {
     case AE_IFDIR:
         return unpack_directory(unpacking, entry, path, parent_fd);
     case AE_IFREG:
@@ -370,10 +369,10 @@ static int unpack_by_type(struct unpacking *unpacking, struct archive_entry *ent
 
 static bool is_skipped(struct archive_entry *entry, const struct layer_path *path)
 {
-    bool device =
-        archive_entry_filetype(entry) == AE_IFCHR || archive_entry_filetype(entry) == AE_IFBLK;
+    bool device = libarchive.entry_filetype(entry) == AE_IFCHR ||
+                  libarchive.entry_filetype(entry) == AE_IFBLK;
     return layer_path_passes(path, aufs_prefix) ||
-           (device && !archive_entry_hardlink(entry) && strncmp(path->parent, "dev", 3) == 0 &&
+           (device && !libarchive.entry_hardlink(entry) && strncmp(path->parent, "dev", 3) == 0 &&
             (path->parent[3] == '/' || path->parent[3] == '\0'));
 }
 
@@ -415,7 +414,7 @@ static int entry_failed(struct unpacking *unpacking, int r, const char *name)
 
 static int unpack_entry(struct unpacking *unpacking, struct archive_entry *entry)
 {
-    const char *name = archive_entry_pathname(entry);
+    const char *name = libarchive.entry_pathname(entry);
     if (!name || ++unpacking->entries > LAYER_ENTRIES_MAX)
         return entry_failed(unpacking, name ? -E2BIG : -EBADMSG, name);
     struct layer_path path;
@@ -424,7 +423,7 @@ static int unpack_entry(struct unpacking *unpacking, struct archive_entry *entry
     if (r == 0 && is_skipped(entry, &path))
         return 0;
     /* The layer's own root can only be a directory. */
-    if (r == 0 && !*path.text && archive_entry_filetype(entry) != AE_IFDIR)
+    if (r == 0 && !*path.text && libarchive.entry_filetype(entry) != AE_IFDIR)
         r = -EBADMSG;
     if (r == 0)
         r = open_parent(unpacking, &path, &parent_fd);
@@ -437,7 +436,7 @@ static int unpack_entries(struct unpacking *unpacking)
 {
     for (;;) {
         struct archive_entry *entry;
-        int r = archive_read_next_header(unpacking->stream.tar, &entry);
+        int r = libarchive.read_next_header(unpacking->stream.tar, &entry);
         if (r == ARCHIVE_EOF)
             return 0;
         /* A warning only says that a name is not in the locale's alphabet; its bytes are used. */
@@ -453,8 +452,11 @@ int layer_unpack(int blob_fd, int directory_fd, const struct digest *diff_id, st
 {
     struct unpacking unpacking = {.layer_fd = directory_fd, .error = error};
     struct digest found;
+    int r = libarchive_use(error);
+    if (r < 0)
+        return r;
     buffer_init(&unpacking.directories);
-    int r = layer_stream_open(&unpacking.stream, blob_fd, error);
+    r = layer_stream_open(&unpacking.stream, blob_fd, error);
     if (r == 0)
         r = unpack_entries(&unpacking);
     if (r == 0)
@@ -467,6 +469,7 @@ int layer_unpack(int blob_fd, int directory_fd, const struct digest *diff_id, st
     if (r == 0)
         r = set_directory_times(&unpacking);
     layer_stream_done(&unpacking.stream);
+    libarchive_release();
     buffer_done(&unpacking.directories);
     if (r < 0) {
         char text[DIGEST_TEXT_BYTES];

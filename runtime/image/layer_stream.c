@@ -35,9 +35,9 @@ int layer_open_archive(struct archive *archive, int fd, struct error *error)
         r = -errno;
     if (r < 0)
         return error_set_errno(error, r, "read the archive");
-    if (archive_read_append_filter(archive, filters[compression]) != ARCHIVE_OK ||
-        archive_read_open_fd(archive, fd, IMAGE_COPY_CHUNK_BYTES) != ARCHIVE_OK)
-        return error_set(error, -EBADMSG, "not an archive: %s", archive_error_string(archive));
+    if (libarchive.read_append_filter(archive, filters[compression]) != ARCHIVE_OK ||
+        libarchive.read_open_fd(archive, fd, IMAGE_COPY_CHUNK_BYTES) != ARCHIVE_OK)
+        return error_set(error, -EBADMSG, "not an archive: %s", libarchive.error_string(archive));
     return 0;
 }
 
@@ -47,17 +47,17 @@ static la_ssize_t read_bytes(struct archive *tar, void *context, const void **re
     struct layer_stream *stream = context;
     size_t size = 0;
     la_int64_t offset;
-    int r = archive_read_data_block(stream->bytes, ret, &size, &offset);
+    int r = libarchive.read_data_block(stream->bytes, ret, &size, &offset);
     if (r == ARCHIVE_EOF)
         return 0;
     if (r != ARCHIVE_OK) {
         stream->failure = -EBADMSG;
-        archive_set_error(tar, EINVAL, "%s", archive_error_string(stream->bytes));
+        libarchive.set_error(tar, EINVAL, "%s", libarchive.error_string(stream->bytes));
         return -1;
     }
     if (size > (uint64_t)(LAYER_BYTES_MAX - stream->size_bytes)) {
         stream->failure = -E2BIG;
-        archive_set_error(tar, E2BIG, "it unpacks to more than the limit");
+        libarchive.set_error(tar, E2BIG, "it unpacks to more than the limit");
         return -1;
     }
     stream->size_bytes += (int64_t)size;
@@ -67,21 +67,22 @@ static la_ssize_t read_bytes(struct archive *tar, void *context, const void **re
 
 int layer_stream_open(struct layer_stream *stream, int fd, struct error *error)
 {
-    *stream = (struct layer_stream){.bytes = archive_read_new(), .tar = archive_read_new()};
+    *stream = (struct layer_stream){.bytes = libarchive.read_new(), .tar = libarchive.read_new()};
     if (!stream->bytes || !stream->tar)
         return error_set_errno(error, -ENOMEM, "read the layer");
     digest_hasher_init(&stream->hasher);
     struct archive_entry *entry;
-    archive_read_support_format_raw(stream->bytes);
+    libarchive.read_support_format_raw(stream->bytes);
     int r = layer_open_archive(stream->bytes, fd, error);
     if (r < 0)
         return r;
-    if (archive_read_next_header(stream->bytes, &entry) != ARCHIVE_OK)
+    if (libarchive.read_next_header(stream->bytes, &entry) != ARCHIVE_OK)
         return error_set(error, -EBADMSG, "damaged archive: %s",
-                         archive_error_string(stream->bytes) ? archive_error_string(stream->bytes)
-                                                             : "it is empty");
-    if (archive_read_support_format_tar(stream->tar) != ARCHIVE_OK ||
-        archive_read_open(stream->tar, stream, NULL, read_bytes, NULL) != ARCHIVE_OK)
+                         libarchive.error_string(stream->bytes)
+                             ? libarchive.error_string(stream->bytes)
+                             : "it is empty");
+    if (libarchive.read_support_format_tar(stream->tar) != ARCHIVE_OK ||
+        libarchive.read_open(stream->tar, stream, NULL, read_bytes, NULL) != ARCHIVE_OK)
         return layer_stream_failed(stream, error);
     return 0;
 }
@@ -89,9 +90,9 @@ int layer_stream_open(struct layer_stream *stream, int fd, struct error *error)
 void layer_stream_done(struct layer_stream *stream)
 {
     if (stream->tar)
-        archive_read_free(stream->tar);
+        libarchive.read_free(stream->tar);
     if (stream->bytes)
-        archive_read_free(stream->bytes);
+        libarchive.read_free(stream->bytes);
     stream->tar = stream->bytes = NULL;
 }
 
@@ -110,7 +111,7 @@ int layer_stream_finish(struct layer_stream *stream, struct digest *ret, struct 
 
 int layer_stream_failed(const struct layer_stream *stream, struct error *error)
 {
-    const char *why = archive_error_string(stream->tar);
+    const char *why = libarchive.error_string(stream->tar);
     return error_set(error, stream->failure ? stream->failure : -EBADMSG, "damaged archive: %s",
                      why ? why : "it ends early");
 }

@@ -9,11 +9,10 @@
  */
 #pragma once
 
-#include <archive.h>
-
 #include "base/error.h"
 #include "runtime/image/digest.h"
 #include "runtime/image/image.h"
+#include "runtime/libarchive.h"
 
 struct layer_stream {
     struct archive *bytes; /* undoes the compression */
@@ -30,8 +29,8 @@ int layer_sniff(int fd, enum layer_compression *ret);
  * that its first bytes tell. Exactly one: compression within compression is never undone. */
 int layer_open_archive(struct archive *archive, int fd, struct error *error);
 
-/* Starts reading at the start of `fd` (borrowed until layer_stream_done). The stream must not be
- * moved. layer_stream_done() is right after a failure, too. */
+/* Starts reading at the start of `fd` (borrowed until layer_stream_done), with libarchive in use.
+ * The stream must not be moved. layer_stream_done() is right after a failure, too. */
 int layer_stream_open(struct layer_stream *stream, int fd, struct error *error);
 void layer_stream_done(struct layer_stream *stream);
 

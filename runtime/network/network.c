@@ -18,6 +18,7 @@
 #include "runtime/network/ipv6.h"
 #include "runtime/network/namespace.h"
 #include "runtime/network/netlink.h"
+#include "runtime/network/nftables.h"
 
 enum {
     GATEWAY_PREFIX = 32, /* it is reached through the networks' own bridges */
@@ -244,7 +245,7 @@ static int apply_without_ipv6(struct firewall_config *config, const char *why, s
     return apply(config, error);
 }
 
-int network_setup(struct firewall_config *config, struct error *error)
+static int setup(struct firewall_config *config, struct error *error)
 {
     struct error why = {0};
     int result;
@@ -265,6 +266,16 @@ int network_setup(struct firewall_config *config, struct error *error)
                     "can claim another's address in its network: %s",
                     why.message);
     return 0;
+}
+
+int network_setup(struct firewall_config *config, struct error *error)
+{
+    int result = nftables_use(error);
+    if (result < 0)
+        return result;
+    result = setup(config, error);
+    nftables_release();
+    return result;
 }
 
 /* Calls `visit` for each cable with its bridge's name, until it says true; true if it did. */
@@ -300,7 +311,7 @@ static bool all_bridges_are_there(const struct firewall_config *config)
     return are_there;
 }
 
-int network_check(const struct firewall_config *config, struct error *error)
+static int check(const struct firewall_config *config, struct error *error)
 {
     if (all_bridges_are_there(config) && firewall_is_applied(config) &&
         (!config->is_guarded || guard_is_applied()))
@@ -309,6 +320,16 @@ int network_check(const struct firewall_config *config, struct error *error)
     int result = apply(config, error);
     return result < 0 || !config->is_guarded ? result
                                              : setup_guard(config, all_are_used, NULL, error);
+}
+
+int network_check(const struct firewall_config *config, struct error *error)
+{
+    int result = nftables_use(error);
+    if (result < 0)
+        return result;
+    result = check(config, error);
+    nftables_release();
+    return result;
 }
 
 static int delete_link(const char *name)

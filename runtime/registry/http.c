@@ -19,29 +19,27 @@ enum {
 };
 
 /* What is used of libcurl. */
+#define FUNCTIONS(each)                                                                            \
+    each(curl_, global_init)                                                                       \
+    each(curl_, easy_init)                                                                         \
+    each(curl_, easy_setopt)                                                                       \
+    each(curl_, easy_perform)                                                                      \
+    each(curl_, easy_getinfo)                                                                      \
+    each(curl_, easy_cleanup)                                                                      \
+    each(curl_, easy_strerror)                                                                     \
+    each(curl_, slist_append)                                                                      \
+    each(curl_, slist_free_all)
+
 static struct {
-    __typeof__(&curl_global_init) global_init;
-    __typeof__(&curl_easy_init) easy_init;
-    __typeof__(&(curl_easy_setopt)) easy_setopt;
-    __typeof__(&curl_easy_perform) easy_perform;
-    __typeof__(&(curl_easy_getinfo)) easy_getinfo;
-    __typeof__(&curl_easy_cleanup) easy_cleanup;
-    __typeof__(&curl_easy_strerror) easy_strerror;
-    __typeof__(&curl_slist_append) slist_append;
-    __typeof__(&curl_slist_free_all) slist_free_all;
-} api;
+    FUNCTIONS(LIBRARY_POINTER)
+} libcurl;
+
+static struct library library = LIBRARY("libcurl.so.4", "libcurl4", FUNCTIONS, libcurl);
 
 int http_start(struct error *error)
 {
-    static const struct library_function functions[] = {
-        {"curl_global_init", &api.global_init},       {"curl_easy_init", &api.easy_init},
-        {"curl_easy_setopt", &api.easy_setopt},       {"curl_easy_perform", &api.easy_perform},
-        {"curl_easy_getinfo", &api.easy_getinfo},     {"curl_easy_cleanup", &api.easy_cleanup},
-        {"curl_easy_strerror", &api.easy_strerror},   {"curl_slist_append", &api.slist_append},
-        {"curl_slist_free_all", &api.slist_free_all},
-    };
-    int rc = library_load("libcurl.so.4", "libcurl4", functions, array_count(functions), error);
-    if (rc == 0 && api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    int rc = library_use(&library, error);
+    if (rc == 0 && libcurl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         rc = error_set(error, -ELIBACC, "libcurl does not start");
     return rc;
 }
@@ -109,7 +107,7 @@ static size_t on_body(char *data, size_t unit, size_t count, void *context)
     struct transfer *transfer = context;
     size_t size = unit * count;
     long status = 0;
-    api.easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
+    libcurl.easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
     if (status != HTTP_OK && status != HTTP_PARTIAL) {
         note_problem(transfer->response, data, size);
         return size;
@@ -125,7 +123,7 @@ static size_t on_body(char *data, size_t unit, size_t count, void *context)
 static int words_of(CURLcode code, const char *url, const char *detail,
                     struct http_response *response, struct error *error)
 {
-    const char *words = detail[0] ? detail : api.easy_strerror(code);
+    const char *words = detail[0] ? detail : libcurl.easy_strerror(code);
     int size = (int)strcspn(url, "?");
     response->is_not_tls = code == CURLE_SSL_CONNECT_ERROR || code == CURLE_COULDNT_CONNECT;
     if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
@@ -141,12 +139,12 @@ static struct curl_slist *make_headers(const struct http_request *request)
     struct curl_slist *headers = NULL;
     if (request->accept && buffer_printf(&line, "Accept: %s", request->accept) == 0) {
         cleanup_free char *text = buffer_take_text(&line);
-        headers = api.slist_append(headers, text ? text : "");
+        headers = libcurl.slist_append(headers, text ? text : "");
     }
     if (request->authorization &&
         buffer_printf(&line, "Authorization: %s", request->authorization) == 0) {
         cleanup_free char *text = buffer_take_text(&line);
-        headers = api.slist_append(headers, text ? text : "");
+        headers = libcurl.slist_append(headers, text ? text : "");
     }
     return headers;
 }
@@ -157,31 +155,31 @@ static void set_options(struct transfer *transfer, struct curl_slist *headers, c
     CURL *curl = transfer->curl;
     const char *schemes = request->is_insecure ? "http,https" : "https";
     char range[32];
-    api.easy_setopt(curl, CURLOPT_URL, request->url);
-    api.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, schemes);
-    api.easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, schemes);
-    api.easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-    api.easy_setopt(curl, CURLOPT_MAXREDIRS, (long)HTTP_REDIRECTS_MAX);
-    api.easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    api.easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-    api.easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
-    api.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    api.easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
-    api.easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
-    api.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    api.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)HTTP_CONNECT_S);
-    api.easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    api.easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)HTTP_CRAWL_S);
-    api.easy_setopt(curl, CURLOPT_USERAGENT, "consort/" CONSORT_VERSION);
+    libcurl.easy_setopt(curl, CURLOPT_URL, request->url);
+    libcurl.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, schemes);
+    libcurl.easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, schemes);
+    libcurl.easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    libcurl.easy_setopt(curl, CURLOPT_MAXREDIRS, (long)HTTP_REDIRECTS_MAX);
+    libcurl.easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    libcurl.easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    libcurl.easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
+    libcurl.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    libcurl.easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
+    libcurl.easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    libcurl.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    libcurl.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)HTTP_CONNECT_S);
+    libcurl.easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    libcurl.easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)HTTP_CRAWL_S);
+    libcurl.easy_setopt(curl, CURLOPT_USERAGENT, "consort/" CONSORT_VERSION);
     if (request->ca_file)
-        api.easy_setopt(curl, CURLOPT_CAINFO, request->ca_file);
+        libcurl.easy_setopt(curl, CURLOPT_CAINFO, request->ca_file);
     if (request->is_insecure) {
-        api.easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
-        api.easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+        libcurl.easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        libcurl.easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
     }
     if (request->from > 0) {
         snprintf(range, sizeof(range), "%lld-", (long long)request->from);
-        api.easy_setopt(curl, CURLOPT_RANGE, range); /* copied */
+        libcurl.easy_setopt(curl, CURLOPT_RANGE, range); /* copied */
     }
 }
 
@@ -189,20 +187,20 @@ int http_get(const struct http_request *request, struct http_response *ret, stru
 {
     char detail[CURL_ERROR_SIZE] = "";
     struct transfer transfer = {
-        .request = request, .response = ret, .curl = api.easy_init(), .offset = -1};
+        .request = request, .response = ret, .curl = libcurl.easy_init(), .offset = -1};
     *ret = (struct http_response){0};
     if (!transfer.curl)
         return error_set_errno(error, -ENOMEM, "%s", request->url);
     struct curl_slist *headers = make_headers(request);
     set_options(&transfer, headers, detail);
-    CURLcode code = api.easy_perform(transfer.curl);
-    api.easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &ret->status);
+    CURLcode code = libcurl.easy_perform(transfer.curl);
+    libcurl.easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &ret->status);
     int rc = 0;
     if (transfer.rc < 0)
         rc = transfer.rc;
     else if (code != CURLE_OK)
         rc = words_of(code, request->url, detail, ret, error);
-    api.slist_free_all(headers);
-    api.easy_cleanup(transfer.curl);
+    libcurl.slist_free_all(headers);
+    libcurl.easy_cleanup(transfer.curl);
     return rc;
 }

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/image/image_import.h"
+#include "runtime/libarchive.h"
 #include "runtime/tree.h"
 #include "tests/fuzz/scratch.h"
 
@@ -34,6 +35,10 @@ static void check_imported(struct image_store *store, const struct image_importe
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static bool is_loaded; /* once, which takes longer than an input */
+    if (!is_loaded)
+        is_loaded = libarchive_use(NULL) == 0;
+    assert(is_loaded);
     scratch_make();
     cleanup_close int fd = scratch_input(data, size);
     char store_path[SCRATCH_PATH_BYTES + 8], path[32];

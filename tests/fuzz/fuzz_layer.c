@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "runtime/image/disk.h"
 #include "runtime/image/layer.h"
+#include "runtime/libarchive.h"
 #include "runtime/tree.h"
 #include "tests/fuzz/scratch.h"
 
@@ -20,6 +21,10 @@ static int check_entry(void *context, const char *name)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static bool is_loaded; /* once, which takes longer than an input */
+    if (!is_loaded)
+        is_loaded = libarchive_use(NULL) == 0;
+    assert(is_loaded);
     scratch_make();
     cleanup_close int blob_fd = scratch_input(data, size);
     cleanup_close int scratch_fd = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
