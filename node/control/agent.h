@@ -257,7 +257,8 @@ int agent_publish_capacity(struct agent *agent, int64_t now_ms,
 /* Says how much room there is where this peer's data directory is. */
 int agent_publish_disk(struct agent *agent, int64_t now_ms, const struct view_disk *disk);
 
-/* Says how a replica on this peer is. Once it is gone, agent_withdraw_replica(). */
+/* Says how a replica on this peer is. Once it is gone, agent_withdraw_replica(): of one that is
+ * only without a lease it says that it waits, until the intent no longer means it to run here. */
 int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view_replica *replica);
 int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generation);
 

@@ -14,6 +14,13 @@ static bool is_held_by(const struct intent_replica *replica, const struct id *pe
     return id_equal(&replica->peer, peer) && replica->want == INTENT_RUN;
 }
 
+static bool is_held_here(const struct agent *agent, const struct intent_replica *replica)
+{
+    const struct service_spec *spec =
+        is_held_by(replica, &agent->self) ? intent_spec_of(agent->intent, replica) : NULL;
+    return spec && spec->exclusive;
+}
+
 /* How many exclusive replicas shall run here; their generations are written unless `writer` is
  * NULL. */
 static size_t list_held(const struct agent *agent, struct writer *writer)
@@ -21,15 +28,19 @@ static size_t list_held(const struct agent *agent, struct writer *writer)
     size_t count = 0;
     for (size_t i = 0; i < agent->intent->replicas.count; i++) {
         const struct intent_replica *replica = agent->intent->replicas.items[i];
-        const struct service_spec *spec =
-            is_held_by(replica, &agent->self) ? intent_spec_of(agent->intent, replica) : NULL;
-        if (!spec || !spec->exclusive)
+        if (!is_held_here(agent, replica))
             continue;
         count++;
         if (writer)
             writer_u64(writer, replica->generation);
     }
     return count;
+}
+
+bool agent_lease_is_awaited(const struct agent *agent, uint64_t generation)
+{
+    const struct intent_replica *replica = intent_replica_find(agent->intent, generation);
+    return replica && is_held_here(agent, replica);
 }
 
 bool agent_lease_is_valid(const struct agent *agent, int64_t now_ms)

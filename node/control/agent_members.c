@@ -132,20 +132,6 @@ void agent_members_read_again(struct agent *agent)
     }
 }
 
-void agent_members_intent_changed(struct agent *agent)
-{
-    for (size_t i = 0; i < agent->intent->replicas.count; i++) {
-        const struct intent_replica *placed = agent->intent->replicas.items[i];
-        const struct view_replica *seen = view_replica_find(&agent->view, placed->generation);
-        struct swim_record record;
-        uint64_t storage;
-        struct bytes key = generation_key(placed->generation, &storage);
-        if (!(seen && id_equal(&seen->peer, &placed->peer)) &&
-            swim_record_find(agent->swim, &placed->peer, SWIM_TABLE_REPLICA, key, &record) == 0)
-            replica_changed(agent, &record);
-    }
-}
-
 static void record_changed(struct agent *agent, const struct swim_event *event)
 {
     struct swim_record record;
@@ -333,7 +319,7 @@ int agent_publish_replica(struct agent *agent, int64_t now_ms, const struct view
     return 0;
 }
 
-int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generation)
+static int withdraw(struct agent *agent, int64_t now_ms, uint64_t generation)
 {
     uint64_t storage;
     const struct view_replica *own = view_replica_find(&agent->view, generation);
@@ -342,6 +328,44 @@ int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generat
     agent->control_due = true;
     return swim_withdraw(agent->swim, now_ms, SWIM_TABLE_REPLICA,
                          generation_key(generation, &storage));
+}
+
+/* One that is exclusive ends with its lease, and is started again with the next. If nothing were
+ * said of it meanwhile, a leader that has just decided to stop it would take it for gone, and have
+ * another one started. */
+int agent_withdraw_replica(struct agent *agent, int64_t now_ms, uint64_t generation)
+{
+    if (!agent_lease_is_awaited(agent, generation))
+        return withdraw(agent, now_ms, generation);
+    struct view_replica waiting = {
+        .generation = generation, .state = VIEW_REPLICA_PENDING, .waits_for_lease = true};
+    snprintf(waiting.detail, sizeof(waiting.detail), "waits for a leader that lets it run");
+    return agent_publish_replica(agent, now_ms, &waiting);
+}
+
+/* Once the intent no longer means them to run here, they are gone for good. */
+static void withdraw_those_that_wait(struct agent *agent)
+{
+    for (size_t i = agent->view.replicas.count; i-- > 0;) {
+        const struct view_replica *replica = agent->view.replicas.items[i];
+        if (replica->waits_for_lease && !agent_lease_is_awaited(agent, replica->generation))
+            withdraw(agent, agent->now_ms, replica->generation);
+    }
+}
+
+void agent_members_intent_changed(struct agent *agent)
+{
+    withdraw_those_that_wait(agent);
+    for (size_t i = 0; i < agent->intent->replicas.count; i++) {
+        const struct intent_replica *placed = agent->intent->replicas.items[i];
+        const struct view_replica *seen = view_replica_find(&agent->view, placed->generation);
+        struct swim_record record;
+        uint64_t storage;
+        struct bytes key = generation_key(placed->generation, &storage);
+        if (!(seen && id_equal(&seen->peer, &placed->peer)) &&
+            swim_record_find(agent->swim, &placed->peer, SWIM_TABLE_REPLICA, key, &record) == 0)
+            replica_changed(agent, &record);
+    }
 }
 
 /* An image's key is its digest's text without the algorithm: it fits SWIM_KEY_BYTES_MAX exactly. */

@@ -322,6 +322,8 @@ bool agent_level_fits(struct agent *agent, const struct intent_level *level);
 
 /* agent_lease.c */
 bool agent_lease_is_valid(const struct agent *agent, int64_t now_ms);
+/* Whether that replica is exclusive and shall run here, whenever there is a lease. */
+bool agent_lease_is_awaited(const struct agent *agent, uint64_t generation);
 void agent_lease_tick(struct agent *agent);
 int64_t agent_lease_deadline(const struct agent *agent);
 int agent_lease_asked(struct agent *agent, const struct id *from, struct bytes bytes);

@@ -47,8 +47,10 @@ struct view_disk {
 struct view_replica {
     uint64_t generation;
     struct id peer;
-    uint8_t state;  /* enum view_replica_state */
-    uint8_t health; /* enum view_health */
+    uint8_t state;        /* enum view_replica_state */
+    uint8_t health;       /* enum view_health */
+    bool waits_for_lease; /* of this peer's own: there is no container; see agent_lease_is_awaited()
+                           */
     uint32_t restarts;
     int32_t exit_code;
     char detail[VIEW_DETAIL_BYTES_MAX + 1]; /* why it is not well: last log lines, error */

@@ -114,6 +114,42 @@ static void test_runs_out(void **state)
     fleet_done(&f);
 }
 
+/* What the peer has told all others of its first exclusive replica. */
+static const struct view_replica *told(const struct fleet *f, unsigned other)
+{
+    return view_replica_find(agent_view(f->peers[other].agent), 1);
+}
+
+/* Breaks if a replica that ended with its lease is taken for gone, though its peer starts it again
+ * with the next one: a leader that decided to stop it would have a second one started (seed 233).
+ */
+static void test_speaks_of_what_waits(void **state)
+{
+    (void)state;
+    struct fleet f;
+    fleet_start(&f, 3, 1);
+    deploy_exclusive(&f, "db");
+    unsigned first = holder(&f);
+    assert_in_range(first, 1, 2);
+    publish(&f, first, 1);
+    fleet_run(&f, 1000);
+    f.lost_kinds = 1 << AGENT_LEASE_GRANT;
+    fleet_run(&f, 2 * FLEET_LEASE_MS);
+    assert_int_equal(fleet_wanted(&f, first), 0);
+    assert_int_equal(agent_withdraw_replica(f.peers[first].agent, f.now_ms, 1), 0);
+    fleet_run(&f, 2000);
+    assert_non_null(told(&f, 0));
+    assert_int_equal(told(&f, 0)->state, VIEW_REPLICA_PENDING);
+    struct command command = fleet_command(COMMAND_REMOVE);
+    snprintf(command.remove.name, sizeof(command.remove.name), "db");
+    command.remove.is_stack = true;
+    fleet_agree(&f, 0, &command);
+    fleet_run(&f, 5000);
+    assert_null(told(&f, first));
+    assert_null(told(&f, 0));
+    fleet_done(&f);
+}
+
 static struct bytes lease_words(struct buffer *buffer, struct buffer *said)
 {
     buffer_clear(buffer);
@@ -231,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_granted_and_renewed),
         cmocka_unit_test(test_leader_holds),
         cmocka_unit_test(test_runs_out),
+        cmocka_unit_test(test_speaks_of_what_waits),
         cmocka_unit_test(test_stale_holder),
         cmocka_unit_test(test_stale_holder_of_two),
         cmocka_unit_test(test_grants),
