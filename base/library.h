@@ -7,7 +7,7 @@
  * What is used of a library is one list. It makes a struct of pointers, which have the types that
  * the library's own header says:
  *
- *     #define FUNCTIONS(each) each(nft_, ctx_new) each(nft_, ctx_free)
+ *     #define FUNCTIONS(FUNCTION) FUNCTION(nft_, ctx_new) FUNCTION(nft_, ctx_free)
  *     static struct { FUNCTIONS(LIBRARY_POINTER) } nft;
  *     static struct library library = LIBRARY("libnftables.so.1", "libnftables1", FUNCTIONS, nft);
  *

@@ -11,50 +11,50 @@
 #include "base/library.h"
 
 /* The one with the underscore: errno is a macro. */
-#define LIBARCHIVE_FUNCTIONS(each)                                                                 \
-    each(archive, _errno)                                                                          \
-    each(archive_, entry_clear)                                                                    \
-    each(archive_, entry_filetype)                                                                 \
-    each(archive_, entry_free)                                                                     \
-    each(archive_, entry_gid)                                                                      \
-    each(archive_, entry_hardlink)                                                                 \
-    each(archive_, entry_mtime)                                                                    \
-    each(archive_, entry_mtime_is_set)                                                             \
-    each(archive_, entry_mtime_nsec)                                                               \
-    each(archive_, entry_new)                                                                      \
-    each(archive_, entry_pathname)                                                                 \
-    each(archive_, entry_perm)                                                                     \
-    each(archive_, entry_set_filetype)                                                             \
-    each(archive_, entry_set_mtime)                                                                \
-    each(archive_, entry_set_pathname)                                                             \
-    each(archive_, entry_set_perm)                                                                 \
-    each(archive_, entry_set_size)                                                                 \
-    each(archive_, entry_set_symlink)                                                              \
-    each(archive_, entry_size)                                                                     \
-    each(archive_, entry_symlink)                                                                  \
-    each(archive_, entry_uid)                                                                      \
-    each(archive_, entry_xattr_next)                                                               \
-    each(archive_, entry_xattr_reset)                                                              \
-    each(archive_, error_string)                                                                   \
-    each(archive_, read_append_filter)                                                             \
-    each(archive_, read_data)                                                                      \
-    each(archive_, read_data_block)                                                                \
-    each(archive_, read_free)                                                                      \
-    each(archive_, read_new)                                                                       \
-    each(archive_, read_next_header)                                                               \
-    each(archive_, read_open)                                                                      \
-    each(archive_, read_open_fd)                                                                   \
-    each(archive_, read_support_format_raw)                                                        \
-    each(archive_, read_support_format_tar)                                                        \
-    each(archive_, set_error)                                                                      \
-    each(archive_, write_close)                                                                    \
-    each(archive_, write_data)                                                                     \
-    each(archive_, write_free)                                                                     \
-    each(archive_, write_header)                                                                   \
-    each(archive_, write_new)                                                                      \
-    each(archive_, write_open_fd)                                                                  \
-    each(archive_, write_set_bytes_in_last_block)                                                  \
-    each(archive_, write_set_format_pax_restricted)
+#define LIBARCHIVE_FUNCTIONS(FUNCTION)                                                             \
+    FUNCTION(archive, _errno)                                                                      \
+    FUNCTION(archive_, entry_clear)                                                                \
+    FUNCTION(archive_, entry_filetype)                                                             \
+    FUNCTION(archive_, entry_free)                                                                 \
+    FUNCTION(archive_, entry_gid)                                                                  \
+    FUNCTION(archive_, entry_hardlink)                                                             \
+    FUNCTION(archive_, entry_mtime)                                                                \
+    FUNCTION(archive_, entry_mtime_is_set)                                                         \
+    FUNCTION(archive_, entry_mtime_nsec)                                                           \
+    FUNCTION(archive_, entry_new)                                                                  \
+    FUNCTION(archive_, entry_pathname)                                                             \
+    FUNCTION(archive_, entry_perm)                                                                 \
+    FUNCTION(archive_, entry_set_filetype)                                                         \
+    FUNCTION(archive_, entry_set_mtime)                                                            \
+    FUNCTION(archive_, entry_set_pathname)                                                         \
+    FUNCTION(archive_, entry_set_perm)                                                             \
+    FUNCTION(archive_, entry_set_size)                                                             \
+    FUNCTION(archive_, entry_set_symlink)                                                          \
+    FUNCTION(archive_, entry_size)                                                                 \
+    FUNCTION(archive_, entry_symlink)                                                              \
+    FUNCTION(archive_, entry_uid)                                                                  \
+    FUNCTION(archive_, entry_xattr_next)                                                           \
+    FUNCTION(archive_, entry_xattr_reset)                                                          \
+    FUNCTION(archive_, error_string)                                                               \
+    FUNCTION(archive_, read_append_filter)                                                         \
+    FUNCTION(archive_, read_data)                                                                  \
+    FUNCTION(archive_, read_data_block)                                                            \
+    FUNCTION(archive_, read_free)                                                                  \
+    FUNCTION(archive_, read_new)                                                                   \
+    FUNCTION(archive_, read_next_header)                                                           \
+    FUNCTION(archive_, read_open)                                                                  \
+    FUNCTION(archive_, read_open_fd)                                                               \
+    FUNCTION(archive_, read_support_format_raw)                                                    \
+    FUNCTION(archive_, read_support_format_tar)                                                    \
+    FUNCTION(archive_, set_error)                                                                  \
+    FUNCTION(archive_, write_close)                                                                \
+    FUNCTION(archive_, write_data)                                                                 \
+    FUNCTION(archive_, write_free)                                                                 \
+    FUNCTION(archive_, write_header)                                                               \
+    FUNCTION(archive_, write_new)                                                                  \
+    FUNCTION(archive_, write_open_fd)                                                              \
+    FUNCTION(archive_, write_set_bytes_in_last_block)                                              \
+    FUNCTION(archive_, write_set_format_pax_restricted)
 
 extern struct libarchive {
     LIBARCHIVE_FUNCTIONS(LIBRARY_POINTER)

@@ -18,19 +18,19 @@ enum {
 
 /* What is used of libmicrohttpd, which is loaded where metrics are wanted: with GnuTLS and what
  * that brings, it would be a sixth of an idle peer's memory. */
-#define FUNCTIONS(each)                                                                            \
-    each(MHD_, add_response_header)                                                                \
-    each(MHD_, create_response_from_buffer)                                                        \
-    each(MHD_, destroy_response)                                                                   \
-    each(MHD_, get_connection_info)                                                                \
-    each(MHD_, get_daemon_info)                                                                    \
-    each(MHD_, get_timeout)                                                                        \
-    each(MHD_, queue_response)                                                                     \
-    each(MHD_, resume_connection)                                                                  \
-    each(MHD_, run)                                                                                \
-    each(MHD_, start_daemon)                                                                       \
-    each(MHD_, stop_daemon)                                                                        \
-    each(MHD_, suspend_connection)
+#define FUNCTIONS(FUNCTION)                                                                        \
+    FUNCTION(MHD_, add_response_header)                                                            \
+    FUNCTION(MHD_, create_response_from_buffer)                                                    \
+    FUNCTION(MHD_, destroy_response)                                                               \
+    FUNCTION(MHD_, get_connection_info)                                                            \
+    FUNCTION(MHD_, get_daemon_info)                                                                \
+    FUNCTION(MHD_, get_timeout)                                                                    \
+    FUNCTION(MHD_, queue_response)                                                                 \
+    FUNCTION(MHD_, resume_connection)                                                              \
+    FUNCTION(MHD_, run)                                                                            \
+    FUNCTION(MHD_, start_daemon)                                                                   \
+    FUNCTION(MHD_, stop_daemon)                                                                    \
+    FUNCTION(MHD_, suspend_connection)
 
 static struct {
     FUNCTIONS(LIBRARY_POINTER)

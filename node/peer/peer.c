@@ -244,7 +244,7 @@ static void each_peer(void *context, enum images_who who, const char *digest,
                       void *each_context)
 {
     struct peer *peer = context;
-    struct holder_walk walk = { each, each_context };
+    struct holder_walk walk = {each, each_context};
     if (who == IMAGES_WHO_HAVE)
         agent_image_holders(peer->agent, digest, on_holder, &walk);
     else if (who == IMAGES_WHO_WANT)

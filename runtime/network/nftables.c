@@ -7,15 +7,15 @@
 #include "base/library.h"
 
 /* What is used of libnftables: rules change so seldom that a peer can be without it in between. */
-#define FUNCTIONS(each)                                                                            \
-    each(nft_, ctx_buffer_error)                                                                   \
-    each(nft_, ctx_buffer_output)                                                                  \
-    each(nft_, ctx_free)                                                                           \
-    each(nft_, ctx_get_error_buffer)                                                               \
-    each(nft_, ctx_get_output_buffer)                                                              \
-    each(nft_, ctx_new)                                                                            \
-    each(nft_, ctx_output_set_flags)                                                               \
-    each(nft_, run_cmd_from_buffer)
+#define FUNCTIONS(FUNCTION)                                                                        \
+    FUNCTION(nft_, ctx_buffer_error)                                                               \
+    FUNCTION(nft_, ctx_buffer_output)                                                              \
+    FUNCTION(nft_, ctx_free)                                                                       \
+    FUNCTION(nft_, ctx_get_error_buffer)                                                           \
+    FUNCTION(nft_, ctx_get_output_buffer)                                                          \
+    FUNCTION(nft_, ctx_new)                                                                        \
+    FUNCTION(nft_, ctx_output_set_flags)                                                           \
+    FUNCTION(nft_, run_cmd_from_buffer)
 
 static struct {
     FUNCTIONS(LIBRARY_POINTER)

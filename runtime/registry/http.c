@@ -19,16 +19,16 @@ enum {
 };
 
 /* What is used of libcurl. */
-#define FUNCTIONS(each)                                                                            \
-    each(curl_, global_init)                                                                       \
-    each(curl_, easy_init)                                                                         \
-    each(curl_, easy_setopt)                                                                       \
-    each(curl_, easy_perform)                                                                      \
-    each(curl_, easy_getinfo)                                                                      \
-    each(curl_, easy_cleanup)                                                                      \
-    each(curl_, easy_strerror)                                                                     \
-    each(curl_, slist_append)                                                                      \
-    each(curl_, slist_free_all)
+#define FUNCTIONS(FUNCTION)                                                                        \
+    FUNCTION(curl_, global_init)                                                                   \
+    FUNCTION(curl_, easy_init)                                                                     \
+    FUNCTION(curl_, easy_setopt)                                                                   \
+    FUNCTION(curl_, easy_perform)                                                                  \
+    FUNCTION(curl_, easy_getinfo)                                                                  \
+    FUNCTION(curl_, easy_cleanup)                                                                  \
+    FUNCTION(curl_, easy_strerror)                                                                 \
+    FUNCTION(curl_, slist_append)                                                                  \
+    FUNCTION(curl_, slist_free_all)
 
 static struct {
     FUNCTIONS(LIBRARY_POINTER)

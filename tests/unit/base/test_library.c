@@ -15,13 +15,13 @@
 /* Nobody has it. */
 void mnl_no_such_function(void);
 
-#define FUNCTIONS(each)                                                                            \
-    each(mnl_, nlmsg_size)                                                                         \
-    each(mnl_, nlmsg_get_payload_len)
+#define FUNCTIONS(FUNCTION)                                                                        \
+    FUNCTION(mnl_, nlmsg_size)                                                                     \
+    FUNCTION(mnl_, nlmsg_get_payload_len)
 
-#define FUNCTIONS_LACKING(each)                                                                    \
-    each(mnl_, nlmsg_size)                                                                         \
-    each(mnl_, no_such_function)
+#define FUNCTIONS_LACKING(FUNCTION)                                                                \
+    FUNCTION(mnl_, nlmsg_size)                                                                     \
+    FUNCTION(mnl_, no_such_function)
 
 static struct {
     FUNCTIONS(LIBRARY_POINTER)
