@@ -278,7 +278,7 @@ def test_mounted_image(cluster):
         registry.put("team/assets", "1", assets_archive_of(cluster, "two"))
     victim = cluster.holders()[0]
     victim.kill()
-    cluster.wait(lambda: cluster.serving(ask=cluster.alive()[0]) == 2 and victim not in cluster.holders(),
+    cluster.wait(lambda: victim.index not in {peer.index for peer in cluster.holders()} and cluster.serving() == 2,
                  "both replicas serve on peers that live")
     shows_page(cluster, 2, "one")
     for peer in cluster.alive():

@@ -46,6 +46,19 @@ static void publish(struct fleet *f, unsigned peer, uint64_t generation)
     f->peers[peer].output.next_deadline_ms = f->now_ms;
 }
 
+/* Three peers, of which one that does not lead, the returned, holds an exclusive replica that runs.
+ */
+static unsigned start_holding(struct fleet *f)
+{
+    fleet_start(f, 3, 1);
+    deploy_exclusive(f, "db");
+    unsigned first = holder(f);
+    assert_in_range(first, 1, 2);
+    publish(f, first, 1);
+    fleet_run(f, 1000);
+    return first;
+}
+
 /* Breaks if an exclusive replica runs without a lease, or stops while its lease is renewed. */
 static void test_granted_and_renewed(void **state)
 {
@@ -88,12 +101,7 @@ static void test_runs_out(void **state)
 {
     (void)state;
     struct fleet f;
-    fleet_start(&f, 3, 1);
-    deploy_exclusive(&f, "db");
-    unsigned first = holder(&f);
-    assert_in_range(first, 1, 2);
-    publish(&f, first, 1);
-    fleet_run(&f, 1000);
+    unsigned first = start_holding(&f);
     fleet_cut(&f, first, true);
     unsigned changes = f.peers[first].wanted_changes;
     fleet_run(&f, FLEET_LEASE_MS);
@@ -127,12 +135,7 @@ static void test_speaks_of_what_waits(void **state)
 {
     (void)state;
     struct fleet f;
-    fleet_start(&f, 3, 1);
-    deploy_exclusive(&f, "db");
-    unsigned first = holder(&f);
-    assert_in_range(first, 1, 2);
-    publish(&f, first, 1);
-    fleet_run(&f, 1000);
+    unsigned first = start_holding(&f);
     f.lost_kinds = 1 << AGENT_LEASE_GRANT;
     fleet_run(&f, 2 * FLEET_LEASE_MS);
     assert_int_equal(fleet_wanted(&f, first), 0);
