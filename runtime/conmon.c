@@ -74,7 +74,7 @@ static int run_oci(const struct runtime_settings *settings, const char *verb, co
 {
     char root[PATH_BYTES];
     path_format(root, sizeof(root), "--root=%s/oci", settings->run_dir);
-    const char *argv[6] = {settings->oci_runtime, root, verb};
+    const char *argv[6] = {sealed_program_path(&settings->oci_program), root, verb};
     size_t count = 3;
     if (option)
         argv[count++] = option;
@@ -198,6 +198,10 @@ static int spawn_conmon(const struct runtime_settings *settings, const char *id,
     struct path persist = path_run(settings, id, "persist");
     struct path log_path = path_log(settings, id);
     char exits[PATH_BYTES], sockets[PATH_BYTES], root[PATH_BYTES], log[PATH_BYTES], log_size[32];
+    /* Found by its number also by the child of conmon that becomes the OCI runtime. */
+    int program_fd = sealed_program_descriptor(&settings->oci_program);
+    char program_path[32];
+    snprintf(program_path, sizeof(program_path), "/proc/self/fd/%d", PROCESS_PASSED_FD + 1);
     path_format(exits, sizeof(exits), "%s/exits", settings->run_dir);
     path_format(sockets, sizeof(sockets), "%s/sockets", settings->run_dir);
     path_format(root, sizeof(root), "--root=%s/oci", settings->run_dir);
@@ -213,7 +217,7 @@ static int spawn_conmon(const struct runtime_settings *settings, const char *id,
                                       "-n",
                                       name,
                                       "-r",
-                                      settings->oci_runtime,
+                                      program_fd < 0 ? settings->oci_runtime : program_path,
                                       "-b",
                                       bundle.text,
                                       "-p",
@@ -245,7 +249,8 @@ static int spawn_conmon(const struct runtime_settings *settings, const char *id,
     }
     /* In the bundle, for conmon tells of a kill for want of memory by a file in its own directory.
      */
-    return process_run_with(argv, bundle.text, "_OCI_SYNCPIPE", sync_fd,
+    const int passed[] = {sync_fd, program_fd};
+    return process_run_with(argv, bundle.text, "_OCI_SYNCPIPE", passed, program_fd < 0 ? 1 : 2,
                             settings->launch_timeout_ms);
 }
 

@@ -270,9 +270,15 @@ static int build_command(struct command *command, const struct runtime_exec *exe
     struct path process = path_run(settings, id, "process.json");
     struct path rootfs = path_data(settings, id, "rootfs");
     path_format(command->root, sizeof(command->root), "--root=%s/oci", settings->run_dir);
-    const char *const argv[] = {
-        settings->oci_runtime, command->root,      "exec", "--pid-file", exec->pid_file,
-        "--process",           exec->process_file, id,     NULL};
+    const char *const argv[] = {sealed_program_path(&settings->oci_program),
+                                command->root,
+                                "exec",
+                                "--pid-file",
+                                exec->pid_file,
+                                "--process",
+                                exec->process_file,
+                                id,
+                                NULL};
     static_assert(sizeof(argv) == sizeof(command->argv), "each word has its place");
     memcpy(command->argv, argv, sizeof(argv));
     return exec_process_write(process.text, rootfs.text, options, exec->process_file, error);

@@ -128,14 +128,11 @@ int process_signal(const struct process *process, int signal)
 
 /* What a child gets beyond its arguments. */
 struct inheritance {
-    int output_fd; /* its standard output and error; -1: /dev/null */
-    int extra_fd;  /* passed as EXTRA_FD; -1: none */
+    int output_fd;  /* its standard output and error; -1: /dev/null */
+    const int *fds; /* passed on as PROCESS_PASSED_FD and following */
+    size_t fd_count;
     const char *const *environment;
     const char *directory; /* NULL: the daemon's */
-};
-
-enum {
-    EXTRA_FD = 3,
 };
 
 static int spawn(const char *const *argv, const struct inheritance *inheritance, pid_t *ret)
@@ -159,8 +156,8 @@ static int spawn(const char *const *argv, const struct inheritance *inheritance,
     else
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-    if (inheritance->extra_fd >= 0)
-        posix_spawn_file_actions_adddup2(&actions, inheritance->extra_fd, EXTRA_FD);
+    for (size_t i = 0; i < inheritance->fd_count; i++)
+        posix_spawn_file_actions_adddup2(&actions, inheritance->fds[i], PROCESS_PASSED_FD + (int)i);
     int result = posix_spawnp(ret, argv[0], &actions, &attributes, (char *const *)argv,
                               (char *const *)inheritance->environment);
     posix_spawn_file_actions_destroy(&actions);
@@ -236,8 +233,7 @@ int process_run(const char *const *argv, int timeout_ms, struct buffer *output)
         return -errno;
     cleanup_close int read_end = ends[0];
     cleanup_close int write_end = ends[1];
-    struct inheritance inheritance = {
-        .output_fd = write_end, .extra_fd = -1, .environment = process_environment};
+    struct inheritance inheritance = {.output_fd = write_end, .environment = process_environment};
     pid_t pid;
     int result = spawn(argv, &inheritance, &pid);
     if (result < 0)
@@ -249,16 +245,19 @@ int process_run(const char *const *argv, int timeout_ms, struct buffer *output)
     return wait_for(pid, pidfd, result, deadline_ms);
 }
 
-int process_run_with(const char *const *argv, const char *directory, const char *name, int fd,
-                     int timeout_ms)
+int process_run_with(const char *const *argv, const char *directory, const char *name,
+                     const int *fds, size_t fd_count, int timeout_ms)
 {
     char variable[64];
-    snprintf(variable, sizeof(variable), "%s=%d", name, EXTRA_FD);
+    snprintf(variable, sizeof(variable), "%s=%d", name, PROCESS_PASSED_FD);
     const char *environment[8] = {variable};
     for (size_t i = 0; process_environment[i]; i++)
         environment[i + 1] = process_environment[i];
-    struct inheritance inheritance = {
-        .output_fd = -1, .extra_fd = fd, .environment = environment, .directory = directory};
+    struct inheritance inheritance = {.output_fd = -1,
+                                      .fds = fds,
+                                      .fd_count = fd_count,
+                                      .environment = environment,
+                                      .directory = directory};
     pid_t pid;
     int result = spawn(argv, &inheritance, &pid);
     if (result < 0)

@@ -56,12 +56,13 @@ int process_signal(const struct process *process, int signal);
  * Returns its exit code, 128 + signal, or a negative errno. Blocks: for worker threads. */
 int process_run(const char *const *argv, int timeout_ms, struct buffer *output);
 
-/* As process_run, in `directory`, with `fd` passed on under a number that the variable `name`
- * tells, and without its output. */
-int process_run_with(const char *const *argv, const char *directory, const char *name, int fd,
-                     int timeout_ms);
+/* As process_run, in `directory`, with `fds` passed on under the numbers PROCESS_PASSED_FD and
+ * following, and without its output. The first number is also told by the variable `name`. */
+int process_run_with(const char *const *argv, const char *directory, const char *name,
+                     const int *fds, size_t fd_count, int timeout_ms);
 
 enum {
+    PROCESS_PASSED_FD = 3,
     PROCESS_OUTPUT_BYTES_MAX = 16 * 1024,
 };
 

@@ -65,6 +65,8 @@ static void run_setup(struct job *job)
     if (setup->result == 0)
         apparmor_setup(&settings->apparmor, settings->run_dir);
     if (setup->result == 0)
+        sealed_program_copy(&settings->oci_program, settings->launch_timeout_ms);
+    if (setup->result == 0)
         setup->result = adopt_scan(settings, &setup->adoption, &setup->error);
 }
 

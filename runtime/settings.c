@@ -74,6 +74,7 @@ static int find_programs(struct runtime_settings *settings, const struct runtime
         error_hint(error, "install the package crun, or name another OCI runtime");
         return result;
     }
+    sealed_program_init(&settings->oci_program, settings->oci_runtime);
     result = find_program(conmon, &settings->conmon);
     if (result < 0) {
         error_set_errno(error, result, "runtime: the container monitor %s", conmon);
@@ -112,7 +113,7 @@ static int settings_fill(struct runtime_settings *settings, const struct runtime
 int settings_init(struct runtime_settings *settings, const struct runtime_config *config,
                   struct error *error)
 {
-    *settings = (struct runtime_settings){0};
+    *settings = (struct runtime_settings){.oci_program = {.copy = -1}};
     int result = settings_fill(settings, config, error);
     if (result < 0)
         settings_done(settings);
@@ -125,6 +126,7 @@ void settings_done(struct runtime_settings *settings)
     free(settings->run_dir);
     free(settings->instance);
     free(settings->bridge);
+    sealed_program_done(&settings->oci_program);
     free(settings->oci_runtime);
     free(settings->conmon);
     *settings = (struct runtime_settings){0};

@@ -20,6 +20,7 @@
 #include "runtime/apparmor.h"
 #include "runtime/file.h"
 #include "runtime/network/firewall.h"
+#include "runtime/sealed_program.h"
 #include "runtime/userns.h"
 
 struct image_store;
@@ -30,8 +31,9 @@ struct runtime_settings {
     char *run_dir;
     char *instance; /* the parent of the containers' control groups */
     char *bridge;
-    char *oci_runtime; /* an absolute path */
-    char *conmon;      /* an absolute path */
+    char *oci_runtime;                 /* an absolute path */
+    char *conmon;                      /* an absolute path */
+    struct sealed_program oci_program; /* the OCI runtime; copied once the runtime is set up */
     int launch_timeout_ms;
     struct firewall_config network;
     struct image_store *images; /* borrowed */
