@@ -146,7 +146,8 @@ static int load_and_deploy(struct cli *cli, struct chosen *chosen, const char *s
                                             .folder = chosen->folder,
                                             .profiles = &chosen->profiles,
                                             .env_files = &chosen->env_files};
-    int rc = chosen->files.count == 0 ? compose_find(&chosen->files, &error) : 0;
+    int rc =
+        chosen->files.count == 0 ? compose_find(&chosen->env_files, &chosen->files, &error) : 0;
     if (rc == -ENOENT)
         return cli_usage(cli, "%s; name one, as in: consort deploy -f compose.yaml", error.message);
     if (rc < 0)

@@ -27,12 +27,22 @@ static void make_label(const char *text, char ret[BASE_NAME_BYTES_MAX + 1])
     ret[length] = '\0';
 }
 
-static int set_stack(struct parse *parse, const char *stack_name)
+/* `variable` is that of COMPOSE_PROJECT_NAME, or NULL. */
+static int set_stack(struct parse *parse, const char *stack_name, const char *variable)
 {
     const struct tree_node *name = tree_find(parse->root, "name");
     char *stack = parse->result->stack;
-    if (!stack_name)
-        stack_name = getenv(PROJECT_VARIABLE);
+    if (!stack_name && variable) {
+        make_label(variable, stack);
+        if (stack[0])
+            return strcmp(stack, variable) == 0
+                       ? 0
+                       : parse_warn(parse, parse->root,
+                                    PROJECT_VARIABLE ": the stack is called %s: names in DNS have "
+                                                     "- for _",
+                                    stack);
+        stack_name = variable;
+    }
     if (!stack_name && name && name->type == TREE_SCALAR) {
         make_label(name->text, stack);
         if (stack[0] && strcmp(stack, name->text) != 0) /* Compose's names may have underscores */
@@ -224,7 +234,7 @@ static int read_document(const struct document *document, const char *stack_name
                           .error = error};
     int rc = text_list_copy(&result->warnings, &document->variables.warnings);
     if (rc == 0)
-        rc = set_stack(&parse, stack_name);
+        rc = set_stack(&parse, stack_name, document->name);
     if (rc == 0)
         rc = parse_map(&parse, document->root, top_keys, result);
     if (rc == 0 && result->service_count == 0)
@@ -281,23 +291,38 @@ static int add_first(const char *folder, const char *const *names, struct text_l
     return 0;
 }
 
-int compose_find(struct text_list *ret, struct error *error)
+/* Those of COMPOSE_FILE, with colons or COMPOSE_PATH_SEPARATOR between them. */
+static int add_listed(const struct text_list *env_files, struct text_list *ret, struct error *error)
+{
+    struct variables variables = {0};
+    int rc = document_load_variables(env_files, ".", &variables, error);
+    const char *listed = rc == 0 ? variables_find(&variables, "COMPOSE_FILE") : NULL;
+    const char *separator = variables_find(&variables, "COMPOSE_PATH_SEPARATOR");
+    if (!separator || !separator[0])
+        separator = ":";
+    while (rc == 0 && listed && *listed) {
+        const char *end = strstr(listed, separator);
+        size_t size = end ? (size_t)(end - listed) : strlen(listed);
+        cleanup_free char *path = strndup(listed, size);
+        rc = path ? text_list_add(ret, path) : -ENOMEM;
+        listed += size + (end ? strlen(separator) : 0);
+    }
+    variables_done(&variables);
+    return rc;
+}
+
+int compose_find(const struct text_list *env_files, struct text_list *ret, struct error *error)
 {
     static const char *const names[] = {"compose.yaml", "compose.yml", "docker-compose.yml",
                                         "docker-compose.yaml", NULL};
     static const char *const overrides[] = {"compose.override.yaml", "compose.override.yml",
                                             "docker-compose.override.yml",
                                             "docker-compose.override.yaml", NULL};
-    const char *listed = getenv("COMPOSE_FILE");
     cleanup_free char *here = getcwd(NULL, 0);
     char folder[PATH_MAX] = "";
-    int rc = 0;
-    while (rc == 0 && listed && *listed) {
-        size_t size = strcspn(listed, ":");
-        cleanup_free char *path = strndup(listed, size);
-        rc = path ? text_list_add(ret, path) : -ENOMEM;
-        listed += size + (listed[size] == ':');
-    }
+    int rc = add_listed(env_files, ret, error);
+    if (rc < 0 && error && error->code != 0)
+        return rc; /* the file of variables has words of its own */
     for (const char *at = here; rc == 0 && ret->count == 0 && at; at = strchr(at + 1, '/')) {
         rc = add_first(folder, names, ret);
         if (rc == 0 && ret->count > 0)

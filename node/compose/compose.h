@@ -36,8 +36,9 @@ struct compose_options {
 int compose_load(const struct compose_options *options, struct compose_result *ret,
                  struct error *error);
 
-/* The files that count where none is named: those of COMPOSE_FILE, else compose.yaml or one of its
- * other names here or in a folder above, with compose.override.yaml beside it. -ENOENT with words
- * if there is none. The caller frees `ret` in any case. */
-int compose_find(struct text_list *ret, struct error *error);
+/* The files that count where none is named: those of COMPOSE_FILE, in the environment or in the
+ * files of variables (NULL or none: .env here); else compose.yaml or one of its other names here or
+ * in a folder above, with compose.override.yaml beside it. -ENOENT with words if there is none. The
+ * caller frees `ret` in any case. */
+int compose_find(const struct text_list *env_files, struct text_list *ret, struct error *error);
 void compose_result_done(struct compose_result *result);

@@ -252,8 +252,8 @@ static int list_texts(const struct project *project, const struct tree_node *nod
     return rc == 0 && ret->count == 0 ? tree_fail(project->error, node, "a path is expected") : rc;
 }
 
-static int load_variables(const struct text_list *files, const char *folder,
-                          struct variables *variables, struct error *error)
+int document_load_variables(const struct text_list *files, const char *folder,
+                            struct variables *variables, struct error *error)
 {
     cleanup_free char *path = join(folder, ".env");
     int rc = path ? 0 : -ENOMEM;
@@ -308,9 +308,9 @@ static int include_project(const struct project *project, struct tree_node *root
                             .depth = project->depth + 1,
                             .error = project->error};
     if (rc == 0)
-        rc = say_where(
-            project, item,
-            load_variables(&included->env_files, included->folder, &variables, project->error));
+        rc = say_where(project, item,
+                       document_load_variables(&included->env_files, included->folder, &variables,
+                                               project->error));
     if (rc == 0 && inner.depth > DOCUMENT_INCLUDE_DEPTH_MAX)
         rc = tree_fail(project->error, item, "more than %d files, one including the other",
                        DOCUMENT_INCLUDE_DEPTH_MAX);
@@ -451,7 +451,10 @@ int document_load(const struct compose_options *options, struct document *ret, s
                  ? variables_set(&ret->variables, PROJECT_VARIABLE, options->stack_name)
                  : 0;
     if (rc == 0)
-        rc = load_variables(options->env_files, ret->folder, &ret->variables, error);
+        rc = document_load_variables(options->env_files, ret->folder, &ret->variables, error);
+    const char *name = variables_find(&ret->variables, PROJECT_VARIABLE);
+    if (rc == 0 && name && name[0] && !(ret->name = strdup(name)))
+        rc = -ENOMEM;
     struct project project = {
         .document = ret, .variables = &ret->variables, .folder = ret->folder, .error = error};
     if (rc == 0)
@@ -477,5 +480,6 @@ void document_done(struct document *document)
     }
     variables_done(&document->variables);
     free(document->folder);
+    free(document->name);
     *document = (struct document){0};
 }

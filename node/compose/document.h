@@ -18,9 +18,15 @@ struct document {
     struct tree_budget budget;
     const char *path; /* the first file's, for messages about the whole */
     char *folder;     /* the project's */
+    char *name;       /* of COMPOSE_PROJECT_NAME, in the environment or .env; NULL: not set */
     struct tree_node *root;
     size_t unwanted_count; /* services that were left out */
 };
+
+/* Adds what the files of variables say; where none is named, what .env in the folder says, if it is
+ * there. -EINVAL with path and line; else what reading said. */
+int document_load_variables(const struct text_list *files, const char *folder,
+                            struct variables *variables, struct error *error);
 
 /* -EINVAL with file, line and key in `error`; else what reading said. document_done() in either
  * case. */

@@ -94,6 +94,13 @@ static bool is_unsaid(const struct tree_node *entry)
     return false;
 }
 
+/* A service at the top level, as files had it before they had `services`. */
+static bool is_stray_service(const struct tree_node *entry)
+{
+    return !entry->parent->parent && !entry->parent->key &&
+           (tree_find(entry, "image") || tree_find(entry, "build"));
+}
+
 static int read_entry(struct parse *parse, const struct tree_node *entry,
                       const struct parse_key *keys, void *target)
 {
@@ -113,6 +120,11 @@ static int read_entry(struct parse *parse, const struct tree_node *entry,
     }
     if (strncmp(entry->key, "x-", 2) == 0)
         return 0;
+    if (is_stray_service(entry)) {
+        parse_fail(parse, entry, "a service belongs under services");
+        error_hint(parse->error, "write it as in: services: {%.64s: {image: …}}", entry->key);
+        return -EINVAL;
+    }
     const char *near = nearest(entry->key, keys);
     return near ? parse_fail(parse, entry, "unknown key; did you mean %s?", near)
                 : parse_fail(parse, entry, "unknown key");
@@ -137,7 +149,7 @@ int parse_external(struct parse *parse, const struct tree_node *item, bool *ret_
     *ret_is_external = external && external->type == TREE_MAP;
     if (*ret_is_external && tree_is_null(*ret_name))
         *ret_name = tree_find(external, "name");
-    return tree_is_null(external) || *ret_is_external
+    return !external || tree_is_null(external) || *ret_is_external
                ? 0
                : parse_flag(parse, external, ret_is_external);
 }
@@ -214,6 +226,14 @@ int parse_u32(struct parse *parse, const struct tree_node *node, uint32_t *ret)
     return rc;
 }
 
+int parse_pids(struct parse *parse, const struct tree_node *node, uint32_t *ret)
+{
+    if (node->type != TREE_SCALAR || strcmp(node->text, "-1") != 0)
+        return parse_u32(parse, node, ret);
+    *ret = 0;
+    return 0;
+}
+
 int parse_integer(struct parse *parse, const struct tree_node *node, int32_t min, int32_t max,
                   int32_t *ret)
 {
@@ -284,12 +304,14 @@ int parse_duration(struct parse *parse, const struct tree_node *node, uint32_t *
     return 0;
 }
 
-/* A number from its first digit on, and what follows it; -1 and all of it if it begins with none.
+/* A number from its first digit or point on, and what follows it; -1 and all of it if it begins
+ * with none.
  */
 static double take_number(const char *text, const char **ret_rest)
 {
     char *rest = NULL;
-    double value = isdigit((unsigned char)text[0]) ? strtod(text, &rest) : -1;
+    const char *digit = text[0] == '.' ? text + 1 : text; /* ".5" */
+    double value = isdigit((unsigned char)digit[0]) ? strtod(text, &rest) : -1;
     *ret_rest = rest ? rest : text;
     return value;
 }

@@ -42,6 +42,9 @@ int parse_text(struct parse *parse, const struct tree_node *node, char **ret);
 int parse_flag(struct parse *parse, const struct tree_node *node, bool *ret);
 int parse_number(struct parse *parse, const struct tree_node *node, uint64_t max, uint64_t *ret);
 int parse_u32(struct parse *parse, const struct tree_node *node, uint32_t *ret);
+
+/* A number, or -1 for 0: no limit. */
+int parse_pids(struct parse *parse, const struct tree_node *node, uint32_t *ret);
 int parse_integer(struct parse *parse, const struct tree_node *node, int32_t min, int32_t max,
                   int32_t *ret);
 /* A mode, as 0440 or 0o440; a plain number without that 0 is decimal, and a warning. */

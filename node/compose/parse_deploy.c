@@ -30,7 +30,7 @@ READER(read_labels, struct service_spec, parse_pairs(parse, node, &to->labels))
 
 READER(read_limit_cpus, struct spec_resources, parse_cpus(parse, node, &to->cpu_limit_millis))
 READER(read_limit_memory, struct spec_resources, parse_size(parse, node, &to->memory_limit_bytes))
-READER(read_limit_pids, struct spec_resources, parse_u32(parse, node, &to->pids_limit))
+READER(read_limit_pids, struct spec_resources, parse_pids(parse, node, &to->pids_limit))
 READER(read_reserved_cpus, struct spec_resources, parse_cpus(parse, node, &to->cpu_reserved_millis))
 READER(read_reserved_memory, struct spec_resources,
        parse_size(parse, node, &to->memory_reserved_bytes))

@@ -212,6 +212,28 @@ int read_networks(struct parse *parse, const struct tree_node *node, void *targe
     return rc;
 }
 
+/* "service:NAME", "container:NAME". Without it, traffic that is to go through the other (a VPN's)
+ * would go past it: so it is no warning. */
+static int fail_shared_network(struct parse *parse, const struct tree_node *node)
+{
+    const char *other = strchr(node->text, ':') + 1;
+    parse_fail(parse, node,
+               "replicas are placed one by one, maybe on different machines, so none can share the "
+               "network of %.64s",
+               other);
+    error_hint(parse->error,
+               "take network_mode away and reach %.64s by its name, on a network that both have; "
+               "or, if all must pass through it, run both programs in one container",
+               other);
+    return -EINVAL;
+}
+
+/* Docker takes a network's name here, too. */
+static bool is_network(const struct parse *parse, const struct tree_node *node)
+{
+    return node->type == TREE_SCALAR && tree_find(tree_find(parse->root, "networks"), node->text);
+}
+
 int read_network_mode(struct parse *parse, const struct tree_node *node, void *target)
 {
     static const char *const modes[] = {"bridge", "none", "host", NULL};
@@ -220,9 +242,12 @@ int read_network_mode(struct parse *parse, const struct tree_node *node, void *t
         return 0; /* as Docker's, it is the bridge */
     if (node->type == TREE_SCALAR &&
         (strncmp(node->text, "service:", 8) == 0 || strncmp(node->text, "container:", 10) == 0))
-        return parse_fail(parse, node,
-                          "a container can't share another's network; give both a network in "
-                          "common");
+        return fail_shared_network(parse, node);
+    if (is_network(parse, node)) {
+        parse_fail(parse, node, "%s is a network: write it under networks", node->text);
+        error_hint(parse->error, "networks: [%.64s]", node->text);
+        return -EINVAL;
+    }
     return parse_word(parse, node, modes, &spec->network_mode);
 }
 

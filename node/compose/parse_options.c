@@ -41,7 +41,8 @@ static int read_namespace(struct parse *parse, const struct tree_node *node, con
         if (strcmp(node->text, own[i]) == 0)
             return 0;
     return parse_warn(parse, node,
-                      "ignored: replicas are placed one by one, so none shares another's; host is "
+                      "ignored: replicas are placed one by one, maybe on different machines, so "
+                      "none shares another's; run both programs in one container, or say host for "
                       "the machine's");
 }
 

@@ -8,6 +8,16 @@
 #include "consensus/bounds.h"
 #include "node/compose/parse.h"
 
+static bool has_port(const struct service_spec *spec, unsigned long published, unsigned long target,
+                     bool is_udp)
+{
+    for (size_t i = 0; i < spec->port_count; i++)
+        if (spec->ports[i].published == published && spec->ports[i].target == target &&
+            (spec->ports[i].protocol == SPEC_UDP) == is_udp)
+            return true;
+    return false;
+}
+
 static int add_port(struct parse *parse, const struct tree_node *node, struct service_spec *spec,
                     unsigned long published, unsigned long target, const char *protocol)
 {
@@ -16,6 +26,8 @@ static int add_port(struct parse *parse, const struct tree_node *node, struct se
     bool is_udp = strcasecmp(protocol, "udp") == 0;
     if (!is_udp && strcasecmp(protocol, "tcp") != 0)
         return parse_fail(parse, node, "the protocol %s is neither tcp nor udp", protocol);
+    if (has_port(spec, published, target, is_udp))
+        return 0; /* the same at another of a machine's addresses */
     if (spec->port_count == SPEC_LIST_ITEMS_MAX)
         return parse_fail(parse, node, "more than %d ports", SPEC_LIST_ITEMS_MAX);
     struct spec_port *ports = parse_grow(spec->ports, spec->port_count, sizeof(*ports));
@@ -96,7 +108,9 @@ static int read_short_port(struct parse *parse, const struct tree_node *node,
         (colon && !is_chosen && !host_end))
         return parse_fail(parse, node, "%s: PUBLISHED:TARGET is expected, as in 8080:80", text);
     int rc = host_end && is_chosen && !is_everywhere(text, (size_t)(host_end - text))
-                 ? parse_warn(parse, node, "published on all of every peer's addresses")
+                 ? parse_warn(parse, node,
+                              "published on all of every peer's addresses, not on %.*s alone",
+                              (int)(host_end - text), text)
                  : 0;
     return rc < 0 ? rc
                   : add_range(parse, node, spec, is_chosen ? &published : NULL, &target, protocol);

@@ -103,6 +103,7 @@ int read_cpu_quota(struct parse *parse, const struct tree_node *node, void *spec
     int rc = parse_number(parse, node, UINT32_MAX, &quota);
     if (rc == 0 && !tree_is_null(period_node))
         rc = parse_number(parse, period_node, 1000000, &period);
+    period = period > 0 ? period : 100000;
     if (rc == 0 && period < 1000)
         rc = parse_fail(parse, node, "a period is 1000 to 1000000 µs");
     if (rc == 0)
@@ -181,6 +182,13 @@ static int device_permissions(struct parse *parse, const struct tree_node *node,
     return parse_text(parse, node, &((struct device_use *)use)->permissions);
 }
 
+/* "nvidia.com/gpu=all", of the Container Device Interface. */
+static bool is_cdi_name(const char *text)
+{
+    const char *slash = strchr(text, '/');
+    return slash && slash > text && strchr(slash, '=');
+}
+
 static int read_device(struct parse *parse, const struct tree_node *node, struct text_list *ret)
 {
     static const struct parse_key keys[] = {{"source", device_source},
@@ -197,9 +205,11 @@ static int read_device(struct parse *parse, const struct tree_node *node, struct
         asprintf(&text, "%s:%s:%s", use.source ? use.source : "", target ? target : "",
                  use.permissions ? use.permissions : "rwm") < 0)
         rc = -ENOMEM;
-    if (rc == 0 && sandbox_parse_device(text, &parsed) < 0)
+    if (rc == 0 && is_cdi_name(text))
+        rc = parse_warn(parse, node, "%s is ignored: %s", text, parse_reason("cdi"));
+    else if (rc == 0 && sandbox_parse_device(text, &parsed) < 0)
         rc = parse_fail(parse, node, "%s is no device; write as in /dev/fuse:/dev/fuse:rwm", text);
-    if (rc == 0)
+    else if (rc == 0)
         rc = text_list_add(ret, text);
     free(use.source);
     free(use.target);

@@ -36,7 +36,7 @@ READER(read_labels, parse_pairs(parse, node, &to->labels))
 READER(read_cpus, parse_cpus(parse, node, &to->resources.cpu_limit_millis))
 READER(read_memory, parse_size(parse, node, &to->resources.memory_limit_bytes))
 READER(read_memory_reservation, parse_size(parse, node, &to->resources.memory_reserved_bytes))
-READER(read_pids, parse_u32(parse, node, &to->resources.pids_limit))
+READER(read_pids, parse_pids(parse, node, &to->resources.pids_limit))
 READER(read_scale, parse_u32(parse, node, &to->replicas))
 READER(read_failover, parse_duration(parse, node, &to->failover_after_ms))
 READER(read_exclusive, parse_flag(parse, node, &to->exclusive))
@@ -389,6 +389,10 @@ static int read_consort(struct parse *parse, const struct tree_node *node, void 
 static int fail_imageless(struct parse *parse, const struct tree_node *node, const char *service)
 {
     const char *stack = parse->result->stack;
+    if (tree_find(node, "provider"))
+        return parse_fail(parse, node,
+                          "no image, and no other program is asked to provide services: leave this "
+                          "one and what depends on it out, or name an image that does the same");
     if (!tree_find(node, "build"))
         return parse_fail(parse, node, "no image; name one: image: NAME");
     return parse_fail(parse, node,

@@ -50,7 +50,8 @@ struct tree_budget {
     size_t nodes_left;
 };
 
-/* Reads the source's file ("-": standard input). -EINVAL with "path:line: what is wrong" in
+/* Reads the source's file ("-": standard input); of several documents in it, each is merged over
+ * those before. -EINVAL with "path:line: what is wrong" in
  * `error`, or what reading said. Variables that are not set are warnings of `variables`. The caller
  * frees `*ret`. */
 int tree_load(const struct tree_source *source, struct variables *variables,

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "node/compose/merge.h"
 #include "node/compose/tree.h"
 #include "runtime/file.h"
 
@@ -193,10 +194,16 @@ static int start_parser(const struct buffer *content, yaml_parser_t *ret)
     return 0;
 }
 
-static int fail_parser(struct loader *loader, const yaml_parser_t *parser)
+/* `content` is what the parser reads. */
+static int fail_parser(struct loader *loader, const yaml_parser_t *parser,
+                       const struct buffer *content)
 {
-    return error_set(loader->error, -EINVAL, "%s:%zu: no YAML: %s", loader->source->path,
-                     parser->problem_mark.line + 1, parser->problem ? parser->problem : "");
+    size_t at = parser->problem_mark.index;
+    error_set(loader->error, -EINVAL, "%s:%zu: no YAML: %s", loader->source->path,
+              parser->problem_mark.line + 1, parser->problem ? parser->problem : "");
+    if (at < content->size && content->bytes[at] == '\t')
+        error_hint(loader->error, "YAML is indented with spaces; there is a tab");
+    return -EINVAL;
 }
 
 static int depth_change(const yaml_event_t *event)
@@ -206,7 +213,7 @@ static int depth_change(const yaml_event_t *event)
     return event->type == YAML_SEQUENCE_END_EVENT || event->type == YAML_MAPPING_END_EVENT ? -1 : 0;
 }
 
-/* The time that libyaml takes grows with the square of the depth, and it has the whole document
+/* The time that libyaml takes grows with the square of the depth, and it has a whole document
  * before anybody can look at it: so it is first read piece by piece, up to where it is too deep. */
 static int check_depth(struct loader *loader, const struct buffer *content)
 {
@@ -218,30 +225,16 @@ static int check_depth(struct loader *loader, const struct buffer *content)
     while (rc == 0 && !has_ended) {
         yaml_event_t event;
         if (!yaml_parser_parse(&parser, &event)) {
-            rc = fail_parser(loader, &parser);
+            rc = fail_parser(loader, &parser, content);
             break;
         }
         depth += depth_change(&event);
         if (depth > TREE_DEPTH_MAX)
             rc = error_set(loader->error, -EINVAL, "%s:%zu: the file is too deep",
                            loader->source->path, event.start_mark.line + 1);
-        has_ended = event.type == YAML_STREAM_END_EVENT || event.type == YAML_DOCUMENT_END_EVENT;
+        has_ended = event.type == YAML_STREAM_END_EVENT;
         yaml_event_delete(&event);
     }
-    yaml_parser_delete(&parser);
-    return rc;
-}
-
-static int load_document(struct loader *loader, const struct buffer *content)
-{
-    yaml_parser_t parser;
-    int rc = check_depth(loader, content);
-    if (rc == 0)
-        rc = start_parser(content, &parser);
-    if (rc < 0)
-        return rc;
-    if (!yaml_parser_load(&parser, &loader->document))
-        rc = fail_parser(loader, &parser);
     yaml_parser_delete(&parser);
     return rc;
 }
@@ -276,25 +269,70 @@ static int read_content(const struct tree_source *source, struct buffer *ret, st
     return rc < 0 ? error_set_errno(error, rc, "reading %s", source->path) : 0;
 }
 
+/* Merges what the loader's document says over what the ones before it said. */
+static int take_document(struct loader *loader, yaml_node_t *root, struct tree_node **tree)
+{
+    struct tree_node *next = NULL;
+    int rc = name_project(loader, root);
+    if (rc == 0)
+        rc = convert(loader, root, 0, &next);
+    if (rc < 0)
+        return rc;
+    if (!*tree || (tree_is_null(*tree) && !tree_is_null(next))) {
+        tree_free(*tree);
+        *tree = next;
+        return 0;
+    }
+    if (!tree_is_null(next)) /* else a line of --- ends the file */
+        rc = (*tree)->type == TREE_MAP && next->type == TREE_MAP
+                 ? tree_merge(*tree, next, loader->error)
+                 : tree_fail(loader->error, next, "a map of keys and values is expected");
+    tree_free(next);
+    return rc;
+}
+
+/* A file may have several documents, each behind a line of "---". */
+static int load_documents(struct loader *loader, const struct buffer *content,
+                          struct tree_node **tree)
+{
+    yaml_parser_t parser;
+    bool has_ended = false;
+    int rc = start_parser(content, &parser);
+    if (rc < 0)
+        return rc;
+    while (rc == 0 && !has_ended) {
+        if (!yaml_parser_load(&parser, &loader->document)) {
+            rc = fail_parser(loader, &parser, content);
+            break;
+        }
+        yaml_node_t *root = yaml_document_get_root_node(&loader->document);
+        has_ended = !root;
+        if (root)
+            rc = take_document(loader, root, tree);
+        yaml_document_delete(&loader->document);
+    }
+    yaml_parser_delete(&parser);
+    return rc;
+}
+
 int tree_load(const struct tree_source *source, struct variables *variables,
               struct tree_budget *budget, struct tree_node **ret, struct error *error)
 {
     cleanup_buffer struct buffer content = {0};
+    struct tree_node *tree = NULL;
     struct loader loader = {
         .source = source, .variables = variables, .budget = budget, .error = error};
     int rc = read_content(source, &content, error);
     if (rc == 0)
-        rc = load_document(&loader, &content);
-    if (rc < 0)
-        return rc;
-    yaml_node_t *root = yaml_document_get_root_node(&loader.document);
-    if (!root)
+        rc = check_depth(&loader, &content);
+    if (rc == 0)
+        rc = load_documents(&loader, &content, &tree);
+    if (rc == 0 && !tree)
         rc =
             error_set(error, -EINVAL, "%s:1: the file is empty: services is missing", source->path);
-    if (rc == 0)
-        rc = name_project(&loader, root);
-    if (rc == 0)
-        rc = convert(&loader, root, 0, ret);
-    yaml_document_delete(&loader.document);
+    if (rc < 0)
+        tree_free(tree);
+    else
+        *ret = tree;
     return rc;
 }

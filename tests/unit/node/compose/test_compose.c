@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -92,6 +93,70 @@ static void test_stack(void **state)
     assert_non_null(strstr(error.message, path));
 }
 
+/* Makes a folder of its own the current one, with an .env of that content. */
+static void enter_folder(const char *env, char folder[64])
+{
+    snprintf(folder, 64, "/tmp/consort-compose-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    write_file(".env", env);
+}
+
+static void leave_folder(const char *folder)
+{
+    assert_int_equal(unlink(".env"), 0);
+    unlink("compose.yaml");
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+/* Breaks if what Compose takes from .env for itself, the project's name and files, is passed over.
+ */
+static void test_dot_env(void **state)
+{
+    (void)state;
+    char folder[64];
+    struct text_list files = {0};
+    struct compose_result result;
+    struct error error = {0};
+    enter_folder("COMPOSE_PROJECT_NAME=My_Shop\nCOMPOSE_FILE=a.yaml;b/c.yaml\n"
+                 "COMPOSE_PATH_SEPARATOR=;\n",
+                 folder);
+    assert_int_equal(compose_find(NULL, &files, &error), 0);
+    assert_int_equal(files.count, 2);
+    assert_string_equal(files.items[0], "a.yaml");
+    assert_string_equal(files.items[1], "b/c.yaml");
+    text_list_done(&files);
+    write_file("compose.yaml", "name: other\nservices: {web: {image: a}}\n");
+    assert_int_equal(bench_load_path("compose.yaml", NULL, &result, &error), 0);
+    assert_string_equal(result.stack, "my-shop");
+    assert_int_equal(result.warnings.count, 1);
+    assert_string_equal(result.warnings.items[0],
+                        "compose.yaml:1: COMPOSE_PROJECT_NAME: the stack is called my-shop: names "
+                        "in DNS have - for _");
+    compose_result_done(&result);
+    leave_folder(folder);
+    enter_folder("no such line\n", folder);
+    assert_int_equal(compose_find(NULL, &files, &error), -EINVAL);
+    assert_string_equal(error.message, "./.env:1: KEY=VALUE is expected");
+    leave_folder(folder);
+}
+
+/* Breaks if who has a file of the first format is not told what it lacks. */
+static void test_first_format(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    struct error error = {0};
+    static const char *const names[] = {"old.yaml", NULL};
+    bench_file("old.yaml", "web:\n  image: a\n  links: [db]\ndb:\n  image: b\n");
+    assert_int_equal(bench_load_project(names, NULL, &result, &error), -EINVAL);
+    assert_string_equal(error.message, "old.yaml:1: web: a service belongs under services");
+    assert_string_equal(error.hint, "write it as in: services: {web: {image: …}}");
+    bench_refuse("services: {web: {image: a}}\ndb: {build: .}\n",
+                 ":2: db: a service belongs under services");
+}
+
 /* Breaks if services wait for another state than their file says, or for each other. */
 static void test_dependencies(void **state)
 {
@@ -124,9 +189,10 @@ static void test_dependencies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_services), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_warnings), cmocka_unit_test(test_dependencies),
-        cmocka_unit_test(test_stack),
+        cmocka_unit_test(test_services),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_warnings),     cmocka_unit_test(test_dependencies),
+        cmocka_unit_test(test_stack),        cmocka_unit_test(test_dot_env),
+        cmocka_unit_test(test_first_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,7 +144,11 @@ static void test_refused(void **state)
          "networks.default.priority: a number from -2147483648 to 2147483647 is expected"},
         {"    networks: [default, default]\n", "networks: the network shop_default twice"},
         {"    network_mode: service:db\n",
-         "network_mode: a container can't share another's network; give both a network in common"},
+         "network_mode: replicas are placed one by one, maybe on different machines, so none can "
+         "share the network of db"},
+        {"    network_mode: container:vpn\n",
+         "network_mode: replicas are placed one by one, maybe on different machines, so none can "
+         "share the network of vpn"},
         {"    network_mode: host\n    networks: [default]\n",
          "network_mode: network_mode and networks exclude each other"},
         {"    container_name: a\n    deploy: {replicas: 2}\n",
@@ -157,6 +161,8 @@ static void test_refused(void **state)
         snprintf(words, sizeof(words), ":4: services.web.%s", bad[i][1]);
         bench_refuse_service(bad[i][0], words);
     }
+    bench_refuse("services: {web: {image: a, network_mode: lan}}\nnetworks: {lan: }\n",
+                 ":1: services.web.network_mode: lan is a network: write it under networks");
     bench_warn_service("    networks: {default: {ipv4_address: 10.0.0.2}}\n",
                        ":4: services.web.networks.default.ipv4_address: ignored: each peer hands "
                        "out addresses of its own; the service's name has one address everywhere");

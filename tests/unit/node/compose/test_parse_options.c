@@ -89,8 +89,9 @@ static void test_refused(void **state)
                          "shares what is the machine's");
     bench_warn_service(
         "    pid: 'service:db'\n",
-        ":4: services.web.pid: ignored: replicas are placed one by one, so none shares "
-        "another's; host is the machine's");
+        ":4: services.web.pid: ignored: replicas are placed one by one, maybe on different "
+        "machines, so none shares another's; run both programs in one container, or say host for "
+        "the machine's");
 }
 
 int main(void)

@@ -48,7 +48,8 @@ static void test_ports(void **state)
     assert_int_equal(result.services[0].network_mode, SPEC_NETWORK_BRIDGE);
     compose_result_done(&result);
     bench_warn_service("    ports: ['127.0.0.1:80:80']\n",
-                       ":4: services.web.ports: published on all of every peer's addresses");
+                       ":4: services.web.ports: published on all of every peer's addresses, not on "
+                       "127.0.0.1 alone");
     bench_warn_service("    ports: [{target: 80, mode: host}]\n",
                        ":4: services.web.ports.mode: host is not supported by Consort: as ingress");
     bench_warn_service(
@@ -76,7 +77,20 @@ static void test_port_ranges(void **state)
     bench_warn_service("    ports: ['8000-8010:80']\n",
                        ":4: services.web.ports: of the ports to choose from, 8000 is published");
     bench_warn_service("    ports: ['[::1]:8000:80']\n",
-                       ":4: services.web.ports: published on all of every peer's addresses");
+                       ":4: services.web.ports: published on all of every peer's addresses, not on "
+                       "[::1] alone");
+}
+
+/* Breaks if a port published at two of a machine's addresses counts as published twice. */
+static void test_two_addresses(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load_service("    ports: ['[::]:53:53/udp', '0.0.0.0:53:53/udp', '0.0.0.0:53:53/tcp',\n"
+                       "      '54:53']\n",
+                       &result);
+    assert_int_equal(result.services[0].port_count, 3);
+    compose_result_done(&result);
 }
 
 /* Breaks if a mistake is taken, or its message does not say where it is and what would be right. */
@@ -113,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ports),
         cmocka_unit_test(test_port_ranges),
+        cmocka_unit_test(test_two_addresses),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,9 +110,30 @@ static void test_warnings(void **state)
     bench_warn_service("    security_opt: [\"label:disable\"]\n",
                        ":4: services.web.security_opt: label:disable is not supported by Consort: "
                        "ignored");
+    bench_warn_service("    devices: [nvidia.com/gpu=all]\n",
+                       ":4: services.web.devices: nvidia.com/gpu=all is ignored: CDI names mean "
+                       "nothing to Consort; name the device files, as in /dev/nvidia0");
     bench_warn_service("    logging: {driver: syslog, options: {syslog-address: x}}\n",
                        ":4: services.web.logging.driver: not supported by Consort: its peers keep "
                        "the logs, see consort logs");
+}
+
+/* Breaks if the numbers by which people write "no limit", or half a CPU, are refused. */
+static void test_numbers(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load_service("    pids_limit: -1\n    cpu_quota: 0\n    cpu_period: 0\n"
+                       "    deploy: {resources: {limits: {pids: -1}, reservations: {cpus: .25}}}\n",
+                       &result);
+    assert_int_equal(result.services[0].resources.pids_limit, 0);
+    assert_int_equal(result.services[0].resources.cpu_limit_millis, 0);
+    assert_int_equal(result.services[0].resources.cpu_reserved_millis, 250);
+    compose_result_done(&result);
+    bench_refuse_service("    cpus: .\n", ":4: services.web.cpus: . is no number of CPUs; write as "
+                                          "in 0.5 or 2");
+    bench_refuse_service("    pids_limit: -2\n", ":4: services.web.pids_limit: -2 is no whole "
+                                                 "number up to 4294967295");
 }
 
 int main(void)
@@ -121,6 +142,7 @@ int main(void)
         cmocka_unit_test(test_all),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,12 +57,45 @@ static void test_merge(void **state)
     compose_result_done(&result);
 }
 
+/* Breaks if all but the first document of a file is dropped, or too deep a one is read. */
+static void test_documents(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    bench_load("---\nservices: {web: {image: a, user: u}}\n---\n"
+               "services:\n  web: {image: b}\n  db: {image: c}\n---\n",
+               &result);
+    assert_int_equal(result.service_count, 2);
+    assert_string_equal(result.services[0].image, "b");
+    assert_string_equal(result.services[0].user, "u");
+    assert_string_equal(result.services[1].image, "c");
+    compose_result_done(&result);
+    bench_load("---\n---\nservices: {web: {image: a}}\n", &result);
+    compose_result_done(&result);
+    bench_refuse("services: {web: {image: a}}\n--- [a]\n",
+                 ":2: a map of keys and values is expected");
+    bench_refuse("a: b\n---\n[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[a]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n",
+                 ":3: the file is too deep");
+}
+
+/* Breaks if who indents with tabs is not told so. */
+static void test_tabs(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    struct error error = {0};
+    bench_file("tabs.yaml", "services:\n\tweb: {image: a}\n");
+    static const char *const names[] = {"tabs.yaml", NULL};
+    assert_int_equal(bench_load_project(names, NULL, &result, &error), -EINVAL);
+    assert_string_equal(error.hint, "YAML is indented with spaces; there is a tab");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_merge),  cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_tabs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
