@@ -83,6 +83,22 @@ int intent_rollout_begin(struct intent_apply *apply, struct intent_service *serv
 int intent_spec_unchanged(const struct intent_service *service, const struct service_spec *spec,
                           bool *ret);
 
+/* Whether both say the same, the number of replicas aside. -ENOMEM. */
+int intent_specs_equal(const struct service_spec *a, const struct service_spec *b, bool *ret);
+
+/* Whether the spec, as the service's next revision, would be given to the replicas that run:
+ * nothing but limits of CPU and memory differs, and no rollout is under way. -ENOMEM. */
+int intent_changes_in_place(const struct intent *intent, const struct intent_service *service,
+                            const struct service_spec *spec, bool *ret);
+
+/* Whether the deploy is refused: for what it says itself, whatever the state; and in all. 0, or why
+ * in the result's error. They change nothing, and the first needs no intent. */
+int intent_deploy_check_alone(struct intent_apply *apply, const struct command_deploy *deploy);
+int intent_deploy_check(struct intent_apply *apply, const struct command_deploy *deploy);
+
+/* Whether the service is one of the deploy's. */
+bool intent_deploy_has_service(const struct command_deploy *deploy, const char *full_name);
+
 /* Marks a service as going; it is gone at once if it has no replica. */
 int intent_service_remove(struct intent_apply *apply, struct intent_service *service);
 

@@ -12,7 +12,7 @@ enum {
     VIRTUAL_IP_WORDS = (UINT16_MAX + 1) / BITS_PER_WORD,
 };
 
-static bool deploy_has_service(const struct command_deploy *deploy, const char *full_name)
+bool intent_deploy_has_service(const struct command_deploy *deploy, const char *full_name)
 {
     for (size_t i = 0; i < deploy->service_count; i++) {
         char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
@@ -33,11 +33,23 @@ static int pairs_check(struct intent_apply *apply, const struct command_deploy *
         const struct spec_port *port;
         if (strcmp(spec->name, other->name) == 0)
             return error_set(error, -EINVAL, "the service %s is there twice", spec->name);
-        if (intent_ports_clash(spec, other, &port))
-            return error_set(error, -EADDRINUSE, "%s and %s both publish port %u/%s", other->name,
-                             spec->name, port->published, intent_protocol_text(port->protocol));
+        if (!intent_ports_clash(spec, other, &port))
+            continue;
+        error_set(error, -EADDRINUSE, "%s and %s both publish port %u/%s", other->name, spec->name,
+                  port->published, intent_protocol_text(port->protocol));
+        error_hint(error, "every peer answers at all of its addresses: publish another port");
+        return -EADDRINUSE;
     }
     return 0;
+}
+
+static int service_check_alone(struct intent_apply *apply, const struct command_deploy *deploy,
+                               size_t i)
+{
+    char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    intent_full_name(deploy->stack, deploy->services[i].name, name);
+    int rc = intent_spec_check(apply, name, &deploy->services[i]);
+    return rc < 0 ? rc : pairs_check(apply, deploy, i);
 }
 
 static int service_check(struct intent_apply *apply, const struct command_deploy *deploy, size_t i)
@@ -45,9 +57,7 @@ static int service_check(struct intent_apply *apply, const struct command_deploy
     const struct service_spec *spec = &deploy->services[i];
     char name[INTENT_SERVICE_NAME_BYTES_MAX + 1];
     intent_full_name(deploy->stack, spec->name, name);
-    int rc = intent_spec_check(apply, name, spec);
-    if (rc == 0)
-        rc = pairs_check(apply, deploy, i);
+    int rc = service_check_alone(apply, deploy, i);
     if (rc == 0)
         rc = intent_ports_check(apply, name, spec, deploy->stack);
     if (rc == 0)
@@ -61,6 +71,20 @@ static int service_check(struct intent_apply *apply, const struct command_deploy
     return rc;
 }
 
+static int blob_check_alone(struct intent_apply *apply, const struct command_deploy *deploy,
+                            size_t i)
+{
+    struct error *error = &apply->result->error;
+    const struct intent_blob *blob = &deploy->blobs[i];
+    const char *kind = intent_blob_kind_text(blob->kind);
+    if (!intent_name_is_valid(blob->name))
+        return error_set(error, -EINVAL, "\"%s\" can't be the name of a %s", blob->name, kind);
+    for (size_t j = 0; j < i; j++)
+        if (deploy->blobs[j].kind == blob->kind && strcmp(deploy->blobs[j].name, blob->name) == 0)
+            return error_set(error, -EINVAL, "the %s %s is there twice", kind, blob->name);
+    return 0;
+}
+
 /* One of the deploy's configs and secrets. */
 static int blob_check(struct intent_apply *apply, const struct command_deploy *deploy, size_t i)
 {
@@ -68,11 +92,9 @@ static int blob_check(struct intent_apply *apply, const struct command_deploy *d
     const struct intent_blob *blob = &deploy->blobs[i];
     const char *kind = intent_blob_kind_text(blob->kind);
     const struct intent_blob *present = intent_blob_find(apply->intent, blob->kind, blob->name);
-    if (!intent_name_is_valid(blob->name))
-        return error_set(error, -EINVAL, "\"%s\" can't be the name of a %s", blob->name, kind);
-    for (size_t j = 0; j < i; j++)
-        if (deploy->blobs[j].kind == blob->kind && strcmp(deploy->blobs[j].name, blob->name) == 0)
-            return error_set(error, -EINVAL, "the %s %s is there twice", kind, blob->name);
+    int rc = blob_check_alone(apply, deploy, i);
+    if (rc < 0)
+        return rc;
     if (!present || strcmp(present->stack, deploy->stack) == 0)
         return 0;
     if (present->stack[0] == '\0') {
@@ -121,7 +143,7 @@ static int quota_check(struct intent_apply *apply, const struct command_deploy *
     return intent_quota_check(apply, deploy->stack, &asked);
 }
 
-static int deploy_check(struct intent_apply *apply, const struct command_deploy *deploy)
+static int stack_check(struct intent_apply *apply, const struct command_deploy *deploy)
 {
     struct error *error = &apply->result->error;
     if (!intent_name_is_valid(deploy->stack)) {
@@ -134,9 +156,27 @@ static int deploy_check(struct intent_apply *apply, const struct command_deploy 
         error_hint(error, "to remove it: consort rm %s", deploy->stack);
         return -EINVAL;
     }
-    if (deploy->service_count > INTENT_SERVICES_MAX - apply->intent->services.count)
-        return error_set(error, -ENOSPC, "the cluster can hold %d services", INTENT_SERVICES_MAX);
-    int rc = blobs_check(apply, deploy);
+    return 0;
+}
+
+int intent_deploy_check_alone(struct intent_apply *apply, const struct command_deploy *deploy)
+{
+    int rc = stack_check(apply, deploy);
+    for (size_t i = 0; rc == 0 && i < deploy->blob_count; i++)
+        rc = blob_check_alone(apply, deploy, i);
+    for (size_t i = 0; rc == 0 && i < deploy->service_count; i++)
+        rc = service_check_alone(apply, deploy, i);
+    return rc;
+}
+
+int intent_deploy_check(struct intent_apply *apply, const struct command_deploy *deploy)
+{
+    int rc = stack_check(apply, deploy);
+    if (rc == 0 && deploy->service_count > INTENT_SERVICES_MAX - apply->intent->services.count)
+        rc = error_set(&apply->result->error, -ENOSPC, "the cluster can hold %d services",
+                       INTENT_SERVICES_MAX);
+    if (rc == 0)
+        rc = blobs_check(apply, deploy);
     for (size_t i = 0; rc == 0 && i < deploy->service_count; i++)
         rc = service_check(apply, deploy, i);
     return rc < 0 ? rc : quota_check(apply, deploy);
@@ -226,7 +266,7 @@ static int absent_remove(struct intent_apply *apply, const struct command_deploy
     for (size_t i = intent->services.count; i-- > 0;) {
         struct intent_service *service = intent->services.items[i];
         if (strcmp(service->stack, deploy->stack) != 0 || service->removing ||
-            deploy_has_service(deploy, service->name))
+            intent_deploy_has_service(deploy, service->name))
             continue;
         apply->result->unchanged = false;
         int rc = intent_service_remove(apply, service);
@@ -238,7 +278,7 @@ static int absent_remove(struct intent_apply *apply, const struct command_deploy
 
 int intent_apply_deploy(struct intent_apply *apply, struct command_deploy *deploy)
 {
-    int rc = deploy_check(apply, deploy);
+    int rc = intent_deploy_check(apply, deploy);
     if (rc < 0)
         return rc;
     apply->result->unchanged = true;

@@ -34,17 +34,21 @@ static int spec_bytes(const struct service_spec *spec, struct buffer *ret)
     return writer_check(&writer);
 }
 
+int intent_specs_equal(const struct service_spec *a, const struct service_spec *b, bool *ret)
+{
+    cleanup_buffer struct buffer a_bytes = {0}, b_bytes = {0};
+    int rc = spec_bytes(a, &a_bytes);
+    if (rc == 0)
+        rc = spec_bytes(b, &b_bytes);
+    if (rc == 0)
+        *ret = bytes_equal(buffer_view(&a_bytes), buffer_view(&b_bytes));
+    return rc;
+}
+
 int intent_spec_unchanged(const struct intent_service *service, const struct service_spec *spec,
                           bool *ret)
 {
-    const struct intent_revision *wanted = intent_revision_find(service, service->revision);
-    cleanup_buffer struct buffer old_bytes = {0}, new_bytes = {0};
-    int rc = spec_bytes(&wanted->spec, &old_bytes);
-    if (rc == 0)
-        rc = spec_bytes(spec, &new_bytes);
-    if (rc == 0)
-        *ret = bytes_equal(buffer_view(&old_bytes), buffer_view(&new_bytes));
-    return rc;
+    return intent_specs_equal(&intent_revision_find(service, service->revision)->spec, spec, ret);
 }
 
 /* Whether a replica still runs this revision, or a rollout may return to it. */
@@ -109,15 +113,12 @@ static int differ_in_limits_only(const struct service_spec *a, const struct serv
                                  bool *ret)
 {
     struct service_spec a_rest = *a, b_rest = *b; /* borrow everything */
-    cleanup_buffer struct buffer a_bytes = {0}, b_bytes = {0};
+    bool same = false;
     a_rest.resources = without_limits(&a->resources);
     b_rest.resources = without_limits(&b->resources);
-    int rc = spec_bytes(&a_rest, &a_bytes);
+    int rc = intent_specs_equal(&a_rest, &b_rest, &same);
     if (rc == 0)
-        rc = spec_bytes(&b_rest, &b_bytes);
-    if (rc == 0)
-        *ret =
-            a->sandbox.swap_bytes == 0 && bytes_equal(buffer_view(&a_bytes), buffer_view(&b_bytes));
+        *ret = a->sandbox.swap_bytes == 0 && same;
     return rc;
 }
 
@@ -160,16 +161,24 @@ static void change_in_place(struct intent_apply *apply, struct intent_service *s
                      "revision %u: new limits for %zu replicas that run on", revision, count);
 }
 
+int intent_changes_in_place(const struct intent *intent, const struct intent_service *service,
+                            const struct service_spec *spec, bool *ret)
+{
+    *ret = false;
+    return is_settled(intent, service)
+               ? differ_in_limits_only(&intent_revision_find(service, service->revision)->spec,
+                                       spec, ret)
+               : 0;
+}
+
 int intent_rollout_begin(struct intent_apply *apply, struct intent_service *service,
                          uint32_t revision)
 {
     bool in_place = false;
-    if (is_settled(apply->intent, service)) {
-        int rc = differ_in_limits_only(&intent_revision_find(service, service->revision)->spec,
-                                       &intent_revision_find(service, revision)->spec, &in_place);
-        if (rc < 0)
-            return rc;
-    }
+    int rc = intent_changes_in_place(apply->intent, service,
+                                     &intent_revision_find(service, revision)->spec, &in_place);
+    if (rc < 0)
+        return rc;
     if (in_place) {
         change_in_place(apply, service, revision);
         return 0;

@@ -1,4 +1,4 @@
-/* Changing what runs: deploy, scale, update, rollback, rm; and waiting until it does. */
+/* Changing what runs: scale, update, rollback, rm; and waiting until it does. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,37 +9,11 @@
 #include "node/api/find.h"
 #include "node/api/privilege.h"
 #include "node/api/resolve.h"
-#include "node/api/sealed.h"
 #include "node/transport/socket.h"
-
-/* --- Deploy --- */
 
 static void on_changed(void *context, const struct agent_result *decided)
 {
     answer_changed(context, decided, "revision", decided->result.revision);
-}
-
-static void method_deploy(struct api_call *call, struct bytes params)
-{
-    struct reader reader;
-    struct bytes packed;
-    struct command command;
-    int rc = frame_find(params, "spec", &reader) ? reader_binary(&reader, &packed) : -EINVAL;
-    if (rc == 0)
-        rc = command_decode(packed, &command);
-    if (rc < 0 || command.head.type != COMMAND_DEPLOY) {
-        api_fail_with(call, -EBADMSG, "use the same version of consort here and at the peer",
-                      "the deploy's contents make no sense to this peer");
-        if (rc == 0)
-            command_done(&command);
-        return;
-    }
-    struct command_deploy *deploy = &command.deploy;
-    if (api_refuse_privileged(call, deploy->services, deploy->service_count) ||
-        !api_seal(call, params, deploy->blobs, deploy->blob_count))
-        command_done(&command);
-    else
-        propose_resolved(call, &command, deploy->services, deploy->service_count, on_changed);
 }
 
 /* --- One service --- */
@@ -375,7 +349,6 @@ static void method_wait(struct api_call *call, struct bytes params)
 }
 
 const struct api_entry api_service_methods[] = {
-    {"deploy", ROLE_DEPLOYER, API_IN_CLUSTER, method_deploy},
     {"scale", ROLE_DEPLOYER, API_IN_CLUSTER, method_scale},
     {"update", ROLE_DEPLOYER, API_IN_CLUSTER, method_update},
     {"rollback", ROLE_DEPLOYER, API_IN_CLUSTER, method_rollback},

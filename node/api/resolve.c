@@ -188,6 +188,27 @@ static int resolve_image(const struct peer *peer, const struct named_image *name
                   : 0;
 }
 
+static int add_once(struct text_list *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], text) == 0)
+            return 0;
+    return text_list_add(list, text);
+}
+
+int resolve_now(const struct peer *peer, struct service_spec *specs, size_t spec_count,
+                struct text_list *ret_missing, struct error *error)
+{
+    struct named_image named = {0};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && find_named(specs, spec_count, i, &named); i++) {
+        rc = resolve_image(peer, &named, error);
+        if (rc == -ENOENT)
+            rc = add_once(ret_missing, named.name);
+    }
+    return rc == -ENOMEM ? error_set_errno(error, rc, "finding images") : rc;
+}
+
 struct resolving {
     uv_timer_t timer;
     struct api_call *call;

@@ -15,3 +15,9 @@
  * over what `*command` owns, which the caller must not use any more; `specs` points into that. */
 void propose_resolved(struct api_call *call, struct command *command, struct service_spec *specs,
                       size_t spec_count, proposal_callback *callback);
+
+/* Resolves what the names mean by what is known now: nothing is waited for, and nothing pulled.
+ * Images that no live peer has stay without a digest, and are added to `ret_missing`, each once;
+ * -EINVAL with words for one that has no good name, or -ENOMEM. */
+int resolve_now(const struct peer *peer, struct service_spec *specs, size_t spec_count,
+                struct text_list *ret_missing, struct error *error);

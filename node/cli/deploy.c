@@ -5,25 +5,20 @@
 
 #include "base/cleanup.h"
 #include "consensus/command.h"
+#include "consensus/intent_plan.h"
 #include "node/cli/client.h"
+#include "node/cli/deploy.h"
 #include "node/cli/follow.h"
 #include "node/cli/image.h"
 #include "node/cli/options.h"
 #include "node/cli/output.h"
-#include "node/compose/compose.h"
 
-/* The call's params: the stack's services and blobs, as the command that the peer will propose. */
-static int make_params(const struct compose_result *loaded, struct buffer *ret)
+static int pack_params(const struct compose_result *loaded, const struct command *command,
+                       struct buffer *ret)
 {
     cleanup_buffer struct buffer packed = {0};
     struct writer writer;
-    struct command command = {.head.type = COMMAND_DEPLOY,
-                              .deploy = {.services = loaded->services,
-                                         .service_count = loaded->service_count,
-                                         .blobs = loaded->blobs,
-                                         .blob_count = loaded->blob_count}};
-    memcpy(command.deploy.stack, loaded->stack, sizeof(command.deploy.stack));
-    int rc = command_encode(&command, &packed);
+    int rc = command_encode(command, &packed);
     if (rc < 0)
         return rc;
     writer_init(&writer, ret);
@@ -35,18 +30,32 @@ static int make_params(const struct compose_result *loaded, struct buffer *ret)
     return writer_check(&writer);
 }
 
+int deploy_make_params(const struct compose_result *loaded, struct buffer *ret, struct error *error)
+{
+    struct command command = {.head.type = COMMAND_DEPLOY,
+                              .deploy = {.services = loaded->services,
+                                         .service_count = loaded->service_count,
+                                         .blobs = loaded->blobs,
+                                         .blob_count = loaded->blob_count}};
+    memcpy(command.deploy.stack, loaded->stack, sizeof(command.deploy.stack));
+    int rc = intent_plan_check_alone(&command.deploy, error);
+    if (rc < 0)
+        return rc;
+    rc = pack_params(loaded, &command, ret);
+    if (rc == -E2BIG)
+        return error_set(error, rc,
+                         "the file's services, configs and secrets come to more than %d MiB",
+                         COMMAND_BYTES_MAX / 1024 / 1024);
+    return rc < 0 ? error_set_errno(error, rc, "packing what to deploy") : 0;
+}
+
 static int send_deploy(struct cli *cli, const struct compose_result *loaded, json_t **ret)
 {
     cleanup_buffer struct buffer params = {0};
     struct client *client = NULL;
     struct error error = {0};
-    int rc = make_params(loaded, &params);
-    if (rc == -E2BIG)
-        error_set(&error, rc, "the file's services, configs and secrets come to more than %d MiB",
-                  COMMAND_BYTES_MAX / 1024 / 1024);
-    else if (rc < 0)
-        error_set_errno(&error, rc, "packing what to deploy");
-    else
+    int rc = deploy_make_params(loaded, &params, &error);
+    if (rc == 0)
         rc = client_open(cli, &client, &error);
     if (rc == 0)
         rc = client_call(client, "deploy", buffer_view(&params), NULL, NULL, ret, &error);
@@ -109,8 +118,6 @@ static int pull_images(struct cli *cli, const struct compose_result *loaded, boo
 static int deploy(struct cli *cli, const struct compose_result *loaded, bool pull, bool wait)
 {
     json_t *result = NULL;
-    for (size_t i = 0; i < loaded->warnings.count; i++)
-        fprintf(stderr, "warning: %s\n", loaded->warnings.items[i]);
     int rc = pull_images(cli, loaded, pull);
     if (rc == CLI_OK)
         rc = send_deploy(cli, loaded, &result);
@@ -134,7 +141,7 @@ static int deploy(struct cli *cli, const struct compose_result *loaded, bool pul
 struct chosen {
     struct text_list files, profiles, env_files;
     const char *folder;
-    bool pull, wait;
+    bool pull, wait, check;
 };
 
 static int load_and_deploy(struct cli *cli, struct chosen *chosen, const char *stack)
@@ -154,7 +161,10 @@ static int load_and_deploy(struct cli *cli, struct chosen *chosen, const char *s
         return cli_fail(&error);
     if (compose_load(&options, &loaded, &error) < 0)
         return cli_fail(&error);
-    rc = deploy(cli, &loaded, chosen->pull, chosen->wait);
+    for (size_t i = 0; i < loaded.warnings.count; i++)
+        fprintf(stderr, "warning: %s\n", loaded.warnings.items[i]);
+    rc = chosen->check ? deploy_check(cli, &loaded)
+                       : deploy(cli, &loaded, chosen->pull, chosen->wait);
     compose_result_done(&loaded);
     return rc;
 }
@@ -176,8 +186,13 @@ int verb_deploy(struct cli *cli, int argc, char **argv)
         OPTION_ROW(0, "pull", NULL, "Ask the registries anew for all images", OPTION_FLAG,
                    &chosen.pull),
         OPTION_ROW(0, "wait", NULL, "Wait until all replicas serve", OPTION_FLAG, &chosen.wait),
+        OPTION_ROW(0, "check", NULL, "Only say what would be deployed, and what that would change",
+                   OPTION_FLAG, &chosen.check),
     };
     int rc = options_parse(cli, rows, array_count(rows), &argc, &argv);
+    if (rc == OPTIONS_GO_ON && chosen.check && (chosen.pull || chosen.wait))
+        rc = cli_usage(cli, "--check deploys nothing: --%s can't go with it",
+                       chosen.pull ? "pull" : "wait");
     if (rc == OPTIONS_GO_ON)
         rc = argc > 1 ? cli_usage(cli, "at most one name is expected")
                       : load_and_deploy(cli, &chosen, argc > 0 ? argv[0] : NULL);

@@ -31,6 +31,8 @@ CASES = [
     ("cluster voters 3 5", "one number is expected: 1, 3, 5 or 7", "consort cluster voters --help"),
     ("cluster profile --probe-interval 5", "--probe-interval 5: want a time such as 10s, 5m or 1h",
      "consort cluster profile --help"),
+    ("deploy --check --wait", "--check deploys nothing: --wait can't go with it", "consort deploy --help"),
+    ("deploy --pull --check", "--check deploys nothing: --pull can't go with it", "consort deploy --help"),
     ("recover", "recover asks before it goes on: without a terminal, give --yes", "consort recover --help"),
     ("recover x", "recover is for the peer that is asked: it takes no argument", "consort recover --help"),
     ("peer inspect --bogus a", "there is no option --bogus", "consort peer inspect --help"),
