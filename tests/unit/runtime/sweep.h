@@ -1,5 +1,5 @@
-/* What the sweep's operations (container_sweep.c; those on images: sweep_images.c) have in common.
- */
+/* What the sweep (container_sweep.c) does and checks: the operations of a container's life
+ * (sweep_containers.c) and an image's (sweep_images.c). */
 #pragma once
 
 #include <stdbool.h>
@@ -27,6 +27,27 @@ void give_up(const char *format, ...) __attribute__((noreturn, format(printf, 1,
         if (!(condition))                                                                          \
             give_up(__VA_ARGS__);                                                                  \
     } while (0)
+
+struct operation {
+    const char *name;
+    void (*before)(struct fixture *fixture); /* not counted; NULL: nothing */
+    void (*act)(struct fixture *fixture);
+    void (*again)(struct fixture *fixture); /* what a peer would ask again of a new daemon */
+    bool runs;                              /* whether the container is to run in the end */
+    bool closed;                            /* the daemon does not run before `act` */
+    bool image;                             /* about an image, and no runtime */
+    bool known;                             /* `again` also if nothing is known of the container */
+    void (*check)(struct fixture *fixture);
+};
+
+extern const struct operation operations[];
+extern const size_t operation_count;
+
+extern bool in_userns; /* what is made has a user namespace */
+
+/* After a kill: opens the daemon anew, and checks that what is wanted is there, once, and that
+ * nothing is left when it is removed. */
+void restart_and_check(struct fixture *fixture, const struct operation *operation);
 
 /* An archive of an image, and a web server that stands for a registry which has it. */
 void sweep_images_begin(struct fixture *fixture);
