@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/file_lock.h"
 #include "base/log.h"
 #include "node/store/store_private.h"
 
@@ -93,10 +93,11 @@ static int lock_directory(struct store *store, const char *directory, struct err
     free(path);
     if (rc < 0)
         return error_set_errno(error, rc, "open the data directory %s", directory);
-    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    rc = file_lock(store->lock_fd, FILE_LOCK_PATIENCE_MS);
+    if (rc == 0)
         return 0;
-    if (errno != EWOULDBLOCK)
-        return error_set_errno(error, -errno, "lock the data directory %s", directory);
+    if (rc != -EWOULDBLOCK)
+        return error_set_errno(error, rc, "lock the data directory %s", directory);
     error_set(error, -EBUSY, "the data directory %s is in use by another consort process",
               directory);
     error_hint(error, "stop that one first, or use another directory");

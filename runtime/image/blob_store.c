@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/file_lock.h"
 #include "runtime/bounds.h"
 #include "runtime/image/disk.h"
 #include "runtime/tree.h"
@@ -48,10 +48,11 @@ static int lock_store(struct blob_store *store, struct error *error)
     store->lock_fd = openat(store->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (store->lock_fd < 0)
         return error_set_errno(error, -errno, "open %s/lock", store->path);
-    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    int r = file_lock(store->lock_fd, FILE_LOCK_PATIENCE_MS);
+    if (r == 0)
         return 0;
-    if (errno != EWOULDBLOCK)
-        return error_set_errno(error, -errno, "lock %s/lock", store->path);
+    if (r != -EWOULDBLOCK)
+        return error_set_errno(error, r, "lock %s/lock", store->path);
     error_set(error, -EBUSY, "image store %s: another process has it open", store->path);
     error_hint(error, "is a peer running with this data directory? See: systemctl status consort");
     return -EBUSY;

@@ -240,7 +240,10 @@ void fixture_close(struct fixture *fixture)
     assert_true(fixture_wait(fixture, is_closed, fixture));
     uv_close((uv_handle_t *)&fixture->tick, NULL);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&fixture->loop), 0); /* no handle was forgotten */
+    int result = uv_loop_close(&fixture->loop);
+    if (result < 0)
+        uv_print_all_handles(&fixture->loop, stderr);
+    assert_int_equal(result, 0); /* no handle was forgotten */
     image_store_free(fixture->images);
     fixture->images = NULL;
 }
