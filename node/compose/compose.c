@@ -43,7 +43,7 @@ static int set_stack(struct parse *parse, const char *stack_name, const char *va
                                     stack);
         stack_name = variable;
     }
-    if (!stack_name && name && name->type == TREE_SCALAR) {
+    if (!stack_name && name && name->type == TREE_SCALAR && name->text[0]) {
         make_label(name->text, stack);
         if (stack[0] && strcmp(stack, name->text) != 0) /* Compose's names may have underscores */
             return parse_warn(parse, name, "the stack is called %s: names in DNS have - for _",

@@ -246,6 +246,9 @@ static int list_texts(const struct project *project, const struct tree_node *nod
         const struct tree_node *item = node->type == TREE_LIST ? node->children[i] : node;
         if (item->type != TREE_SCALAR || !item->text[0])
             return tree_fail(project->error, item, "a path is expected");
+        if (strstr(item->text, "://"))
+            return tree_fail(project->error, item,
+                             "%s is not on this machine: fetch it, and name the file", item->text);
         cleanup_free char *full = join(folder, item->text);
         rc = full ? text_list_add(ret, full) : -ENOMEM;
     }
@@ -275,6 +278,20 @@ struct included {
     char *folder;
 };
 
+static int check_included(const struct project *project, const struct tree_node *item)
+{
+    static const char *const known[] = {"path", "project_directory", "env_file"};
+    for (size_t i = 0; item->type == TREE_MAP && i < item->count; i++) {
+        size_t j = 0;
+        while (j < array_count(known) && strcmp(known[j], item->children[i]->key) != 0)
+            j++;
+        if (j == array_count(known))
+            return tree_fail(project->error, item->children[i],
+                             "unknown key; there are path, project_directory and env_file");
+    }
+    return 0;
+}
+
 static int read_included(const struct project *project, const struct tree_node *item,
                          struct included *ret)
 {
@@ -284,7 +301,10 @@ static int read_included(const struct project *project, const struct tree_node *
     const struct tree_node *env_file = tree_find(item, "env_file");
     if (!path || (folder && folder->type != TREE_SCALAR))
         return tree_fail(project->error, item, "a path is expected, or a map with path");
-    int rc = list_texts(project, path, at, &ret->paths);
+    int rc = check_included(project, item);
+    if (rc < 0)
+        return rc;
+    rc = list_texts(project, path, at, &ret->paths);
     if (rc == 0 && !tree_is_null(env_file))
         rc = list_texts(project, env_file, at, &ret->env_files);
     if (rc < 0)

@@ -326,8 +326,10 @@ int parse_size(struct parse *parse, const struct tree_node *node, uint64_t *ret_
     double value = take_number(node->text, &end);
     end += value >= 0 && end[0] == ' ' && end[1]; /* "512 MB" */
     const char *unit = value < 0 || !*end ? NULL : strchr(units, tolower((unsigned char)*end));
-    bool ends_well = value >= 0 && (!*end || (unit && (!end[1] || strcasecmp(end + 1, "b") == 0 ||
-                                                       strcasecmp(end + 1, "ib") == 0)));
+    bool ends_well =
+        value >= 0 &&
+        (!*end || (unit && (!end[1] || strcasecmp(end + 1, "b") == 0 ||
+                            strcasecmp(end + 1, "i") == 0 || strcasecmp(end + 1, "ib") == 0)));
     if (!ends_well)
         return parse_fail(parse, node, "%s is no size; write as in 512M or 1.5G", node->text);
     for (long i = unit ? unit - units : 0; i > 0; i--)

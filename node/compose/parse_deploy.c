@@ -198,6 +198,17 @@ static int read_placement(struct parse *parse, const struct tree_node *node, voi
     return parse_map(parse, node, keys, target);
 }
 
+/* "vip" is as it is here. */
+static int read_endpoint_mode(struct parse *parse, const struct tree_node *node, void *target)
+{
+    (void)target;
+    return node->type == TREE_SCALAR && strcmp(node->text, "vip") == 0
+               ? 0
+               : parse_warn(parse, node,
+                            "ignored: a service has one address, at which the mesh takes a healthy "
+                            "replica");
+}
+
 int read_deploy(struct parse *parse, const struct tree_node *node, void *spec)
 {
     static const struct parse_key keys[] = {{"mode", read_mode},
@@ -208,7 +219,7 @@ int read_deploy(struct parse *parse, const struct tree_node *node, void *spec)
                                             {"update_config", read_update},
                                             {"rollback_config", read_rollback},
                                             {"placement", read_placement},
-                                            {"endpoint_mode", NULL},
+                                            {"endpoint_mode", read_endpoint_mode},
                                             {0}};
     int rc = parse_map(parse, node, keys, spec);
     if (rc == 0 && is_job(node) && !tree_find(tree_find(node, "restart_policy"), "condition"))

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "consensus/bounds.h"
@@ -226,6 +227,41 @@ static int add_blob(struct parse *parse, const struct tree_node *item,
     return read_blob(parse, item, &blobs[result->blob_count++].content);
 }
 
+/* Whether the list of a service's configs or secrets has it. */
+static bool has_source(const struct tree_node *list, const char *key)
+{
+    for (size_t i = 0; list && list->type == TREE_LIST && i < list->count; i++) {
+        const struct tree_node *item = list->children[i];
+        const struct tree_node *source = item->type == TREE_MAP ? tree_find(item, "source") : item;
+        if (source && source->type == TREE_SCALAR && strcmp(source->text, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_used(const struct parse *parse, enum spec_file_kind kind, const char *key)
+{
+    const struct tree_node *services = tree_find(parse->root, "services");
+    for (size_t i = 0; services && services->type == TREE_MAP && i < services->count; i++)
+        if (has_source(
+                tree_find(services->children[i], kind == SPEC_FILE_SECRET ? "secrets" : "configs"),
+                key))
+            return true;
+    return false;
+}
+
+/* Whether it comes from a file that is not there, or a variable that is not set. */
+static bool is_absent(struct parse *parse, const struct tree_node *item)
+{
+    const struct tree_node *file = tree_find(item, "file");
+    const struct tree_node *variable = tree_find(item, "environment");
+    cleanup_free char *path = NULL;
+    if (file && file->type == TREE_SCALAR)
+        return parse_path(parse, file, file->text, &path) == 0 && access(path, F_OK) != 0;
+    return variable && variable->type == TREE_SCALAR &&
+           !variables_find(parse->variables, variable->text);
+}
+
 int parse_blobs(struct parse *parse, const struct tree_node *node, enum spec_file_kind kind)
 {
     int rc = node->type == TREE_MAP ? 0 : parse_fail(parse, node, "a map is expected");
@@ -234,6 +270,9 @@ int parse_blobs(struct parse *parse, const struct tree_node *node, enum spec_fil
         struct intent_blob blob = {.kind = (uint8_t)kind};
         bool is_external = false;
         if (strncmp(item->key, "x-", 2) == 0)
+            continue;
+        /* What is only for a build, or services of other profiles, need not be there. */
+        if (!is_used(parse, kind, item->key) && is_absent(parse, item))
             continue;
         rc = name_blob(parse, item, &is_external, blob.name);
         if (rc == 0)

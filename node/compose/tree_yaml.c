@@ -276,7 +276,7 @@ static int take_document(struct loader *loader, yaml_node_t *root, struct tree_n
     int rc = name_project(loader, root);
     if (rc == 0)
         rc = convert(loader, root, 0, &next);
-    if (rc < 0)
+    if (!next)
         return rc;
     if (!*tree || (tree_is_null(*tree) && !tree_is_null(next))) {
         tree_free(*tree);

@@ -116,6 +116,14 @@ static void test_include_refused(void **state)
     bench_file("compose.yaml", "include: [compose.yaml]\n");
     assert_int_equal(bench_load_project(main_file, NULL, &result, &error), -EINVAL);
     assert_non_null(strstr(error.message, "more than 8 files, one including the other"));
+    bench_file("compose.yaml", "include:\n  - {path: b.yaml, env: c}\n");
+    assert_int_equal(bench_load_project(main_file, NULL, &result, &error), -EINVAL);
+    assert_string_equal(error.message, "compose.yaml:2: include.env: unknown key; there are path, "
+                                       "project_directory and env_file");
+    bench_file("compose.yaml", "include: ['https://example.org/b.git']\n");
+    assert_int_equal(bench_load_project(main_file, NULL, &result, &error), -EINVAL);
+    assert_string_equal(error.message, "compose.yaml:1: include: https://example.org/b.git is not "
+                                       "on this machine: fetch it, and name the file");
 }
 
 /* Breaks if a service of a profile runs unasked, or not when asked for. */

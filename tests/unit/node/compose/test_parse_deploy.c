@@ -176,8 +176,14 @@ static void test_refused(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         bench_refuse_service(cases[i].lines, cases[i].words);
-    bench_warn_service("    deploy: {endpoint_mode: vip}\n",
-                       ":4: services.web.deploy.endpoint_mode: not supported by Consort: ignored");
+    bench_warn_service("    deploy: {endpoint_mode: dnsrr}\n",
+                       ":4: services.web.deploy.endpoint_mode: ignored: a service has one address, "
+                       "at which the mesh takes a healthy replica");
+    struct compose_result result;
+    bench_load_service("    deploy: {endpoint_mode: vip, resources: {limits: {memory: 512Mi}}}\n",
+                       &result);
+    assert_int_equal(result.services[0].resources.memory_limit_bytes, 512 << 20);
+    compose_result_done(&result);
 }
 
 int main(void)

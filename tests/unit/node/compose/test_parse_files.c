@@ -114,9 +114,11 @@ static void test_refused(void **state)
          ":4: configs.c.contents: unknown key; did you mean content?"},
         {"configs: {c: {content: a, environment: SET}}\n",
          ":4: configs.c.environment: only one of file, content and environment is expected"},
-        {"secrets: {s: {environment: UNSET}}\n",
-         ":4: secrets.s.environment: the variable UNSET is not set"},
+        {"    secrets: [{source: s}]\nsecrets: {s: {environment: UNSET}}\n",
+         ":5: secrets.s.environment: the variable UNSET is not set"},
         {"secrets: {s: {file: /tmp}}\n", ":4: secrets.s.file: reading /tmp: Is a directory"},
+        {"    secrets: [s]\nsecrets: {s: {file: /nowhere}, t: {file: /nowhere}}\n",
+         ":5: secrets.s.file: reading /nowhere: No such file or directory"},
         {"configs: {c: {external: true, content: a}}\n", ":4: configs.c.content: unknown key"},
         {"configs: {c: {external: maybe}}\n",
          ":4: configs.c.external: maybe is neither true nor false"},
@@ -130,13 +132,28 @@ static void test_refused(void **state)
         bench_refuse_service(cases[i].lines, cases[i].words);
 }
 
+/* Breaks if what no service is shown has to be there: for a build, or a service of a profile. */
+static void test_unused(void **state)
+{
+    (void)state;
+    struct compose_result result;
+    unsetenv("UNSET");
+    bench_load("services:\n  web: {image: a, secrets: [here]}\n"
+               "  db: {image: b, profiles: [db], secrets: [token]}\n"
+               "secrets: {here: {content: x}, token: {environment: UNSET}}\n"
+               "configs: {c: {file: /nowhere}}\n",
+               &result);
+    assert_int_equal(result.blob_count, 1);
+    assert_string_equal(result.blobs[0].name, "shop_here");
+    compose_result_done(&result);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_modes),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_external),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_modes),    cmocka_unit_test(test_files),
+        cmocka_unit_test(test_external), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_unused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
