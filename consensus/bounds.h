@@ -48,6 +48,8 @@ enum {
     SPEC_NETWORKS_MAX = 8,
     SPEC_NETWORK_NAME_MAX = 127, /* STACK_NAME */
     SPEC_ALIASES_MAX = 32,       /* in one network */
+    SPEC_SUBNETS_MAX = 8,        /* of one network */
+    SPEC_ADDRESSES_MAX = 2,      /* of a service, in one network */
     SPEC_HOOKS_MAX = 16,         /* after a start, and before an end */
     SPEC_TEXT_BYTES_MAX = 32 * 1024,
     SPEC_OOM_SCORE_MAX = 1000, /* the kernel's own bound */

@@ -33,12 +33,16 @@ static int pairs_check(struct intent_apply *apply, const struct command_deploy *
         const struct spec_port *port;
         if (strcmp(spec->name, other->name) == 0)
             return error_set(error, -EINVAL, "the service %s is there twice", spec->name);
-        if (!intent_ports_clash(spec, other, &port))
-            continue;
-        error_set(error, -EADDRINUSE, "%s and %s both publish port %u/%s", other->name, spec->name,
-                  port->published, intent_protocol_text(port->protocol));
-        error_hint(error, "every peer answers at all of its addresses: publish another port");
-        return -EADDRINUSE;
+        if (intent_ports_clash(spec, other, &port)) {
+            error_set(error, -EADDRINUSE, "%s and %s both publish port %u/%s", other->name,
+                      spec->name, port->published, intent_protocol_text(port->protocol));
+            error_hint(error, "every peer answers at all of its addresses: publish another port");
+            return -EADDRINUSE;
+        }
+        const struct address *address;
+        const struct spec_network *network = spec_addresses_clash(spec, other, &address);
+        if (network)
+            return intent_refuse_address(apply, spec->name, other->name, network->name, address);
     }
     return 0;
 }
@@ -60,6 +64,8 @@ static int service_check(struct intent_apply *apply, const struct command_deploy
     int rc = service_check_alone(apply, deploy, i);
     if (rc == 0)
         rc = intent_ports_check(apply, name, spec, deploy->stack);
+    if (rc == 0)
+        rc = intent_addresses_check(apply, name, spec, deploy->stack);
     if (rc == 0)
         rc = intent_files_check(apply, name, spec, deploy);
     const struct intent_service *service = intent_service_find(apply->intent, name);

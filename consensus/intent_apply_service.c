@@ -76,6 +76,8 @@ int intent_apply_update(struct intent_apply *apply, struct command_update *updat
     if (rc == 0)
         rc = intent_ports_check(apply, service->name, spec, NULL);
     if (rc == 0)
+        rc = intent_addresses_check(apply, service->name, spec, NULL);
+    if (rc == 0)
         rc = intent_files_check(apply, service->name, spec, NULL);
     if (rc == 0)
         rc = intent_revision_check(apply, service);
@@ -144,6 +146,8 @@ int intent_apply_rollback(struct intent_apply *apply, const struct command_rollb
         return -ENOENT;
     }
     int rc = intent_ports_check(apply, service->name, &revision->spec, NULL);
+    if (rc == 0)
+        rc = intent_addresses_check(apply, service->name, &revision->spec, NULL);
     if (rc == 0)
         rc = intent_files_check(apply, service->name, &revision->spec, NULL);
     if (rc == 0)

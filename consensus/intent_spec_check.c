@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ip_network.h"
+
 void intent_full_name(const char *stack, const char *name,
                       char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1])
 {
@@ -106,6 +108,39 @@ int intent_ports_check(struct intent_apply *apply, const char *full_name,
         error_hint(&apply->result->error, "publish another port, or first: consort rm %s",
                    other->name);
         return -EADDRINUSE;
+    }
+    return 0;
+}
+
+int intent_refuse_address(struct intent_apply *apply, const char *name, const char *other,
+                          const char *network, const struct address *address)
+{
+    char ip[IP_TEXT_BYTES];
+    ip_format(address, ip);
+    error_set(&apply->result->error, -EADDRINUSE,
+              "%s: the address %s of the network %s is that of %s already", name, ip, network,
+              other);
+    error_hint(&apply->result->error,
+               "give it another address in that network, or first: "
+               "consort rm %s",
+               other);
+    return -EADDRINUSE;
+}
+
+int intent_addresses_check(struct intent_apply *apply, const char *full_name,
+                           const struct service_spec *spec, const char *stack_replaced)
+{
+    const struct intent *intent = apply->intent;
+    for (size_t i = 0; i < intent->services.count; i++) {
+        const struct intent_service *other = intent->services.items[i];
+        if (other->removing || strcmp(other->name, full_name) == 0 ||
+            (stack_replaced && strcmp(other->stack, stack_replaced) == 0))
+            continue;
+        const struct address *address;
+        const struct intent_revision *wanted = intent_revision_find(other, other->revision);
+        const struct spec_network *network = spec_addresses_clash(spec, &wanted->spec, &address);
+        if (network)
+            return intent_refuse_address(apply, full_name, other->name, network->name, address);
     }
     return 0;
 }

@@ -16,6 +16,14 @@ int intent_spec_check(struct intent_apply *apply, const char *full_name,
 int intent_ports_check(struct intent_apply *apply, const char *full_name,
                        const struct service_spec *spec, const char *stack_replaced);
 
+/* That no other service has one of the spec's addresses in the same network; likewise. */
+int intent_addresses_check(struct intent_apply *apply, const char *full_name,
+                           const struct service_spec *spec, const char *stack_replaced);
+
+/* Says so: the service `other` has that address. Returns -EADDRINUSE. */
+int intent_refuse_address(struct intent_apply *apply, const char *name, const char *other,
+                          const char *network, const struct address *address);
+
 /* That every config and secret is there: among the intent's blobs, or those of the deploy. */
 int intent_files_check(struct intent_apply *apply, const char *full_name,
                        const struct service_spec *spec, const struct command_deploy *deploy);

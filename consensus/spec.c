@@ -370,32 +370,6 @@ void spec_network_default(const char *stack, char ret[SPEC_NETWORK_NAME_MAX + 1]
     snprintf(ret, SPEC_NETWORK_NAME_MAX + 1, "%s%sdefault", stack, stack[0] ? "_" : "");
 }
 
-int spec_networks_copy(const struct spec_network *networks, size_t count, struct spec_network **ret)
-{
-    struct spec_network *copies = calloc(count + 1, sizeof(*copies));
-    int rc = copies ? 0 : -ENOMEM;
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        copies[i].internal = networks[i].internal;
-        rc = text_copy(networks[i].name, &copies[i].name);
-        if (rc == 0)
-            rc = text_list_copy(&copies[i].aliases, &networks[i].aliases);
-    }
-    if (rc < 0 && copies)
-        spec_networks_done(copies, count);
-    if (rc == 0)
-        *ret = copies;
-    return rc;
-}
-
-void spec_networks_done(struct spec_network *networks, size_t count)
-{
-    for (size_t i = 0; networks && i < count; i++) {
-        free(networks[i].name);
-        text_list_done(&networks[i].aliases);
-    }
-    free(networks);
-}
-
 static int copy_networks(const struct service_spec *spec, struct service_spec *ret)
 {
     if (spec->network_count == 0)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/address.h"
 #include "base/bounds.h"
 #include "base/reader.h"
 #include "base/text_list.h"
@@ -116,6 +117,11 @@ struct spec_network {
     char *name;               /* in the cluster: "shop_front" */
     bool internal;            /* no way to the world */
     struct text_list aliases; /* names of the service, for those on this network */
+    struct text_list subnets; /* "172.28.0.0/16": addresses that lead here, not to the world */
+    /* Further addresses of the service, for those on this network; port 0. At most one of a family
+     * by a Compose file. */
+    struct address addresses[SPEC_ADDRESSES_MAX];
+    size_t address_count;
 };
 
 struct spec_health {
@@ -222,6 +228,20 @@ void spec_network_default(const char *stack, char ret[SPEC_NETWORK_NAME_MAX + 1]
 int spec_networks_copy(const struct spec_network *networks, size_t count,
                        struct spec_network **ret);
 void spec_networks_done(struct spec_network *networks, size_t count);
+
+/* Whether a network's service may have that address: one machine could, and it is none of those
+ * that Consort gives to containers and services itself. */
+bool spec_address_is_valid(const struct address *address);
+
+/* The network in which both have one address, and that address; NULL if there is none. */
+const struct spec_network *spec_addresses_clash(const struct service_spec *a,
+                                                const struct service_spec *b,
+                                                const struct address **ret);
+
+/* How networks are written, within a spec and elsewhere. A failure to read is the reader's; what
+ * was read so far is for the caller to end. */
+void spec_networks_write(struct writer *writer, const struct spec_network *networks, size_t count);
+struct spec_network *spec_networks_read(struct reader *reader, size_t *ret_count);
 
 /* Whether an update ends the old replica before it starts the new one. Two that write to the same
  * files at once would spoil them: unless the file says otherwise, that is so for a service that

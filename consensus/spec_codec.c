@@ -13,7 +13,6 @@ enum {
     SPEC_FIELDS = 41,
     PORT_FIELDS = 3,
     DEPENDENCY_FIELDS = 2,
-    NETWORK_FIELDS = 3,
     MOUNT_FIELDS = 14,
     FILE_FIELDS = 7,
     HEALTH_FIELDS = 10,
@@ -151,17 +150,6 @@ static void dependencies_write(struct writer *writer, const struct service_spec 
     }
 }
 
-static void networks_write(struct writer *writer, const struct service_spec *spec)
-{
-    writer_array(writer, spec->network_count);
-    for (size_t i = 0; i < spec->network_count; i++) {
-        writer_array(writer, NETWORK_FIELDS);
-        writer_text(writer, spec->networks[i].name);
-        writer_bool(writer, spec->networks[i].internal);
-        text_list_write(writer, &spec->networks[i].aliases);
-    }
-}
-
 static void hooks_write(struct writer *writer, const struct spec_hook *hooks, size_t count)
 {
     writer_array(writer, count);
@@ -221,7 +209,7 @@ void service_spec_write(struct writer *writer, const struct service_spec *spec)
     writer_u64(writer, spec->on_minority);
     writer_bool(writer, spec->exclusive);
     writer_u64(writer, spec->network_mode);
-    networks_write(writer, spec);
+    spec_networks_write(writer, spec->networks, spec->network_count);
     text_list_write(writer, &spec->servers);
     hooks_write(writer, spec->post_start, spec->post_start_count);
     hooks_write(writer, spec->pre_stop, spec->pre_stop_count);
@@ -403,19 +391,6 @@ static void process_read(struct reader *reader, struct service_spec *spec)
     reader_u32(reader, &spec->stop_grace_ms);
 }
 
-static void networks_read(struct reader *reader, struct service_spec *spec)
-{
-    spec->networks =
-        codec_read_items(reader, SPEC_NETWORKS_MAX, sizeof(*spec->networks), &spec->network_count);
-    for (size_t i = 0; i < spec->network_count; i++) {
-        struct spec_network *network = &spec->networks[i];
-        reader_array_exact(reader, NETWORK_FIELDS);
-        reader_dup_text(reader, &network->name, SPEC_NETWORK_NAME_MAX);
-        reader_bool(reader, &network->internal);
-        text_list_read(reader, SPEC_ALIASES_MAX, BASE_NAME_BYTES_MAX, &network->aliases);
-    }
-}
-
 static struct spec_hook *hooks_read(struct reader *reader, size_t *ret_count)
 {
     struct spec_hook *hooks = codec_read_items(reader, SPEC_HOOKS_MAX, sizeof(*hooks), ret_count);
@@ -455,7 +430,7 @@ static void spec_read(struct reader *reader, struct service_spec *spec)
     codec_read_enum(reader, SPEC_MINORITY_DUPLICATE_EMPTY, &spec->on_minority);
     reader_bool(reader, &spec->exclusive);
     codec_read_enum(reader, SPEC_NETWORK_HOST, &spec->network_mode);
-    networks_read(reader, spec);
+    spec->networks = spec_networks_read(reader, &spec->network_count);
     list_read(reader, &spec->servers);
     spec->post_start = hooks_read(reader, &spec->post_start_count);
     spec->pre_stop = hooks_read(reader, &spec->pre_stop_count);

@@ -208,6 +208,54 @@ static void test_ports_free_again(void **state)
     fixture_done(&f);
 }
 
+static void set_address(struct service_spec *spec, const char *network, uint32_t ip)
+{
+    spec->networks = calloc(1, sizeof(*spec->networks));
+    spec->networks[0].name = strdup(network);
+    spec->networks[0].addresses[0] = address_from_v4(ip, 0);
+    spec->networks[0].address_count = spec->network_count = 1;
+}
+
+/* Breaks if two services get one address in a network, by whatever way; or can't have it in two, or
+ * after one another. */
+static void test_addresses(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct service_spec web, other, pair[2];
+    fixture_init(&f, 1);
+    fixture_spec(&web, "web");
+    fixture_spec(&other, "web");
+    set_address(&web, "lan", 0xac1c0005);
+    set_address(&other, "lan", 0xac1c0005);
+    assert_int_equal(fixture_deploy(&f, "one", &web, 1), 0);
+    assert_int_equal(fixture_deploy(&f, "one", &web, 1), 0); /* its own */
+    assert_int_equal(fixture_deploy(&f, "two", &other, 1), -EADDRINUSE);
+    assert_non_null(strstr(f.result.error.message, "172.28.0.5"));
+    assert_non_null(strstr(f.result.error.message, "one_web"));
+    other.networks[0].addresses[0] = address_from_v4(0xac1c0006, 0);
+    assert_int_equal(fixture_deploy(&f, "two", &other, 1), 0);
+    other.networks[0].addresses[0] = address_from_v4(0xac1c0005, 0);
+    struct command command = fixture_command(&f, COMMAND_UPDATE);
+    command.update = (struct command_update){"two_web", other};
+    assert_int_equal(fixture_apply(&f, &command), -EADDRINUSE);
+    other.networks[0].name[0] = 'w';
+    assert_int_equal(fixture_deploy(&f, "two", &other, 1), 0); /* in another network */
+    for (unsigned i = 0; i < 2; i++) {
+        fixture_spec(&pair[i], i ? "b" : "a");
+        set_address(&pair[i], "pair", 0xac1c0005);
+    }
+    assert_int_equal(fixture_deploy(&f, "three", pair, 2), -EADDRINUSE);
+    assert_int_equal(fixture_remove(&f, "one", true), 0);
+    other.networks[0].name[0] = 'l';
+    assert_int_equal(fixture_deploy(&f, "two", &other, 1), 0);
+    service_spec_done(&web);
+    service_spec_done(&other);
+    service_spec_done(&pair[0]);
+    service_spec_done(&pair[1]);
+    fixture_done(&f);
+}
+
 /* Breaks if services that a file no longer has stay, go before their replicas, or can't come back.
  */
 static void test_absent_and_back(void **state)
@@ -435,12 +483,13 @@ static void test_revisions_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_deploy),          cmocka_unit_test(test_deploy_replicas_only),
-        cmocka_unit_test(test_deploy_refused),  cmocka_unit_test(test_ports_free_again),
-        cmocka_unit_test(test_absent_and_back), cmocka_unit_test(test_blobs),
-        cmocka_unit_test(test_scale),           cmocka_unit_test(test_update),
-        cmocka_unit_test(test_limits_in_place), cmocka_unit_test(test_rollback),
-        cmocka_unit_test(test_revisions_kept),  cmocka_unit_test(test_spec_refused),
+        cmocka_unit_test(test_deploy),         cmocka_unit_test(test_deploy_replicas_only),
+        cmocka_unit_test(test_deploy_refused), cmocka_unit_test(test_ports_free_again),
+        cmocka_unit_test(test_addresses),      cmocka_unit_test(test_absent_and_back),
+        cmocka_unit_test(test_blobs),          cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_update),         cmocka_unit_test(test_limits_in_place),
+        cmocka_unit_test(test_rollback),       cmocka_unit_test(test_revisions_kept),
+        cmocka_unit_test(test_spec_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

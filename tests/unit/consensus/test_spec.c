@@ -114,6 +114,10 @@ static void spec_fill(struct service_spec *spec)
     spec->networks = calloc(2, sizeof(*spec->networks));
     spec->networks[0].name = strdup("s_front");
     list_fill(&spec->networks[0].aliases, "www", "site");
+    list_fill(&spec->networks[0].subnets, "172.28.0.0/16", "fd00:28::/64");
+    spec->networks[0].addresses[0] = address_from_v4(0xac1c0005, 0);
+    spec->networks[0].addresses[1] = (struct address){.ip = {0xfd, 0, 0, 0x28, [15] = 5}};
+    spec->networks[0].address_count = 2;
     spec->networks[1] = (struct spec_network){.name = strdup("s_back"), .internal = true};
     spec->network_count = 2;
     list_fill(&spec->servers, "192.0.2.53", "192.0.2.54");
@@ -155,6 +159,9 @@ static void test_round_trip(void **state)
     assert_int_equal(read.ports[0].protocol, SPEC_UDP);
     assert_int_equal(read.failover_after_ms, 1234);
     assert_string_equal(copy.dependencies[1].name, "setup");
+    assert_string_equal(copy.networks[0].subnets.items[1], "fd00:28::/64");
+    assert_int_equal(address_to_v4(&read.networks[0].addresses[0]), 0xac1c0005);
+    assert_int_equal(copy.networks[0].addresses[1].ip[15], 5);
     service_spec_done(&read);
     service_spec_done(&copy);
 }
@@ -170,6 +177,35 @@ static void test_truncated(void **state)
     service_spec_done(&spec);
     for (size_t size = 0; size < bytes.size; size++)
         assert_int_equal(spec_decode((struct bytes){bytes.bytes, size}, &read), -EBADMSG);
+}
+
+/* Breaks if a service could have an address that is none, or that others have; or if what is no
+ * range of addresses came to be a route. */
+static void test_bad_addresses(void **state)
+{
+    (void)state;
+    static const uint32_t bad[] = {0,          0x7f000001, 0xe0000001, 0xffffffff,
+                                   0x0a580001, 0x0a610005, 0xa9fe0101};
+    struct service_spec spec, read;
+    service_spec_init(&spec);
+    spec.networks = calloc(1, sizeof(*spec.networks));
+    spec.networks[0].name = strdup("s_front");
+    spec.network_count = 1;
+    spec.networks[0].address_count = 1;
+    for (size_t i = 0; i <= array_count(bad); i++) {
+        cleanup_buffer struct buffer bytes = {0};
+        bool is_good = i == array_count(bad);
+        spec.networks[0].addresses[0] = address_from_v4(is_good ? 0xac1c0005 : bad[i], 0);
+        spec_encode(&spec, &bytes);
+        assert_int_equal(spec_decode(buffer_view(&bytes), &read), is_good ? 0 : -EBADMSG);
+        if (is_good)
+            service_spec_done(&read);
+    }
+    cleanup_buffer struct buffer no_range = {0};
+    assert_int_equal(text_list_add(&spec.networks[0].subnets, "172.28.0.5"), 0);
+    spec_encode(&spec, &no_range);
+    assert_int_equal(spec_decode(buffer_view(&no_range), &read), -EBADMSG);
+    service_spec_done(&spec);
 }
 
 /* Breaks if an enum out of its range or a list out of its bounds gets in. */
@@ -228,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_bad_addresses),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_images),
     };
