@@ -50,6 +50,8 @@ enum {
     RUNTIME_BRIDGE_NAME_MAX = 10, /* leaves room for "-ffff" and "ni3f" in the kernel's 15 */
     RUNTIME_NETWORKS_MAX = 8,     /* of one container */
     RUNTIME_NETWORK_NAME_MAX = 127,
+    RUNTIME_SUBNETS_MAX = 64,                                 /* of all of them */
+    RUNTIME_SUBNET_BYTES_MAX = RUNTIME_NETWORK_NAME_MAX + 64, /* "172.28.0.0/16 NAME" */
     RUNTIME_SUBNET_PREFIX_MIN = 16, /* at most 65,534 addresses: one bit each in memory */
     RUNTIME_SUBNET_PREFIX_MAX = 29,
     RUNTIME_NETWORK_CHECK_MS = 30 * 1000, /* a firewall's reload may have dropped our rules */

@@ -12,6 +12,8 @@ static int take_addresses(struct container *container, struct error *error)
     int result = 0;
     if (record->ends.count == 0)
         result = network_pool_take(&container->runtime->networks, &container->spec, &record->ends);
+    if (result == 0)
+        service_addresses_changed(container->runtime);
     return result < 0
                ? error_set_errno(error, result, "container %s: %s", container->spec.id,
                                  result == -ENOSPC ? "containers of too many networks run here"

@@ -68,6 +68,7 @@ void container_spec_done(struct container_spec *spec)
     text_list_done(&spec->extra_hosts);
     text_list_done(&spec->networks);
     text_list_done(&spec->internal_networks);
+    text_list_done(&spec->subnets);
     free(spec->dns_server);
     text_list_done(&spec->labels);
     for (size_t i = 0; i < spec->mount_count; i++)
@@ -211,6 +212,8 @@ static int sizes_check(const struct container_spec *spec, struct error *error)
     size_t content_size = 0;
     if (spec->networks.count + spec->internal_networks.count > RUNTIME_NETWORKS_MAX)
         return error_set(error, -EINVAL, "more than %d networks", RUNTIME_NETWORKS_MAX);
+    if (spec->subnets.count > RUNTIME_SUBNETS_MAX)
+        return error_set(error, -EINVAL, "more than %d subnets", RUNTIME_SUBNETS_MAX);
     for (size_t i = 0; i < array_count(durations); i++)
         if (durations[i] < 0 || durations[i] > RUNTIME_DURATION_MS_MAX)
             return error_set(error, -EINVAL, "a duration of %lld ms is over 24 days",

@@ -155,6 +155,7 @@ struct container_spec {
     enum container_network_mode network_mode;
     struct text_list networks;          /* with a way to the world; "default" if there is none */
     struct text_list internal_networks; /* without; RUNTIME_NETWORKS_MAX in all */
+    struct text_list subnets; /* "172.28.0.0/16 front": what leads to one of these networks */
 
     struct container_hooks post_start; /* once for each start; one that fails ends the container */
     struct container_hooks pre_stop;   /* before the stop signal, within the grace */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    SPEC_FIELDS = 34,
+    SPEC_FIELDS = 35,
     SPEC_FIELDS_MIN = 28, /* of the first daemons, which knew no sandbox and no networks */
     MOUNT_FIELDS = 18,
     MOUNT_SECRET_FIELDS = 2,
@@ -24,6 +24,7 @@ enum {
     SANDBOX_FIELDS_MIN = 15, /* without further options */
     NETWORK_FIELDS = 3,      /* of the spec itself */
     HOOKS_FIELDS = 2,        /* likewise */
+    SUBNETS_FIELDS = 1,      /* likewise */
     HOOK_FIELDS = 5,
 };
 
@@ -149,6 +150,7 @@ void container_spec_write(struct writer *writer, const struct container_spec *sp
     text_list_write(writer, &spec->internal_networks);
     hooks_write(writer, &spec->post_start);
     hooks_write(writer, &spec->pre_stop);
+    text_list_write(writer, &spec->subnets);
 }
 
 /* Enters an array of at least `fields` values; `*ret_extra` are the ones a newer daemon added. */
@@ -391,6 +393,10 @@ int container_spec_read(struct reader *reader, struct container_spec *ret)
         hooks_read(reader, &spec.post_start);
         hooks_read(reader, &spec.pre_stop);
         extra -= HOOKS_FIELDS;
+    }
+    if (extra >= SUBNETS_FIELDS) {
+        text_list_read(reader, RUNTIME_SUBNETS_MAX, RUNTIME_SUBNET_BYTES_MAX, &spec.subnets);
+        extra -= SUBNETS_FIELDS;
     }
     struct_end(reader, extra);
     if (reader_check(reader) < 0) {

@@ -42,6 +42,8 @@ struct runtime {
     bool ready;
     struct table containers; /* of struct container, by id */
     struct network_pool networks;
+    struct address_rule *addresses; /* of services */
+    size_t address_count;
     uv_timer_t network_timer;
     bool network_checking;
     bool (*needs_volume)(void *context, const char *name);
@@ -66,6 +68,10 @@ void runtime_release(struct runtime *runtime);
 
 /* Runs the job when its turn comes; holds the runtime until `done` has returned. */
 void runtime_submit(struct runtime *runtime, struct job *job);
+
+/* A container has come to a network: before its start, what is wanted of the packet filter's rules
+ * of services' addresses is written anew. */
+void service_addresses_changed(struct runtime *runtime);
 
 void runtime_attachment_add(struct runtime *runtime, struct attachment *attachment);
 void runtime_attachment_remove(struct attachment *attachment);

@@ -16,6 +16,7 @@
 #include "runtime/container_files.h"
 #include "runtime/image/image_store.h"
 #include "runtime/log_format.h"
+#include "runtime/network/address_rules.h"
 #include "runtime/network/network.h"
 #include "runtime/oci_spec.h"
 #include "runtime/rootfs.h"
@@ -197,6 +198,44 @@ static int write_bundle(const struct runtime_settings *settings, const struct co
                       : write_into_bundle(settings, spec->id, "process.json", process, error);
 }
 
+/* The spec's subnets, each with which of the container's ends it leads to. */
+static void find_subnets(const struct container_spec *spec, struct network_subnets *ret)
+{
+    size_t ends = spec->networks.count + spec->internal_networks.count;
+    ret->count = 0;
+    for (size_t i = 0; i < spec->subnets.count && ret->count < RUNTIME_SUBNETS_MAX; i++) {
+        struct network_subnet *item = &ret->items[ret->count];
+        char text[IP_NETWORK_TEXT_BYTES];
+        const char *space = strchr(spec->subnets.items[i], ' ');
+        size_t length = space ? (size_t)(space - spec->subnets.items[i]) : sizeof(text);
+        if (length >= sizeof(text))
+            continue;
+        memcpy(text, spec->subnets.items[i], length);
+        text[length] = '\0';
+        item->end = 0;
+        while (item->end < ends && strcmp(network_pool_name(spec, item->end), space + 1) != 0)
+            item->end++;
+        if (item->end < ends && ip_network_parse(text, &item->subnet) == 0)
+            ret->count++;
+    }
+}
+
+/* The network's cables, and what services' addresses take; without the latter a container runs all
+ * the same, and it is tried again. */
+static int attach(const struct runtime_settings *settings, const struct container_spec *spec,
+                  int userns_fd, const struct container_record *record, struct error *error)
+{
+    struct path netns = path_netns(settings, spec->id);
+    struct network_subnets subnets;
+    struct error why = {0};
+    find_subnets(spec, &subnets);
+    if (address_rules_apply(settings->address_rules, &why) < 0)
+        log_limited(LOG_WARNING, "network: services' own addresses can't be reached: %s",
+                    why.message);
+    return network_attach(&settings->network, netns.text, userns_fd, &record->ends, &subnets,
+                          error);
+}
+
 static void cleanup_userns(struct userns *userns)
 {
     userns_close(userns);
@@ -207,7 +246,6 @@ static int prepare(const struct runtime_settings *settings, const struct contain
                    const struct container_plan *plan, struct error *error)
 {
     struct path bundle = path_run(settings, spec->id, NULL);
-    struct path netns = path_netns(settings, spec->id);
     __attribute__((cleanup(cleanup_userns))) struct userns own = {.fd = -1};
     const struct userns *userns = record->first_id != 0 ? &own : NULL;
     int result = file_make_directories(bundle.text, 0700);
@@ -216,7 +254,7 @@ static int prepare(const struct runtime_settings *settings, const struct contain
     if (userns)
         result = prepare_userns(settings, spec->id, record->first_id, &own, error);
     if (result == 0 && spec->network_mode != CONTAINER_NETWORK_HOST)
-        result = network_attach(&settings->network, netns.text, own.fd, &record->ends, error);
+        result = attach(settings, spec, own.fd, record, error);
     if (result < 0)
         return result;
     cleanup_free char *rootfs = NULL;

@@ -10,6 +10,7 @@
 #include "runtime/adopt.h"
 #include "runtime/cgroup.h"
 #include "runtime/container.h"
+#include "runtime/network/address_rules.h"
 #include "runtime/network/network.h"
 #include "runtime/volume_sweep.h"
 
@@ -40,6 +41,7 @@ void runtime_release(struct runtime *runtime)
     void *context = runtime->closed_context;
     table_done(&runtime->containers);
     network_pool_done(&runtime->networks);
+    free(runtime->addresses);
     settings_done(&runtime->settings);
     free(runtime);
     if (on_closed)
@@ -189,6 +191,8 @@ static void run_network_check(struct job *job)
 {
     struct error error = {0};
     if (network_check(&job->runtime->settings.network, &error) < 0)
+        log_warning("%s", error.message);
+    if (address_rules_check(job->runtime->settings.address_rules, &error) < 0)
         log_warning("%s", error.message);
 }
 

@@ -28,6 +28,7 @@
 #include "runtime/secrets.h"
 #include "runtime/userns.h"
 
+struct address_rule;
 struct runtime;
 struct image_store;
 
@@ -128,6 +129,11 @@ bool runtime_range_has(const struct runtime_range *range, const struct address *
 
 /* The IPv6 address by the side of one of these, or of the gateway's (base/ula.h). */
 struct address runtime_range_ula(const struct runtime_range *range, const struct address *address);
+
+/* The addresses that services have within one network (runtime/network/address_rules.h), all of
+ * them; copied. Containers of these networks reach them soon, and those that are started from now
+ * on before they run. Once it is ready. -ENOMEM. */
+int runtime_set_addresses(struct runtime *runtime, const struct address_rule *items, size_t count);
 
 /* Starts a container, or does nothing if one with that id is there and was not stopped (a stopped
  * or failed one is started again, counting its restarts anew). Copies `spec`. -EAGAIN before

@@ -9,6 +9,7 @@
 #include "runtime/bounds.h"
 #include "runtime/container_spec.h"
 #include "runtime/network/address_pool.h"
+#include "runtime/network/address_rules.h"
 #include "runtime/runtime.h"
 
 enum {
@@ -114,7 +115,8 @@ int settings_init(struct runtime_settings *settings, const struct runtime_config
                   struct error *error)
 {
     *settings = (struct runtime_settings){.oci_program = {.copy = -1}};
-    int result = settings_fill(settings, config, error);
+    settings->address_rules = address_rules_new();
+    int result = settings->address_rules ? settings_fill(settings, config, error) : -ENOMEM;
     if (result < 0)
         settings_done(settings);
     return result;
@@ -129,6 +131,7 @@ void settings_done(struct runtime_settings *settings)
     sealed_program_done(&settings->oci_program);
     free(settings->oci_runtime);
     free(settings->conmon);
+    address_rules_free(settings->address_rules);
     *settings = (struct runtime_settings){0};
 }
 

@@ -23,6 +23,7 @@
 #include "runtime/sealed_program.h"
 #include "runtime/userns.h"
 
+struct address_rules;
 struct image_store;
 struct runtime_config;
 
@@ -36,6 +37,7 @@ struct runtime_settings {
     struct sealed_program oci_program; /* the OCI runtime; copied once the runtime is set up */
     int launch_timeout_ms;
     struct firewall_config network;
+    struct address_rules *address_rules;
     struct image_store *images; /* borrowed */
     struct userns_pool userns;
     struct apparmor apparmor; /* found out once the runtime is set up */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/ip_network.h"
 #include "base/ula.h"
 #include "node/api/describe.h"
 #include "node/api/find.h"
@@ -244,6 +246,23 @@ static void write_revisions(struct writer *writer, const struct intent_service *
     }
 }
 
+/* "172.28.0.5 in shop_front": what it has within its networks, of the revision that is wanted. */
+static void put_addresses(struct writer *writer, const struct intent_service *service)
+{
+    const struct intent_revision *revision = intent_revision_find(service, service->revision);
+    cleanup_buffer struct buffer text = {0};
+    for (size_t i = 0; revision && i < revision->spec.network_count; i++) {
+        const struct spec_network *network = &revision->spec.networks[i];
+        for (size_t j = 0; j < network->address_count; j++) {
+            char ip[IP_TEXT_BYTES];
+            ip_format(&network->addresses[j], ip);
+            buffer_printf(&text, "%s%s in %s", text.size > 0 ? ", " : "", ip, network->name);
+        }
+    }
+    cleanup_free char *taken = buffer_take_text(&text);
+    put_text(writer, "addresses", taken ? taken : "");
+}
+
 static void method_service_inspect(struct api_call *call, struct bytes params)
 {
     const struct intent_service *service = wanted_service(call, params);
@@ -257,9 +276,10 @@ static void method_service_inspect(struct api_call *call, struct bytes params)
     const struct address ula = ula_make(ULA_VIRTUAL_SUBNET, ntohl(address.s_addr));
     inet_ntop(AF_INET6, ula.ip, virtual_ipv6, sizeof(virtual_ipv6));
     writer_init(&writer, &result);
-    put_service(&writer, call->peer, service, 4);
+    put_service(&writer, call->peer, service, 5);
     put_text(&writer, "virtual_ip", virtual_ip);
     put_text(&writer, "virtual_ipv6", virtual_ipv6);
+    put_addresses(&writer, service);
     write_revisions(&writer, service);
     writer_text(&writer, "replica_list");
     put_replicas(&writer, call->peer, service->name, NULL);

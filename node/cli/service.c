@@ -57,13 +57,14 @@ static void say_service(const json_t *service)
                                              {"REVISION", "revision", NULL},
                                              {"STATE", "state", NULL},
                                              {"HEALTH", "health", NULL}};
-    printf("name:       %s\nstack:      %s\nmode:       %s\nserving:    %lld of %lld\n"
-           "image:      %s\nports:      %s\nvirtual ip: %s, %s\nrollout:    %s %s\n",
-           json_text(service, "name"), json_text(service, "stack"), json_text(service, "mode"),
-           (long long)json_number(service, "serving"), (long long)json_number(service, "replicas"),
-           json_text(service, "image"), json_text(service, "ports"),
-           json_text(service, "virtual_ip"), json_text(service, "virtual_ipv6"),
-           json_text(service, "rollout"), json_text(service, "reason"));
+    printf(
+        "name:       %s\nstack:      %s\nmode:       %s\nserving:    %lld of %lld\n"
+        "image:      %s\nports:      %s\nvirtual ip: %s, %s\naddresses:  %s\nrollout:    %s %s\n",
+        json_text(service, "name"), json_text(service, "stack"), json_text(service, "mode"),
+        (long long)json_number(service, "serving"), (long long)json_number(service, "replicas"),
+        json_text(service, "image"), json_text(service, "ports"), json_text(service, "virtual_ip"),
+        json_text(service, "virtual_ipv6"), json_text(service, "addresses"),
+        json_text(service, "rollout"), json_text(service, "reason"));
     output_table(json_object_get(service, "revisions"), revisions, array_count(revisions));
     say_mounted_images(service);
     output_table(json_object_get(service, "replica_list"), replicas, array_count(replicas));

@@ -54,9 +54,11 @@ static const struct route *find_virtual(const struct mesh *mesh, const struct ad
 {
     uint16_t subnet;
     uint32_t ip = 0;
-    if (address_is_v4(address))
+    if (address_is_v4(address)) {
         ip = address_to_v4(address);
-    else if (!ula_parse(address, &subnet, &ip) || subnet != ULA_VIRTUAL_SUBNET)
+        if ((ip ^ MESH_VIRTUAL_BASE) > UINT16_MAX)
+            return NULL;
+    } else if (!ula_parse(address, &subnet, &ip) || subnet != ULA_VIRTUAL_SUBNET)
         return NULL;
     return routes_by_virtual_ip(&mesh->routes, (uint16_t)ip);
 }
@@ -70,7 +72,9 @@ static const struct route *find_redirected(const struct listener *listener, uv_t
     if (original_destination(tcp, listener == mesh->redirect6, &meant) < 0 ||
         socket_remote_address(tcp, &from) < 0)
         return NULL;
-    const struct route *route = find_virtual(mesh, &meant);
+    const struct route *route = mesh_route_at(mesh, &from, &meant);
+    if (!route)
+        route = find_virtual(mesh, &meant);
     *ret_port = meant.port;
     return route && mesh_may_reach(mesh, &from, route, ret_asker) ? route : NULL;
 }

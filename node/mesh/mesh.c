@@ -44,22 +44,37 @@ static bool is_link_local(const struct address *address)
     return address->ip[0] == 0xfe && (address->ip[1] & 0xc0) == 0x80;
 }
 
-bool mesh_asker_find(const struct mesh *mesh, const struct address *address,
-                     const struct route **ret)
+/* Who has that address: as mesh_config.asker says it, also of an IPv6 address. */
+static enum mesh_asker find_origin(const struct mesh *mesh, const struct address *address,
+                                   struct mesh_origin *ret)
 {
     const struct mesh_config *config = &mesh->config;
-    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
     struct address known = *address;
     uint16_t subnet;
     uint32_t ip;
     if (is_link_local(address))
-        return false;
+        return MESH_ASKER_UNKNOWN;
     if (ula_parse(address, &subnet, &ip)) /* nftables sees to it that it is the sender's own */
         known = address_from_v4(ip, address->port);
-    enum mesh_asker asker =
-        config->asker ? config->asker(config->context, &known, service) : MESH_ASKER_MACHINE;
-    *ret = asker == MESH_ASKER_CONTAINER ? routes_by_name(&mesh->routes, service) : NULL;
+    return config->asker ? config->asker(config->context, &known, ret) : MESH_ASKER_MACHINE;
+}
+
+bool mesh_asker_find(const struct mesh *mesh, const struct address *address,
+                     const struct route **ret)
+{
+    struct mesh_origin origin;
+    enum mesh_asker asker = find_origin(mesh, address, &origin);
+    *ret = asker == MESH_ASKER_CONTAINER ? routes_by_name(&mesh->routes, origin.service) : NULL;
     return asker == MESH_ASKER_MACHINE || *ret;
+}
+
+const struct route *mesh_route_at(const struct mesh *mesh, const struct address *from,
+                                  const struct address *meant)
+{
+    struct mesh_origin origin;
+    return find_origin(mesh, from, &origin) == MESH_ASKER_CONTAINER
+               ? routes_by_address(&mesh->routes, origin.network, meant)
+               : NULL;
 }
 
 bool mesh_may_reach(const struct mesh *mesh, const struct address *address,

@@ -5,6 +5,8 @@
  *     virtual IP       TCP from this peer's containers to a service's virtual IP is redirected (by
  *                      nftables, see runtime_config.mesh_port) to the gateway's MESH_REDIRECT_PORT;
  *                      over IPv6 too, if the machine has it (base/ula.h)
+ *     address          one that a service has within a network, likewise; its UDP goes on to the
+ *                      virtual IP (runtime/network/address_rules.h)
  *     DNS              on the gateway's port 53: "web", "hello_web" → the virtual IP
  *     STREAM_MESH      a connection that another peer passes to a replica here
  *
@@ -40,6 +42,13 @@ enum mesh_asker {
     MESH_ASKER_UNKNOWN,   /* a container that is not known (any more): reaches nothing */
 };
 
+/* A container that asks: its service, and in which of its networks the address is by which it does.
+ */
+struct mesh_origin {
+    char service[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    char network[SPEC_NETWORK_NAME_MAX + 1];
+};
+
 /* Where a replica of this peer is reached; without ports. */
 struct mesh_addresses {
     struct address ip4, ip6;
@@ -60,9 +69,8 @@ struct mesh_config {
      * or over its own first if none is named. False if it does not run here, or is on none. */
     bool (*local_address)(void *context, uint64_t generation, const struct text_list *networks,
                           struct mesh_addresses *ret);
-    /* Who has that address here, and its service if it is a container. NULL: the machine. */
-    enum mesh_asker (*asker)(void *context, const struct address *address,
-                             char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1]);
+    /* Who has that address here; of a container, what it is. NULL: the machine. */
+    enum mesh_asker (*asker)(void *context, const struct address *address, struct mesh_origin *ret);
 };
 
 /* NULL when there is no memory. */

@@ -97,6 +97,10 @@ bool mesh_asker_find(const struct mesh *mesh, const struct address *address,
 bool mesh_may_reach(const struct mesh *mesh, const struct address *address,
                     const struct route *route, const struct route **ret_asker);
 
+/* The service that has the address `meant` within the network by which `from` asks; NULL: none. */
+const struct route *mesh_route_at(const struct mesh *mesh, const struct address *from,
+                                  const struct address *meant);
+
 /* listener.c: opens and closes listeners so that they are those of the routes; true if a port could
  * not be had and should be tried again. */
 bool listeners_update(struct mesh *mesh);

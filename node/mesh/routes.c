@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/ip_network.h"
 #include "node/control/stand_in.h"
 
 static int copy_ports(const struct service_spec *spec, struct route *route)
@@ -134,6 +135,27 @@ struct route *routes_by_virtual_ip(const struct routes *routes, uint16_t virtual
     for (size_t i = 0; i < routes->count; i++)
         if (routes->items[i].virtual_ip == virtual_ip)
             return &routes->items[i];
+    return NULL;
+}
+
+static bool has_address(const struct spec_network *network, const struct address *address)
+{
+    for (size_t i = 0; i < network->address_count; i++)
+        if (ip_equal(&network->addresses[i], address))
+            return true;
+    return false;
+}
+
+struct route *routes_by_address(const struct routes *routes, const char *network,
+                                const struct address *address)
+{
+    for (size_t i = 0; i < routes->count; i++) {
+        struct route *route = &routes->items[i];
+        for (size_t j = 0; j < route->network_count; j++)
+            if (strcmp(route->networks[j].name, network) == 0 &&
+                has_address(&route->networks[j], address))
+                return route;
+    }
     return NULL;
 }
 

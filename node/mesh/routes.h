@@ -57,6 +57,10 @@ void routes_read(struct reader *reader, struct routes *ret);
 struct route *routes_by_name(const struct routes *routes, const char *service);
 struct route *routes_by_virtual_ip(const struct routes *routes, uint16_t virtual_ip);
 
+/* The service that has that address, without regard to its port, within the network. */
+struct route *routes_by_address(const struct routes *routes, const char *network,
+                                const struct address *address);
+
 /* The service that publishes `port`, and the port inside its containers. */
 struct route *routes_by_port(const struct routes *routes, uint16_t port, uint8_t protocol,
                              uint16_t *ret_target);

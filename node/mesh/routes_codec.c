@@ -10,7 +10,6 @@ enum {
     ROUTE_FIELDS = 8,
     PORT_FIELDS = 3,
     ENDPOINT_FIELDS = 2,
-    NETWORK_FIELDS = 3,
 };
 
 static void write_route(struct writer *writer, const struct route *route)
@@ -34,13 +33,7 @@ static void write_route(struct writer *writer, const struct route *route)
         writer_u64(writer, route->endpoints[i].generation);
         codec_write_id(writer, &route->endpoints[i].peer);
     }
-    writer_array(writer, route->network_count);
-    for (size_t i = 0; i < route->network_count; i++) {
-        writer_array(writer, NETWORK_FIELDS);
-        writer_text(writer, route->networks[i].name);
-        writer_bool(writer, route->networks[i].internal);
-        text_list_write(writer, &route->networks[i].aliases);
-    }
+    spec_networks_write(writer, route->networks, route->network_count);
 }
 
 void routes_write(struct writer *writer, const struct routes *routes)
@@ -75,19 +68,6 @@ static void read_endpoints(struct reader *reader, struct route *route)
     }
 }
 
-static void read_networks(struct reader *reader, struct route *route)
-{
-    route->networks = codec_read_items(reader, SPEC_NETWORKS_MAX, sizeof(*route->networks),
-                                       &route->network_count);
-    for (size_t i = 0; i < route->network_count; i++) {
-        struct spec_network *network = &route->networks[i];
-        reader_array_exact(reader, NETWORK_FIELDS);
-        reader_dup_text(reader, &network->name, SPEC_NETWORK_NAME_MAX);
-        reader_bool(reader, &network->internal);
-        text_list_read(reader, SPEC_ALIASES_MAX, BASE_NAME_BYTES_MAX, &network->aliases);
-    }
-}
-
 static void read_route(struct reader *reader, struct route *route)
 {
     uint32_t server = 0;
@@ -100,7 +80,7 @@ static void read_route(struct reader *reader, struct route *route)
     route->server.s_addr = server;
     read_ports(reader, route);
     read_endpoints(reader, route);
-    read_networks(reader, route);
+    route->networks = spec_networks_read(reader, &route->network_count);
 }
 
 /* They are looked up by halving. */

@@ -72,14 +72,15 @@ static bool local_address(void *context, uint64_t generation, const struct text_
 }
 
 static enum mesh_asker find_asker(void *context, const struct address *address,
-                                  char ret[INTENT_SERVICE_NAME_BYTES_MAX + 1])
+                                  struct mesh_origin *ret)
 {
     const struct process *process = context;
     for (size_t i = 0; i < process->state.local_count; i++) {
         const struct mesh_local *local = &process->state.locals[i];
         if (memcmp(local->address.ip, address->ip, sizeof(address->ip)) != 0)
             continue;
-        memcpy(ret, local->service, sizeof(local->service));
+        memcpy(ret->service, local->service, sizeof(ret->service));
+        memcpy(ret->network, local->network, sizeof(ret->network));
         return MESH_ASKER_CONTAINER;
     }
     return runtime_range_has(&process->state.range, address) ? MESH_ASKER_UNKNOWN

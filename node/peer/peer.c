@@ -13,6 +13,7 @@
 #include "node/mesh/mesh.h"
 #include "node/mesh_process/host.h"
 #include "node/metrics/http.h"
+#include "node/peer/addresses.h"
 #include "node/peer/anonymous.h"
 #include "node/peer/disk.h"
 #include "node/peer/join_server.h"
@@ -274,6 +275,7 @@ static void on_runtime_ready(void *context, const struct error *error)
     struct address gateway = runtime_gateway(peer->runtime);
     peer->runtime_is_ready = true;
     mesh_host_gateway_ready(peer->mesh, &gateway);
+    addresses_changed(peer);
     replicas_changed(peer->replicas);
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "node/mesh_process/host.h"
+#include "node/peer/addresses.h"
 #include "node/peer/peer.h"
 #include "node/peer/pings.h"
 #include "node/peer/proposals.h"
@@ -349,6 +350,8 @@ static void carry_out(struct peer *peer)
     for (size_t i = 0; i < output->result_count; i++)
         if (!reads_decided(peer, &output->results[i]))
             proposals_decided(peer, &output->results[i]);
+    if (output->wanted_changed || output->routes_changed)
+        addresses_changed(peer); /* before containers are started that may ask there */
     if (output->wanted_changed) {
         replicas_changed(peer->replicas);
         spares_changed(peer->spares);

@@ -151,6 +151,19 @@ static bool copy_lists(const struct service_spec *from, struct container_spec *t
            text_list_copy(&to->capability_drop, &from->cap_drop) == 0;
 }
 
+/* A network's subnets, each with its name. */
+static bool add_subnets(const struct spec_network *network, struct text_list *ret)
+{
+    bool is_ok = true;
+    for (size_t i = 0; i < network->subnets.count && is_ok; i++) {
+        char text[RUNTIME_SUBNET_BYTES_MAX + 1];
+        int length =
+            snprintf(text, sizeof(text), "%s %s", network->subnets.items[i], network->name);
+        is_ok = length < (int)sizeof(text) && text_list_add(ret, text) == 0;
+    }
+    return is_ok;
+}
+
 /* Those that lead to the world first: the first of all has the default route. */
 static bool copy_networks(const struct agent_wanted *wanted, struct container_spec *to)
 {
@@ -164,7 +177,8 @@ static bool copy_networks(const struct agent_wanted *wanted, struct container_sp
     for (size_t i = 0; i < from->network_count; i++) {
         const struct spec_network *network = &from->networks[i];
         if (text_list_add(network->internal ? &to->internal_networks : &to->networks,
-                          network->name) < 0)
+                          network->name) < 0 ||
+            !add_subnets(network, &to->subnets))
             return false;
     }
     spec_network_default(wanted->service->stack, name);

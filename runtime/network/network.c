@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/ula.h"
 #include "runtime/file.h"
+#include "runtime/network/address_rules.h"
 #include "runtime/network/guard.h"
 #include "runtime/network/ipv6.h"
 #include "runtime/network/namespace.h"
@@ -365,6 +366,7 @@ int network_teardown(const struct firewall_config *config)
     result = delete_link(config->bridge);
     network_sweep(config, none_is_used, NULL);
     guard_remove_table();
+    address_rules_remove();
     int firewall = firewall_remove(NULL);
     return result < 0 ? result : firewall;
 }
@@ -372,11 +374,18 @@ int network_teardown(const struct firewall_config *config)
 struct interior {
     const struct firewall_config *config;
     const struct network_ends *ends;
+    const struct network_subnets *subnets;
 };
 
 static void ethernet_name(size_t index, char ret[IF_NAMESIZE])
 {
     snprintf(ret, IF_NAMESIZE, "eth%u", (unsigned)index);
+}
+
+/* By the container's own sysctls, and so there is no way either. */
+static bool is_without_ipv6(int result)
+{
+    return result == -EACCES || result == -ENETUNREACH || result == -EHOSTUNREACH;
 }
 
 /* The way to the world; or, from internal networks alone, to the mesh and to names. */
@@ -388,6 +397,35 @@ static int add_ways(struct netlink *netlink, bool is_open, const struct address 
         return netlink_add_route(netlink, virtual, 0, bridge);
     int result = netlink_add_route(netlink, gateway, gateway_prefix, bridge);
     return result < 0 ? result : netlink_add_route(netlink, virtual, virtual_prefix, bridge);
+}
+
+/* A route to the containers' own block, or to the gateway, is not for a file to make. */
+static bool is_own(const struct firewall_config *config, const struct ip_network *subnet)
+{
+    const struct ip_network own = {address_from_v4(config->network, 0), config->prefix},
+                            own6 = {ula_make(0, 0), ULA_PREFIX_BITS};
+    const struct ip_network *same = address_is_v4(&subnet->address) ? &own : &own6;
+    return subnet->prefix >= same->prefix && ip_network_has(same, &subnet->address);
+}
+
+/* What belongs to one of its networks goes there; if to several, to the first. */
+static int add_subnets(struct netlink *netlink, const struct interior *interior)
+{
+    const struct firewall_config *config = interior->config;
+    int result = 0;
+    for (size_t i = interior->subnets->count; i-- > 0 && result == 0;) {
+        const struct network_subnet *item = &interior->subnets->items[i];
+        bool is_v4 = address_is_v4(&item->subnet.address);
+        if (item->end >= interior->ends->count || is_own(config, &item->subnet) ||
+            (!is_v4 && !config->has_ipv6))
+            continue;
+        uint32_t ip = bridge_gateway(config, interior->ends->ips[item->end]);
+        const struct address bridge = is_v4 ? address_from_v4(ip, 0) : ula_of(config, ip);
+        result = netlink_add_route(netlink, &item->subnet.address, item->subnet.prefix, &bridge);
+        if (!is_v4 && is_without_ipv6(result))
+            result = 0;
+    }
+    return result;
 }
 
 static int add_routes(struct netlink *netlink, const struct interior *interior)
@@ -409,8 +447,7 @@ static int add_routes(struct netlink *netlink, const struct interior *interior)
         return result;
     result = add_ways(netlink, is_open, &bridge6, &gateway6, GATEWAY_PREFIX6, &virtual6,
                       ULA_SUBNET_BITS);
-    /* without IPv6 by the container's own sysctls there is no way either */
-    return result == -EACCES || result == -ENETUNREACH || result == -EHOSTUNREACH ? 0 : result;
+    return is_without_ipv6(result) ? 0 : result;
 }
 
 static int configure_interior(const void *context)
@@ -435,7 +472,9 @@ static int configure_interior(const void *context)
         if (result == 0)
             result = netlink_set_up(netlink, ethernet, 0);
     }
-    return result < 0 ? result : add_routes(netlink, interior);
+    if (result == 0)
+        result = add_routes(netlink, interior);
+    return result < 0 ? result : add_subnets(netlink, interior);
 }
 
 /* Lays one cable, unless it is there, and plugs it in; with `bridges` held. */
@@ -455,7 +494,7 @@ static int lay_cable(const struct firewall_config *config, struct netlink *netli
 /* With the cables there, what comes after them: a daemon that was killed may have laid them and no
  * more. Does no harm where all is done. */
 static int join(const struct firewall_config *config, int netns_fd, const struct network_ends *ends,
-                bool are_there)
+                const struct network_subnets *subnets, bool are_there)
 {
     __attribute__((cleanup(cleanup_netlink))) struct netlink *netlink = NULL;
     int result = netlink_open(&netlink);
@@ -465,7 +504,7 @@ static int join(const struct firewall_config *config, int netns_fd, const struct
     for (size_t i = 0; i < ends->count && result == 0; i++)
         result = lay_cable(config, netlink, netns_fd, ends, i, are_there);
     pthread_mutex_unlock(&bridges);
-    struct interior interior = {.config = config, .ends = ends};
+    struct interior interior = {.config = config, .ends = ends, .subnets = subnets};
     return result < 0 ? result : namespace_run(netns_fd, configure_interior, &interior);
 }
 
@@ -481,11 +520,12 @@ static bool has_all_cables(const struct firewall_config *config, const struct ne
 }
 
 int network_attach(const struct firewall_config *config, const char *netns_path, int userns_fd,
-                   const struct network_ends *ends, struct error *error)
+                   const struct network_ends *ends, const struct network_subnets *subnets,
+                   struct error *error)
 {
     cleanup_close int fd = -1;
     if (namespace_open(netns_path, &fd) == 0 && namespace_is_owned(fd, userns_fd) &&
-        has_all_cables(config, ends) && join(config, fd, ends, true) == 0)
+        has_all_cables(config, ends) && join(config, fd, ends, subnets, true) == 0)
         return 0;
 
     /* Half of it is as good as nothing: a namespace without its veth, or the reverse. */
@@ -497,7 +537,7 @@ int network_attach(const struct firewall_config *config, const char *netns_path,
         result = namespace_open(netns_path, &fd);
     if (result < 0)
         return error_set_errno(error, result, "network: cannot make namespace %s", netns_path);
-    result = join(config, fd, ends, false);
+    result = join(config, fd, ends, subnets, false);
     if (result < 0) {
         network_detach(config, netns_path, ends);
         return error_set_errno(error, result, "network: cannot join %s to its networks",

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/ip_network.h"
 #include "runtime/network/firewall.h"
 #include "runtime/network/network_pool.h"
 
@@ -38,11 +39,23 @@ int network_check(const struct firewall_config *config, struct error *error);
 /* Removes the bridges, the route and the rules. For leaving a cluster. */
 int network_teardown(const struct firewall_config *config);
 
+/* Ranges of addresses that lead into one of the container's networks. */
+struct network_subnet {
+    struct ip_network subnet;
+    size_t end; /* which of its ends */
+};
+struct network_subnets {
+    struct network_subnet items[RUNTIME_SUBNETS_MAX];
+    size_t count;
+};
+
 /* Makes what is missing of a container's network: the namespace pinned at `netns_path`, owned by
  * the user namespace `userns_fd` unless that is -1, and in it "lo" and, for each address of `ends`,
- * "eth0", "eth1", … The first that leads to the world has the default route. */
+ * "eth0", "eth1", … The first that leads to the world has the default route; `subnets` lead each to
+ * its own. */
 int network_attach(const struct firewall_config *config, const char *netns_path, int userns_fd,
-                   const struct network_ends *ends, struct error *error);
+                   const struct network_ends *ends, const struct network_subnets *subnets,
+                   struct error *error);
 
 /* Undoes network_attach, wholly or what there is of it. */
 int network_detach(const struct firewall_config *config, const char *netns_path,

@@ -92,6 +92,8 @@ static void fill(struct container_spec *spec)
     spec->sandbox.oom_score_adj = -1000;
     spec->sandbox.tty = spec->sandbox.stdin_open = true;
     text_list_add(&spec->sandbox.options, "swappiness=10");
+    text_list_add(&spec->networks, "front");
+    text_list_add(&spec->subnets, "172.28.0.0/16 front");
     struct container_hook *hook = container_hooks_add(&spec->post_start);
     text_list_add(&hook->command, "migrate");
     text_list_add(&hook->environment, "C=d");

@@ -214,14 +214,16 @@ static bool local_address(void *context, uint64_t generation, const struct text_
     return true;
 }
 
-static enum mesh_asker asker_of(void *context, const struct address *address, char *ret)
+static enum mesh_asker asker_of(void *context, const struct address *address,
+                                struct mesh_origin *ret)
 {
     struct bench_side *side = context;
     const char *asker = side->bench->asker;
     side->bench->asked = *address;
     if (strcmp(asker, "?") == 0)
         return MESH_ASKER_UNKNOWN;
-    strcpy(ret, asker);
+    strcpy(ret->service, asker);
+    strcpy(ret->network, side->bench->asker_network);
     return asker[0] ? MESH_ASKER_CONTAINER : MESH_ASKER_MACHINE;
 }
 

@@ -91,6 +91,7 @@ struct bench {
     bool has_ipv6; /* both peers; false at first */
     /* Who asks for a name, or connects: a service, "?" for an unknown container, "" the machine. */
     char asker[INTENT_SERVICE_NAME_BYTES_MAX + 1];
+    char asker_network[SPEC_NETWORK_NAME_MAX + 1];
     struct address asked; /* about whom the mesh asked last */
 };
 

@@ -131,13 +131,38 @@ static void test_asker(void **state)
     bench_done(&b);
 }
 
+/* Breaks if a service's address in a network is not known to those on it, or is to others. */
+static void test_addressed(void **state)
+{
+    (void)state;
+    struct bench b;
+    const struct address meant = address_from_v4(0xac1c0005, 80),
+                         from = address_from_v4(0x0a580407, 9), from6 = ula_make(4, 0x0a580407);
+    bench_start(&b);
+    struct mesh *mesh = b.sides[0].mesh;
+    struct route *route = routes_by_name(&mesh->routes, "s_web");
+    assert_int_equal(route->network_count, 1);
+    route->networks[0].addresses[0] = address_from_v4(0xac1c0005, 0);
+    route->networks[0].address_count = 1;
+    strcpy(b.asker, "s_web");
+    strcpy(b.asker_network, route->networks[0].name);
+    assert_ptr_equal(mesh_route_at(mesh, &from, &meant), route);
+    assert_ptr_equal(mesh_route_at(mesh, &from6, &meant), route);
+    assert_null(mesh_route_at(mesh, &from, &from));
+    strcpy(b.asker_network, "t_other");
+    assert_null(mesh_route_at(mesh, &from, &meant));
+    strcpy(b.asker, ""); /* the machine is on no network */
+    strcpy(b.asker_network, route->networks[0].name);
+    assert_null(mesh_route_at(mesh, &from, &meant));
+    bench_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ports),
-        cmocka_unit_test(test_taken),
-        cmocka_unit_test(test_not_redirected),
-        cmocka_unit_test(test_asker),
+        cmocka_unit_test(test_ports),          cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_not_redirected), cmocka_unit_test(test_asker),
+        cmocka_unit_test(test_addressed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

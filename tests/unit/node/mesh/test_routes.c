@@ -331,6 +331,36 @@ static void test_networks(void **state)
     done(&s);
 }
 
+/* Breaks if an address means another service than the one that has it within that network. */
+static void test_addresses(void **state)
+{
+    (void)state;
+    struct seen s;
+    struct service_spec spec;
+    const struct address five = address_from_v4(0xac1c0005, 80),
+                         six = address_from_v4(0xac1c0006, 0);
+    start(&s);
+    static const char *const names[] = {"a", "b"};
+    for (size_t i = 0; i < 2; i++) { /* the same address in two networks */
+        char network[8] = {names[i][0], '_', 'l', 'a', 'n'};
+        fixture_spec(&spec, "dns");
+        spec.networks = calloc(1, sizeof(*spec.networks));
+        spec.networks[0].name = strdup(network);
+        spec.networks[0].addresses[0] = address_from_v4(0xac1c0005, 0);
+        spec.networks[0].address_count = spec.network_count = 1;
+        assert_int_equal(fixture_deploy(&s.f, names[i], &spec, 1), 0);
+        service_spec_done(&spec);
+    }
+    make(&s);
+    assert_ptr_equal(routes_by_address(&s.routes, "a_lan", &five),
+                     routes_by_name(&s.routes, "a_dns"));
+    assert_ptr_equal(routes_by_address(&s.routes, "b_lan", &five),
+                     routes_by_name(&s.routes, "b_dns"));
+    assert_null(routes_by_address(&s.routes, "a_lan", &six));
+    assert_null(routes_by_address(&s.routes, "s_default", &five));
+    done(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_suspects),  cmocka_unit_test(test_stopping),
         cmocka_unit_test(test_turns),     cmocka_unit_test(test_finders),
         cmocka_unit_test(test_names),     cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,9 @@ static void make_state(struct mesh_state *state, struct mesh_local locals[2],
 {
     static struct spec_port ports[2] = {{8080, 80, SPEC_TCP}, {0, 53, SPEC_UDP}};
     static struct endpoint endpoints[2] = {{3, {.bytes = {1}}}, {4, {.bytes = {2}}}};
-    static struct spec_network networks[1] = {{.name = (char *)"s_back", .internal = true}};
+    static struct spec_network networks[1] = {
+        {.name = (char *)"s_back", .internal = true, .address_count = 1}};
+    networks[0].addresses[0] = address_from_v4(0xac1c0005, 0);
     locals[0] = (struct mesh_local){3, true, address_from_v4(0x0a580402, 0), "s_web", "s_front"};
     locals[1] = (struct mesh_local){0, true, address_from_v4(0x0a580403, 0), "s_web", "s_back"};
     routes[0] = (struct route){.service = "s_db", .stack = "s", .virtual_ip = 5};
@@ -87,6 +89,7 @@ static void test_state(void **state)
     assert_true(id_equal(&web->endpoints[1].peer, &routes[1].endpoints[1].peer));
     assert_string_equal(web->networks[0].name, "s_back");
     assert_true(web->networks[0].internal);
+    assert_int_equal(address_to_v4(&web->networks[0].addresses[0]), 0xac1c0005);
     state_done(&got);
     for (size_t size = 0; size < bytes.size; size++)
         assert_int_equal(state_decode((struct bytes){bytes.bytes, size}, &got), -EBADMSG);
