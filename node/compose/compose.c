@@ -244,6 +244,8 @@ static int read_document(const struct document *document, const char *stack_name
                            : "the file has no services");
     if (rc == 0)
         rc = parse_links(&parse);
+    if (rc == 0)
+        rc = parse_check_addresses(&parse);
     return rc < 0 ? rc : check_dependencies(&parse, result);
 }
 

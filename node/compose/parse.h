@@ -139,6 +139,22 @@ int read_userns(struct parse *parse, const struct tree_node *node, void *spec);
 int parse_check_userns(struct parse *parse, const struct tree_node *node,
                        const struct service_spec *spec);
 
+/* parse_addresses.c: */
+int read_ipam(struct parse *parse, const struct tree_node *node, void *target);
+int read_ipv4_address(struct parse *parse, const struct tree_node *node, void *network);
+int read_ipv6_address(struct parse *parse, const struct tree_node *node, void *network);
+
+/* The subnets of a network of the top level, which may be NULL. */
+int parse_subnets(struct parse *parse, const struct tree_node *network, struct spec_network *ret);
+
+/* That a service's addresses in the network are such as the top level's `network` has; `settings`
+ * is where the service says them. */
+int parse_check_network_addresses(struct parse *parse, const struct tree_node *settings,
+                                  const struct tree_node *network, const struct spec_network *spec);
+
+/* Once all services have been read: that no two have one address in a network. */
+int parse_check_addresses(struct parse *parse);
+
 /* parse_networks.c: */
 int read_top_networks(struct parse *parse, const struct tree_node *node, void *target);
 int read_networks(struct parse *parse, const struct tree_node *node, void *target);

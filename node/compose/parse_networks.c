@@ -25,19 +25,16 @@ static int read_driver(struct parse *parse, const struct tree_node *node, void *
                                  "between peers");
 }
 
-static int read_ipam_config(struct parse *parse, const struct tree_node *node, void *target)
+/* Names are asked for, and the mesh is reached, over IPv4. */
+static int read_enable_ipv4(struct parse *parse, const struct tree_node *node, void *target)
 {
+    bool is_on;
     (void)target;
-    return parse_warn(parse, node,
-                      "ignored: each peer hands out addresses of its own range, which no file can "
-                      "choose");
-}
-
-static int read_ipam(struct parse *parse, const struct tree_node *node, void *target)
-{
-    static const struct parse_key keys[] = {
-        {"driver", parse_pass_over}, {"config", read_ipam_config}, {"options", NULL}, {0}};
-    return parse_map(parse, node, keys, target);
+    int rc = parse_flag(parse, node, &is_on);
+    return rc < 0 || is_on ? rc
+                           : parse_warn(parse, node,
+                                        "ignored: containers have IPv4 in every network, beside "
+                                        "IPv6: their peer answers for names there alone");
 }
 
 /* Every network has both where the machine has; who wants less says so for its own containers. */
@@ -62,7 +59,7 @@ static int check_network(struct parse *parse, const struct tree_node *node)
                                             {"attachable", parse_pass_over}, /* they all are */
                                             {"driver", read_driver},
                                             {"ipam", read_ipam},
-                                            {"enable_ipv4", parse_pass_over},
+                                            {"enable_ipv4", read_enable_ipv4},
                                             {"enable_ipv6", read_enable_ipv6},
                                             {"driver_opts", NULL},
                                             {"labels", NULL},
@@ -96,6 +93,8 @@ static int resolve(struct parse *parse, const struct tree_node *node, const char
     const struct tree_node *internal = tree_find(network, "internal");
     if (rc == 0 && !tree_is_null(internal))
         rc = parse_flag(parse, internal, &ret->internal);
+    if (rc == 0)
+        rc = parse_subnets(parse, network, ret);
     if (rc < 0)
         return rc;
     if (name && name->type == TREE_SCALAR)
@@ -130,8 +129,8 @@ static int add_network(struct parse *parse, const struct tree_node *node, const 
                        const struct tree_node *settings, struct service_spec *spec)
 {
     static const struct parse_key keys[] = {{"aliases", read_aliases},
-                                            {"ipv4_address", NULL},
-                                            {"ipv6_address", NULL},
+                                            {"ipv4_address", read_ipv4_address},
+                                            {"ipv6_address", read_ipv6_address},
                                             {"priority", parse_pass_over}, /* read_rank() */
                                             {"gw_priority", parse_pass_over},
                                             {"interface_name", NULL},
@@ -148,7 +147,11 @@ static int add_network(struct parse *parse, const struct tree_node *node, const 
     for (size_t i = 0; rc == 0 && i + 1 < spec->network_count; i++)
         if (strcmp(grown[i].name, network->name) == 0)
             rc = parse_fail(parse, node, "the network %s twice", network->name);
-    return rc < 0 || tree_is_null(settings) ? rc : parse_map(parse, settings, keys, network);
+    if (rc < 0 || tree_is_null(settings))
+        return rc;
+    rc = parse_map(parse, settings, keys, network);
+    const struct tree_node *top = tree_find(tree_find(parse->root, "networks"), key);
+    return rc < 0 ? rc : parse_check_network_addresses(parse, settings, top, network);
 }
 
 /* A network's place among the service's: the first that leads to the world has the default route.

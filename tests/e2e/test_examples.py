@@ -180,7 +180,7 @@ def check_interpolation(cluster):
 def check_fences(cluster):
     project = Project(cluster, SHELLS / "fences")
     said = project.deploy()
-    assert "each peer hands out addresses of its own" in said, said
+    assert "what services have by ipv4_address" in said, said
     cluster.wait(lambda: project.sh("front", "wget -q -O /dev/null http://api.internal:8000/ 2>&1; true")
                  .count("404"), "front reaches middle by its alias")
     cluster.wait(lambda: project.sh("middle", "wget -q -O /dev/null http://back:8000/ 2>&1; true").count("404"),

@@ -163,9 +163,10 @@ static void test_refused(void **state)
     }
     bench_refuse("services: {web: {image: a, network_mode: lan}}\nnetworks: {lan: }\n",
                  ":1: services.web.network_mode: lan is a network: write it under networks");
-    bench_warn_service("    networks: {default: {ipv4_address: 10.0.0.2}}\n",
-                       ":4: services.web.networks.default.ipv4_address: ignored: each peer hands "
-                       "out addresses of its own; the service's name has one address everywhere");
+    bench_warn_service(
+        "    networks: {default: {mac_address: '02:42:ac:11:00:02'}}\n",
+        ":4: services.web.networks.default.mac_address: ignored: each peer gives its "
+        "containers their own");
     bench_warn("services: {web: {image: a}}\nnetworks:\n  lan: {driver: macvlan}\n",
                ":3: networks.lan.driver: ignored: every network is a bridge at each peer, and the "
                "mesh between peers");

@@ -1,0 +1,136 @@
+"""Addresses that services choose within a network (ipv4_address, ipv6_address): who reaches them, and
+that they stay where replicas and daemons don't."""
+
+import sys
+
+from scenario import scenario
+from test_networks import ASK, ECHO, network_of, running
+from testbed_lib.cluster import web
+
+CHOSEN, CHOSEN6 = "172.28.0.5", "fd00:28::5"
+IPAM = {"ipam": {"config": [{"subnet": "172.28.0.0/16"}, {"subnet": "fd00:28::/64"}]}}
+SLEEPER = {"image": "hello:1", "command": ["sleep", "1000"], "stop_signal": "SIGKILL",
+           "deploy": {"mode": "global"}}
+
+
+def http(cluster, row, address):
+    """What a client in that container's network gets, or nothing."""
+    peer = cluster.named(row["peer"])
+    host = f"[{address}]" if ":" in address else address
+    done = peer.run(*network_of(peer, row), "busybox", "wget", "-T", "10", "-q", "-O", "-",
+                    f"http://{host}/", capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def udp(cluster, row, address):
+    """What it gets by UDP, and from which address."""
+    peer = cluster.named(row["peer"])
+    script = ASK.replace("AF_INET", "AF_INET6") if ":" in address else ASK
+    done = peer.run(*network_of(peer, row), sys.executable, "-c", script, address, "53",
+                    capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def pings(cluster, row, address):
+    peer = cluster.named(row["peer"])
+    return peer.run(*network_of(peer, row), "busybox", "ping", "-c", "1", "-W", "5", address,
+                    capture_output=True).returncode == 0
+
+
+def deploy(cluster):
+    """Two stacks, each with a network of the same range and a service at the same address of it."""
+    for stack, version in (("one", "1"), ("two", "2")):
+        service = web(version=version, replicas=1)["services"]["web"]
+        cluster.deploy({"services": {
+            "web": {**service, "ports": [], "expose": ["53/udp"],
+                    "networks": {"lan": {"ipv4_address": CHOSEN, "ipv6_address": CHOSEN6}}},
+            "asker": {**SLEEPER, "networks": ["lan"]},
+            # whose way out is over another network, or which has none
+            "guest": {**SLEEPER, "networks": {"lan": None, "side": {"gw_priority": 1}}},
+            "inner": {**SLEEPER, "networks": ["vault"]}},
+            "networks": {"lan": IPAM, "side": None, "vault": {**IPAM, "internal": True}}}, stack=stack)
+
+
+def check_tcp(cluster, rows):
+    """Every client gets to its own stack's service."""
+    for stack, version in (("one", "1"), ("two", "2")):
+        for row in rows[stack]:
+            for address in (CHOSEN, CHOSEN6):
+                expected = f"{stack}_web.1 {version}"
+                cluster.wait(lambda: http(cluster, row, address) == expected,
+                             f"{row['name']} reaches {expected} at {address}", 60)
+
+
+def check_udp(cluster, rows):
+    (server,) = cluster.replicas("one_web")
+    holder = cluster.named(server["peer"])
+    with running(holder, [*network_of(holder, server), sys.executable, "-c", ECHO, "53", "four"]):
+        for row in rows["one"]:
+            got = udp(cluster, row, CHOSEN)
+            assert got == ["four:hello", CHOSEN], (row["name"], got)
+    echo6 = ECHO.replace("AF_INET", "AF_INET6").replace("0.0.0.0", "::")
+    with running(holder, [*network_of(holder, server), sys.executable, "-c", echo6, "53", "six"]):
+        for row in rows["one"]:
+            got = udp(cluster, row, CHOSEN6)
+            assert got == ["six:hello", CHOSEN6], (row["name"], got)
+
+
+@scenario(peers=3)
+def test_addresses(cluster):
+    """A service is reached at the addresses that it chose by those on the network, itself too, from
+    whichever peer, over TCP, UDP and ping; another network's same address is another service's; so
+    it is without daemons, after their restart, and when the replica's machine has died."""
+    deploy(cluster)
+    rows = {stack: [row for service in ("asker", "guest", "web")
+                    for row in cluster.replicas(f"{stack}_{service}")] for stack in ("one", "two")}
+    check_tcp(cluster, rows)
+    check_udp(cluster, rows)
+    assert all(pings(cluster, row, CHOSEN) for row in rows["one"])
+    for row in cluster.replicas("one_inner"):  # the same range, and nobody there
+        assert not http(cluster, row, CHOSEN), row
+    said = cluster.any().query("service", "inspect", "one_web")["addresses"]
+    assert said == f"{CHOSEN} in one_lan, {CHOSEN6} in one_lan", said
+    for peer in cluster.peers():
+        peer.kill_daemon()
+    check_tcp(cluster, rows)
+    for peer in cluster.peers():
+        peer.start()
+    check_tcp(cluster, rows)
+    check_udp(cluster, rows)
+
+    (before,) = cluster.replicas("one_web")
+    victim = cluster.named(before["peer"])
+    victim.kill()
+    cluster.wait(lambda: cluster.serving("one_web") and cluster.replicas("one_web")[0]["peer"] != victim.name,
+                 "the replica runs elsewhere")
+    rows["one"] = [row for row in rows["one"]
+                   if row["peer"] != victim.name and row["service"] != "one_web"]
+    check_tcp(cluster, {"one": rows["one"], "two": []})
+    check_udp(cluster, rows)
+
+
+@scenario(peers=1)
+def test_refused(cluster):
+    """An address that another stack's service has in the network is refused, and one's own may move
+    from service to service."""
+    peer = cluster.any()
+
+    def lan(address, service="a"):
+        return {"services": {service: {"image": "hello:1", "command": ["sleep", "1000"],
+                                       "stop_signal": "SIGKILL",
+                                       "networks": {"lan": {"ipv4_address": address}}}},
+                "networks": {"lan": {"name": "shared", **IPAM}}}
+    cluster.deploy(lan("172.28.0.7"), stack="one")
+    refused = cluster.try_deploy(lan("172.28.0.7"), "two")
+    assert refused.returncode != 0 and "172.28.0.7" in refused.stderr and "one_a" in refused.stderr, refused
+    cluster.deploy(lan("172.28.0.8"), stack="two")
+    cluster.deploy(lan("172.28.0.7", "b"), stack="one")
+
+    def tables():
+        done = peer.run("nft", "list", "table", "ip", "consort_addresses", capture_output=True, text=True)
+        return done.stdout
+    cluster.wait(lambda: "172.28.0.7" in tables() and "172.28.0.8" in tables(), "rules of both")
+    cluster.any().consort("rm", "one")
+    cluster.wait(lambda: "172.28.0.7" not in tables() and "172.28.0.8" in tables(), "one's rules are gone")
+    cluster.any().consort("rm", "two")
+    cluster.wait(lambda: not tables(), "all rules are gone")
