@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "base/ip_network.h"
 #include "base/log.h"
 #include "base/ula.h"
+#include "runtime/network/conntrack.h"
 #include "runtime/network/nftables.h"
 
 struct address_rules {
@@ -143,12 +145,41 @@ bool address_rules_want(struct address_rules *rules, char *text)
     return is_new;
 }
 
+/* What was applied, and what is now; either may be NULL. */
+struct change {
+    const char *before, *now;
+};
+
+static bool is_named(const char *rules, const char *ip)
+{
+    char element[IP_TEXT_BYTES + 8];
+    snprintf(element, sizeof(element), "\" . %s : ", ip); /* of the map */
+    return rules && strstr(rules, element);
+}
+
+static bool is_concerned(const void *context, const struct address *to)
+{
+    const struct change *change = context;
+    char ip[IP_TEXT_BYTES];
+    ip_format(to, ip);
+    return is_named(change->before, ip) || is_named(change->now, ip);
+}
+
 static int apply_locked(struct address_rules *rules, struct error *error)
 {
     if (!rules->wanted || (rules->applied && strcmp(rules->applied, rules->wanted) == 0))
         return 0;
     char *text = strdup(rules->wanted);
     int rc = text ? nftables_run(text, false, NULL, error) : -ENOMEM;
+    const struct change change = {rules->applied, text};
+    if (rc == 0) { /* else who sends on and on would not come to where it is sent now */
+        int forgotten = conntrack_forget_udp(is_concerned, &change);
+        if (forgotten < 0)
+            log_limited(LOG_WARNING,
+                        "network: flows of UDP to a service's address may go on where they went "
+                        "before: %s",
+                        strerror(-forgotten));
+    }
     free(rules->applied);
     rules->applied = rc < 0 ? NULL : text;
     if (rc < 0)

@@ -12,13 +12,36 @@ IPAM = {"ipam": {"config": [{"subnet": "172.28.0.0/16"}, {"subnet": "fd00:28::/6
 SLEEPER = {"image": "hello:1", "command": ["sleep", "1000"], "stop_signal": "SIGKILL",
            "deploy": {"mode": "global"}}
 
+# Asks again and again from one port, so that it is one flow, and says what the first answer was.
+INSIST = """
+import socket, sys
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(0.2)
+client.bind(("0.0.0.0", 5000))
+print("ready", flush=True)
+while True:
+    client.sendto(b"hello", (sys.argv[1], 53))
+    try:
+        print(client.recv(100).decode(), flush=True)
+        break
+    except OSError:
+        pass
+"""
+
+
+# The host's busybox is not asked: with a timeout its wget falls over.
+GET = """
+import sys, urllib.request
+print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode().strip())
+"""
+
 
 def http(cluster, row, address):
     """What a client in that container's network gets, or nothing."""
     peer = cluster.named(row["peer"])
     host = f"[{address}]" if ":" in address else address
-    done = peer.run(*network_of(peer, row), "busybox", "wget", "-T", "10", "-q", "-O", "-",
-                    f"http://{host}/", capture_output=True, text=True)
+    done = peer.run(*network_of(peer, row), sys.executable, "-c", GET, f"http://{host}/",
+                    capture_output=True, text=True)
     return done.stdout.strip()
 
 
@@ -56,7 +79,7 @@ def check_tcp(cluster, rows):
     for stack, version in (("one", "1"), ("two", "2")):
         for row in rows[stack]:
             for address in (CHOSEN, CHOSEN6):
-                expected = f"{stack}_web.1 {version}"
+                expected = f"{stack}_web.1 version {version}"
                 cluster.wait(lambda: http(cluster, row, address) == expected,
                              f"{row['name']} reaches {expected} at {address}", 60)
 
@@ -107,6 +130,21 @@ def test_addresses(cluster):
                    if row["peer"] != victim.name and row["service"] != "one_web"]
     check_tcp(cluster, {"one": rows["one"], "two": []})
     check_udp(cluster, rows)
+
+
+@scenario(peers=1)
+def test_early(cluster):
+    """Whoever has sent datagrams to the address before there was a service gets to it without a pause."""
+    def service(**settings):
+        return {**SLEEPER, "expose": ["53/udp"], "networks": {"lan": settings or None}}
+    networks = {"lan": {"name": "shared", **IPAM}}
+    cluster.deploy({"services": {"asker": service()}, "networks": networks}, stack="one")
+    peer, (asker,) = cluster.any(), cluster.replicas("one_asker")
+    with running(peer, [*network_of(peer, asker), sys.executable, "-c", INSIST, CHOSEN]) as insisting:
+        cluster.deploy({"services": {"echo": service(ipv4_address=CHOSEN)}, "networks": networks}, stack="two")
+        (echo,) = cluster.replicas("two_echo")
+        with running(peer, [*network_of(peer, echo), sys.executable, "-c", ECHO, "53", "late"]):
+            assert insisting.stdout.readline() == "late:hello\n"
 
 
 @scenario(peers=1)

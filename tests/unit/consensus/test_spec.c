@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
 #include "consensus/bounds.h"
 #include "consensus/spec.h"
 #include "tests/fuzz/seed.h"
