@@ -263,10 +263,8 @@ static void test_images(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_bad_addresses),
-        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_bad_addresses), cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
