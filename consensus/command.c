@@ -35,25 +35,45 @@ const struct command_kind command_kinds[] = {
     [COMMAND_VOTERS] = {command_write_voters, command_read_voters},
 };
 
+/* The lowest level that has the type and can say the body. */
+static uint32_t lowest_level(const struct command *command, const struct command_kind **ret_kind)
+{
+    uint32_t level = level_of_type(command->head.type, ret_kind);
+    bool is_deploy = command->head.type == COMMAND_DEPLOY;
+    const struct service_spec *specs = is_deploy ? command->deploy.services : NULL;
+    size_t count = is_deploy ? command->deploy.service_count : 0;
+    if (command->head.type == COMMAND_UPDATE) {
+        specs = &command->update.spec;
+        count = 1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t of_spec = service_spec_level(&specs[i]);
+        level = of_spec > level ? of_spec : level;
+    }
+    return level;
+}
+
 int command_encode(const struct command *command, struct buffer *ret)
 {
     const struct command_kind *kind;
-    uint32_t first = level_of_type(command->head.type, &kind);
-    uint32_t level = command->head.level > 0 ? command->head.level : first;
-    assert(first > 0);
-    assert(level >= first);
+    uint32_t lowest = lowest_level(command, &kind);
+    struct command written = *command; /* borrows everything */
+    if (written.head.level == 0)
+        written.head.level = lowest;
+    assert(lowest > 0);
+    assert(written.head.level >= lowest);
     size_t size_before = ret->size;
     struct writer writer;
     writer_init(&writer, ret);
     writer_array(&writer, COMMAND_FIELDS);
-    writer_u64(&writer, level);
+    writer_u64(&writer, written.head.level);
     writer_u64(&writer, command->head.type);
     writer_i64(&writer, command->head.wall_ms);
     writer_text(&writer, command->head.actor);
     writer_u64(&writer, command->head.client);
     writer_u64(&writer, command->head.sequence);
     writer_u64(&writer, command->head.since);
-    kind->write(&writer, command);
+    kind->write(&writer, &written);
     int rc = writer_check(&writer);
     if (rc == 0 && ret->size - size_before > COMMAND_BYTES_MAX)
         rc = -E2BIG;

@@ -35,7 +35,7 @@ enum command_type {
 
 struct command_head {
     uint8_t type;   /* enum command_type, or one that a later level adds */
-    uint32_t level; /* by which the body is written; 0: by the one that brought the type */
+    uint32_t level; /* by which the body is written; 0: by the lowest one that can say it */
     int64_t wall_ms;
     char actor[INTENT_ACTOR_BYTES_MAX + 1];
     uint64_t client, sequence; /* 0, 0: not deduplicated. A client has one command at a time */

@@ -17,7 +17,7 @@ void command_write_deploy(struct writer *writer, const struct command *command)
     writer_text(writer, deploy->stack);
     writer_array(writer, deploy->service_count);
     for (size_t i = 0; i < deploy->service_count; i++)
-        service_spec_write(writer, &deploy->services[i]);
+        service_spec_write(writer, command->head.level, &deploy->services[i]);
     writer_array(writer, deploy->blob_count);
     for (size_t i = 0; i < deploy->blob_count; i++)
         intent_blob_write(writer, &deploy->blobs[i]);
@@ -31,7 +31,7 @@ void command_read_deploy(struct reader *reader, struct command *command)
     deploy->services = codec_read_items(reader, COMMAND_DEPLOY_SERVICES_MAX,
                                         sizeof(*deploy->services), &deploy->service_count);
     for (size_t i = 0; i < deploy->service_count; i++)
-        service_spec_read(reader, &deploy->services[i]);
+        service_spec_read(reader, command->head.level, &deploy->services[i]);
     deploy->blobs = codec_read_items(reader, COMMAND_DEPLOY_BLOBS_MAX, sizeof(*deploy->blobs),
                                      &deploy->blob_count);
     for (size_t i = 0; i < deploy->blob_count; i++)
@@ -56,14 +56,14 @@ void command_write_update(struct writer *writer, const struct command *command)
 {
     writer_array(writer, UPDATE_FIELDS);
     writer_text(writer, command->update.service);
-    service_spec_write(writer, &command->update.spec);
+    service_spec_write(writer, command->head.level, &command->update.spec);
 }
 
 void command_read_update(struct reader *reader, struct command *command)
 {
     reader_array_exact(reader, UPDATE_FIELDS);
     reader_copy_text(reader, command->update.service, sizeof(command->update.service));
-    service_spec_read(reader, &command->update.spec);
+    service_spec_read(reader, command->head.level, &command->update.spec);
 }
 
 void command_write_rollback(struct writer *writer, const struct command *command)

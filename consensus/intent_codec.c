@@ -55,7 +55,8 @@ static void rollout_write(struct writer *writer, const struct intent_rollout *ro
     writer_text(writer, rollout->reason);
 }
 
-static void service_write(struct writer *writer, const struct intent_service *service)
+static void service_write(struct writer *writer, uint32_t level,
+                          const struct intent_service *service)
 {
     writer_array(writer, SERVICE_FIELDS);
     writer_text(writer, service->name);
@@ -71,7 +72,7 @@ static void service_write(struct writer *writer, const struct intent_service *se
         writer_u64(writer, revision->number);
         writer_i64(writer, revision->wall_ms);
         writer_text(writer, revision->actor);
-        service_spec_write(writer, &revision->spec);
+        service_spec_write(writer, level, &revision->spec);
     }
     rollout_write(writer, &service->rollout);
 }
@@ -170,7 +171,7 @@ int intent_write(const struct intent *intent, struct buffer *ret)
         intent_token_write(&writer, intent->tokens.items[i]);
     writer_array(&writer, intent->services.count);
     for (size_t i = 0; i < intent->services.count; i++)
-        service_write(&writer, intent->services.items[i]);
+        service_write(&writer, intent->level.number, intent->services.items[i]);
     writer_array(&writer, intent->replicas.count);
     for (size_t i = 0; i < intent->replicas.count; i++)
         replica_write(&writer, intent->replicas.items[i]);
@@ -235,7 +236,7 @@ static void tokens_read(struct reader *reader, struct intent *intent)
     }
 }
 
-static void revisions_read(struct reader *reader, struct intent_service *service)
+static void revisions_read(struct reader *reader, uint32_t level, struct intent_service *service)
 {
     uint32_t count = codec_read_count(reader, INTENT_REVISIONS_HARD_MAX);
     for (uint32_t i = 0; i < count; i++) {
@@ -246,7 +247,7 @@ static void revisions_read(struct reader *reader, struct intent_service *service
         reader_u32(reader, &revision->number);
         reader_i64(reader, &revision->wall_ms);
         reader_copy_text(reader, revision->actor, sizeof(revision->actor));
-        service_spec_read(reader, &revision->spec);
+        service_spec_read(reader, level, &revision->spec);
         if (revision->number == 0)
             reader_refuse(reader);
         if (!intent_item_append(reader, &service->revisions, revision))
@@ -266,7 +267,7 @@ static void rollout_read(struct reader *reader, struct intent_rollout *rollout)
     reader_copy_text(reader, rollout->reason, sizeof(rollout->reason));
 }
 
-static void service_read(struct reader *reader, struct intent_service *service)
+static void service_read(struct reader *reader, uint32_t level, struct intent_service *service)
 {
     reader_array_exact(reader, SERVICE_FIELDS);
     reader_copy_text(reader, service->name, sizeof(service->name));
@@ -275,7 +276,7 @@ static void service_read(struct reader *reader, struct intent_service *service)
     reader_u32(reader, &service->replicas);
     reader_u32(reader, &service->revision);
     reader_bool(reader, &service->removing);
-    revisions_read(reader, service);
+    revisions_read(reader, level, service);
     rollout_read(reader, &service->rollout);
     if (service->replicas > INTENT_REPLICAS_MAX ||
         !intent_revision_find(service, service->revision))
@@ -292,7 +293,7 @@ static void services_read(struct reader *reader, struct intent *intent, bool *ta
             reader_refuse_memory(reader);
             return;
         }
-        service_read(reader, service);
+        service_read(reader, intent->level.number, service);
         if (service->virtual_ip < INTENT_VIRTUAL_IP_FIRST ||
             service->virtual_ip > INTENT_VIRTUAL_IP_LAST || taken[service->virtual_ip])
             reader_refuse(reader);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "consensus/intent_apply.h"
+#include "consensus/level.h"
 
 static uint32_t newest_number(const struct intent_service *service)
 {
@@ -30,7 +31,7 @@ static int spec_bytes(const struct service_spec *spec, struct buffer *ret)
     without_replicas.replicas = 0;
     struct writer writer;
     writer_init(&writer, ret);
-    service_spec_write(&writer, &without_replicas);
+    service_spec_write(&writer, level_newest, &without_replicas); /* all that it may differ in */
     return writer_check(&writer);
 }
 

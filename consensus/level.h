@@ -28,6 +28,11 @@ struct command_kind {
     void (*read)(struct reader *reader, struct command *command);
 };
 
+/* What the levels after the first brought, for codecs to look at. */
+enum {
+    LEVEL_ADDRESSES = 2, /* a spec's networks have subnets, and the service has addresses in them */
+};
+
 struct level {
     const char *version;              /* of consort, the first one that knows it */
     const struct command_kind *kinds; /* the types that it adds, numbered on from those before */

@@ -238,10 +238,11 @@ const struct spec_network *spec_addresses_clash(const struct service_spec *a,
                                                 const struct service_spec *b,
                                                 const struct address **ret);
 
-/* How networks are written, within a spec and elsewhere. A failure to read is the reader's; what
- * was read so far is for the caller to end. */
-void spec_networks_write(struct writer *writer, const struct spec_network *networks, size_t count);
-struct spec_network *spec_networks_read(struct reader *reader, size_t *ret_count);
+/* How networks are written by a level, within a spec and elsewhere. A failure to read is the
+ * reader's; what was read so far is for the caller to end. */
+void spec_networks_write(struct writer *writer, uint32_t level, const struct spec_network *networks,
+                         size_t count);
+struct spec_network *spec_networks_read(struct reader *reader, uint32_t level, size_t *ret_count);
 
 /* Whether an update ends the old replica before it starts the new one. Two that write to the same
  * files at once would spoil them: unless the file says otherwise, that is so for a service that
@@ -284,8 +285,12 @@ bool service_spec_is_duplicated(const struct service_spec *spec);
 /* -ENOMEM leaves `*ret` untouched. */
 int service_spec_copy(const struct service_spec *spec, struct service_spec *ret);
 
-void service_spec_write(struct writer *writer, const struct service_spec *spec);
+/* The lowest level (consensus/level.h) that can say the spec. */
+uint32_t service_spec_level(const struct service_spec *spec);
 
-/* -EBADMSG for anything malformed or over the bounds of consensus/bounds.h, or -ENOMEM; `*ret` is
- * untouched then. */
-int service_spec_read(struct reader *reader, struct service_spec *ret);
+/* By a level: that one at least, or what it can't say is left out. */
+void service_spec_write(struct writer *writer, uint32_t level, const struct service_spec *spec);
+
+/* As that level writes it. -EBADMSG for anything malformed or over the bounds of
+ * consensus/bounds.h, or -ENOMEM; `*ret` is untouched then. */
+int service_spec_read(struct reader *reader, uint32_t level, struct service_spec *ret);

@@ -184,7 +184,7 @@ static void process_write(struct writer *writer, const struct service_spec *spec
     writer_u64(writer, spec->stop_grace_ms);
 }
 
-void service_spec_write(struct writer *writer, const struct service_spec *spec)
+void service_spec_write(struct writer *writer, uint32_t level, const struct service_spec *spec)
 {
     writer_array(writer, SPEC_FIELDS);
     process_write(writer, spec);
@@ -209,7 +209,7 @@ void service_spec_write(struct writer *writer, const struct service_spec *spec)
     writer_u64(writer, spec->on_minority);
     writer_bool(writer, spec->exclusive);
     writer_u64(writer, spec->network_mode);
-    spec_networks_write(writer, spec->networks, spec->network_count);
+    spec_networks_write(writer, level, spec->networks, spec->network_count);
     text_list_write(writer, &spec->servers);
     hooks_write(writer, spec->post_start, spec->post_start_count);
     hooks_write(writer, spec->pre_stop, spec->pre_stop_count);
@@ -405,7 +405,7 @@ static struct spec_hook *hooks_read(struct reader *reader, size_t *ret_count)
     return hooks;
 }
 
-static void spec_read(struct reader *reader, struct service_spec *spec)
+static void spec_read(struct reader *reader, uint32_t level, struct service_spec *spec)
 {
     reader_array_exact(reader, SPEC_FIELDS);
     process_read(reader, spec);
@@ -430,16 +430,16 @@ static void spec_read(struct reader *reader, struct service_spec *spec)
     codec_read_enum(reader, SPEC_MINORITY_DUPLICATE_EMPTY, &spec->on_minority);
     reader_bool(reader, &spec->exclusive);
     codec_read_enum(reader, SPEC_NETWORK_HOST, &spec->network_mode);
-    spec->networks = spec_networks_read(reader, &spec->network_count);
+    spec->networks = spec_networks_read(reader, level, &spec->network_count);
     list_read(reader, &spec->servers);
     spec->post_start = hooks_read(reader, &spec->post_start_count);
     spec->pre_stop = hooks_read(reader, &spec->pre_stop_count);
 }
 
-int service_spec_read(struct reader *reader, struct service_spec *ret)
+int service_spec_read(struct reader *reader, uint32_t level, struct service_spec *ret)
 {
     struct service_spec spec = {0};
-    spec_read(reader, &spec);
+    spec_read(reader, level, &spec);
     int rc = reader_check(reader);
     if (rc < 0) {
         service_spec_done(&spec);

@@ -6,10 +6,12 @@
 #include "base/cleanup.h"
 #include "base/ip_network.h"
 #include "consensus/codec.h"
+#include "consensus/level.h"
 #include "consensus/spec.h"
 
 enum {
-    NETWORK_FIELDS = 5,
+    NETWORK_FIELDS = 3,
+    ADDRESS_FIELDS = 2, /* further ones, from LEVEL_ADDRESSES on */
 };
 
 static int copy_network(const struct spec_network *from, struct spec_network *ret)
@@ -48,15 +50,31 @@ void spec_networks_done(struct spec_network *networks, size_t count)
 
 /* --- Bytes --- */
 
-void spec_networks_write(struct writer *writer, const struct spec_network *networks, size_t count)
+uint32_t service_spec_level(const struct service_spec *spec)
+{
+    for (size_t i = 0; i < spec->network_count; i++)
+        if (spec->networks[i].subnets.count > 0 || spec->networks[i].address_count > 0)
+            return LEVEL_ADDRESSES;
+    return 1;
+}
+
+static size_t field_count(uint32_t level)
+{
+    return level >= LEVEL_ADDRESSES ? NETWORK_FIELDS + ADDRESS_FIELDS : NETWORK_FIELDS;
+}
+
+void spec_networks_write(struct writer *writer, uint32_t level, const struct spec_network *networks,
+                         size_t count)
 {
     writer_array(writer, count);
     for (size_t i = 0; i < count; i++) {
         const struct spec_network *network = &networks[i];
-        writer_array(writer, NETWORK_FIELDS);
+        writer_array(writer, field_count(level));
         writer_text(writer, network->name);
         writer_bool(writer, network->internal);
         text_list_write(writer, &network->aliases);
+        if (level < LEVEL_ADDRESSES)
+            continue;
         text_list_write(writer, &network->subnets);
         writer_array(writer, network->address_count);
         for (size_t j = 0; j < network->address_count; j++)
@@ -81,22 +99,24 @@ static void addresses_read(struct reader *reader, struct spec_network *network)
     for (uint32_t i = 0; i < count && reader_check(reader) == 0; i++) {
         struct address *address = &network->addresses[i];
         reader_fixed(reader, address->ip, sizeof(address->ip));
-        if (!spec_address_is_valid(address))
+        if (!spec_address_is_valid(address) || (i > 0 && ip_equal(address, address - 1)))
             reader_refuse(reader);
         network->address_count++;
     }
 }
 
-struct spec_network *spec_networks_read(struct reader *reader, size_t *ret_count)
+struct spec_network *spec_networks_read(struct reader *reader, uint32_t level, size_t *ret_count)
 {
     struct spec_network *networks =
         codec_read_items(reader, SPEC_NETWORKS_MAX, sizeof(*networks), ret_count);
     for (size_t i = 0; i < *ret_count; i++) {
         struct spec_network *network = &networks[i];
-        reader_array_exact(reader, NETWORK_FIELDS);
+        reader_array_exact(reader, field_count(level));
         reader_dup_text(reader, &network->name, SPEC_NETWORK_NAME_MAX);
         reader_bool(reader, &network->internal);
         text_list_read(reader, SPEC_ALIASES_MAX, BASE_NAME_BYTES_MAX, &network->aliases);
+        if (level < LEVEL_ADDRESSES)
+            continue;
         subnets_read(reader, &network->subnets);
         addresses_read(reader, network);
     }
@@ -134,10 +154,8 @@ const struct spec_network *spec_addresses_clash(const struct service_spec *a,
 {
     for (size_t i = 0; i < a->network_count; i++)
         for (size_t j = 0; j < b->network_count; j++) {
-            const struct address *address = strcmp(a->networks[i].name, b->networks[j].name) == 0
-                                                ? address_in_both(&a->networks[i], &b->networks[j])
-                                                : NULL;
-            if (!address)
+            const struct address *address = address_in_both(&a->networks[i], &b->networks[j]);
+            if (!address || strcmp(a->networks[i].name, b->networks[j].name) != 0)
                 continue;
             *ret = address;
             return &a->networks[i];

@@ -55,4 +55,5 @@ void container_release(struct container *container)
     network_pool_release(&container->runtime->networks, &container->record.ends);
     container->record.ends = (struct network_ends){0};
     container->record.first_id = 0;
+    service_addresses_changed(container->runtime);
 }

@@ -105,7 +105,9 @@ static int read_address(struct parse *parse, const struct tree_node *node, bool 
                           "fd39:8035:57fb::/48 to containers, 10.97.0.0/16 to services; choose "
                           "another",
                           node->text);
-    network->addresses[network->address_count++] = address; /* one of each family fits */
+    if (network->address_count == SPEC_ADDRESSES_MAX) /* one of each family fits */
+        return parse_fail(parse, node, "more than %d addresses", SPEC_ADDRESSES_MAX);
+    network->addresses[network->address_count++] = address;
     return 0;
 }
 
@@ -126,20 +128,42 @@ static int check_in_subnet(struct parse *parse, const struct tree_node *node,
 {
     const struct tree_node *gateway = tree_find(item, "gateway");
     struct address other;
+    char range[IP_NETWORK_TEXT_BYTES];
+    ip_network_format(subnet, range);
     if (ip_network_is_edge(subnet, address))
-        return parse_fail(parse, node, "%s stands for all of the subnet: nobody has it",
-                          node->text);
-    if (gateway && gateway->type == TREE_SCALAR && ip_parse(gateway->text, &other) == 0 &&
-        ip_equal(&other, address))
-        return parse_fail(parse, node, "%s is the network's gateway (line %u)", node->text,
-                          gateway->line);
-    return 0;
+        parse_fail(parse, node, "%s stands for all of the subnet: nobody has it", node->text);
+    else if (gateway && gateway->type == TREE_SCALAR && ip_parse(gateway->text, &other) == 0 &&
+             ip_equal(&other, address))
+        parse_fail(parse, node, "%s is the network's gateway (line %u)", node->text, gateway->line);
+    else
+        return 0;
+    error_hint(parse->error, "choose another address of %s", range);
+    return -EINVAL;
+}
+
+/* A file says so, as Docker wants it; of an external network another file does. */
+static int check_family(struct parse *parse, const struct tree_node *node,
+                        const struct tree_node *network, const struct address *address)
+{
+    const struct tree_node *enabled = tree_find(network, "enable_ipv6"), *name;
+    bool is_external = false, is_on = false;
+    int rc = parse_external(parse, network, &is_external, &name);
+    if (rc == 0 && !tree_is_null(enabled))
+        rc = parse_flag(parse, enabled, &is_on);
+    if (rc < 0 || address_is_v4(address) || is_external || is_on)
+        return rc;
+    parse_fail(parse, node, "the network %s has no IPv6", network ? network->key : "default");
+    error_hint(parse->error, "give the network, at the top level: enable_ipv6: true");
+    return -EINVAL;
 }
 
 static int check_address(struct parse *parse, const struct tree_node *node,
                          const struct tree_node *network, const struct address *address)
 {
     const struct tree_node *config = config_of(network), *first = NULL;
+    int rc = check_family(parse, node, network, address);
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; config && i < config->count; i++) {
         const struct tree_node *item = tree_find(config->children[i], "subnet");
         struct ip_network subnet;
@@ -150,9 +174,13 @@ static int check_address(struct parse *parse, const struct tree_node *node,
             return check_in_subnet(parse, node, config->children[i], &subnet, address);
         first = first ? first : item;
     }
-    if (first)
-        return parse_fail(parse, node, "%s is not in the network's subnet %s (line %u)", node->text,
-                          first->text, first->line);
+    if (first) {
+        parse_fail(parse, node, "%s is not in the network's subnet %s (line %u)", node->text,
+                   first->text, first->line);
+        error_hint(parse->error, "choose an address of %s, or give the network a subnet more",
+                   first->text);
+        return -EINVAL;
+    }
     return parse_warn(parse, node,
                       "the network has no subnet that it is in (ipam, config): it is reached by "
                       "those containers alone whose way to the world is over this network");
@@ -193,10 +221,12 @@ static int say_twice(struct parse *parse, const struct tree_node *node, const ch
                      const struct tree_node *earlier, const char *network)
 {
     bool is_elsewhere = node->source != earlier->source;
-    return parse_fail(parse, node,
-                      "the service %s has this address in the network %s, too (%s%s%u)", other,
-                      network, is_elsewhere ? earlier->source->path : "line",
-                      is_elsewhere ? ":" : " ", earlier->line);
+    parse_fail(parse, node, "the service %s has this address in the network %s, too (%s%s%u)",
+               other, network, is_elsewhere ? earlier->source->path : "line",
+               is_elsewhere ? ":" : " ", earlier->line);
+    error_hint(parse->error, "give one of them another; what is to share one is one service of "
+                             "several replicas");
+    return -EINVAL;
 }
 
 int parse_check_addresses(struct parse *parse)

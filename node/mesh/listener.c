@@ -72,9 +72,9 @@ static const struct route *find_redirected(const struct listener *listener, uv_t
     if (original_destination(tcp, listener == mesh->redirect6, &meant) < 0 ||
         socket_remote_address(tcp, &from) < 0)
         return NULL;
-    const struct route *route = mesh_route_at(mesh, &from, &meant);
-    if (!route)
-        route = find_virtual(mesh, &meant);
+    const struct route *route = find_virtual(mesh, &meant);
+    if (!route) /* no service's own is of the virtual ones */
+        route = mesh_route_at(mesh, &from, &meant);
     *ret_port = meant.port;
     return route && mesh_may_reach(mesh, &from, route, ret_asker) ? route : NULL;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "consensus/codec.h"
+#include "consensus/level.h"
 #include "node/mesh/routes.h"
 
 enum {
@@ -33,7 +34,7 @@ static void write_route(struct writer *writer, const struct route *route)
         writer_u64(writer, route->endpoints[i].generation);
         codec_write_id(writer, &route->endpoints[i].peer);
     }
-    spec_networks_write(writer, route->networks, route->network_count);
+    spec_networks_write(writer, level_newest, route->networks, route->network_count);
 }
 
 void routes_write(struct writer *writer, const struct routes *routes)
@@ -80,7 +81,7 @@ static void read_route(struct reader *reader, struct route *route)
     route->server.s_addr = server;
     read_ports(reader, route);
     read_endpoints(reader, route);
-    route->networks = spec_networks_read(reader, &route->network_count);
+    route->networks = spec_networks_read(reader, level_newest, &route->network_count);
 }
 
 /* They are looked up by halving. */

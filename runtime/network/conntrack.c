@@ -41,17 +41,16 @@ static struct nlmsghdr *begin(union message *message, uint16_t type, uint16_t fl
 /* The flow may have ended meanwhile. */
 static int forget(struct dump *dump, const struct nlattr *tuple)
 {
-    union message message;
-    uint8_t answer[REQUEST_BYTES];
+    union message message, answer;
     struct nlmsghdr *head = begin(&message, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, dump->family);
     mnl_attr_put(head, CTA_TUPLE_ORIG | NLA_F_NESTED, mnl_attr_get_payload_len(tuple),
                  mnl_attr_get_payload(tuple));
     if (mnl_socket_sendto(dump->deleter, head, head->nlmsg_len) < 0)
         return -errno;
-    ssize_t size = mnl_socket_recvfrom(dump->deleter, answer, sizeof(answer));
+    ssize_t size = mnl_socket_recvfrom(dump->deleter, answer.bytes, sizeof(answer.bytes));
     if (size < 0)
         return -errno;
-    int rc = mnl_cb_run(answer, (size_t)size, 0, 0, NULL, NULL);
+    int rc = mnl_cb_run(answer.bytes, (size_t)size, 0, 0, NULL, NULL);
     return rc >= 0 || errno == ENOENT ? 0 : -errno;
 }
 

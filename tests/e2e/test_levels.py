@@ -7,7 +7,7 @@ from scenario import Skip, scenario
 from testbed_lib.api import ApiError, Connection
 from testbed_lib.cluster import web
 
-OLD_LEVEL, NEXT_LEVEL = 1, 2
+OLD_LEVEL, NEXT_LEVEL = 2, 3
 TAKES = f"level {NEXT_LEVEL}, which takes consort 0.2.0"
 
 
@@ -74,7 +74,7 @@ def test_upgraded_one_by_one(cluster):
         cluster.deploy(web(replicas=2, version=str(number)), ask=peers[-number], wait=False)
         wait_same(cluster, peers)
         assert {other.query("status")["level"] for other in peers} == {OLD_LEVEL}
-        assert "raised to 2 once all peers know that" in peer.consort("status")
+        assert f"raised to {NEXT_LEVEL} once all peers know that" in peer.consort("status")
         shown = json.loads(peer.consort("peer", "ls", "--format", "json"))
         assert {row["name"]: row["level"] for row in shown} == {
             other.name: NEXT_LEVEL if other.name not in waits_for - {peer.name} else OLD_LEVEL

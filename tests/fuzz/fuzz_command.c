@@ -5,15 +5,17 @@
 
 #include "consensus/command.h"
 #include "consensus/intent.h"
+#include "consensus/level.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void apply(struct bytes bytes)
+static void apply(struct bytes bytes, uint32_t level)
 {
     struct intent_result result;
     struct intent *intent = intent_new(&ID_NONE), *read = NULL;
     cleanup_buffer struct buffer snapshot = {0}, again = {0};
     assert(intent);
+    intent->level.number = level;
     for (uint64_t index = 1; index <= 2; index++)
         assert(intent_apply(intent, index, 1, bytes, &result) == 0);
     assert(intent_write(intent, &snapshot) == 0);
@@ -38,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         command_done(&again);
     }
     command_done(&command);
-    apply((struct bytes){data, size});
+    for (uint32_t level = 1; level <= level_newest; level++)
+        apply((struct bytes){data, size}, level);
     return 0;
 }

@@ -16,7 +16,8 @@ static int apply_next(struct intent_apply *apply, struct command *command)
 
 const struct level levels[] = {
     {"0.1.0", command_kinds, COMMAND_VOTERS + 1, intent_apply_command},
-    {"0.2.0", next_kinds, 1, apply_next},
+    [LEVEL_ADDRESSES - 1] = {.version = "0.1.0"},
+    [NEXT_LEVEL - 1] = {"0.2.0", next_kinds, 1, apply_next},
 };
 
 const uint32_t level_newest = NEXT_LEVEL;

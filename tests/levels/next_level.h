@@ -8,7 +8,7 @@
 #include "consensus/command.h"
 
 enum {
-    NEXT_LEVEL = 2,
+    NEXT_LEVEL = 3,
     COMMAND_NOTE = COMMAND_VOTERS + 1,
 };
 

@@ -1,5 +1,5 @@
-/* A cluster of mixed versions: machines of level 1 and of level 2 apply the same, until all know 2.
- */
+/* A cluster of mixed versions: machines that know one level less apply the same as the others,
+ * until all know the newest. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,12 +10,13 @@
 #include <cmocka.h>
 #include <errno.h>
 
+#include "consensus/level.h"
 #include "tests/levels/next_level.h"
 #include "tests/sim/scene.h"
 
 enum {
     SEED = 21,
-    OLD_LEVEL = 1,
+    OLD_LEVEL = NEXT_LEVEL - 1,
     SETTLE_MS = 60000,
     COMMAND_MS = 20000,
     LONG_MS = 60000,
@@ -90,6 +91,23 @@ static void deploy(struct cluster *c, unsigned via, uint32_t replicas)
     assert_int_equal(c->last_error.code, 0);
 }
 
+/* A service without replicas, at an address of a network. */
+static void deploy_addressed(struct cluster *c, unsigned via)
+{
+    struct spec_network network = {.name = (char *)"s_lan", .address_count = 1};
+    network.addresses[0] = address_from_v4(0xac1c0005, 0);
+    struct service_spec spec;
+    service_spec_init(&spec);
+    snprintf(spec.name, sizeof(spec.name), "dns");
+    spec.image = (char *)"example/dns:1";
+    spec.replicas = 0;
+    spec.networks = &network;
+    spec.network_count = 1;
+    struct command command = {.head = {.type = COMMAND_DEPLOY},
+                              .deploy = {.stack = "s", .services = &spec, .service_count = 1}};
+    propose(c, via, &command);
+}
+
 static void revoke(struct cluster *c, unsigned via, unsigned i)
 {
     struct command command = {
@@ -138,6 +156,32 @@ static void test_upgraded_one_by_one(void **state)
     make_note(c, 4);
     assert_int_equal(c->last_error.code, 0);
     deploy(c, 0, 7);
+    scene_settle(c, SETTLE_MS);
+    expect_same(c);
+    scene_end(c);
+}
+
+/* Breaks if addresses are taken while a peer is there that knows none, or not after; or if those
+ * that know them write the state otherwise. */
+static void test_addresses_wait(void **state)
+{
+    (void)state;
+    struct cluster *c = scene_new(5, SEED);
+    for (unsigned i = 0; i < c->count; i++)
+        c->machines[i].level = LEVEL_ADDRESSES - 1;
+    scene_form(c);
+    for (unsigned i = 0; i < c->count; i++) {
+        scene_settle(c, SETTLE_MS);
+        deploy_addressed(c, i);
+        assert_int_equal(c->last_error.code, -EPROTONOSUPPORT);
+        assert_non_null(strstr(c->last_error.message, "too old: m"));
+        deploy(c, (i + 1) % c->count, i + 1);
+        change_daemon(c, i, LEVEL_ADDRESSES);
+    }
+    scene_settle(c, SETTLE_MS);
+    assert_int_equal(level_at(c, 0), LEVEL_ADDRESSES);
+    deploy_addressed(c, 1);
+    assert_int_equal(c->last_error.code, 0);
     scene_settle(c, SETTLE_MS);
     expect_same(c);
     scene_end(c);
@@ -282,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_upgraded_one_by_one),
+        cmocka_unit_test(test_addresses_wait),
         cmocka_unit_test(test_refusal_names_them),
         cmocka_unit_test(test_leader_dies_in_mid_raise),
         cmocka_unit_test(test_absent_peer_counts),

@@ -86,7 +86,7 @@ static void test_above_has_no_effect(void **state)
     command.head.client = command.head.sequence = 5; /* not remembered either */
     assert_int_equal(apply(s, &command), 0);
     assert_int_equal(s->result.code, -EPROTONOSUPPORT);
-    assert_non_null(strstr(s->result.error.message, "level 2"));
+    assert_non_null(strstr(s->result.error.message, "level 3"));
 
     buffer_clear(&nothing);
     intent_apply_nothing(other, s->index, 1);
@@ -160,7 +160,7 @@ static void test_raise(void **state)
     assert_int_equal(s->intent->level.number, NEXT_LEVEL);
     assert_string_equal(s->intent->level.version, "0.2.0");
     assert_string_equal(last_event(s)->kind, "level");
-    assert_string_equal(last_event(s)->subject, "2");
+    assert_string_equal(last_event(s)->subject, "3");
     size_t events = s->intent->history_count;
     for (uint32_t level = 1; level <= NEXT_LEVEL; level++) {
         assert_int_equal(raise_to(s, level, "0.1.0"), 0);

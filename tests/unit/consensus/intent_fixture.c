@@ -1,4 +1,5 @@
 #include "tests/unit/consensus/intent_fixture.h"
+#include "consensus/level.h"
 #include "tests/fuzz/seed.h"
 
 #include <setjmp.h>
@@ -87,6 +88,13 @@ int fixture_apply(struct fixture *f, const struct command *command)
     if (f->result.code < 0)
         assert_int_not_equal(f->result.error.message[0], 0);
     return f->result.code;
+}
+
+int fixture_raise(struct fixture *f)
+{
+    struct command command = fixture_command(f, COMMAND_LEVEL);
+    command.level = (struct command_level){{level_newest, "0.1.0"}, f->intent->next_serial};
+    return fixture_apply(f, &command);
 }
 
 int fixture_admit(struct fixture *f, unsigned number, const char *name)

@@ -34,6 +34,9 @@ struct id fixture_id(unsigned number);
 struct command fixture_command(const struct fixture *f, enum command_type type);
 int fixture_apply(struct fixture *f, const struct command *command);
 
+/* To the newest level. */
+int fixture_raise(struct fixture *f);
+
 int fixture_admit(struct fixture *f, unsigned number, const char *name);
 int fixture_peer_state(struct fixture *f, unsigned number, enum intent_peer_state state);
 

@@ -224,6 +224,7 @@ static void test_addresses(void **state)
     struct fixture f;
     struct service_spec web, other, pair[2];
     fixture_init(&f, 1);
+    assert_int_equal(fixture_raise(&f), 0);
     fixture_spec(&web, "web");
     fixture_spec(&other, "web");
     set_address(&web, "lan", 0xac1c0005);

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "consensus/bounds.h"
+#include "consensus/level.h"
 #include "consensus/spec.h"
 #include "tests/fuzz/seed.h"
 
@@ -128,7 +129,7 @@ static void spec_encode(const struct service_spec *spec, struct buffer *ret)
 {
     struct writer writer;
     writer_init(&writer, ret);
-    service_spec_write(&writer, spec);
+    service_spec_write(&writer, level_newest, spec);
     assert_int_equal(writer_check(&writer), 0);
 }
 
@@ -136,7 +137,7 @@ static int spec_decode(struct bytes bytes, struct service_spec *ret)
 {
     struct reader reader;
     reader_init(&reader, bytes.data, bytes.size);
-    return service_spec_read(&reader, ret);
+    return service_spec_read(&reader, level_newest, ret);
 }
 
 /* Breaks if a field is lost between peers, or in a copy. */
@@ -202,7 +203,12 @@ static void test_bad_addresses(void **state)
         if (is_good)
             service_spec_done(&read);
     }
-    cleanup_buffer struct buffer no_range = {0};
+    cleanup_buffer struct buffer twice = {0}, no_range = {0};
+    spec.networks[0].addresses[1] = spec.networks[0].addresses[0];
+    spec.networks[0].address_count = 2;
+    spec_encode(&spec, &twice);
+    assert_int_equal(spec_decode(buffer_view(&twice), &read), -EBADMSG);
+    spec.networks[0].address_count = 1;
     assert_int_equal(text_list_add(&spec.networks[0].subnets, "172.28.0.5"), 0);
     spec_encode(&spec, &no_range);
     assert_int_equal(spec_decode(buffer_view(&no_range), &read), -EBADMSG);

@@ -340,6 +340,7 @@ static void test_addresses(void **state)
     const struct address five = address_from_v4(0xac1c0005, 80),
                          six = address_from_v4(0xac1c0006, 0);
     start(&s);
+    assert_int_equal(fixture_raise(&s.f), 0);
     static const char *const names[] = {"a", "b"};
     for (size_t i = 0; i < 2; i++) { /* the same address in two networks */
         char network[8] = {names[i][0], '_', 'l', 'a', 'n'};
