@@ -8,7 +8,7 @@ from test_networks import ASK, ECHO, network_of, running
 from testbed_lib.cluster import web
 
 CHOSEN, CHOSEN6 = "172.28.0.5", "fd00:28::5"
-IPAM = {"ipam": {"config": [{"subnet": "172.28.0.0/16"}, {"subnet": "fd00:28::/64"}]}}
+IPAM = {"ipam": {"config": [{"subnet": "172.28.0.0/16"}, {"subnet": "fd00:28::/64"}]}, "enable_ipv6": True}
 SLEEPER = {"image": "hello:1", "command": ["sleep", "1000"], "stop_signal": "SIGKILL",
            "deploy": {"mode": "global"}}
 

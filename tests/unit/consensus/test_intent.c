@@ -550,7 +550,7 @@ static void test_bad_snapshot(void **state)
     assert_int_equal(intent_write(f.intent, &bytes), 0);
     for (size_t size = 0; size < bytes.size; size++)
         assert_int_equal(intent_read((struct bytes){bytes.bytes, size}, &read), -EBADMSG);
-    bytes.bytes[0]++;
+    bytes.bytes[0] = (uint8_t)(level_newest + 1);
     assert_int_equal(intent_read(buffer_view(&bytes), &read), -EPROTONOSUPPORT);
 
     struct intent_replica *replica = intent_replica_find(f.intent, 1);

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <errno.h>
 
+#include "base/cleanup.h"
 #include "base/ip_network.h"
 #include "tests/unit/node/compose/compose_bench.h"
 
@@ -42,6 +44,7 @@ static void test_addresses(void **state)
         "      config:\n"
         "        - {subnet: 172.28.0.0/16, ip_range: 172.28.5.0/24}\n"
         "        - subnet: 'fd00:28::/64'\n"
+        "    enable_ipv6: true\n"
         "  back:\n"
         "    ipam: {driver: default, config: [{subnet: 172.28.0.0/24, gateway: 172.28.0.1}]}\n");
     assert_int_equal(bench_load_project(names, "", &result, &error), 0);
@@ -67,7 +70,8 @@ static void refuse(const char *settings, const char *words)
              "services:\n  web: {image: a, networks: {lan: {%s}}}\n"
              "networks:\n  lan:\n    ipam:\n      config:\n"
              "        - {subnet: 172.28.0.0/16, gateway: 172.28.0.254}\n"
-             "        - {subnet: 'fd00:28::/64'}\n",
+             "        - {subnet: 'fd00:28::/64'}\n"
+             "    enable_ipv6: true\n",
              settings);
     snprintf(expected, sizeof(expected), ":2: services.web.networks.lan.%s", words);
     bench_refuse(file, expected);
@@ -107,6 +111,53 @@ static void test_refused(void **state)
     bench_refuse("services: {web: {image: a}}\nnetworks:\n"
                  "  lan: {ipam: {config: {subnet: 172.28.0.0/16}}}\n",
                  ":3: networks.lan.ipam.config: a list is expected");
+}
+
+/* Breaks if an IPv6 address is taken in a network that its file has without IPv6, or refused in one
+ * that another file describes. */
+static void test_without_ipv6(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {"", "enable_ipv6: false, ", "external: true, "};
+    for (size_t i = 0; i < 3; i++) {
+        char file[512];
+        snprintf(file, sizeof(file),
+                 "services:\n  web: {image: a, networks: {lan: {ipv6_address: 'fd00:28::5'}}}\n"
+                 "networks:\n  lan: {%sipam: {config: [{subnet: 'fd00:28::/64'}]}}\n",
+                 settings[i]);
+        if (i < 2)
+            bench_refuse(file, ":2: services.web.networks.lan.ipv6_address: the network lan has no "
+                               "IPv6");
+        else
+            bench_warn(file, ":4: networks.lan.ipam.config.subnet: what services have by "
+                             "ipv4_address and ipv6_address is of this range; the addresses that "
+                             "containers see as their own are each peer's");
+    }
+}
+
+/* Breaks if whoever is refused is not told what to do. */
+static void test_hints(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"compose.yaml", NULL};
+    static const char *const cases[][2] = {
+        {"ipv4_address: 172.29.0.5",
+         "choose an address of 172.28.0.0/16, or give the network a subnet more"},
+        {"ipv4_address: 172.28.0.0", "choose another address of 172.28.0.0/16"},
+        {"ipv4_address: 172.28.0.1", "choose another address of 172.28.0.0/16"},
+        {"ipv6_address: 'fd00:28::5'", "give the network, at the top level: enable_ipv6: true"}};
+    for (size_t i = 0; i < array_count(cases); i++) {
+        char file[512];
+        struct compose_result result;
+        struct error error = {0};
+        snprintf(file, sizeof(file),
+                 "name: shop\nservices:\n  web: {image: a, networks: {lan: {%s}}}\nnetworks:\n"
+                 "  lan: {ipam: {config: [{subnet: 172.28.0.0/16, gateway: 172.28.0.1}]}}\n",
+                 cases[i][0]);
+        bench_file("compose.yaml", file);
+        assert_int_equal(bench_load_project(names, "", &result, &error), -EINVAL);
+        assert_string_equal(error.hint, cases[i][1]);
+    }
 }
 
 /* Breaks if two services of a file can have one address in a network, or the operator is not told
@@ -153,10 +204,9 @@ static void test_warnings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_addresses),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_without_ipv6), cmocka_unit_test(test_hints),
+        cmocka_unit_test(test_twice),        cmocka_unit_test(test_warnings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
