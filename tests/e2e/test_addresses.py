@@ -60,6 +60,12 @@ def pings(cluster, row, address):
                     capture_output=True).returncode == 0
 
 
+def rules(peer):
+    """What the packet filter knows of services' addresses there."""
+    return "".join(peer.run("nft", "list", "table", family, "consort_addresses", capture_output=True,
+                            text=True).stdout for family in ("ip", "ip6"))
+
+
 def deploy(cluster):
     """Two stacks, each with a network of the same range and a service at the same address of it."""
     for stack, version in (("one", "1"), ("two", "2")):
@@ -161,14 +167,33 @@ def test_refused(cluster):
     cluster.deploy(lan("172.28.0.7"), stack="one")
     refused = cluster.try_deploy(lan("172.28.0.7"), "two")
     assert refused.returncode != 0 and "172.28.0.7" in refused.stderr and "one_a" in refused.stderr, refused
+    assert "consort rm one_a" in refused.stderr, refused.stderr
+    outside = cluster.try_deploy(lan("172.29.0.7"), "two")
+    assert outside.returncode != 0 and "172.28.0.0/16 (line " in outside.stderr, outside.stderr
+    assert "choose an address of 172.28.0.0/16" in outside.stderr, outside.stderr
     cluster.deploy(lan("172.28.0.8"), stack="two")
     cluster.deploy(lan("172.28.0.7", "b"), stack="one")
+    cluster.wait(lambda: "172.28.0.7" in rules(peer) and "172.28.0.8" in rules(peer), "rules of both")
+    peer.consort("rm", "one")
+    cluster.wait(lambda: "172.28.0.7" not in rules(peer) and "172.28.0.8" in rules(peer),
+                 "one's rules are gone")
+    peer.consort("rm", "two")
+    cluster.wait(lambda: not rules(peer), "all rules are gone")
 
-    def tables():
-        done = peer.run("nft", "list", "table", "ip", "consort_addresses", capture_output=True, text=True)
-        return done.stdout
-    cluster.wait(lambda: "172.28.0.7" in tables() and "172.28.0.8" in tables(), "rules of both")
-    cluster.any().consort("rm", "one")
-    cluster.wait(lambda: "172.28.0.7" not in tables() and "172.28.0.8" in tables(), "one's rules are gone")
-    cluster.any().consort("rm", "two")
-    cluster.wait(lambda: not tables(), "all rules are gone")
+
+@scenario(peers=3)
+def test_left_over(cluster):
+    """What a daemon that was killed has left of a service's addresses is gone with the service, once
+    there is a daemon again."""
+    service = {**SLEEPER, "networks": {"lan": {"ipv4_address": CHOSEN, "ipv6_address": CHOSEN6}}}
+    cluster.deploy({"services": {"a": service}, "networks": {"lan": IPAM}}, stack="one")
+    for peer in cluster.peers():
+        cluster.wait(lambda: CHOSEN in rules(peer) and CHOSEN6 in rules(peer), "there are rules")
+    *others, victim = cluster.peers()
+    victim.kill_daemon()
+    others[0].consort("rm", "one")
+    for peer in others:
+        cluster.wait(lambda: not rules(peer), "no rule is left")
+    assert CHOSEN in rules(victim)
+    victim.start()
+    cluster.wait(lambda: not rules(victim), "the next daemon removes what is left")
