@@ -304,7 +304,7 @@ static void test_bad_command(void **state)
     /* A newer version's: agreed on, it would stop every peer for good. */
     input = (struct agent_input){.type = AGENT_PROPOSE_LOCAL,
                                  .request = 902,
-                                 .bytes = bytes_of_text("\x97\x02\x01\x01\x01\x01\x01\x01")};
+                                 .bytes = bytes_of_text("\x97\x7f\x01\x01\x01\x01\x01\x01")};
     fleet_step(&f, 1, input);
     fleet_run(&f, 200);
     assert_non_null(fleet_result(&f, 1, 902));
