@@ -31,6 +31,11 @@ int intent_plan_check_alone(const struct command_deploy *deploy, struct error *e
 int intent_plan_check(const struct intent *intent, const struct command_deploy *deploy,
                       struct error *error)
 {
+    for (size_t i = 0; i < deploy->service_count; i++) {
+        uint32_t level = service_spec_level(&deploy->services[i]);
+        if (level > intent->level.number)
+            return intent_refuse_level(error, level, &intent->level);
+    }
     return check(intent, deploy, intent_deploy_check, error);
 }
 

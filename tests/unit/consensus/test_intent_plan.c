@@ -138,6 +138,13 @@ static void test_checks(void **state)
     assert_int_equal(intent_plan_check(f.intent, &deploy, &error), 0);
     assert_true(intent_plan_removes(&deploy, fixture_service(&f, "other_db")));
     assert_false(intent_plan_removes(&deploy, fixture_service(&f, "other_web")));
+    specs[0].networks = calloc(1, sizeof(*specs[0].networks));
+    specs[0].networks[0].name = strdup("lan");
+    specs[0].networks[0].addresses[0] = address_from_v4(0xac1c0005, 0);
+    specs[0].networks[0].address_count = specs[0].network_count = 1;
+    assert_int_equal(intent_plan_check(f.intent, &deploy, &error), -EPROTONOSUPPORT);
+    assert_int_equal(fixture_raise(&f), 0);
+    assert_int_equal(intent_plan_check(f.intent, &deploy, &error), 0);
     service_spec_done(&specs[0]);
     service_spec_done(&specs[1]);
     fixture_done(&f);
