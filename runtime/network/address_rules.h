@@ -42,7 +42,8 @@ int address_rules_write(const struct firewall_config *config, const struct netwo
 /* That is to be applied from now on; `text` passes. True if it differs from what was wanted. */
 bool address_rules_want(struct address_rules *rules, char *text);
 
-/* Applies it, unless it was. Blocks shortly; any thread. */
+/* Applies it, unless it was, or there are no addresses and what is there is not known: then the
+ * check does. Blocks shortly; any thread. */
 int address_rules_apply(struct address_rules *rules, struct error *error);
 
 /* As address_rules_apply(), also if somebody removed the tables meanwhile. */
