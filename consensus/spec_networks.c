@@ -109,7 +109,7 @@ struct spec_network *spec_networks_read(struct reader *reader, uint32_t level, s
 {
     struct spec_network *networks =
         codec_read_items(reader, SPEC_NETWORKS_MAX, sizeof(*networks), ret_count);
-    for (size_t i = 0; i < *ret_count; i++) {
+    for (size_t i = 0; networks && i < *ret_count; i++) {
         struct spec_network *network = &networks[i];
         reader_array_exact(reader, field_count(level));
         reader_dup_text(reader, &network->name, SPEC_NETWORK_NAME_MAX);

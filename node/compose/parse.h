@@ -141,8 +141,8 @@ int parse_check_userns(struct parse *parse, const struct tree_node *node,
 
 /* parse_addresses.c: */
 int read_ipam(struct parse *parse, const struct tree_node *node, void *target);
-int read_ipv4_address(struct parse *parse, const struct tree_node *node, void *network);
-int read_ipv6_address(struct parse *parse, const struct tree_node *node, void *network);
+int read_ipv4_address(struct parse *parse, const struct tree_node *node, void *target);
+int read_ipv6_address(struct parse *parse, const struct tree_node *node, void *target);
 
 /* The subnets of a network of the top level, which may be NULL. */
 int parse_subnets(struct parse *parse, const struct tree_node *network, struct spec_network *ret);

@@ -17,6 +17,18 @@
 static const char digest[] =
     "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+static void fill_hooks(struct container_spec *spec)
+{
+    struct container_hook *hook = container_hooks_add(&spec->post_start);
+    text_list_add(&hook->command, "migrate");
+    text_list_add(&hook->environment, "C=d");
+    hook->user = strdup("root");
+    hook->working_dir = strdup("/w");
+    hook = container_hooks_add(&spec->pre_stop);
+    text_list_add(&hook->command, "flush");
+    hook->privileged = true;
+}
+
 /* A spec with something in every field. */
 static void fill(struct container_spec *spec)
 {
@@ -94,14 +106,7 @@ static void fill(struct container_spec *spec)
     text_list_add(&spec->sandbox.options, "swappiness=10");
     text_list_add(&spec->networks, "front");
     text_list_add(&spec->subnets, "172.28.0.0/16 front");
-    struct container_hook *hook = container_hooks_add(&spec->post_start);
-    text_list_add(&hook->command, "migrate");
-    text_list_add(&hook->environment, "C=d");
-    hook->user = strdup("root");
-    hook->working_dir = strdup("/w");
-    hook = container_hooks_add(&spec->pre_stop);
-    text_list_add(&hook->command, "flush");
-    hook->privileged = true;
+    fill_hooks(spec);
 }
 
 static void pack(const struct container_spec *spec, struct buffer *ret)
