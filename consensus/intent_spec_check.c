@@ -90,15 +90,25 @@ int intent_spec_check(struct intent_apply *apply, const char *full_name,
     return rc < 0 ? rc : own_ports_check(apply, full_name, spec);
 }
 
+/* The first service, from `*at` on, that another one must not clash with; its place goes there.
+ * Those that go, and those of a stack that is replaced, do not count. */
+static const struct intent_service *find_other(const struct intent *intent, size_t *at,
+                                               const char *full_name, const char *stack_replaced)
+{
+    for (; *at < intent->services.count; (*at)++) {
+        const struct intent_service *other = intent->services.items[*at];
+        if (!other->removing && strcmp(other->name, full_name) != 0 &&
+            !(stack_replaced && strcmp(other->stack, stack_replaced) == 0))
+            return other;
+    }
+    return NULL;
+}
+
 int intent_ports_check(struct intent_apply *apply, const char *full_name,
                        const struct service_spec *spec, const char *stack_replaced)
 {
-    const struct intent *intent = apply->intent;
-    for (size_t i = 0; i < intent->services.count; i++) {
-        const struct intent_service *other = intent->services.items[i];
-        if (other->removing || strcmp(other->name, full_name) == 0 ||
-            (stack_replaced && strcmp(other->stack, stack_replaced) == 0))
-            continue;
+    const struct intent_service *other;
+    for (size_t i = 0; (other = find_other(apply->intent, &i, full_name, stack_replaced)); i++) {
         const struct spec_port *port;
         const struct intent_revision *wanted = intent_revision_find(other, other->revision);
         if (!intent_ports_clash(spec, &wanted->spec, &port))
@@ -130,12 +140,8 @@ int intent_refuse_address(struct intent_apply *apply, const char *name, const ch
 int intent_addresses_check(struct intent_apply *apply, const char *full_name,
                            const struct service_spec *spec, const char *stack_replaced)
 {
-    const struct intent *intent = apply->intent;
-    for (size_t i = 0; i < intent->services.count; i++) {
-        const struct intent_service *other = intent->services.items[i];
-        if (other->removing || strcmp(other->name, full_name) == 0 ||
-            (stack_replaced && strcmp(other->stack, stack_replaced) == 0))
-            continue;
+    const struct intent_service *other;
+    for (size_t i = 0; (other = find_other(apply->intent, &i, full_name, stack_replaced)); i++) {
         const struct address *address;
         const struct intent_revision *wanted = intent_revision_find(other, other->revision);
         const struct spec_network *network = spec_addresses_clash(spec, &wanted->spec, &address);

@@ -16,15 +16,12 @@
 #include "runtime/file.h"
 #include "runtime/network/address_rules.h"
 #include "runtime/network/guard.h"
+#include "runtime/network/interior.h"
 #include "runtime/network/ipv6.h"
 #include "runtime/network/namespace.h"
 #include "runtime/network/netlink.h"
+#include "runtime/network/network_private.h"
 #include "runtime/network/nftables.h"
-
-enum {
-    GATEWAY_PREFIX = 32, /* it is reached through the networks' own bridges */
-    GATEWAY_PREFIX6 = 128,
-};
 
 static void cleanup_netlink(struct netlink **netlink)
 {
@@ -77,7 +74,7 @@ static bool is_bridge(const struct firewall_config *config, const char *name)
     return parse_suffix(config, name, "n", &block) || parse_suffix(config, name, "ni", &block);
 }
 
-static uint32_t bridge_gateway(const struct firewall_config *config, uint32_t ip)
+uint32_t network_bridge_ip(const struct firewall_config *config, uint32_t ip)
 {
     uint32_t mask = UINT32_MAX << (32 - network_block_prefix(config->prefix));
     return (ip & mask) + 1;
@@ -92,16 +89,15 @@ static void bridge_name(const struct firewall_config *config, uint32_t ip, bool 
     assert(length < IF_NAMESIZE);
 }
 
-/* The IPv6 address that goes with one of the subnet. */
-static struct address ula_of(const struct firewall_config *config, uint32_t ip)
+struct address network_ula(const struct firewall_config *config, uint32_t ip)
 {
     return ula_make(firewall_block(config, ip), ip);
 }
 
-static int add_address(const struct firewall_config *config, struct netlink *netlink,
-                       unsigned index, uint32_t ip, uint8_t prefix)
+int network_add_address(const struct firewall_config *config, struct netlink *netlink,
+                        unsigned index, uint32_t ip, uint8_t prefix)
 {
-    const struct address address = address_from_v4(ip, 0), ula = ula_of(config, ip);
+    const struct address address = address_from_v4(ip, 0), ula = network_ula(config, ip);
     int result = netlink_add_address(netlink, index, &address, prefix);
     if (result < 0 || !config->has_ipv6)
         return result;
@@ -121,7 +117,7 @@ static int make_bridge(const struct firewall_config *config, struct netlink *net
         ipv6_set(name, "accept_dad", "0");
     }
     if (result == 0)
-        result = add_address(config, netlink, index, gateway, prefix);
+        result = network_add_address(config, netlink, index, gateway, prefix);
     return result < 0 ? result : netlink_set_up(netlink, index, 0);
 }
 
@@ -140,7 +136,7 @@ static int plug_in(const struct firewall_config *config, struct netlink *netlink
     char name[IF_NAMESIZE];
     const struct guard_port port = guard_port(config, ip, is_internal);
     bridge_name(config, ip, is_internal, name);
-    int result = make_bridge(config, netlink, name, bridge_gateway(config, ip),
+    int result = make_bridge(config, netlink, name, network_bridge_ip(config, ip),
                              network_block_prefix(config->prefix));
     if (result == 0 && config->is_guarded)
         result = guard_add(&port);
@@ -156,7 +152,7 @@ static int add_virtual(const struct firewall_config *config, struct netlink *net
     const struct address network = address_from_v4(config->virtual_network, 0),
                          gateway = address_from_v4(config->gateway, 0),
                          network6 = ula_make(ULA_VIRTUAL_SUBNET, 0),
-                         gateway6 = ula_of(config, config->gateway);
+                         gateway6 = network_ula(config, config->gateway);
     unsigned index = if_nametoindex(config->bridge);
     int result =
         netlink_add_local_route(netlink, index, &network, config->virtual_prefix, &gateway);
@@ -371,112 +367,6 @@ int network_teardown(const struct firewall_config *config)
     return result < 0 ? result : firewall;
 }
 
-struct interior {
-    const struct firewall_config *config;
-    const struct network_ends *ends;
-    const struct network_subnets *subnets;
-};
-
-static void ethernet_name(size_t index, char ret[IF_NAMESIZE])
-{
-    snprintf(ret, IF_NAMESIZE, "eth%u", (unsigned)index);
-}
-
-/* By the container's own sysctls, and so there is no way either. */
-static bool is_without_ipv6(int result)
-{
-    return result == -EACCES || result == -ENETUNREACH || result == -EHOSTUNREACH;
-}
-
-/* The way to the world; or, from internal networks alone, to the mesh and to names. */
-static int add_ways(struct netlink *netlink, bool is_open, const struct address *bridge,
-                    const struct address *gateway, uint8_t gateway_prefix,
-                    const struct address *virtual, uint8_t virtual_prefix)
-{
-    if (is_open)
-        return netlink_add_route(netlink, virtual, 0, bridge);
-    int result = netlink_add_route(netlink, gateway, gateway_prefix, bridge);
-    return result < 0 ? result : netlink_add_route(netlink, virtual, virtual_prefix, bridge);
-}
-
-/* A route to the containers' own block, or to the gateway, is not for a file to make. */
-static bool is_own(const struct firewall_config *config, const struct ip_network *subnet)
-{
-    const struct ip_network own = {address_from_v4(config->network, 0), config->prefix},
-                            own6 = {ula_make(0, 0), ULA_PREFIX_BITS};
-    const struct ip_network *same = address_is_v4(&subnet->address) ? &own : &own6;
-    return subnet->prefix >= same->prefix && ip_network_has(same, &subnet->address);
-}
-
-/* What belongs to one of its networks goes there; if to several, to the first. */
-static int add_subnets(struct netlink *netlink, const struct interior *interior)
-{
-    const struct firewall_config *config = interior->config;
-    int result = 0;
-    for (size_t i = interior->subnets->count; i-- > 0 && result == 0;) {
-        const struct network_subnet *item = &interior->subnets->items[i];
-        bool is_v4 = address_is_v4(&item->subnet.address);
-        if (item->end >= interior->ends->count || is_own(config, &item->subnet) ||
-            (!is_v4 && !config->has_ipv6))
-            continue;
-        uint32_t ip = bridge_gateway(config, interior->ends->ips[item->end]);
-        const struct address bridge = is_v4 ? address_from_v4(ip, 0) : ula_of(config, ip);
-        result = netlink_add_route(netlink, &item->subnet.address, item->subnet.prefix, &bridge);
-        if (!is_v4 && is_without_ipv6(result))
-            result = 0;
-    }
-    return result;
-}
-
-static int add_routes(struct netlink *netlink, const struct interior *interior)
-{
-    const struct firewall_config *config = interior->config;
-    const struct network_ends *ends = interior->ends;
-    if (ends->count == 0)
-        return 0;
-    uint32_t ip = bridge_gateway(config, ends->ips[0]);
-    const struct address bridge = address_from_v4(ip, 0),
-                         gateway = address_from_v4(config->gateway, 0),
-                         virtual = address_from_v4(config->virtual_network, 0),
-                         bridge6 = ula_of(config, ip), gateway6 = ula_of(config, config->gateway),
-                         virtual6 = ula_make(ULA_VIRTUAL_SUBNET, 0);
-    bool is_open = ends->open_count > 0;
-    int result = add_ways(netlink, is_open, &bridge, &gateway, GATEWAY_PREFIX, &virtual,
-                          config->virtual_prefix);
-    if (result < 0 || !config->has_ipv6)
-        return result;
-    result = add_ways(netlink, is_open, &bridge6, &gateway6, GATEWAY_PREFIX6, &virtual6,
-                      ULA_SUBNET_BITS);
-    return is_without_ipv6(result) ? 0 : result;
-}
-
-static int configure_interior(const void *context)
-{
-    const struct interior *interior = context;
-    __attribute__((cleanup(cleanup_netlink))) struct netlink *netlink = NULL;
-    int result = netlink_open(&netlink);
-    if (result < 0)
-        return result;
-    unsigned loopback = if_nametoindex("lo");
-    if (loopback == 0)
-        return -ENODEV;
-    result = netlink_set_up(netlink, loopback, 0);
-    for (size_t i = 0; i < interior->ends->count && result == 0; i++) {
-        char name[IF_NAMESIZE];
-        ethernet_name(i, name);
-        unsigned ethernet = if_nametoindex(name);
-        result = ethernet == 0
-                     ? -ENODEV
-                     : add_address(interior->config, netlink, ethernet, interior->ends->ips[i],
-                                   network_block_prefix(interior->config->prefix));
-        if (result == 0)
-            result = netlink_set_up(netlink, ethernet, 0);
-    }
-    if (result == 0)
-        result = add_routes(netlink, interior);
-    return result < 0 ? result : add_subnets(netlink, interior);
-}
-
 /* Lays one cable, unless it is there, and plugs it in; with `bridges` held. */
 static int lay_cable(const struct firewall_config *config, struct netlink *netlink, int netns_fd,
                      const struct network_ends *ends, size_t index, bool is_there)
@@ -484,7 +374,7 @@ static int lay_cable(const struct firewall_config *config, struct netlink *netli
     char name[IF_NAMESIZE], inside[IF_NAMESIZE];
     bool is_internal = index >= ends->open_count;
     veth_name(config, ends->ips[index], is_internal, name);
-    ethernet_name(index, inside);
+    interior_ethernet_name(index, inside);
     int result = is_there ? 0 : netlink_add_veth(netlink, name, inside, netns_fd, ends->ips[index]);
     return result < 0
                ? result
@@ -504,8 +394,7 @@ static int join(const struct firewall_config *config, int netns_fd, const struct
     for (size_t i = 0; i < ends->count && result == 0; i++)
         result = lay_cable(config, netlink, netns_fd, ends, i, are_there);
     pthread_mutex_unlock(&bridges);
-    struct interior interior = {.config = config, .ends = ends, .subnets = subnets};
-    return result < 0 ? result : namespace_run(netns_fd, configure_interior, &interior);
+    return result < 0 ? result : interior_configure(config, netns_fd, ends, subnets);
 }
 
 static bool has_all_cables(const struct firewall_config *config, const struct network_ends *ends)
