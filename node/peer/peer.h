@@ -49,6 +49,7 @@ enum {
     PEER_PORT_DEFAULT = 7300, /* UDP and TCP */
     PEER_GRID_MS = 10,        /* timers' deadlines are rounded up to it */
     PEER_SLEEP_MS_MAX = 10000,
+    PEER_QUIET_MS = 10000, /* without a change */
 };
 
 /* Other peers' addresses are stored under this, followed by their id. */
@@ -125,7 +126,8 @@ struct peer {
     struct disk *disk;
     struct own_address *own_address; /* NULL: the operator said it */
     struct leaving *leaving;
-    uv_idle_t wake; /* active: the agent has something to spread */
+    uv_idle_t wake;   /* active: the agent has something to spread */
+    uv_timer_t quiet; /* fires once nothing has changed for a while */
 
     struct proposal *proposals; /* see proposals.h */
     struct clients clients;     /* in whose names they are made */
@@ -218,6 +220,9 @@ void peer_mesh_link_failed(void *context, const struct id *id, int reason);
 
 /* Something was published: lets the agent spread it soon, without a step of its own for each. */
 void peer_wake(struct peer *peer);
+
+/* Much is changing: what the heap does not need any more is given back once that is over. */
+void peer_is_busy(struct peer *peer);
 
 /* Milliseconds of clock_boot_ms(), which goes on while the machine sleeps; microseconds of a clock
  * for round trips; and milliseconds of the wall clock. */

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +20,8 @@ enum {
     REPLICA_DRAIN_MS = 1000, /* between saying that a replica stops and stopping it: until then, all
                               * peers have heard that it gets no new connections */
     REPLICA_WAIT_MS = 200,   /* between two looks at what a replica waits for */
-    REPLICA_QUIET_MS = 10000,
-    REPLICA_RETRY_MS = 2000,  /* after an image could not be fetched or a start was refused */
-    NAME_BYTES = 40,          /* of the service's name in a container's id … */
+    REPLICA_RETRY_MS = 2000, /* after an image could not be fetched or a start was refused */
+    NAME_BYTES = 40,         /* of the service's name in a container's id … */
     STAND_IN_NAME_BYTES = 32, /* … where the number is long */
 };
 
@@ -49,7 +47,6 @@ struct replicas {
     struct peer *peer;
     struct table table; /* of struct replica, by generation */
     uv_timer_t timer;   /* fires at once after a change, later for a retry */
-    uv_timer_t quiet;   /* fires once nothing has changed for a while */
     bool adopted;       /* containers found at the start have been taken in */
 };
 
@@ -438,19 +435,12 @@ static void reconcile(uv_timer_t *timer)
     }
 }
 
-/* Starting many containers leaves a heap full of holes: 3.5 MB of them after five hundred. */
-static void give_memory_back(uv_timer_t *timer)
-{
-    (void)timer;
-    malloc_trim(0);
-}
-
 void replicas_changed(struct replicas *replicas)
 {
     if (!replicas)
         return;
     uv_timer_start(&replicas->timer, reconcile, 0, 0);
-    uv_timer_start(&replicas->quiet, give_memory_back, REPLICA_QUIET_MS, 0);
+    peer_is_busy(replicas->peer);
 }
 
 static enum view_replica_state state_of(enum container_state state)
@@ -574,8 +564,7 @@ struct replicas *replicas_new(struct peer *peer)
     replicas->peer = peer;
     table_init(&replicas->table, compare_generation, generation_of);
     uv_timer_init(peer->loop, &replicas->timer);
-    uv_timer_init(peer->loop, &replicas->quiet);
-    replicas->timer.data = replicas->quiet.data = replicas;
+    replicas->timer.data = replicas;
     return replicas;
 }
 
@@ -588,16 +577,9 @@ static void on_closed(uv_handle_t *handle)
     free(replicas);
 }
 
-static void on_quiet_closed(uv_handle_t *handle)
-{
-    struct replicas *replicas = handle->data;
-    uv_close((uv_handle_t *)&replicas->timer, on_closed);
-}
-
 void replicas_free(struct replicas *replicas)
 {
     if (!replicas)
         return;
-    uv_timer_stop(&replicas->timer);
-    uv_close((uv_handle_t *)&replicas->quiet, on_quiet_closed);
+    uv_close((uv_handle_t *)&replicas->timer, on_closed);
 }
