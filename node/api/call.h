@@ -44,7 +44,12 @@ struct api_entry {
     api_method *method;
 };
 
-/* Ends with a NULL name. */
+/* The table of each methods_*.c, whose last entry has a NULL name. */
+#define API_TABLES                                                                                 \
+    api_cluster_methods, api_service_methods, api_query_methods, api_peer_methods,                 \
+        api_watch_methods, api_container_methods, api_exec_methods, api_image_methods,             \
+        api_profile_methods, api_blob_methods, api_quota_methods, api_recover_methods,             \
+        api_voters_methods, api_deploy_methods
 extern const struct api_entry api_cluster_methods[], api_service_methods[], api_query_methods[],
     api_peer_methods[], api_watch_methods[], api_container_methods[], api_exec_methods[],
     api_image_methods[], api_profile_methods[], api_blob_methods[], api_quota_methods[],

@@ -18,10 +18,4 @@ static const struct api_entry next_methods[] = {
     {0},
 };
 
-const struct api_entry *const api_methods[] = {api_cluster_methods, api_service_methods,
-                                               api_query_methods,   api_peer_methods,
-                                               api_watch_methods,   api_container_methods,
-                                               api_exec_methods,    api_image_methods,
-                                               api_profile_methods, api_blob_methods,
-                                               api_quota_methods,   api_recover_methods,
-                                               next_methods,        NULL};
+const struct api_entry *const api_methods[] = {API_TABLES, next_methods, NULL};
