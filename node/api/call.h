@@ -50,6 +50,7 @@ struct api_entry {
         api_watch_methods, api_container_methods, api_exec_methods, api_image_methods,             \
         api_profile_methods, api_blob_methods, api_quota_methods, api_recover_methods,             \
         api_voters_methods, api_deploy_methods
+
 extern const struct api_entry api_cluster_methods[], api_service_methods[], api_query_methods[],
     api_peer_methods[], api_watch_methods[], api_container_methods[], api_exec_methods[],
     api_image_methods[], api_profile_methods[], api_blob_methods[], api_quota_methods[],
