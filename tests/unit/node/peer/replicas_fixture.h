@@ -137,6 +137,11 @@ void mesh_host_changed(struct mesh_host *host)
     (void)host;
 }
 
+void peer_is_busy(struct peer *peer)
+{
+    (void)peer;
+}
+
 int64_t peer_now_ms(const struct peer *peer)
 {
     return (int64_t)uv_now(peer->loop) + rest.skipped_ms;
