@@ -42,7 +42,7 @@ static void on_tick(uv_timer_t *timer)
     struct held_links *links = timer->data;
     uint64_t now_ms = uv_now(timer->loop);
     for (struct held *held = links->first; held; held = held->next) {
-        if (!link_is_open(held->link) || mux_stream_count(link_mux(held->link)) > 0)
+        if (!link_is_open(held->link) || mux_was_busy(link_mux(held->link)))
             held->busy_ms = now_ms;
         else if (now_ms - held->busy_ms >= LINKS_IDLE_MS)
             mux_goodbye(link_mux(held->link));

@@ -415,7 +415,7 @@ static void on_tick(uv_timer_t *timer)
     struct links *links = timer->data;
     int64_t now_ms = links_now(links);
     for (struct entry *entry = links->first; entry; entry = entry->next) {
-        if (mux_stream_count(link_mux(entry->link)) > 0)
+        if (mux_was_busy(link_mux(entry->link)))
             entry->busy_ms = now_ms;
         else if (link_is_open(entry->link) && now_ms - entry->busy_ms >= LINKS_IDLE_MS)
             mux_goodbye(link_mux(entry->link));

@@ -404,3 +404,10 @@ size_t mux_stream_count(const struct mux *mux)
 {
     return mux->streams.count;
 }
+
+bool mux_was_busy(struct mux *mux)
+{
+    bool was_busy = mux->was_opened || mux->streams.count > 0;
+    mux->was_opened = false;
+    return was_busy;
+}

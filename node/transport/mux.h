@@ -112,6 +112,10 @@ bool mux_is_finished(const struct mux *mux);
 /* Streams open in both directions. */
 size_t mux_stream_count(const struct mux *mux);
 
+/* True if a stream is open, or one was opened since this was last asked: also one that was over
+ * again soon. */
+bool mux_was_busy(struct mux *mux);
+
 /* Nobody waits for the other side just because this stream is open: it is one that rests between
  * messages. */
 void stream_set_patient(struct mux_stream *stream);

@@ -45,6 +45,7 @@ struct mux {
     size_t opened_here, opened_there;
     size_t drained_wanted; /* streams */
     size_t patient;        /* streams */
+    bool was_opened;       /* a stream, since mux_was_busy() was last asked */
     uint32_t next_number, last_number_there;
     int failed; /* negative errno once the link is over */
     bool goodbye_waits, goodbye_sent, goodbye_received;

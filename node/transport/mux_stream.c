@@ -124,6 +124,7 @@ struct mux_stream *stream_new(struct mux *mux, uint32_t number)
         free(stream);
         return NULL;
     }
+    mux->was_opened = true;
     if (mux_is_from_here(mux, number))
         mux->opened_here++;
     else

@@ -205,6 +205,28 @@ static void test_life(void **state)
     user_done(&there);
 }
 
+/* Breaks if a link that passes one short stream after the other is taken for one that nobody uses:
+ * whoever looks now and then never meets a stream. */
+static void test_short_streams(void **state)
+{
+    struct pair *pair = *state;
+    struct user here = {0}, there = {.end_on_end = true};
+    mux_was_busy(pair->a.mux);
+    mux_was_busy(pair->b.mux);
+    assert_false(mux_was_busy(pair->a.mux));
+    open_stream(pair, &here, &there);
+    assert_true(mux_was_busy(pair->a.mux));
+    assert_true(mux_was_busy(pair->a.mux)); /* it is there */
+    stream_end(here.stream);
+    settle(pair);
+    assert_int_equal(mux_stream_count(pair->a.mux), 0);
+    assert_false(mux_was_busy(pair->a.mux));
+    assert_true(mux_was_busy(pair->b.mux)); /* not asked meanwhile */
+    assert_false(mux_was_busy(pair->b.mux));
+    user_done(&here);
+    user_done(&there);
+}
+
 /* Breaks if a reader that takes nothing lets more than a window pass, or holds up another stream.
  */
 static void test_slow_reader(void **state)
@@ -558,6 +580,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_short_streams, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end_while_credit_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fair, setup, teardown),
