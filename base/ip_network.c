@@ -106,7 +106,7 @@ bool ip_network_is_edge(const struct ip_network *network, const struct address *
            (address_is_v4(address) && ip_equal(address, &last));
 }
 
-static bool is_in(const struct address *address, const char *const *networks)
+bool ip_is_in(const struct address *address, const char *const *networks)
 {
     for (size_t i = 0; networks[i]; i++) {
         struct ip_network network;
@@ -122,5 +122,5 @@ bool ip_is_unicast(const struct address *address)
         "0.0.0.0/8",   "127.0.0.0/8", "169.254.0.0/16",
         "224.0.0.0/3", "::/96", /* unspecified, loopback, and the old form of IPv4 addresses */
         "fe80::/10",   "ff00::/8",    NULL};
-    return !is_in(address, others);
+    return !ip_is_in(address, others);
 }

@@ -31,6 +31,9 @@ int ip_parse(const char *text, struct address *ret);
 void ip_format(const struct address *address, char ret[IP_TEXT_BYTES]);
 bool ip_equal(const struct address *a, const struct address *b);
 
+/* Whether it is in one of those ranges, given as text; NULL ends them. */
+bool ip_is_in(const struct address *address, const char *const *networks);
+
 /* Whether one machine can have that address for others to reach: it is not unspecified, loopback,
  * link-local, multicast or for all; nor an IPv4 address in the clothes of another kind. */
 bool ip_is_unicast(const struct address *address);

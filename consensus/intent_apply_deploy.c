@@ -63,9 +63,7 @@ static int service_check(struct intent_apply *apply, const struct command_deploy
     intent_full_name(deploy->stack, spec->name, name);
     int rc = service_check_alone(apply, deploy, i);
     if (rc == 0)
-        rc = intent_ports_check(apply, name, spec, deploy->stack);
-    if (rc == 0)
-        rc = intent_addresses_check(apply, name, spec, deploy->stack);
+        rc = intent_clashes_check(apply, name, spec, deploy->stack);
     if (rc == 0)
         rc = intent_files_check(apply, name, spec, deploy);
     const struct intent_service *service = intent_service_find(apply->intent, name);

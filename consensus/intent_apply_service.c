@@ -74,9 +74,7 @@ int intent_apply_update(struct intent_apply *apply, struct command_update *updat
                          spec->name);
     int rc = intent_spec_check(apply, service->name, spec);
     if (rc == 0)
-        rc = intent_ports_check(apply, service->name, spec, NULL);
-    if (rc == 0)
-        rc = intent_addresses_check(apply, service->name, spec, NULL);
+        rc = intent_clashes_check(apply, service->name, spec, NULL);
     if (rc == 0)
         rc = intent_files_check(apply, service->name, spec, NULL);
     if (rc == 0)
@@ -145,9 +143,7 @@ int intent_apply_rollback(struct intent_apply *apply, const struct command_rollb
         hint_revisions(apply, service);
         return -ENOENT;
     }
-    int rc = intent_ports_check(apply, service->name, &revision->spec, NULL);
-    if (rc == 0)
-        rc = intent_addresses_check(apply, service->name, &revision->spec, NULL);
+    int rc = intent_clashes_check(apply, service->name, &revision->spec, NULL);
     if (rc == 0)
         rc = intent_files_check(apply, service->name, &revision->spec, NULL);
     if (rc == 0)

@@ -104,7 +104,7 @@ static const struct intent_service *find_other(const struct intent *intent, size
     return NULL;
 }
 
-int intent_ports_check(struct intent_apply *apply, const char *full_name,
+static int ports_check(struct intent_apply *apply, const char *full_name,
                        const struct service_spec *spec, const char *stack_replaced)
 {
     const struct intent_service *other;
@@ -137,7 +137,7 @@ int intent_refuse_address(struct intent_apply *apply, const char *name, const ch
     return -EADDRINUSE;
 }
 
-int intent_addresses_check(struct intent_apply *apply, const char *full_name,
+static int addresses_check(struct intent_apply *apply, const char *full_name,
                            const struct service_spec *spec, const char *stack_replaced)
 {
     const struct intent_service *other;
@@ -149,6 +149,13 @@ int intent_addresses_check(struct intent_apply *apply, const char *full_name,
             return intent_refuse_address(apply, full_name, other->name, network->name, address);
     }
     return 0;
+}
+
+int intent_clashes_check(struct intent_apply *apply, const char *full_name,
+                         const struct service_spec *spec, const char *stack_replaced)
+{
+    int rc = ports_check(apply, full_name, spec, stack_replaced);
+    return rc < 0 ? rc : addresses_check(apply, full_name, spec, stack_replaced);
 }
 
 static bool blob_is_there(const struct intent *intent, const struct command_deploy *deploy,

@@ -11,16 +11,13 @@ void intent_full_name(const char *stack, const char *name,
 int intent_spec_check(struct intent_apply *apply, const char *full_name,
                       const struct service_spec *spec);
 
-/* That no other service publishes one of the spec's ports. Services of `stack_replaced` (NULL:
- * none) do not count, nor do services that are going. */
-int intent_ports_check(struct intent_apply *apply, const char *full_name,
-                       const struct service_spec *spec, const char *stack_replaced);
+/* That no other service publishes one of the spec's ports, or has one of its addresses in the same
+ * network. Services of `stack_replaced` (NULL: none) do not count, nor do services that are going.
+ */
+int intent_clashes_check(struct intent_apply *apply, const char *full_name,
+                         const struct service_spec *spec, const char *stack_replaced);
 
-/* That no other service has one of the spec's addresses in the same network; likewise. */
-int intent_addresses_check(struct intent_apply *apply, const char *full_name,
-                           const struct service_spec *spec, const char *stack_replaced);
-
-/* Says so: the service `other` has that address. Returns -EADDRINUSE. */
+/* Says that the service `other` has that address. Returns -EADDRINUSE. */
 int intent_refuse_address(struct intent_apply *apply, const char *name, const char *other,
                           const char *network, const struct address *address);
 

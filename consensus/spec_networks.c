@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/ip_network.h"
 #include "consensus/codec.h"
 #include "consensus/level.h"
@@ -128,14 +127,8 @@ struct spec_network *spec_networks_read(struct reader *reader, uint32_t level, s
 bool spec_address_is_valid(const struct address *address)
 {
     /* of containers, of services, and what both have by IPv6 (base/ula.h) */
-    static const char *const own[] = {"10.88.0.0/16", "10.97.0.0/16", "fd39:8035:57fb::/48"};
-    bool is_own = false;
-    for (size_t i = 0; i < array_count(own); i++) {
-        struct ip_network network;
-        is_own = is_own ||
-                 (ip_network_parse(own[i], &network) == 0 && ip_network_has(&network, address));
-    }
-    return !is_own && ip_is_unicast(address);
+    static const char *const own[] = {"10.88.0.0/16", "10.97.0.0/16", "fd39:8035:57fb::/48", NULL};
+    return !ip_is_in(address, own) && ip_is_unicast(address);
 }
 
 static const struct address *address_in_both(const struct spec_network *a,

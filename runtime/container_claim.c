@@ -4,6 +4,7 @@
 
 #include "runtime/container.h"
 #include "runtime/sandbox_options.h"
+#include "runtime/service_addresses.h"
 
 /* Addresses, unless it has them from an earlier start. */
 static int take_addresses(struct container *container, struct error *error)

@@ -69,10 +69,5 @@ void runtime_release(struct runtime *runtime);
 /* Runs the job when its turn comes; holds the runtime until `done` has returned. */
 void runtime_submit(struct runtime *runtime, struct job *job);
 
-/* A container has come to a network, or gone: what is wanted of the packet filter's rules of
- * services' addresses is written anew. It is applied before one starts, else with the next check.
- */
-void service_addresses_changed(struct runtime *runtime);
-
 void runtime_attachment_add(struct runtime *runtime, struct attachment *attachment);
 void runtime_attachment_remove(struct attachment *attachment);

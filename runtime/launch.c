@@ -16,10 +16,10 @@
 #include "runtime/container_files.h"
 #include "runtime/image/image_store.h"
 #include "runtime/log_format.h"
-#include "runtime/network/address_rules.h"
 #include "runtime/network/network.h"
 #include "runtime/oci_spec.h"
 #include "runtime/rootfs.h"
+#include "runtime/service_addresses.h"
 #include "runtime/tree.h"
 #include "runtime/user.h"
 
@@ -220,18 +220,14 @@ static void find_subnets(const struct container_spec *spec, struct network_subne
     }
 }
 
-/* The network's cables, and what services' addresses take; without the latter a container runs all
- * the same, and it is tried again. */
+/* The network's cables, and what services' addresses take. */
 static int attach(const struct runtime_settings *settings, const struct container_spec *spec,
                   int userns_fd, const struct container_record *record, struct error *error)
 {
     struct path netns = path_netns(settings, spec->id);
     struct network_subnets subnets;
-    struct error why = {0};
     find_subnets(spec, &subnets);
-    if (address_rules_apply(settings->address_rules, &why) < 0)
-        log_limited(LOG_WARNING, "network: services' own addresses can't be reached: %s",
-                    why.message);
+    service_addresses_apply(settings);
     return network_attach(&settings->network, netns.text, userns_fd, &record->ends, &subnets,
                           error);
 }

@@ -1,4 +1,6 @@
 /* The addresses that services have within one network: kept here, and made rules of. */
+#include "runtime/service_addresses.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +21,17 @@ static bool write_rules(struct runtime *runtime)
     return taken && address_rules_want(settings->address_rules, taken);
 }
 
-static void run_apply(struct job *job)
+void service_addresses_apply(const struct runtime_settings *settings)
 {
     struct error error = {0};
-    if (address_rules_apply(job->runtime->settings.address_rules, &error) < 0)
+    if (address_rules_apply(settings->address_rules, &error) < 0)
         log_limited(LOG_WARNING, "network: services' own addresses can't be reached: %s",
                     error.message);
+}
+
+static void run_apply(struct job *job)
+{
+    service_addresses_apply(&job->runtime->settings);
 }
 
 static void apply_done(struct job *job)

@@ -190,6 +190,15 @@ static void cell_change(const json_t *row, const char *key, char *ret)
         snprintf(ret, CLI_TEXT_BYTES_MAX, "%s", change);
 }
 
+static void format_list(const json_t *list, const char *title, struct buffer *ret)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        buffer_printf(ret, "%s%s", i > 0 ? ", " : title,
+                      json_string_value(json_array_get(list, i)));
+    if (json_array_size(list) > 0)
+        buffer_printf(ret, "\n");
+}
+
 /* A line with what all services have of a kind, if they have any. */
 static void format_all(const json_t *services, const char *key, const char *title,
                        struct buffer *ret)
@@ -200,20 +209,8 @@ static void format_all(const json_t *services, const char *key, const char *titl
         for (size_t j = 0; j < json_array_size(list); j++)
             add_once(all, json_string_value(json_array_get(list, j)));
     }
-    for (size_t i = 0; i < json_array_size(all); i++)
-        buffer_printf(ret, "%s%s", i > 0 ? ", " : title, json_string_value(json_array_get(all, i)));
-    if (json_array_size(all) > 0)
-        buffer_printf(ret, "\n");
+    format_list(all, title, ret);
     json_decref(all);
-}
-
-static void format_list(const json_t *list, const char *title, struct buffer *ret)
-{
-    for (size_t i = 0; i < json_array_size(list); i++)
-        buffer_printf(ret, "%s%s", i > 0 ? ", " : title,
-                      json_string_value(json_array_get(list, i)));
-    if (json_array_size(list) > 0)
-        buffer_printf(ret, "\n");
 }
 
 void deploy_format_report(const json_t *report, struct buffer *ret)

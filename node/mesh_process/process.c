@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/ip_network.h"
 #include "base/log.h"
 #include "node/control/bounds.h"
 #include "node/mesh/mesh.h"
@@ -77,7 +78,7 @@ static enum mesh_asker find_asker(void *context, const struct address *address,
     const struct process *process = context;
     for (size_t i = 0; i < process->state.local_count; i++) {
         const struct mesh_local *local = &process->state.locals[i];
-        if (memcmp(local->address.ip, address->ip, sizeof(address->ip)) != 0)
+        if (!ip_equal(&local->address, address))
             continue;
         memcpy(ret->service, local->service, sizeof(ret->service));
         memcpy(ret->network, local->network, sizeof(ret->network));

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ip_network.h"
 #include "base/log.h"
 #include "node/grid.h"
 #include "node/peer/peer.h"
@@ -42,7 +43,7 @@ static bool look(const struct address *wanted, struct address *ret)
             struct address address;
             found = is_advertisable(at, families[i]) &&
                     socket_address_to(at->ifa_addr, &address) == 0 &&
-                    (!wanted || memcmp(address.ip, wanted->ip, sizeof(address.ip)) == 0);
+                    (!wanted || ip_equal(&address, wanted));
             if (found && ret)
                 *ret = address;
         }

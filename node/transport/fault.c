@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ip_network.h"
+
 enum {
     WORD_BYTES_MAX = 80, /* "cut=" and an address */
 };
@@ -59,8 +61,7 @@ void fault_set_drop(struct fault *fault, unsigned per_mille)
 
 static bool matches(const struct address *cut, const struct address *address)
 {
-    return memcmp(cut->ip, address->ip, sizeof(cut->ip)) == 0 &&
-           (cut->port == 0 || cut->port == address->port);
+    return ip_equal(cut, address) && (cut->port == 0 || cut->port == address->port);
 }
 
 int fault_cut(struct fault *fault, const struct address *address)

@@ -1,12 +1,10 @@
 #include "runtime/network/address_pool.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "base/ip_network.h"
 #include "runtime/bounds.h"
 
 enum {
@@ -17,25 +15,12 @@ enum {
 
 int subnet_parse(const char *text, uint32_t *ret_network, uint8_t *ret_prefix)
 {
-    char address[INET_ADDRSTRLEN];
-    const char *slash = strchr(text, '/');
-    if (!slash || (size_t)(slash - text) >= sizeof(address))
+    struct ip_network network;
+    if (ip_network_parse(text, &network) < 0 || !address_is_v4(&network.address) ||
+        network.prefix < RUNTIME_SUBNET_PREFIX_MIN || network.prefix > RUNTIME_SUBNET_PREFIX_MAX)
         return -EINVAL;
-    memcpy(address, text, (size_t)(slash - text));
-    address[slash - text] = '\0';
-    struct in_addr parsed;
-    if (inet_pton(AF_INET, address, &parsed) != 1)
-        return -EINVAL;
-    char *end;
-    long prefix = strtol(slash + 1, &end, 10);
-    if (end == slash + 1 || *end != '\0' || prefix < RUNTIME_SUBNET_PREFIX_MIN ||
-        prefix > RUNTIME_SUBNET_PREFIX_MAX)
-        return -EINVAL;
-    uint32_t network = ntohl(parsed.s_addr);
-    if ((network & (UINT32_MAX >> prefix)) != 0)
-        return -EINVAL;
-    *ret_network = network;
-    *ret_prefix = (uint8_t)prefix;
+    *ret_network = address_to_v4(&network.address);
+    *ret_prefix = network.prefix;
     return 0;
 }
 

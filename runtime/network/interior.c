@@ -8,11 +8,6 @@
 #include "runtime/network/netlink.h"
 #include "runtime/network/network_private.h"
 
-static void cleanup_netlink(struct netlink **netlink)
-{
-    netlink_close(*netlink);
-}
-
 struct interior {
     const struct firewall_config *config;
     const struct network_ends *ends;
@@ -96,7 +91,7 @@ static int add_routes(struct netlink *netlink, const struct interior *interior)
 static int configure(const void *context)
 {
     const struct interior *interior = context;
-    __attribute__((cleanup(cleanup_netlink))) struct netlink *netlink = NULL;
+    cleanup_netlink struct netlink *netlink = NULL;
     int result = netlink_open(&netlink);
     if (result < 0)
         return result;

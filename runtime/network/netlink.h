@@ -23,6 +23,12 @@ void netlink_make_mac(uint32_t ip, uint8_t ret[NETLINK_MAC_BYTES]);
 int netlink_open(struct netlink **ret);
 void netlink_close(struct netlink *netlink);
 
+static inline void cleanup_netlink_pointer(struct netlink **netlink)
+{
+    netlink_close(*netlink);
+}
+#define cleanup_netlink __attribute__((cleanup(cleanup_netlink_pointer)))
+
 /* Makes a bridge whose MAC is derived from `ip`: a bridge without one of its own changes its MAC
  * with its ports, and containers lose their gateway until ARP expires. */
 int netlink_add_bridge(struct netlink *netlink, const char *name, uint32_t ip);

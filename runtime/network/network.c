@@ -23,11 +23,6 @@
 #include "runtime/network/network_private.h"
 #include "runtime/network/nftables.h"
 
-static void cleanup_netlink(struct netlink **netlink)
-{
-    netlink_close(*netlink);
-}
-
 /* Bridges are made with their first port and removed with their last, by several workers at once:
  * whoever does either holds this. */
 static pthread_mutex_t bridges = PTHREAD_MUTEX_INITIALIZER;
@@ -163,7 +158,7 @@ static int add_virtual(const struct firewall_config *config, struct netlink *net
 
 static int setup_bridge(const struct firewall_config *config, struct error *error)
 {
-    __attribute__((cleanup(cleanup_netlink))) struct netlink *netlink = NULL;
+    cleanup_netlink struct netlink *netlink = NULL;
     int result = netlink_open(&netlink);
     if (result < 0)
         return error_set_errno(error, result, "network: cannot open netlink");
@@ -334,7 +329,7 @@ static int delete_link(const char *name)
     unsigned index = if_nametoindex(name);
     if (index == 0)
         return 0;
-    __attribute__((cleanup(cleanup_netlink))) struct netlink *netlink = NULL;
+    cleanup_netlink struct netlink *netlink = NULL;
     int result = netlink_open(&netlink);
     if (result < 0)
         return result;
@@ -351,7 +346,7 @@ static bool none_is_used(void *context, uint32_t ip)
 
 int network_teardown(const struct firewall_config *config)
 {
-    __attribute__((cleanup(cleanup_netlink))) struct netlink *netlink = NULL;
+    cleanup_netlink struct netlink *netlink = NULL;
     int result = netlink_open(&netlink);
     if (result < 0)
         return result;
@@ -386,7 +381,7 @@ static int lay_cable(const struct firewall_config *config, struct netlink *netli
 static int join(const struct firewall_config *config, int netns_fd, const struct network_ends *ends,
                 const struct network_subnets *subnets, bool are_there)
 {
-    __attribute__((cleanup(cleanup_netlink))) struct netlink *netlink = NULL;
+    cleanup_netlink struct netlink *netlink = NULL;
     int result = netlink_open(&netlink);
     if (result < 0)
         return result;

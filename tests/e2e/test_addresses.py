@@ -104,7 +104,7 @@ def check_udp(cluster, rows):
             assert got == ["six:hello", CHOSEN6], (row["name"], got)
 
 
-@scenario(peers=3, alone=True)  # without daemons a link that breaks for want of time is not made anew
+@scenario(peers=3)
 def test_addresses(cluster):
     """A service is reached at the addresses that it chose by those on the network, itself too, from
     whichever peer, over TCP, UDP and ping; another network's same address is another service's; so

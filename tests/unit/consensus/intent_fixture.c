@@ -121,6 +121,17 @@ void fixture_spec(struct service_spec *spec, const char *name)
     assert_non_null(spec->image);
 }
 
+void fixture_show_config(struct service_spec *spec, const char *name)
+{
+    spec->files = calloc(1, sizeof(*spec->files));
+    assert_non_null(spec->files);
+    spec->files[0] = (struct spec_file){.kind = SPEC_FILE_CONFIG,
+                                        .source = strdup(name),
+                                        .target = strdup("/etc/conf"),
+                                        .mode = 0444};
+    spec->file_count = 1;
+}
+
 void fixture_publish(struct service_spec *spec, uint16_t published)
 {
     struct spec_port *ports = realloc(spec->ports, (spec->port_count + 1) * sizeof(*ports));

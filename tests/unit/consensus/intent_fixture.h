@@ -43,6 +43,9 @@ int fixture_peer_state(struct fixture *f, unsigned number, enum intent_peer_stat
 /* A spec with an image; the caller frees it, after the deploy. */
 void fixture_spec(struct service_spec *spec, const char *name);
 void fixture_publish(struct service_spec *spec, uint16_t published);
+
+/* The config of that name, as its only file. */
+void fixture_show_config(struct service_spec *spec, const char *name);
 int fixture_deploy(struct fixture *f, const char *stack, struct service_spec *specs, size_t count);
 int fixture_scale(struct fixture *f, const char *service, uint32_t replicas);
 int fixture_remove(struct fixture *f, const char *name, bool is_stack);

@@ -72,17 +72,6 @@ static void test_changes(void **state)
     fixture_done(&f);
 }
 
-static void show_config(struct service_spec *spec, const char *blob)
-{
-    spec->files = calloc(1, sizeof(*spec->files));
-    assert_non_null(spec->files);
-    spec->files[0] = (struct spec_file){.kind = SPEC_FILE_CONFIG,
-                                        .source = strdup(blob),
-                                        .target = strdup("/etc/conf"),
-                                        .mode = 0444};
-    spec->file_count = 1;
-}
-
 /* Breaks if another content of a config, which makes a revision, is called no change. */
 static void test_config(void **state)
 {
@@ -92,7 +81,7 @@ static void test_config(void **state)
     struct intent_blob blob = {.name = "hello_conf", .kind = SPEC_FILE_CONFIG};
     fixture_init(&f, 1);
     fixture_spec(&spec, "web");
-    show_config(&spec, "hello_conf");
+    fixture_show_config(&spec, "hello_conf");
     assert_int_equal(buffer_append_text(&blob.content, "one"), 0);
     struct command command = fixture_command(&f, COMMAND_DEPLOY);
     command.deploy = (struct command_deploy){"hello", &spec, 1, &blob, 1};

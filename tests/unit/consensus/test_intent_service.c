@@ -18,17 +18,6 @@ static void set_image(struct service_spec *spec, const char *image)
     assert_non_null(spec->image);
 }
 
-static void show_file(struct service_spec *spec, const char *blob)
-{
-    spec->files = calloc(1, sizeof(*spec->files));
-    assert_non_null(spec->files);
-    spec->files[0] = (struct spec_file){.kind = SPEC_FILE_CONFIG,
-                                        .source = strdup(blob),
-                                        .target = strdup("/etc/conf"),
-                                        .mode = 0444};
-    spec->file_count = 1;
-}
-
 static int deploy_with_blob(struct fixture *f, struct service_spec *spec, const char *content)
 {
     struct intent_blob blob = {.name = "hello_conf", .kind = SPEC_FILE_CONFIG};
@@ -130,7 +119,7 @@ static void test_deploy_refused(void **state)
     specs[1].exclusive = true;
     specs[1].replicas = 2;
     assert_int_equal(fixture_deploy(&f, "two", &specs[1], 1), -EINVAL);
-    show_file(&specs[0], "one_conf");
+    fixture_show_config(&specs[0], "one_conf");
     specs[0].port_count = 1;
     assert_int_equal(fixture_deploy(&f, "one", specs, 1), -ENOENT);
     set_image(&specs[0], "");
@@ -302,7 +291,7 @@ static void test_blobs(void **state)
     struct service_spec spec;
     fixture_init(&f, 1);
     fixture_spec(&spec, "web");
-    show_file(&spec, "hello_conf");
+    fixture_show_config(&spec, "hello_conf");
     assert_int_equal(deploy_with_blob(&f, &spec, "one"), 0);
     assert_non_null(intent_blob_find(f.intent, SPEC_FILE_CONFIG, "hello_conf"));
     assert_int_equal(deploy_with_blob(&f, &spec, "one"), 0);
