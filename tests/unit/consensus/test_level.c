@@ -44,8 +44,7 @@ static void make_spec(struct service_spec *spec)
 
 static void add_address(struct service_spec *spec)
 {
-    spec->networks[0].addresses[spec->networks[0].address_count++] =
-        address_from_v4(0xac1c0005, 0);
+    spec->networks[0].addresses[spec->networks[0].address_count++] = address_from_v4(0xac1c0005, 0);
 }
 
 static struct command make_deploy(const struct fixture *f, struct service_spec *spec)
@@ -66,7 +65,8 @@ static struct command make_update(const struct fixture *f, const struct service_
 static void test_commands(void **state)
 {
     (void)state;
-    static const struct known deploy = {169, 0x80641a173ebcfe9e}, update = {171, 0xa62f8ed8de4cf74f};
+    static const struct known deploy = {169, 0x80641a173ebcfe9e},
+                              update = {171, 0xa62f8ed8de4cf74f};
     struct fixture f;
     struct service_spec spec;
     cleanup_buffer struct buffer bytes = {0}, again = {0};
